@@ -1,0 +1,1 @@
+"""C for every layer kind, one file for each convolution method."""

@@ -1,0 +1,57 @@
+/* The contract between the generated network and the convolution kernels.
+ *
+ * A kernel is one C function for one layer shape and one method. Its translation unit defines the shape as
+ * macros and includes the template of the method:
+ *
+ *   #define KERNEL_NAME      conv_<hash>
+ *   #define OUT_ROWS         output rows
+ *   #define OUT_COLUMNS      output columns
+ *   #define CHANNELS         input channels
+ *   #define FILTERS          output channels
+ *   #define FIELD            receptive field (square)
+ *   #define STRIDE           stride
+ *   #define IN_ROW_STRIDE    floats between input rows
+ *   #define IN_PIXEL_STRIDE  floats between input pixels (>= CHANNELS)
+ *   #define OUT_ROW_STRIDE   floats between output rows
+ *   #define OUT_PIXEL_STRIDE floats between output pixels (>= FILTERS)
+ *   #define ACTIVATION       one of the ELL_ACTIVATION_* below
+ *   #define LEAKY_FACTOR     for ELL_ACTIVATION_LEAKY_RELU
+ *   #define RESIDUAL         1 if a residual is added before the activation, else 0
+ *   #define RESIDUAL_ROW_STRIDE / RESIDUAL_PIXEL_STRIDE
+ *   #define VECTOR_WIDTH     float32 lanes; may be left out on the host (the compiler's macros decide)
+ *   plus what the method needs (WINOGRAD_TILE, GEMM blocking).
+ *   #include "conv_<method>.h"
+ *
+ * output[y][x][f] = activation(bias[f] + sum(...) + residual[y][x][f]). Channels are innermost. The kernel writes
+ * only inside OUT_ROWS x OUT_COLUMNS x FILTERS; it reads only the (OUT_ROWS-1)*STRIDE+FIELD input rows and
+ * (OUT_COLUMNS-1)*STRIDE+FIELD columns that the convolution needs (padding included, already in the buffer).
+ */
+#ifndef ELLOPT_CONV_H
+#define ELLOPT_CONV_H
+
+#include <stddef.h>
+
+#define ELL_ACTIVATION_NONE 0
+#define ELL_ACTIVATION_RELU 1
+#define ELL_ACTIVATION_LEAKY_RELU 2
+#define ELL_ACTIVATION_SIGMOID 3
+#define ELL_ACTIVATION_TANH 4
+#define ELL_ACTIVATION_HARD_SIGMOID 5
+#define ELL_ACTIVATION_HARD_TANH 6
+
+struct ell_pool; /* ellopt_pool.h */
+
+typedef struct {
+    const float *input;    /* first element that output (0, 0) reads, padding included */
+    float *output;         /* element of output (0, 0) */
+    const float *residual; /* element of the residual of output (0, 0), or null */
+    const float *weights;  /* packed for this kernel, 64-byte aligned */
+    const float *bias;     /* FILTERS values, padded with zeros to a multiple of 64 floats, 64-byte aligned */
+    float *workspace;      /* at least the kernel's workspace for pool's thread count, 64-byte aligned */
+    struct ell_pool *pool; /* null: compute on the calling thread alone */
+    int separable_block_depth, nonseparable_filter_block_depth, nonseparable_channel_depth;
+} ell_conv_args;
+
+typedef void (*ell_conv_fn)(const ell_conv_args *);
+
+#endif

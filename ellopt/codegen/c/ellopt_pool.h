@@ -1,0 +1,17 @@
+/* A persistent pool of threads. The calling thread is worker 0 and takes part. */
+#ifndef ELLOPT_POOL_H
+#define ELLOPT_POOL_H
+
+typedef struct ell_pool ell_pool;
+
+/* task(context, index, worker): index runs over 0 .. count-1, each exactly once; worker is 0 .. threads-1 and
+ * is never used by two tasks at once, so it can pick a slice of a workspace. Returns when all are done. With a
+ * null pool the tasks run in order on the calling thread as worker 0. */
+typedef void (*ell_task)(const void *context, int index, int worker);
+void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count);
+int ell_pool_threads(const ell_pool *pool); /* 1 for a null pool */
+
+ell_pool *ell_pool_create(int threads); /* null when threads <= 1 or threads cannot be started */
+void ell_pool_destroy(ell_pool *pool);
+
+#endif

@@ -1,0 +1,1 @@
+"""Devices run bundles; pools lease devices."""

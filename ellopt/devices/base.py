@@ -1,0 +1,60 @@
+"""What every device and every pool of devices does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ellopt.deadline import Deadline
+from ellopt.measurement import DeviceState
+from ellopt.toolchains.base import Bundle, Execution, Invocation
+
+DeviceKind = Literal["local", "emulated", "ssh", "replay"]
+
+
+class Device(Protocol):
+    """Where a bundle runs. Held through a lease; used by one thread at a time."""
+
+    name: str
+    kind: DeviceKind
+    #: what measurements of this device may be compared with: "host <cpu model>", "pi3 BCM2835", ...
+    board: str
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        """Put the bundle there if it is not there yet, run the invocation, fetch its output files.
+
+        A command that ends by itself, whatever its exit code or signal (negative exit code), returns an
+        Execution. Raises InfrastructureError when the device, not the command, failed, and DeadlineExceeded
+        when ``deadline`` passed; the command has been killed then.
+        """
+
+    def state(self) -> DeviceState:
+        """What the device says of itself now."""
+
+
+@dataclass(frozen=True)
+class PoolReport:
+    """What happened in a pool so far."""
+
+    leases: int = 0
+    retries: int = 0
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # device name -> why, last
+
+
+class DevicePool(Protocol):
+    """Leases devices; closes in a ``with``."""
+
+    #: how many leases can be out at once
+    capacity: int
+    emulated: bool
+
+    def lease(self, deadline: Deadline) -> AbstractContextManager[Device]:
+        """A device for the length of a ``with``. An InfrastructureError that leaves the block counts against the
+        device (it may be set aside for a growing time) and is raised on. Raises DeadlineExceeded if no
+        device could be had."""
+
+    def report(self) -> PoolReport: ...
+
+    def close(self) -> None: ...

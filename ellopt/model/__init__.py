@@ -1,0 +1,1 @@
+"""The `.ell` model: archive, graph, layers and their NumPy meaning."""

@@ -1,0 +1,1 @@
+"""Plots and pages drawn from a tuning report."""

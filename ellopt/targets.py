@@ -1,0 +1,90 @@
+"""The table of targets: facts, no behaviour."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ellopt.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a bundle is compiled for.
+
+    ``triple`` and ``cpu`` are zig's; empty means this machine. ``vector_width`` is the number of float32 lanes of
+    a vector register, 1 where the CPU has none, 0 where the compiler's own predefined macros decide (host).
+    ``platform_regex`` picks boards of a cluster by the platform text that they report. ``qemu`` is the
+    qemu-user program and ``qemu_cpu`` its CPU model; empty for the host.
+    """
+
+    name: str
+    description: str
+    triple: str
+    cpu: str
+    vector_width: int
+    cores: int
+    platform_regex: str
+    ell_name: str
+    qemu: str = ""
+    qemu_cpu: str = ""
+
+    @property
+    def is_host(self) -> bool:
+        return not self.triple
+
+
+_ARM_HARD = "arm-linux-musleabihf"
+_AARCH64 = "aarch64-linux-musl"
+
+_TABLE = (
+    Target("host", "this machine", "", "native", 0, os.cpu_count() or 1, "", "host"),
+    Target(
+        "pi0", "Raspberry Pi Zero and 1 (ARMv6, VFPv2)", _ARM_HARD, "arm1176jzf_s", 1, 1,
+        r"ARMv6-compatible processor rev 7 \(v6l\) \(1 cores\) BCM2835", "pi0", "qemu-arm", "arm1176",
+    ),
+    Target(
+        "pi3", "Raspberry Pi 3, 32-bit (ARMv7 NEON)", _ARM_HARD, "cortex_a53", 4, 4,
+        r"ARMv7 Processor rev 4 \(v7l\) \(4 cores\) BCM2835", "pi3", "qemu-arm", "max",
+    ),
+    Target(
+        "pi3_64", "Raspberry Pi 3, 64-bit", _AARCH64, "cortex_a53", 4, 4,
+        r"AArch64 Processor rev 4 \(aarch64\) \(4 cores\).*", "pi3_64", "qemu-aarch64", "cortex-a53",
+    ),
+    Target(
+        "pi4", "Raspberry Pi 4, 32-bit", _ARM_HARD, "cortex_a72", 4, 4,
+        r"ARMv7 Processor rev 3 \(v7l\) \(4 cores\) BCM2(711|835)", "pi3", "qemu-arm", "max",
+    ),
+    Target(
+        "pi4_64", "Raspberry Pi 4, 64-bit", _AARCH64, "cortex_a72", 4, 4,
+        r"AArch64 Processor rev 3 \(aarch64\) \(4 cores\).*", "pi3_64", "qemu-aarch64", "cortex-a72",
+    ),
+    Target(
+        "pi5", "Raspberry Pi 5", _AARCH64, "cortex_a76", 4, 4,
+        r"AArch64 Processor rev 1 \(aarch64\) \(4 cores\).*", "aarch64", "qemu-aarch64", "max",
+    ),
+    Target(
+        "pi_zero2", "Raspberry Pi Zero 2 W, 32-bit", _ARM_HARD, "cortex_a53", 4, 4,
+        r"ARMv7 Processor rev 4 \(v7l\) \(4 cores\) BCM2(710|835|837)", "pi3", "qemu-arm", "max",
+    ),
+    Target(
+        "orangepi0", "Orange Pi Zero (Cortex-A7)", _ARM_HARD, "cortex_a7", 4, 4,
+        r"ARMv7 Processor rev 5 \(v7l\) \(4 cores\).*", "orangepi0", "qemu-arm", "cortex-a7",
+    ),
+    Target(
+        "aarch64", "any 64-bit ARM Linux board", _AARCH64, "generic", 4, 4,
+        r"AArch64 Processor.*", "aarch64", "qemu-aarch64", "max",
+    ),
+)  # fmt: skip
+
+TARGETS: dict[str, Target] = {target.name: target for target in _TABLE}
+
+
+def find_target(name: str) -> Target:
+    """The target called ``name``. Raises ConfigurationError, listing the known ones."""
+    if name in TARGETS:
+        return TARGETS[name]
+    close = get_close_matches(name, TARGETS, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise ConfigurationError(f"--target: unknown target {name!r}{hint}; known targets: {', '.join(TARGETS)}")

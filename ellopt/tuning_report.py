@@ -1,0 +1,213 @@
+"""``tuning_report.json``: everything a tuning run saw and decided, as one versioned document.
+
+Times are milliseconds unless a name says otherwise. Samples are kept raw; medians can be drawn again from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ellopt.errors import ConfigurationError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class VariantReport:
+    """One distinct way to compute a layer. ``state``: measured, pruned, failed, untried."""
+
+    options: str  # ConvolutionOptions as text
+    state: str
+    samples_ms: tuple[float, ...] = ()
+    median_ms: float | None = None
+    unstable: bool = False
+    reason: str = ""
+    source: str = "measured"  # or "store", for a warm start
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Samples of ``a`` against those of ``b``: how much less time a takes, as a share of b's (0.2: 20 % less)."""
+
+    gain: float
+    gain_low: float  # 95 % confidence interval
+    gain_high: float
+    p_value: float
+    significant: bool
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A convolution layer: what was tried, what won and why. Winner and options are texts."""
+
+    node_id: str
+    name: str
+    shape: str
+    multiply_adds: int
+    variants: tuple[VariantReport, ...]
+    winner: str
+    winner_ms: float
+    default: str
+    default_ms: float
+    share_of_model: float
+    runner_up: str = ""
+    against_default: Comparison | None = None
+    against_runner_up: Comparison | None = None
+    tie: bool = False
+    why: str = ""  # one sentence for a reader
+    ell_options: str = ""  # what the output model tells ELL, where that differs from the winner
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """One plan that was proposed, run and measured. ``state``: complete, pruned, failed."""
+
+    number: int
+    plan: Mapping[str, str]
+    state: str
+    reason: str = ""
+    total_ms: float | None = None
+    layers_ms: Mapping[str, float] = field(default_factory=dict)
+    board: str = ""
+    board_seconds: float = 0.0
+    started_s: float = 0.0  # since the run began
+    best_total_ms: float | None = None  # best assembled latency known after this trial
+
+
+@dataclass(frozen=True)
+class WholeModel:
+    """The whole model measured in one interleaved confirmation."""
+
+    name: str  # "ell default", "best uniform", "assembled", ...
+    plan: Mapping[str, str]
+    samples_ms: tuple[float, ...]
+    median_ms: float
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    candidates: tuple[WholeModel, ...]
+    chosen: str  # name of the candidate that was written
+    before: str  # name of the candidate that is ELL's default
+    against_before: Comparison | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class SpaceReport:
+    options_file: str
+    original_combinations: int  # of the options file, for one layer, as the old scripts counted
+    valid: int  # summed over layers
+    distinct: int  # summed over layers
+    distinct_by_layer: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CostReport:
+    builds: int = 0
+    build_seconds: float = 0.0
+    board_seconds: float = 0.0
+    observations: int = 0
+    trials_complete: int = 0
+    trials_pruned: int = 0
+    trials_failed: int = 0
+    saved_seconds: float = 0.0  # by pruning
+    wall_seconds: float = 0.0
+    stopped_because: str = ""
+
+
+@dataclass(frozen=True)
+class BoardReport:
+    runs: int = 0
+    retries: int = 0
+    boards: Mapping[str, int] = field(default_factory=dict)  # board -> runs
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # board -> why
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TuningReport:
+    model: str
+    tag: str
+    model_path: str
+    model_sha256: str
+    target: str
+    toolchain: str
+    toolchain_version: str
+    emulated: bool
+    sampler: str
+    seed: int
+    ellopt_version: str
+    created: str  # ISO 8601, UTC
+    environment: Mapping[str, str]
+    space: SpaceReport
+    layers: tuple[LayerReport, ...]
+    trials: tuple[TrialReport, ...]
+    confirmation: Confirmation
+    cost: CostReport
+    boards: BoardReport
+    mlflow_run: Mapping[str, str] = field(default_factory=dict)  # tracking_uri, experiment, run_id
+    files: tuple[str, ...] = ()
+    version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> TuningReport:
+        """Read a report. Raises ConfigurationError, naming the file, if it is not one of a known version."""
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
+        if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
+            raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
+        try:
+            return _build_report(data)
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"{path}: a damaged tuning report: {error}") from error
+
+
+def _comparison(data: dict[str, Any] | None) -> Comparison | None:
+    return None if data is None else Comparison(**data)
+
+
+def _build_report(data: dict[str, Any]) -> TuningReport:
+    layers = tuple(
+        LayerReport(
+            **{
+                **layer,
+                "variants": tuple(
+                    VariantReport(**{**v, "samples_ms": tuple(v["samples_ms"])}) for v in layer["variants"]
+                ),
+                "against_default": _comparison(layer["against_default"]),
+                "against_runner_up": _comparison(layer["against_runner_up"]),
+            }
+        )
+        for layer in data["layers"]
+    )
+    confirmation = data["confirmation"]
+    candidates = tuple(WholeModel(**{**c, "samples_ms": tuple(c["samples_ms"])}) for c in confirmation["candidates"])
+    boards = data["boards"]
+    return TuningReport(
+        **{
+            **data,
+            "space": SpaceReport(**data["space"]),
+            "layers": layers,
+            "trials": tuple(TrialReport(**trial) for trial in data["trials"]),
+            "confirmation": Confirmation(
+                **{
+                    **confirmation,
+                    "candidates": candidates,
+                    "against_before": _comparison(confirmation["against_before"]),
+                }
+            ),
+            "cost": CostReport(**data["cost"]),
+            "boards": BoardReport(**{**boards, "failures": tuple(boards["failures"])}),
+            "files": tuple(data["files"]),
+        }
+    )
