@@ -12,6 +12,8 @@ import pytest
 def shared_models() -> Path:
     """The folder of real models written by ELL, with inputs and ELL's own outputs."""
     root = Path(os.environ.get("ELLOPT_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (root / "models").is_dir():
+        pytest.skip(f"the shared models are not at {root} (set ELLOPT_SHARED to the folder that holds models/)")
     return root / "models"
 
 
