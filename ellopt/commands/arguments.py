@@ -1,0 +1,72 @@
+"""Kinds of command-line arguments. An empty text means "not given", so that ``mlflow run`` can pass every parameter."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+_TRUE = ("true", "yes", "1")
+_FALSE = ("false", "no", "0", "")
+
+
+def optional(kind: Callable[[str], Any], default: Any = None) -> Callable[[str], Any]:
+    """``kind``, or ``default`` for an empty text."""
+
+    def convert(text: str) -> Any:
+        return default if text == "" else kind(text)
+
+    convert.__name__ = getattr(kind, "__name__", "value")  # argparse names it in its messages
+    return convert
+
+
+def boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+class Words(argparse.Action):
+    """Collects words given one by one or as one text of several, over all uses of the option."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        texts = [values] if isinstance(values, str) else [str(value) for value in values or ()]
+        words = [word for text in texts for word in text.replace(",", " ").split()]
+        earlier = getattr(namespace, self.dest) or ()
+        setattr(namespace, self.dest, (*earlier, *words))
+
+
+class ArgumentGroup:
+    """An argparse group whose options take an empty text for "not given"."""
+
+    def __init__(self, parser: argparse.ArgumentParser, title: str) -> None:
+        self._group = parser.add_argument_group(title)
+
+    def value(
+        self, *flags: str, kind: Callable[[str], Any] = str, default: Any = None, help: str, **more: Any
+    ) -> None:
+        """An option with one value."""
+        self._group.add_argument(*flags, type=optional(kind, default), default=default, help=help, **more)
+
+    def path(self, *flags: str, help: str, **more: Any) -> None:
+        self.value(*flags, kind=Path, metavar="PATH", help=help, **more)
+
+    def number(self, *flags: str, default: float | None = None, kind: type = int, help: str, **more: Any) -> None:
+        self.value(*flags, kind=kind, default=default, metavar="N", help=help, **more)
+
+    def flag(self, *flags: str, help: str) -> None:
+        """A switch; it may be followed by true or false."""
+        self._group.add_argument(*flags, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+
+    def words(self, *flags: str, metavar: str, help: str) -> None:
+        """An option with any number of words."""
+        self._group.add_argument(*flags, action=Words, nargs="*", default=(), metavar=metavar, help=help)

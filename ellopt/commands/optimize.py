@@ -1,0 +1,175 @@
+"""``ellopt optimize``: tune models. Takes every option of the original ``profile_and_optimize.py``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ellopt.commands.arguments import ArgumentGroup
+from ellopt.config import SAMPLERS, TOOLCHAINS, TuningConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
+
+_EXAMPLES = """\
+examples:
+  ellopt optimize --model_path model.ell --target host -o out
+  ellopt optimize --model_path all_models --models face gesture --target pi3 --ipaddress 192.168.1.20 -o out
+  ellopt optimize --model_path all_models --cluster https://cluster:1337/api/ -o out     (RPI_APIKEY, RPI_PASSWORD)
+  ellopt optimize --model_path model.ell --target pi0 --emulate --accept_emulated_timings -o out
+
+The same command, given again after an interruption, continues where it was.
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "optimize",
+        help="tune every convolution layer of one or many models",
+        description="Tries many ways to compute each convolution layer, measures them on the target, and writes a "
+        "new model in which every layer carries the fastest.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_models(ArgumentGroup(parser, "models"))
+    _add_boards(ArgumentGroup(parser, "where to measure"))
+    _add_search(ArgumentGroup(parser, "search"))
+    _add_toolchain(ArgumentGroup(parser, "toolchain"))
+    _add_tracking(ArgumentGroup(parser, "tracking (MLflow)"))
+    _add_logging(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_models(group: ArgumentGroup) -> None:
+    group.path(
+        "--model_path",
+        required=True,
+        help="a model (.ell, .ell.zip) or a directory that is searched for models, with all below it",
+    )
+    group.words("--models", metavar="NAME", help="names of the models to tune (default: all that are found)")
+    group.path("--output_path", "-o", required=True, help="where the tuned models and reports go")
+    group.path("--temp_dir", help="where temporary files go (default: beside each model's output)")
+    group.number(
+        "--concurrent_models", default=1, help="how many models to tune at once, where boards allow (default: 1)"
+    )
+
+
+def _add_boards(group: ArgumentGroup) -> None:
+    group.value("--target", default="pi3", help="what to compile for (default: pi3; 'ellopt targets' lists them)")
+    group.words("--ipaddress", metavar="ADDRESS", help="addresses of boards, if there is no cluster service")
+    group.number("--ssh_port", default=22, help="port of the boards' SSH servers (default: 22)")
+    group.value("--username", default="pi", help="user on the boards (default: pi)")
+    group.value(
+        "--password", help="that user's password; better in RPI_PASSWORD, or use keys (an option shows in 'ps')"
+    )
+    group.path("--key_file", help="private key for the boards (default: the agent's and the usual keys)")
+    group.flag("--accept_new_host_keys", help="trust a board's host key the first time it is seen")
+    group.value(
+        "--cluster", default=os.environ.get("RPI_CLUSTER"), help="address of the cluster service (RPI_CLUSTER)"
+    )
+    group.value("--apikey", help="key for the cluster service; better in RPI_APIKEY")
+    group.flag("--allow_insecure_cluster", help="allow http to a cluster service that is not on this machine")
+    group.value("--platform_regex", help="picks boards of the cluster by platform (default: the target's)")
+    group.number("--parallel_run", default=24, help="how many boards to use at once at most (default: 24)")
+    group.number(
+        "--board_timeout", default=600.0, kind=float, help="seconds to wait for a board to come (back) (default: 600)"
+    )
+    group.flag("--emulate", help="run under qemu-user on this machine instead of on a board")
+    group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
+
+
+def _add_search(group: ArgumentGroup) -> None:
+    group.value(
+        "--options",
+        default="default",
+        help="options file that says what may be tried: a path, or default, quick, extended (default: default)",
+    )
+    group.value(
+        "--sampler",
+        default="tpe",
+        help=f"{', '.join(SAMPLERS)}, or the import path of an Optuna sampler, module:Class (default: tpe)",
+    )
+    group.number("--trials", help="how many plans to try at most (default: the sampler's own)")
+    group.number("--timeout", kind=float, help="seconds after which no new trial starts, a model (default: none)")
+    group.number("--seed", default=0, help="seed of the sampler (default: 0)")
+    group.number(
+        "--tolerance", default=0.01, kind=float, help="stop when less than this share is left to gain (default: 0.01)"
+    )
+    group.flag("--no_warm_start", help="do not use measurements of earlier runs")
+
+
+def _add_toolchain(group: ArgumentGroup) -> None:
+    group.value("--toolchain", default="native", help=f"{' or '.join(TOOLCHAINS)} (default: native)")
+    group.number("--parallel_build", default=os.cpu_count() or 1, help="how many compilers run at once")
+    group.path("--ell_root", help="ELL's source tree (ELL_ROOT); the ell toolchain only")
+    group.path("--ell_build_root", help="ELL's build tree (ELL_BUILD_ROOT); the ell toolchain only")
+    group.flag("--include_exercise_models", help="also time the whole model without profiling inside")
+    group.path("--from_reports", help="pick winners from profile reports in this directory instead of measuring")
+
+
+def _add_tracking(group: ArgumentGroup) -> None:
+    group.flag("--no_mlflow", help="do not log to MLflow")
+    group.value("--experiment", help="name of the MLflow experiment (default: one a model)")
+    group.value("--register", metavar="NAME", help="register the tuned model in the MLflow Model Registry")
+
+
+def _add_logging(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("messages")
+    exclusive = group.add_mutually_exclusive_group()
+    exclusive.add_argument(
+        "--verbosity",
+        type=lambda text: text.upper() or "WARNING",
+        choices=_LEVELS,
+        default="WARNING",
+        metavar="LEVEL",
+        help=f"what is reported beside the progress: {', '.join(_LEVELS)} (default: WARNING)",
+    )
+    exclusive.add_argument("--silence", action="store_true", help="report nothing but errors")
+    group.add_argument(
+        "--logfile", type=lambda text: Path(text) if text else None, metavar="PATH", help="also log everything here"
+    )
+    group.add_argument(
+        "--logmode",
+        type=lambda text: text or "a",
+        choices=("a", "w"),
+        default="a",
+        help="append to the log file or write it anew (default: a)",
+    )
+
+
+def config_from(arguments: argparse.Namespace) -> TuningConfig:
+    """The validated settings. Secrets that were not given come from the environment."""
+    values: dict[str, Any] = {
+        field.name: getattr(arguments, field.name)
+        for field in fields(TuningConfig)
+        if hasattr(arguments, field.name) and field.name not in ("warm_start", "mlflow")
+    }
+    values["apikey"] = arguments.apikey or os.environ.get("RPI_APIKEY")
+    values["password"] = arguments.password or os.environ.get("RPI_PASSWORD")
+    for name in ("ell_root", "ell_build_root"):
+        values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
+    if values["ipaddress"] or values["emulate"] or values["target"] == "host":
+        values["cluster"] = arguments.cluster if arguments.cluster != os.environ.get("RPI_CLUSTER") else None
+    return TuningConfig(**values, warm_start=not arguments.no_warm_start, mlflow=not arguments.no_mlflow)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Tune. Returns 0, or the exit code of what failed."""
+    config = config_from(arguments)
+
+    from ellopt import pipeline  # heavy imports only when they are needed
+    from ellopt.logs import configure
+    from ellopt.progress import display
+
+    configure(arguments.verbosity, arguments.silence, arguments.logfile, arguments.logmode, config.secrets)
+    with display(console, silent=arguments.silence) as observer:
+        outcome = pipeline.tune(config, observer)
+    if not arguments.silence:
+        for line in outcome.summaries:
+            console.print(line)
+    return outcome.exit_code

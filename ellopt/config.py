@@ -1,0 +1,90 @@
+"""The settings of a tuning run: validated, frozen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ellopt.errors import ConfigurationError
+
+SAMPLERS = ("grid", "tpe", "random", "auto")
+TOOLCHAINS = ("native", "ell")
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """What ``ellopt optimize`` was asked to do. Names and defaults are those of the command line.
+
+    Times are seconds. Secrets (``apikey``, ``password``) never show in the repr.
+    """
+
+    model_path: Path
+    output_path: Path
+    options: str = "default"
+    models: tuple[str, ...] = ()
+    target: str = "pi3"
+    temp_dir: Path | None = None
+    concurrent_models: int = 1
+    parallel_build: int = field(default_factory=lambda: os.cpu_count() or 1)
+    include_exercise_models: bool = False
+    toolchain: str = "native"
+    ell_root: Path | None = None
+    ell_build_root: Path | None = None
+    from_reports: Path | None = None
+    # devices
+    platform_regex: str | None = None
+    parallel_run: int = 24
+    cluster: str | None = None
+    ipaddress: tuple[str, ...] = ()
+    ssh_port: int = 22
+    apikey: str | None = field(default=None, repr=False)
+    username: str = "pi"
+    password: str | None = field(default=None, repr=False)
+    key_file: Path | None = None
+    accept_new_host_keys: bool = False
+    allow_insecure_cluster: bool = False
+    board_timeout: float = 600.0
+    emulate: bool = False
+    accept_emulated_timings: bool = False
+    # search
+    sampler: str = "tpe"
+    trials: int | None = None
+    timeout: float | None = None
+    seed: int = 0
+    tolerance: float = 0.01
+    warm_start: bool = True
+    # tracking
+    mlflow: bool = True
+    experiment: str | None = None
+    register: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("concurrent_models", "parallel_build", "parallel_run", "trials"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"--{name}: must be at least 1, not {value}")
+        for name in ("timeout", "board_timeout"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"--{name}: must be a positive number of seconds, not {value:g}")
+        if not 0 <= self.tolerance < 1:
+            raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
+        if not 0 < self.ssh_port < 65536:
+            raise ConfigurationError(f"--ssh_port: must be between 1 and 65535, not {self.ssh_port}")
+        if self.toolchain not in TOOLCHAINS:
+            raise ConfigurationError(f"--toolchain: {self.toolchain!r} is unknown; use one of {', '.join(TOOLCHAINS)}")
+        if self.sampler not in SAMPLERS and ":" not in self.sampler:
+            raise ConfigurationError(
+                f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
+                "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"
+            )
+        if self.ipaddress and self.cluster:
+            raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
+        if self.emulate and (self.ipaddress or self.cluster):
+            raise ConfigurationError("--emulate runs here, without boards: leave out --ipaddress and --cluster")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must not be written anywhere."""
+        return tuple(secret for secret in (self.apikey, self.password) if secret)

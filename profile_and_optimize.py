@@ -1,0 +1,7 @@
+"""Profiles and optimises ELL models; the same as ``ellopt optimize``."""
+
+import sys
+
+from ellopt.cli import main
+
+sys.exit(main(["optimize", *sys.argv[1:]]))
