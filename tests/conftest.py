@@ -21,3 +21,10 @@ def shared_models() -> Path:
 def shared_samples(shared_models: Path) -> Path:
     """The folder of files that ELL's own tools wrote."""
     return shared_models.parent / "samples"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With ELLOPT_NO_SKIP set, a run in which a test was skipped has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("ELLOPT_NO_SKIP") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
