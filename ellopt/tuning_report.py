@@ -79,6 +79,24 @@ class TrialReport:
 
 
 @dataclass(frozen=True)
+class NodeReport:
+    """A node of the network, for its diagram. A convolution layer has a LayerReport of the same id.
+
+    ``kind`` is one of the words of ``ellopt.report.network``; ``label`` says it for a reader ("max pooling 2x2").
+    ``fused_into`` names the node that computes this one along with itself.
+    """
+
+    node_id: str
+    kind: str
+    label: str
+    inputs: tuple[str, ...] = ()
+    shape: str = ""  # of the output: rows x columns x channels
+    median_ms: float | None = None  # None: not timed by itself
+    share_of_model: float = 0.0
+    fused_into: str = ""
+
+
+@dataclass(frozen=True)
 class WholeModel:
     """The whole model measured in one interleaved confirmation."""
 
@@ -152,6 +170,7 @@ class TuningReport:
     boards: BoardReport
     mlflow_run: Mapping[str, str] = field(default_factory=dict)  # tracking_uri, experiment, run_id
     files: tuple[str, ...] = ()
+    nodes: tuple[NodeReport, ...] = ()  # every node in order of computation; may be left empty
     version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -209,5 +228,8 @@ def _build_report(data: dict[str, Any]) -> TuningReport:
             "cost": CostReport(**data["cost"]),
             "boards": BoardReport(**{**boards, "failures": tuple(boards["failures"])}),
             "files": tuple(data["files"]),
+            "nodes": tuple(
+                NodeReport(**{**node, "inputs": tuple(node.get("inputs", ()))}) for node in data.get("nodes", ())
+            ),
         }
     )
