@@ -1,0 +1,94 @@
+"""What a search tells those who watch it: trackers, progress displays, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ellopt.measurement import PlanSamples
+from ellopt.tuning_report import TrialReport
+
+Phase = Literal["building", "checking", "measuring", "deciding", "done"]
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """Where a search stands. Times in seconds unless the name says milliseconds; None: not known yet."""
+
+    phase: Phase
+    trials_complete: int = 0
+    trials_pruned: int = 0
+    trials_failed: int = 0
+    trials_planned: int | None = None  # all that will be made, where that is known
+    variants_measured: int = 0  # distinct (layer, options) with at least one sample
+    variants_total: int = 0
+    builds: int = 0
+    builds_in_flight: int = 0
+    boards_busy: int = 0
+    boards_total: int = 0
+    boards_set_aside: int = 0
+    observations: int = 0
+    board_seconds: float = 0.0
+    saved_seconds: float = 0.0  # by pruning
+    elapsed: float = 0.0
+    time_left: float | None = None
+    default_ms: float | None = None  # whole model, ELL's default options
+    best_ms: float | None = None  # whole model, best choice of every layer so far
+    message: str = ""
+
+    @property
+    def trials_finished(self) -> int:
+        return self.trials_complete + self.trials_pruned + self.trials_failed
+
+    @property
+    def gain(self) -> float | None:
+        """How much less time the best choice takes than the default, as a share of the default's."""
+        if self.default_ms is None or self.best_ms is None or self.default_ms <= 0:
+            return None
+        return 1.0 - self.best_ms / self.default_ms
+
+
+class SearchObserver(Protocol):
+    """Called from the thread that runs the search, never from two threads at once. Must not block for long."""
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+        """A trial came to its end in this run; ``samples`` is None where it failed. Called in order of numbers.
+
+        Trials that an interrupted run had finished are not announced again: see ``trials_resumed``.
+        """
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        """Once, before anything is measured: the trials that an interrupted run of the same search had finished."""
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        """Something a display shows has changed."""
+
+
+class Silent:
+    """Watches without doing anything."""
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None: ...
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None: ...
+
+    def state_changed(self, progress: SearchProgress) -> None: ...
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Several observers as one."""
+
+    members: tuple[SearchObserver, ...] = field(default=())
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+        for member in self.members:
+            member.trial_finished(trial, samples)
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        for member in self.members:
+            member.trials_resumed(trials)
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        for member in self.members:
+            member.state_changed(progress)
