@@ -4,28 +4,152 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ellopt.model.layers import Convolution, Node
+from ellopt.errors import ModelFormatError
+from ellopt.model.archive import Archive, read_archive
+from ellopt.model.fields import Fields
+from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
+from ellopt.model.parse import parse_node
+from ellopt.model.ports import parse_port_elements, whole_output
+from ellopt.model.raw import RawNode, read_raw
 from ellopt.options import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An ELL map. ``nodes`` is in an order in which each node follows those it reads.
+    """An ELL map with one input and one output.
 
-    ``path`` names the file in messages. ``options`` are the compile options found in the nodes' metadata.
+    ``nodes`` is in an order in which each node follows those it reads. ``path`` names the file in messages.
+    ``options`` are the compile options found in the nodes' metadata. ``archive`` is what the model was read from;
+    a predictor node is already written out as layer nodes in it. Weights of ``<double>`` models are rounded to
+    float32, and the model is computed in float32.
     """
 
     path: Path
     name: str
     nodes: tuple[Node, ...]
     options: Plan
+    archive: Archive
 
-    @property
+    @cached_property
     def by_id(self) -> Mapping[str, Node]:
         return {node.node_id: node for node in self.nodes}
 
-    @property
+    @cached_property
     def convolutions(self) -> tuple[Convolution, ...]:
         return tuple(node for node in self.nodes if isinstance(node, Convolution))
+
+    @cached_property
+    def input(self) -> Input:
+        return next(node for node in self.nodes if isinstance(node, Input))
+
+    @cached_property
+    def output(self) -> Output:
+        return next(node for node in self.nodes if isinstance(node, Output))
+
+
+def model_name(path: Path) -> str:
+    """The base name of a model file: without ``.ell`` or ``.ell.zip``."""
+    name = path.name
+    for suffix in (".zip", ".ell"):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    return name
+
+
+def read_model(path: Path) -> Model:
+    """Read a ``.ell`` or ``.ell.zip`` file.
+
+    Raises ModelFormatError, naming the file and, where there is one, the node and its type: for a file that is not
+    an ELL map, an unknown kind of node, a missing port, a cycle, weights whose count disagrees with their shape or
+    that are not finite.
+    """
+    return build_model(read_archive(path))
+
+
+def build_model(archive: Archive) -> Model:
+    """The model that an archive describes. Raises ModelFormatError as ``read_model``."""
+    path = archive.path
+    raws: dict[str, RawNode] = {}
+    for data in archive.nodes:
+        raw = read_raw(path, data)
+        if raw.node_id in raws:
+            raw.fail("another node has the same id")
+        raws[raw.node_id] = raw
+    outputs: dict[str, MemoryLayout] = {}
+    nodes = []
+    for raw in _in_order(raws):
+        node = parse_node(raw, outputs)
+        outputs[node.node_id] = node.output_layout
+        nodes.append(node)
+    _check_ends(archive, nodes)
+    return Model(path, model_name(path), tuple(nodes), Plan(()), archive)
+
+
+def require_convolutions(model: Model) -> None:
+    """Raise ModelFormatError if the model has no convolution layer: there is nothing to tune then."""
+    if not model.convolutions:
+        raise ModelFormatError(f"{model.path}: the model has no convolution layers; there is nothing to tune")
+
+
+def _in_order(raws: Mapping[str, RawNode]) -> list[RawNode]:
+    """Topological order that keeps the file's order wherever it can (depth first, without recursion)."""
+    ordered: dict[str, RawNode] = {}
+    open_: dict[str, None] = {}
+    for root in raws:
+        stack = [root]
+        while stack:
+            node_id = stack[-1]
+            if node_id in ordered:
+                stack.pop()
+                continue
+            raw = raws[node_id]
+            open_[node_id] = None
+            waiting = []
+            for source in sorted(raw.reads):
+                if source not in raws:
+                    raw.fail(f"it reads node {source}, which does not exist")
+                if source in open_:
+                    raw.fail(f"it reads node {source}, which depends on this node: the model has a cycle")
+                if source not in ordered:
+                    waiting.append(source)
+            if waiting:
+                stack.append(waiting[0])
+            else:
+                ordered[node_id] = raw
+                del open_[node_id]
+                stack.pop()
+    return list(ordered.values())
+
+
+def _check_ends(archive: Archive, nodes: list[Node]) -> None:
+    """One input and one output, those that the map names. A map may name another node's output as its own."""
+    path, fields = archive.path, Fields(archive.data, str(archive.path))
+    inputs = [node.node_id for node in nodes if isinstance(node, Input)]
+    if len(inputs) != 1:
+        raise ModelFormatError(f"{path}: the model has {len(inputs)} input nodes; exactly one is supported")
+    if "inputIds" in fields and fields.value("inputIds") != inputs:
+        raise ModelFormatError(f"{path}: inputIds {fields.value('inputIds')} is not the input node {inputs[0]}")
+    elements = fields.value("outputElements")
+    if not isinstance(elements, list) or len(elements) != 1 or not isinstance(elements[0], str):
+        fields.fail("outputElements must name exactly one output")
+    by_id = {node.node_id: node for node in nodes}
+    try:
+        ranges = parse_port_elements(elements[0])
+    except ValueError as error:
+        fields.fail(f"outputElements: {error}")
+    node = by_id.get(ranges[0].node_id)
+    if node is None:
+        fields.fail(f"outputElements names node {ranges[0].node_id}, which does not exist")
+    if whole_output(ranges, node.output_layout.elements) is None:
+        fields.fail(f"outputElements {elements[0]} is not the whole output of one node, which is not supported")
+    others = [n.node_id for n in nodes if isinstance(n, Output) and n is not node]
+    if others:
+        fields.fail(f"the model has more outputs than the map names: nodes {', '.join(others)}")
+    if not isinstance(node, Output):
+        output = Output(
+            f"{node.node_id}.output", "OutputNode<float>", (node.node_id,), (node.output_layout,), node.output_layout
+        )
+        nodes.append(output)

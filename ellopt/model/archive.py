@@ -1,0 +1,102 @@
+"""The `.ell` file as JSON: read whole, never changed in place, written back value for value and in field order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ellopt.errors import ModelFormatError
+from ellopt.model.zipped import read_zipped
+
+#: Numbers that some versions of ELL write though JSON has no word for them.
+_NOT_A_NUMBER = re.compile(r"-?(nan|inf)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """A parsed `.ell` file. ``data`` is shared between archives and must not be changed in place."""
+
+    path: Path
+    data: Mapping[str, Any]
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """The node objects, in the order of the file."""
+        nodes: list[dict[str, Any]] = self.data["model"]["nodes"]
+        return nodes
+
+    def with_nodes(self, nodes: list[dict[str, Any]], **fields: Any) -> Archive:
+        """The same archive with other nodes (and other fields of the map); all else is shared, nothing is copied."""
+        model = {**self.data["model"], "nodes": nodes}
+        return Archive(self.path, {**self.data, "model": model, **fields})
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a `.ell` or `.ell.zip` file. A zip is read in memory: nothing is unpacked.
+
+    Raises ModelFormatError, naming the file, if it cannot be read or is not an ELL map.
+    """
+    try:
+        content = read_zipped(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+    except OSError as error:
+        raise ModelFormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+    data = _parse(path, content)
+    if not isinstance(data, dict) or data.get("_type") != "Map":
+        raise ModelFormatError(f"{path}: is not an ELL map (its top level must be an object with _type Map)")
+    model = data.get("model")
+    if not isinstance(model, dict) or model.get("_type") != "Model":
+        raise ModelFormatError(f"{path}: the map holds no model (a field model with _type Model)")
+    nodes = model.get("nodes")
+    if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
+        raise ModelFormatError(f"{path}: the model has no list of nodes")
+    return Archive(path, data)
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    if not content.strip():
+        raise ModelFormatError(f"{path}: the file is empty")
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        start = len(error.doc[: error.pos].encode()) if isinstance(error.doc, str) else error.pos
+        nearby = content[start : start + 16].decode(errors="replace")
+        line = content.count(b"\n", 0, start) + 1
+        number = _NOT_A_NUMBER.match(nearby)
+        if number:
+            raise ModelFormatError(
+                f"{path}: line {line}: {number.group()} is not a number; the model's weights are damaged: export it again"
+            ) from error
+        reason = str(error).split(":")[0]
+        raise ModelFormatError(f"{path}: line {line}: not valid JSON, truncated or damaged: {reason}") from error
+
+
+def write_archive(archive: Archive, path: Path) -> None:
+    """Write ``archive`` to ``path`` atomically: a reader sees the old file or the whole new one.
+
+    Every value is written so that it reads back equal; objects keep the order of their fields.
+    """
+    content = orjson.dumps(archive.data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.name == "posix":
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise

@@ -1,0 +1,68 @@
+"""`.ell.zip`: one model in a zip, read in memory and within limits."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from ellopt.errors import ModelFormatError
+
+#: Largest uncompressed model, and the largest ratio of uncompressed to compressed size (text weights reach about 3).
+MAX_BYTES = 2 << 30
+MAX_RATIO = 200
+#: Small entries may be as repetitive as they like.
+_RATIO_FLOOR = 1 << 20
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CHUNK = 1 << 20
+
+
+def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO) -> bytes:
+    """The content of the only `.ell` entry of a zip.
+
+    Raises ModelFormatError for a damaged or encrypted zip, for none or several `.ell` entries, for any entry whose
+    name would lead out of a folder, and for a model larger than ``max_bytes`` or packed more than ``max_ratio``
+    times. The sizes that the zip claims are not trusted: reading stops at the limit. OSError as ``open`` does.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                _refuse_escape(path, name)
+            entries = [e for e in archive.infolist() if e.filename.lower().endswith(".ell") and not e.is_dir()]
+            entries = [e for e in entries if not e.filename.startswith("__MACOSX/")]
+            if len(entries) != 1:
+                found = ", ".join(sorted(e.filename for e in entries)) or "none"
+                raise ModelFormatError(f"{path}: a zip must hold exactly one .ell file; found: {found}")
+            entry = entries[0]
+            if entry.flag_bits & 1:
+                raise ModelFormatError(f"{path}: {entry.filename} is encrypted; store it without a password")
+            limit = min(max_bytes, max(int(entry.compress_size * max_ratio), _RATIO_FLOOR))
+            if entry.file_size > limit:
+                raise _too_large(path, entry.filename, limit)
+            return _read(path, archive, entry, limit)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise ModelFormatError(f"{path}: cannot be read as a zip file: {error}") from error
+
+
+def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    content = bytearray()
+    with archive.open(entry) as stream:
+        while chunk := stream.read(_CHUNK):
+            content += chunk
+            if len(content) > limit:
+                raise _too_large(path, entry.filename, limit)
+    return bytes(content)
+
+
+def _too_large(path: Path, name: str, limit: int) -> ModelFormatError:
+    return ModelFormatError(
+        f"{path}: {name} unpacks to more than {limit} bytes, which looks like a zip bomb; unpack it yourself if it is sound"
+    )
+
+
+def _refuse_escape(path: Path, name: str) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(name) or "\0" in name:
+        raise ModelFormatError(f"{path}: the entry {name!r} would be unpacked outside its folder; the zip is refused")
