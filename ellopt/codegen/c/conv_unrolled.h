@@ -1,0 +1,155 @@
+/* Method "unrolled": matrix multiplication of receptive fields (rows of the implicit column matrix) with weights.
+ *
+ * Channels are innermost, so a row of a receptive field is contiguous and the columns need not be written out: a
+ * register tile of TILE_ROWS x TILE_COLUMNS output pixels and TILE_VECTORS x VECTOR_WIDTH filters walks over the
+ * receptive field; every step broadcasts one input value a pixel and multiplies it with the filters' weights
+ * (the micro-kernel of Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008).
+ *
+ * PANELS panels of filters; the first WIDE_PANELS of them have TILE_VECTORS vectors, the others one less.
+ * Weights: [panel][row][column][channel][filter of panel], filters filled up with zeros to whole vectors.
+ * Output rows come in ROW_GROUPS groups, the first TALL_GROUPS of TILE_ROWS rows, the others one less; columns in
+ * COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns, the others one less.
+ * A task computes some row groups for some panels, BLOCK_GROUPS row groups at a time, so that the input block stays
+ * in cache while panels pass. */
+#include "ellopt_conv.h"
+#include "ellopt_pool.h"
+#include "epilogue.h"
+
+#define TAIL_LANES (FILTERS % VECTOR_WIDTH ? FILTERS % VECTOR_WIDTH : VECTOR_WIDTH)
+#define PANEL_DEPTH (FIELD * FIELD * CHANNELS)
+
+#if IN_PIXEL_STRIDE == CHANNELS
+#define RUNS 1
+#define RUN_LENGTH (FIELD * CHANNELS)
+#else
+#define RUNS FIELD
+#define RUN_LENGTH CHANNELS
+#endif
+
+/* One register tile: rows x columns pixels, `vectors` vectors of filters, of which the last has `tail` lanes. */
+ELL_INLINE void gemm_tile(const float *input, const float *weights, const float *bias, const float *residual,
+                          float *output, const int rows, const int columns, const int vectors, const int tail) {
+    vec sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
+    ELL_UNROLL for (int v = 0; v < vectors; v++) {
+        vec start = vec_load(bias + v * VECTOR_WIDTH);
+        ELL_UNROLL for (int r = 0; r < rows; r++) {
+            ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c][v] = start;
+        }
+    }
+    for (int ky = 0; ky < FIELD; ky++) {
+        for (int run = 0; run < RUNS; run++) {
+            const float *in = input + (ptrdiff_t)ky * IN_ROW_STRIDE + (ptrdiff_t)run * IN_PIXEL_STRIDE;
+            ELL_NO_VECTORIZE
+            for (int k = 0; k < RUN_LENGTH; k++) {
+                vec w[TILE_VECTORS];
+                ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
+                ELL_UNROLL for (int r = 0; r < rows; r++) {
+                    ELL_UNROLL for (int c = 0; c < columns; c++) {
+                        vec a = vec_splat(in[(ptrdiff_t)r * STRIDE * IN_ROW_STRIDE + c * STRIDE * IN_PIXEL_STRIDE]);
+                        ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
+                    }
+                }
+                in++;
+                weights += vectors * VECTOR_WIDTH;
+            }
+        }
+    }
+    ELL_UNROLL for (int r = 0; r < rows; r++) {
+        ELL_UNROLL for (int c = 0; c < columns; c++) {
+            const float *res = RESIDUAL ? residual + r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE : 0;
+            float *out = output + (ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE;
+            ELL_UNROLL for (int v = 0; v < vectors; v++) {
+                const float *res_v = RESIDUAL ? res + v * VECTOR_WIDTH : 0;
+                ell_finish_partial(sums[r][c][v], res_v, out + v * VECTOR_WIDTH,
+                                   v == vectors - 1 ? tail : VECTOR_WIDTH);
+            }
+        }
+    }
+}
+
+/* All tiles of some row groups for one panel. */
+ELL_INLINE void gemm_panel(const ell_conv_args *args, int first_group, int last_group, const float *weights,
+                           int filter, const int vectors, const int tail) {
+    for (int group = first_group; group < last_group; group++) {
+        int tall = group < TALL_GROUPS;
+        ptrdiff_t y = (ptrdiff_t)group * TILE_ROWS - (tall ? 0 : group - TALL_GROUPS);
+        const float *input = args->input + y * STRIDE * IN_ROW_STRIDE;
+        const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE + filter : 0;
+        float *output = args->output + y * OUT_ROW_STRIDE + filter;
+        const float *bias = args->bias + filter;
+        if (tall) {
+            for (int tile = 0; tile < WIDE_TILES; tile++) {
+                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
+                input += TILE_COLUMNS * STRIDE * IN_PIXEL_STRIDE;
+                residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
+                output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
+            }
+#if COLUMN_TILES > WIDE_TILES
+            for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
+                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
+                input += (TILE_COLUMNS - 1) * STRIDE * IN_PIXEL_STRIDE;
+                residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
+                output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
+            }
+#endif
+        }
+#if ROW_GROUPS > TALL_GROUPS
+        else { /* tiles of several rows are as wide as the output */
+            gemm_tile(input, weights, bias, residual, output, TILE_ROWS - 1, TILE_COLUMNS, vectors, tail);
+        }
+#endif
+    }
+}
+
+#define VECTORS_ALL ((FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
+
+static void gemm_groups(const ell_conv_args *args, int first_group, int last_group, int first_panel, int last_panel) {
+    for (int panel = first_panel; panel < last_panel; panel++) {
+        int wide = panel < WIDE_PANELS;
+        int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
+        int filter = vector * VECTOR_WIDTH;
+        const float *weights = args->weights + (ptrdiff_t)filter * PANEL_DEPTH;
+        if (TAIL_LANES != VECTOR_WIDTH && panel == PANELS - 1)
+            gemm_panel(args, first_group, last_group, weights, filter,
+                       WIDE_PANELS == PANELS ? TILE_VECTORS : TILE_VECTORS - 1, TAIL_LANES);
+        else if (wide)
+            gemm_panel(args, first_group, last_group, weights, filter, TILE_VECTORS, VECTOR_WIDTH);
+#if PANELS > WIDE_PANELS
+        else
+            gemm_panel(args, first_group, last_group, weights, filter, TILE_VECTORS - 1, VECTOR_WIDTH);
+#endif
+    }
+}
+
+typedef struct {
+    const ell_conv_args *args;
+    int group_chunks, panel_chunks;
+} gemm_split;
+
+static void gemm_task(const void *context, int index, int worker) {
+    (void)worker;
+    const gemm_split *split = (const gemm_split *)context;
+    int g = index / split->panel_chunks, p = index % split->panel_chunks;
+    int first_group = (int)((long)ROW_GROUPS * g / split->group_chunks);
+    int last_group = (int)((long)ROW_GROUPS * (g + 1) / split->group_chunks);
+    int first_panel = (int)((long)PANELS * p / split->panel_chunks);
+    int last_panel = (int)((long)PANELS * (p + 1) / split->panel_chunks);
+    for (int group = first_group; group < last_group; group += BLOCK_GROUPS) {
+        int end = last_group - group < BLOCK_GROUPS ? last_group : group + BLOCK_GROUPS;
+        gemm_groups(split->args, group, end, first_panel, last_panel);
+    }
+}
+
+void KERNEL_NAME(const ell_conv_args *args) {
+    gemm_split split = {args, 1, 1};
+    int threads = ell_pool_threads(args->pool);
+    if (threads > 1) {
+        /* Enough tasks to even out cores of unequal speed; rows first, as they share no weights' panel misses. */
+        split.group_chunks = ROW_GROUPS < 4 * threads ? ROW_GROUPS : 4 * threads;
+        if (split.group_chunks < 4 * threads) {
+            int wanted = (4 * threads + split.group_chunks - 1) / split.group_chunks;
+            split.panel_chunks = PANELS < wanted ? PANELS : wanted;
+        }
+    }
+    ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+}

@@ -1,0 +1,66 @@
+/* What follows the sums of a convolution: residual, activation, store. The bias is what accumulators start from. */
+#ifndef ELLOPT_EPILOGUE_H
+#define ELLOPT_EPILOGUE_H
+
+#include <math.h>
+
+#include "ellopt_conv.h"
+#include "vector.h"
+
+ELL_INLINE float ell_activate_scalar(float x) {
+#if ACTIVATION == ELL_ACTIVATION_NONE
+    return x;
+#elif ACTIVATION == ELL_ACTIVATION_RELU
+    return x > 0.0f ? x : 0.0f;
+#elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU
+    return x > 0.0f ? x : x * LEAKY_FACTOR;
+#elif ACTIVATION == ELL_ACTIVATION_SIGMOID
+    return 1.0f / (1.0f + expf(-x));
+#elif ACTIVATION == ELL_ACTIVATION_TANH
+    return tanhf(x);
+#elif ACTIVATION == ELL_ACTIVATION_HARD_SIGMOID
+    float y = 0.2f * x + 0.5f;
+    return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
+#elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
+    return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
+#else
+#error "unknown ACTIVATION"
+#endif
+}
+
+ELL_INLINE vec ell_activate(vec x) {
+#if ACTIVATION == ELL_ACTIVATION_NONE
+    return x;
+#elif ACTIVATION == ELL_ACTIVATION_RELU
+    return vec_max(x, vec_zero());
+#elif ACTIVATION == ELL_ACTIVATION_HARD_SIGMOID
+    return vec_min(vec_max(x * 0.2f + 0.5f, vec_zero()), vec_splat(1.0f));
+#elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
+    return vec_min(vec_max(x, vec_splat(-1.0f)), vec_splat(1.0f));
+#elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU && VECTOR_WIDTH > 1
+    vec_mask positive = x > vec_zero();
+    vec leaked = x * LEAKY_FACTOR;
+    return (vec)(((vec_mask)x & positive) | ((vec_mask)leaked & ~positive));
+#else
+    float lanes[VECTOR_WIDTH];
+    vec_store(lanes, x);
+    for (int i = 0; i < VECTOR_WIDTH; i++) lanes[i] = ell_activate_scalar(lanes[i]);
+    return vec_load(lanes);
+#endif
+}
+
+/* output[0 .. lanes) = activation(sums + residual[0 .. lanes)); residual is not read unless RESIDUAL. */
+ELL_INLINE void ell_finish_partial(vec sums, const float *residual, float *output, int lanes) {
+#if RESIDUAL
+    sums += vec_load_partial(residual, lanes);
+#else
+    (void)residual;
+#endif
+    vec_store_partial(output, ell_activate(sums), lanes);
+}
+
+ELL_INLINE void ell_finish(vec sums, const float *residual, float *output) {
+    ell_finish_partial(sums, residual, output, VECTOR_WIDTH);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* Vectors of VECTOR_WIDTH float32 lanes by the compiler's vector extensions: one source for AVX-512, AVX2, SSE,
+ * NEON and processors without vectors (VECTOR_WIDTH 1: plain floats). */
+#ifndef ELLOPT_VECTOR_H
+#define ELLOPT_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef VECTOR_WIDTH
+#if defined(__AVX512F__)
+#define VECTOR_WIDTH 16
+#elif defined(__AVX__)
+#define VECTOR_WIDTH 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__aarch64__)
+#define VECTOR_WIDTH 4
+#else
+#define VECTOR_WIDTH 1
+#endif
+#endif
+
+#define ELL_INLINE static inline __attribute__((always_inline))
+#define ELL_UNROLL _Pragma("clang loop unroll(full)")
+#define ELL_NO_VECTORIZE _Pragma("clang loop vectorize(disable) interleave(disable)")
+
+#if VECTOR_WIDTH > 1
+typedef float vec __attribute__((vector_size(VECTOR_WIDTH * 4)));
+typedef int32_t vec_mask __attribute__((vector_size(VECTOR_WIDTH * 4)));
+typedef float vec_unaligned __attribute__((vector_size(VECTOR_WIDTH * 4), aligned(4), may_alias));
+#define ELL_LANE(v, i) ((v)[i])
+#else
+typedef float vec;
+typedef float vec_unaligned;
+#define ELL_LANE(v, i) (v)
+#endif
+
+ELL_INLINE vec vec_load(const float *p) { return *(const vec_unaligned *)p; }
+
+ELL_INLINE void vec_store(float *p, vec v) { *(vec_unaligned *)p = v; }
+
+ELL_INLINE vec vec_splat(float x) {
+#if VECTOR_WIDTH > 1
+    return x - (vec){0}; /* x - 0 is x for every x, so the compiler makes it a plain broadcast */
+#else
+    return x;
+#endif
+}
+
+ELL_INLINE vec vec_zero(void) { return (vec){0}; }
+
+/* The first `lanes` lanes from memory, zeros behind them. Reads nothing beyond. */
+ELL_INLINE vec vec_load_partial(const float *p, int lanes) {
+    if (lanes >= VECTOR_WIDTH) return vec_load(p);
+    float buffer[VECTOR_WIDTH] = {0};
+    if (__builtin_constant_p(lanes))
+        memcpy(buffer, p, (size_t)lanes * sizeof(float));
+    else
+        for (int i = 0; i < lanes; i++) buffer[i] = p[i];
+    return vec_load(buffer);
+}
+
+/* Stores the first `lanes` lanes and nothing beyond. */
+ELL_INLINE void vec_store_partial(float *p, vec v, int lanes) {
+    if (lanes >= VECTOR_WIDTH) {
+        vec_store(p, v);
+        return;
+    }
+    float buffer[VECTOR_WIDTH];
+    vec_store(buffer, v);
+    if (__builtin_constant_p(lanes))
+        memcpy(p, buffer, (size_t)lanes * sizeof(float));
+    else
+        for (int i = 0; i < lanes; i++) p[i] = buffer[i];
+}
+
+/* Lanes of a where a > b, of b elsewhere (b where either is NaN), as x86's maxps. */
+ELL_INLINE vec vec_max(vec a, vec b) {
+#if VECTOR_WIDTH > 1
+    vec_mask greater = a > b;
+    return (vec)(((vec_mask)a & greater) | ((vec_mask)b & ~greater));
+#else
+    return a > b ? a : b;
+#endif
+}
+
+ELL_INLINE vec vec_min(vec a, vec b) {
+#if VECTOR_WIDTH > 1
+    vec_mask less = a < b;
+    return (vec)(((vec_mask)a & less) | ((vec_mask)b & ~less));
+#else
+    return a < b ? a : b;
+#endif
+}
+
+#endif

@@ -1,0 +1,71 @@
+"""Weights laid out for the kernels: done once, at build time, as weights are constants.
+
+All take float32 weights [filter, row, column, channel] (depthwise: [channel, row, column, 1]) with everything that
+scales them already folded in, and return a flat float32 array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Packing(Protocol):
+    """A layout of weights that a C template expects."""
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        """``weights`` [filter, row, column, channel] as the kernel reads them, flat."""
+
+
+@dataclass(frozen=True)
+class DirectPacking:
+    """[row][column][channel][filter]; depthwise [row][column][channel]: what conv_simple.h reads."""
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(weights.transpose(1, 2, 3, 0), dtype=np.float32).reshape(-1)
+
+
+@dataclass(frozen=True)
+class PanelPacking:
+    """[panel][row][column][channel][filter of the panel]: what conv_unrolled.h reads.
+
+    Filters are filled up with zeros to whole vectors; the first ``wide_panels`` panels have ``vectors`` vectors,
+    the others one less.
+    """
+
+    vector_width: int
+    panels: int
+    wide_panels: int
+    vectors: int
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        filters = weights.shape[0]
+        all_vectors = -(-filters // self.vector_width)
+        columns = np.zeros((weights.size // filters, all_vectors * self.vector_width), np.float32)
+        columns[:, :filters] = weights.reshape(filters, -1).T
+        packed, first = [], 0
+        for panel in range(self.panels):
+            last = first + (self.vectors if panel < self.wide_panels else self.vectors - 1)
+            packed.append(columns[:, first * self.vector_width : last * self.vector_width].reshape(-1))
+            first = last
+        return np.concatenate(packed)
+
+
+@dataclass(frozen=True)
+class DepthwisePacking:
+    """[vector of channels][row][column][lane], filled up with zeros: what conv_depthwise.h reads."""
+
+    vector_width: int
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        channels, field = weights.shape[0], weights.shape[1]
+        vectors = -(-channels // self.vector_width)
+        lanes = np.zeros((vectors * self.vector_width, field * field), np.float32)
+        lanes[:channels] = weights.reshape(channels, -1)
+        packed = lanes.reshape(vectors, self.vector_width, field * field).transpose(0, 2, 1)
+        return np.ascontiguousarray(packed).reshape(-1)

@@ -1,0 +1,62 @@
+"""simple, unrolled and depthwise kernels compute the convolution, and touch nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernels_support import assert_agrees, compile_kernels, draw_case, run_kernel
+
+from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, kernel_for
+from ellopt.options import ConvolutionOptions
+
+
+@st.composite
+def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
+    field, stride = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    out_rows, out_columns = draw(st.integers(1, 9)), draw(st.integers(1, 30))
+    channels = draw(st.integers(1, 70 if depthwise else 20))
+    filters = channels if depthwise else draw(st.integers(1, 70))
+    columns = (out_columns - 1) * stride + field
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    residual_pixel = filters + draw(st.sampled_from((0, 2)))
+    return KernelSite(
+        out_rows=out_rows,
+        out_columns=out_columns,
+        channels=channels,
+        filters=filters,
+        field=field,
+        stride=stride,
+        depthwise=depthwise,
+        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        leaky_factor=0.125,
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * residual_pixel + 1,
+        residual_pixel_stride=residual_pixel,
+    )
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
+    drawn = [data.draw(sites(depthwise)) for _ in range(4)]
+    kernels, cases = [], []
+    for i, site in enumerate(drawn):
+        case = draw_case(site, i)
+        for width in (1, 4, 8, 16):
+            for method in ("simple", "unrolled") if width == 8 else ("unrolled",):
+                at_width = replace(site, vector_width=width)
+                kernels.append(kernel_for(at_width, ConvolutionOptions(method)))
+                cases.append(replace(case, site=at_width))
+    threads = data.draw(st.integers(1, 4))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        assert_agrees(run_kernel(compiled, case), case)
+        assert_agrees(run_kernel(compiled, case, threads), case)
