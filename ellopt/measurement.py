@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from ellopt.options import ConvolutionOptions, Plan
+from ellopt.tuning_report import Comparison
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,152 @@ class LayerCheck:
     @property
     def passed(self) -> bool:
         return self.error <= self.limit
+
+
+#: A sample this far above the median of the others, in their robust standard deviations, is an outlier.
+OUTLIER_DEVIATIONS = 5.0
+#: ... and at least this share above it: timers and caches alone differ by less.
+OUTLIER_SHARE = 0.2
+#: A median whose 95 % confidence interval is wider than this share to either side is not trusted.
+UNSTABLE_SHARE = 0.15
+#: Two-sided level at which a difference counts.
+SIGNIFICANCE = 0.05
+#: The median absolute deviation of a normal distribution times this is its standard deviation.
+MAD_TO_DEVIATION = 1.4826
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list of samples says, in milliseconds.
+
+    The score is ``median_ms``, taken without the slow outliers; ``low_ms`` to ``high_ms`` is its 95 % confidence
+    interval. ``unstable``: the samples do not pin the median down, so it must not be trusted by itself.
+    """
+
+    count: int
+    median_ms: float
+    deviation_ms: float
+    low_ms: float
+    high_ms: float
+    outliers: int
+    unstable: bool
+
+    @property
+    def share(self) -> float:
+        """Half the width of the confidence interval as a share of the median."""
+        return (self.high_ms - self.low_ms) / 2 / self.median_ms if self.median_ms > 0 else 0.0
+
+
+def without_slow_outliers(samples: Sequence[float]) -> list[float]:
+    """``samples`` without those that something else on the machine made slow.
+
+    Disturbances only ever add time, so the fast half is what tells how much samples differ by themselves: its
+    spread below the median gives the scale. With up to half of the samples spoiled the rest is found.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    if values.size < 3:
+        return [float(v) for v in values]
+    ordered = np.sort(values)
+    center = float(np.quantile(ordered, 0.1))
+    fast = ordered[: (ordered.size + 1) // 2]
+    deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fast - np.median(fast))))
+    limit = max(center + 2 * OUTLIER_DEVIATIONS * deviation, center * (1 + OUTLIER_SHARE))
+    return [float(v) for v in values if v <= limit]
+
+
+def summarize(samples: Sequence[float]) -> Summary:
+    """The robust summary of at least one sample. Raises ValueError for none, or for one that is not finite."""
+    if not samples or not np.isfinite(samples).all():
+        raise ValueError("a summary needs at least one sample, and finite ones")
+    kept = np.sort(np.asarray(without_slow_outliers(samples), dtype=np.float64))
+    median = float(np.median(kept))
+    deviation = MAD_TO_DEVIATION * float(np.median(np.abs(kept - median)))
+    low, high = median_interval(kept)
+    outliers = len(samples) - kept.size
+    wide = median > 0 and (high - low) / 2 > UNSTABLE_SHARE * median
+    return Summary(
+        count=len(samples),
+        median_ms=median,
+        deviation_ms=deviation,
+        low_ms=low,
+        high_ms=high,
+        outliers=outliers,
+        unstable=bool(kept.size < 2 or wide or outliers > len(samples) / 2),
+    )
+
+
+def median_interval(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % confidence interval of the median of sorted samples, from order statistics (distribution free).
+
+    Fewer than six samples cannot carry that level: their whole range is given.
+    """
+    n = ordered.size
+    if n < 6:
+        return float(ordered[0]), float(ordered[-1])
+    from scipy import stats  # takes half a second to import; most commands never need it
+
+    rank = int(stats.binom.ppf(SIGNIFICANCE / 2, n, 0.5))  # the largest k with P(X < k) <= 2.5 %
+    rank = max(rank, 1)
+    return float(ordered[rank - 1]), float(ordered[n - rank])
+
+
+def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> Comparison:
+    """How much less time ``a`` takes than ``b``, with 95 % confidence interval and p-value (two-sided).
+
+    ``paired``: element i of both was measured in the same round, so what slowed that round slowed both; then the
+    Wilcoxon signed-rank test and the Hodges-Lehmann estimate over the ratios are used (Wilcoxon 1945; Hodges and
+    Lehmann 1963). Otherwise the Mann-Whitney test and the same estimate over all ratios of the two lists.
+    """
+    if not a or not b:
+        raise ValueError("a comparison needs samples on both sides")
+    if paired and len(a) != len(b):
+        raise ValueError(f"samples in pairs need lists of one length, not {len(a)} and {len(b)}")
+    log_a, log_b = (np.log(np.maximum(np.asarray(v, dtype=np.float64), 1e-9)) for v in (a, b))
+    if paired:
+        differences = log_a - log_b
+        n = differences.size
+        i, j = np.triu_indices(n)
+        estimates = np.sort((differences[i] + differences[j]) / 2)
+        p_value = _signed_rank_p(differences)
+        spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+    else:
+        estimates = np.sort((log_a[:, None] - log_b[None, :]).ravel())
+        p_value = _rank_sum_p(log_a, log_b)
+        spread = math.sqrt(log_a.size * log_b.size * (log_a.size + log_b.size + 1) / 12)
+    rank = max(0, int(estimates.size / 2 - 1.96 * spread))
+    slow, fast = float(estimates[estimates.size - 1 - rank]), float(estimates[rank])
+    if estimates.size == 1:  # one sample says nothing of its own error
+        fast, slow = fast - math.log(2), slow + math.log(2)
+    return Comparison(
+        gain=_gain(float(np.median(estimates))),
+        gain_low=_gain(slow),
+        gain_high=_gain(fast),
+        p_value=p_value,
+        significant=p_value < SIGNIFICANCE,
+    )
+
+
+def _gain(log_ratio: float) -> float:
+    return 1.0 - math.exp(min(log_ratio, 50.0))
+
+
+def _signed_rank_p(differences: npt.NDArray[np.float64]) -> float:
+    if not np.any(differences):
+        return 1.0
+    from scipy import stats
+
+    nonzero = differences[differences != 0]
+    method = "exact" if nonzero.size <= 25 and np.unique(np.abs(nonzero)).size == nonzero.size else "approx"
+    return _probability(stats.wilcoxon(nonzero, method=method).pvalue)
+
+
+def _rank_sum_p(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    if np.unique(np.concatenate([a, b])).size == 1:
+        return 1.0
+    from scipy import stats
+
+    return _probability(stats.mannwhitneyu(a, b, alternative="two-sided").pvalue)
+
+
+def _probability(value: float) -> float:
+    return float(min(1.0, max(0.0, value))) if math.isfinite(value) else 1.0
