@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -35,19 +35,49 @@ class Completed:
     seconds: float
 
 
+class Abort:
+    """Lets another thread end commands that are running. Once fired it stays so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[Callable[[], None]] = []
+        self.fired = False
+
+    def fire(self) -> None:
+        with self._lock:
+            self.fired = True
+            for kill in self._running:
+                kill()
+
+    @contextlib.contextmanager
+    def _killing(self, kill: Callable[[], None]) -> Iterator[None]:
+        with self._lock:
+            if self.fired:
+                kill()
+            self._running.append(kill)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(kill)
+
+
 def run_in_group(
     arguments: Sequence[str],
     directory: Path,
     deadline: Deadline,
     environment: Mapping[str, str] | None = None,
+    abort: Abort | None = None,
 ) -> Completed:
     """Run ``arguments`` in ``directory`` and wait for it. Standard input is empty.
 
     ``environment`` is added to this process's own. The command and all that it started are killed when it ends,
-    when ``deadline`` passes (DeadlineExceeded), when an exception such as KeyboardInterrupt leaves this function
-    and, on POSIX systems, when this process dies. Raises InfrastructureError if the command cannot be started.
+    when ``deadline`` passes (DeadlineExceeded), when ``abort`` is fired (InfrastructureError), when an exception
+    such as KeyboardInterrupt leaves this function and, on POSIX systems, when this process dies. Raises
+    InfrastructureError if the command cannot be started.
     """
     deadline.check(f"starting {arguments[0]}")
+    abort = abort or Abort()
     variables = {**os.environ, **environment} if environment else None
     with _group() as leader:
         started = time.monotonic()
@@ -69,14 +99,18 @@ def run_in_group(
             assert process.stderr is not None
             readers = (_Reader(process.stdout), _Reader(process.stderr))
             try:
-                process.wait(deadline.timeout)
+                with abort._killing(lambda: _kill(process, leader)):
+                    process.wait(deadline.timeout)
                 seconds = time.monotonic() - started
             except subprocess.TimeoutExpired:
                 raise DeadlineExceeded(f"{arguments[0]} ran for longer than it may and was killed") from None
             finally:
-                _kill_all(process, leader)
+                _kill(process, leader)
+                process.wait()
                 for reader in readers:
                     reader.join()
+        if abort.fired:
+            raise InfrastructureError(f"{arguments[0]} was stopped")
         return Completed(process.returncode, readers[0].kept, readers[1].kept, seconds)
 
 
@@ -104,8 +138,8 @@ def _group() -> Iterator[int | None]:
                 os.killpg(lifeline.pid, signal.SIGKILL)
 
 
-def _kill_all(process: subprocess.Popen[bytes], leader: int | None) -> None:
-    """Kill the command and whatever else is in its group, and wait for the command to be gone."""
+def _kill(process: subprocess.Popen[bytes], leader: int | None) -> None:
+    """Kill the command and whatever else is in its group."""
     if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(
@@ -115,7 +149,6 @@ def _kill_all(process: subprocess.Popen[bytes], leader: int | None) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
     process.kill()
-    process.wait()
 
 
 class _Reader(threading.Thread):
