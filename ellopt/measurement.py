@@ -62,6 +62,8 @@ class LayerCheck:
 OUTLIER_DEVIATIONS = 5.0
 #: ... and at least this share above it: timers and caches alone differ by less.
 OUTLIER_SHARE = 0.2
+#: ... and beyond this share nothing is normal: in three samples of which two are spoiled the scale is not known.
+LARGEST_SPREAD = 0.5
 #: A median whose 95 % confidence interval is wider than this share to either side is not trusted.
 UNSTABLE_SHARE = 0.15
 #: Two-sided level at which a difference counts.
@@ -105,7 +107,8 @@ def without_slow_outliers(samples: Sequence[float]) -> list[float]:
     center = float(np.quantile(ordered, 0.1))
     fast = ordered[: (ordered.size + 1) // 2]
     deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fast - np.median(fast))))
-    limit = max(center + 2 * OUTLIER_DEVIATIONS * deviation, center * (1 + OUTLIER_SHARE))
+    spread = min(2 * OUTLIER_DEVIATIONS * deviation, LARGEST_SPREAD * center)
+    limit = center + max(spread, OUTLIER_SHARE * center)
     return [float(v) for v in values if v <= limit]
 
 
