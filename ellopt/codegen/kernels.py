@@ -1,116 +1,22 @@
-"""From a convolution layer and its options to a kernel: which C template, with which macros, fed with what.
-
-A kernel is one C function of one layer shape (see c/ellopt_conv.h). Everything about the shape is a constant of the
-translation unit, so the compiler unrolls and addresses by constants; block depths come at run time.
-"""
+"""From a convolution layer and its options to a kernel: which C template, with which macros, fed with what."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ellopt.codegen.gemm_tiling import tiling
-from ellopt.codegen.packing import DepthwisePacking, DirectPacking, FloatArray, Packing, PanelPacking
+from ellopt.codegen.kernel import ACTIVATIONS, Kernel, KernelSite, make_kernel
+from ellopt.codegen.packing import DepthwisePacking, DirectPacking, PanelPacking
+from ellopt.codegen.winograd import canonical_winograd, winograd_kernel
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 
-ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
-
-
-@dataclass(frozen=True)
-class KernelSite:
-    """One convolution of the lowered network, without weights. Strides in floats, sizes in elements."""
-
-    out_rows: int
-    out_columns: int
-    channels: int
-    filters: int
-    field: int
-    stride: int
-    depthwise: bool
-    in_row_stride: int
-    in_pixel_stride: int
-    out_row_stride: int
-    out_pixel_stride: int
-    activation: str = "none"
-    leaky_factor: float = 0.0
-    residual: bool = False
-    residual_row_stride: int = 0
-    residual_pixel_stride: int = 0
-    vector_width: int = 1
-    cores: int = 1
-
-    @property
-    def macros(self) -> dict[str, str]:
-        """The macros that every template reads."""
-        return {
-            "OUT_ROWS": str(self.out_rows),
-            "OUT_COLUMNS": str(self.out_columns),
-            "CHANNELS": str(self.channels),
-            "FILTERS": str(self.filters),
-            "FIELD": str(self.field),
-            "STRIDE": str(self.stride),
-            "DEPTHWISE": str(int(self.depthwise)),
-            "IN_ROW_STRIDE": str(self.in_row_stride),
-            "IN_PIXEL_STRIDE": str(self.in_pixel_stride),
-            "OUT_ROW_STRIDE": str(self.out_row_stride),
-            "OUT_PIXEL_STRIDE": str(self.out_pixel_stride),
-            "ACTIVATION": f"ELL_ACTIVATION_{self.activation.upper()}",
-            "LEAKY_FACTOR": f"{float(self.leaky_factor)!r}f",
-            "RESIDUAL": str(int(self.residual)),
-            "RESIDUAL_ROW_STRIDE": str(self.residual_row_stride),
-            "RESIDUAL_PIXEL_STRIDE": str(self.residual_pixel_stride),
-            "VECTOR_WIDTH": str(self.vector_width),
-        }
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What the compiler sees and how to feed it.
-
-    ``macros`` are sorted by name and leave out KERNEL_NAME. ``depths`` are the block depths that the caller passes
-    in ``ell_conv_args`` (0 where they mean nothing). ``shared_floats`` and ``thread_floats`` size the workspace.
-    """
-
-    template: str
-    macros: tuple[tuple[str, str], ...]
-    packing: Packing
-    depths: tuple[int, int, int] = (0, 0, 0)
-    shared_floats: int = 0
-    thread_floats: int = 0
-
-    def source(self, name: str) -> str:
-        """The translation unit of the function ``name``."""
-        lines = [f"#define KERNEL_NAME {name}", *(f"#define {key} {value}" for key, value in self.macros)]
-        return "\n".join([*lines, f'#include "{self.template}"', ""])
-
-    def pack(self, weights: FloatArray) -> FloatArray:
-        """``weights`` [filter, row, column, channel] as the kernel reads them: flat float32."""
-        return self.packing.pack(weights)
-
-    def workspace_floats(self, threads: int) -> int:
-        """Floats of workspace that ``threads`` threads need at most; a multiple of 16."""
-        return -(-(self.shared_floats + threads * self.thread_floats) // 16) * 16
-
-
-def make_kernel(
-    site: KernelSite,
-    template: str,
-    packing: Packing,
-    macros: dict[str, str] | None = None,
-    depths: tuple[int, int, int] = (0, 0, 0),
-    shared_floats: int = 0,
-    thread_floats: int = 0,
-) -> Kernel:
-    """The kernel of ``template`` for ``site``; ``macros`` are those of the method beyond the site's."""
-    merged = tuple(sorted({**site.macros, **(macros or {})}.items()))
-    return Kernel(template, merged, packing, depths, shared_floats, thread_floats)
+__all__ = ["ACTIVATIONS", "Kernel", "KernelSite", "canonical", "gemm_blockings", "kernel_for", "make_kernel"]
 
 
 def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
     """The kernel that computes ``site`` by ``options``, which are canonical."""
     if options.method == "winograd":
-        from ellopt.codegen.winograd import winograd_kernel
-
         return winograd_kernel(site, options)
     if options.method == "simple":
         return make_kernel(site, "conv_simple.h", DirectPacking())
@@ -132,12 +38,10 @@ def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
 def canonical(
     shape: ConvolutionShape, options: ConvolutionOptions, vector_width: int, cores: int
 ) -> ConvolutionOptions | None:
-    """The representative of all options that give the same code and behaviour for ``shape``; None if not valid there."""
+    """The representative of all options that give the same code and behaviour; None if not valid for ``shape``."""
     if cores <= 1 and options.parallelize:
         options = replace(options, parallelize=False)
     if options.method == "winograd":
-        from ellopt.codegen.winograd import canonical_winograd
-
         return canonical_winograd(shape, options, vector_width, cores)
     if not options.gemm_blocking:
         return options
