@@ -1,0 +1,107 @@
+"""Is everything there that a tuning run needs? Each check says what it found and what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ellopt.errors import ElloptError
+from ellopt.targets import Target
+
+#: what a run may take for temporary files, and a little for its output
+NEEDED_BYTES = 2 << 30
+
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``advice`` says what to do unless all is well."""
+
+    subject: str
+    state: State
+    detail: str
+    advice: str = ""
+
+
+def check_compiler(target: Target) -> Finding:
+    """Compiles a small file for ``target``."""
+    subject = f"compiler for {target.name}"
+    flags = [] if target.is_host else ["-target", target.triple]
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "probe.c")
+        source.write_text("int probe(int x) { return x + 1; }\n", encoding="utf-8")
+        command = [sys.executable, "-m", "ziglang", "cc", *flags, f"-mcpu={target.cpu}", "-O2", "-c", str(source)]
+        try:
+            done = subprocess.run(
+                [*command, "-o", str(Path(directory, "probe.o"))], capture_output=True, text=True, timeout=180
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Finding(subject, "failed", str(error), "reinstall it: pip install --force-reinstall ziglang")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Finding(subject, "failed", last, "reinstall it: pip install --force-reinstall ziglang")
+    return Finding(subject, "ok", "zig compiles for it")
+
+
+def check_emulator(target: Target) -> Finding:
+    subject = f"emulator for {target.name}"
+    if target.is_host:
+        return Finding(subject, "ok", "not needed: this machine is the target")
+    for name in (target.qemu, f"{target.qemu}-static"):
+        found = shutil.which(name)
+        if found:
+            return Finding(subject, "ok", found)
+    return Finding(
+        subject,
+        "warning",
+        f"{target.qemu} is not on the PATH; only --emulate needs it",
+        "install it: apt-get install qemu-user",
+    )
+
+
+def check_disk(directory: Path) -> Finding:
+    """Space below the nearest existing parent of ``directory``."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    detail = f"{free / (1 << 30):.1f} GB free at {place}"
+    if free < NEEDED_BYTES:
+        advice = f"free {(NEEDED_BYTES - free) / (1 << 30):.1f} GB, or give --output_path and --temp_dir elsewhere"
+        return Finding("disk", "failed", detail, advice)
+    return Finding("disk", "ok", detail)
+
+
+def check_write(directory: Path) -> Finding:
+    """Whether files can be written at ``directory``, or at its nearest existing parent."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place):
+            return Finding("output", "ok", f"{place} can be written")
+    except OSError as error:
+        return Finding("output", "failed", f"{place}: {error.strerror or error}", "give another --output_path")
+
+
+def guarded(subject: str, check: Callable[[], str], advice: str) -> Finding:
+    """The finding of a check that returns what it found, or raises an ElloptError or OSError."""
+    try:
+        return Finding(subject, "ok", check())
+    except (ElloptError, OSError) as error:
+        return Finding(subject, "failed", str(error), advice)
+
+
+def basic_findings(target: Target, output: Path) -> Iterator[Finding]:
+    """What every run needs."""
+    yield check_compiler(target)
+    yield check_emulator(target)
+    yield check_disk(output)
+    yield check_write(output)
