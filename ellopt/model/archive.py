@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Archive:
 
     path: Path
     data: Mapping[str, Any]
+    #: for nodes that are not in the file: where they came from, by id
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ class Archive:
     def with_nodes(self, nodes: list[dict[str, Any]], **fields: Any) -> Archive:
         """The same archive with other nodes (and other fields of the map); all else is shared, nothing is copied."""
         model = {**self.data["model"], "nodes": nodes}
-        return Archive(self.path, {**self.data, "model": model, **fields})
+        return replace(self, data={**self.data, "model": model, **fields})
 
 
 def read_archive(path: Path) -> Archive:
@@ -72,7 +74,7 @@ def _parse(path: Path, content: bytes) -> Any:
         number = _NOT_A_NUMBER.match(nearby)
         if number:
             raise ModelFormatError(
-                f"{path}: line {line}: {number.group()} is not a number; the model's weights are damaged: export it again"
+                f"{path}: line {line}: {number.group()} is not a number; the weights are damaged: export it again"
             ) from error
         reason = str(error).split(":")[0]
         raise ModelFormatError(f"{path}: line {line}: not valid JSON, truncated or damaged: {reason}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ellopt.errors import ModelFormatError
 from ellopt.model.archive import Archive, read_archive
+from ellopt.model.expand import expand_predictors
 from ellopt.model.fields import Fields
 from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
 from ellopt.model.parse import parse_node
@@ -66,7 +67,7 @@ def read_model(path: Path) -> Model:
     an ELL map, an unknown kind of node, a missing port, a cycle, weights whose count disagrees with their shape or
     that are not finite.
     """
-    return build_model(read_archive(path))
+    return build_model(expand_predictors(read_archive(path)))
 
 
 def build_model(archive: Archive) -> Model:
@@ -74,7 +75,7 @@ def build_model(archive: Archive) -> Model:
     path = archive.path
     raws: dict[str, RawNode] = {}
     for data in archive.nodes:
-        raw = read_raw(path, data)
+        raw = read_raw(path, data, archive.origins.get(str(data.get("id")), ""))
         if raw.node_id in raws:
             raw.fail("another node has the same id")
         raws[raw.node_id] = raw

@@ -88,7 +88,10 @@ class Constant(Node):
 
 @dataclass(frozen=True, eq=False)
 class Convolution(Node):
-    """``weights``: [filter, row, column, channel]; depthwise: [channel, row, column, 1]."""
+    """``weights``: [filter, row, column, channel]; depthwise: [channel, row, column, 1].
+
+    Window (0, 0) begins at the first cell of the input buffer, border included: the border is the padding.
+    """
 
     receptive_field: int = field(kw_only=True)
     stride: int = field(kw_only=True)
@@ -125,12 +128,16 @@ class Activation(Node):
 
 @dataclass(frozen=True, eq=False)
 class Pooling(Node):
-    """``function``: max or mean."""
+    """``function``: max or mean.
+
+    Border cells of the input buffer take part with their value. Cells of a window beyond the buffer count as 0 in a
+    mean, which always divides by pooling_size squared, and take no part in a maximum.
+    """
 
     function: str = field(kw_only=True)
     pooling_size: int = field(kw_only=True)
     stride: int = field(kw_only=True)
-    #: the layer's inputPaddingSize and whether its scheme is "min" (cells outside take no part)
+    #: the layer's inputPaddingSize: the first window begins this many cells before the input's inside
     padding: int = field(kw_only=True, default=0)
 
 
@@ -146,6 +153,6 @@ class Softmax(Node):
 
 @dataclass(frozen=True, eq=False)
 class BinaryOperation(Node):
-    """``operation``: add, subtract, coordinatewiseMultiply, divide."""
+    """``operation``: add, subtract, coordinatewiseMultiply, divide. The inputs' insides are combined."""
 
     operation: str = field(kw_only=True)

@@ -207,10 +207,10 @@ def _alpha(raw: RawNode, layer: _Layer, activation: Fields) -> FloatArray:
     _count(raw, "alpha_values", values.size, prod(shape))
     if shape == layer.written.size:
         return values.reshape(shape)
-    if shape == layer.written.extent:
-        inside = tuple(slice(o, o + n) for o, n in zip(layer.written.offset, layer.written.size, strict=True))
-        return values.reshape(shape)[inside]
-    raw.fail(f"alpha has the shape {_shape(shape)}, its output {_shape(layer.written.size)}")
+    if shape != layer.written.extent:
+        raw.fail(f"alpha has the shape {_shape(shape)}, its output {_shape(layer.written.size)}")
+    inside = tuple(slice(o, o + n) for o, n in zip(layer.written.offset, layer.written.size, strict=True))
+    return values.reshape(shape)[inside]
 
 
 def _pooling(raw: RawNode, outputs: Outputs) -> Node:

@@ -18,7 +18,7 @@ from ellopt.model.ports import PortRange, parse_port_elements, whole_output
 _TYPE = re.compile(r"(\w+)(?:<(\w+)(?:,\s*(\w+))?>)?")
 
 #: PaddingScheme: zeros, minus ones, min (most negative float), max.
-_PADDING_VALUES = {0: 0.0, 1: -1.0, 4: -3.4028234663852886e38, 5: 3.4028234663852886e38}
+PADDING_VALUES = {0: 0.0, 1: -1.0, 4: -3.4028234663852886e38, 5: 3.4028234663852886e38}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +93,27 @@ class RawNode:
         scheme = layer.integer("outputPaddingScheme")
         if layout.extent == layout.size:
             return 0.0
-        if scheme not in _PADDING_VALUES:
+        if scheme not in PADDING_VALUES:
             self.fail(
                 f"outputPaddingScheme {scheme} (alternating or random zeros and ones, or unknown) is not supported"
             )
-        return _PADDING_VALUES[scheme]
+        return PADDING_VALUES[scheme]
 
     def _text(self, port: str) -> str:
         return self.fields.object(port).text("input")
 
 
-def read_raw(path: Path, data: Mapping[str, Any]) -> RawNode:
-    """Read what all kinds of nodes have in common. Raises ModelFormatError."""
+def read_raw(path: Path, data: Mapping[str, Any], origin: str = "") -> RawNode:
+    """Read what all kinds of nodes have in common. ``origin`` says where a node that is not in the file came from.
+
+    Raises ModelFormatError.
+    """
     node_id, type_name = data.get("id"), data.get("_type")
     if not isinstance(type_name, str):
         raise ModelFormatError(f"{path}: node {node_id!r}: the field _type is missing or not a string")
     if not isinstance(node_id, str) or not node_id:
         raise ModelFormatError(f"{path}: a node of type {type_name} has no id")
-    fields = Fields(data, f"{path}: node {node_id} ({type_name})")
+    fields = Fields(data, f"{path}: node {node_id} ({type_name}{', ' + origin if origin else ''})")
     match = _TYPE.fullmatch(type_name)
     kind, element, variant = (match[1], match[2] or "", match[3] or "") if match else (type_name, "", "")
     return RawNode(fields, node_id, type_name, kind, element, variant, _ports(fields))

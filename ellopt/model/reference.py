@@ -7,7 +7,6 @@ filled, exactly as ELL lays it out; the next node views that buffer with its own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from ellopt.model import layers
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray, MemoryLayout, Node
 
-Tensor = npt.NDArray[Any]
+Tensor = npt.NDArray[np.float64]
 
 
 def predict(model: Model, values: npt.ArrayLike) -> FloatArray:
@@ -34,7 +33,7 @@ def run(model: Model, values: npt.ArrayLike) -> dict[str, FloatArray]:
     for node in model.nodes:
         layout = node.output_layout
         if isinstance(node, layers.Input):
-            result: Tensor = _checked_input(values, layout)
+            result: FloatArray | Tensor = _checked_input(values, layout)
         elif isinstance(node, layers.Constant):
             buffers[node.node_id] = node.values
             tensors[node.node_id] = view(node.values, layout)
@@ -75,7 +74,7 @@ def _checked_input(values: npt.ArrayLike, layout: MemoryLayout) -> FloatArray:
     return array.reshape(layout.size)
 
 
-def _inner(node: Node, buffers: list[FloatArray], index: int = 0) -> npt.NDArray[np.float64]:
+def _inner(node: Node, buffers: list[FloatArray], index: int = 0) -> Tensor:
     return view(buffers[index], node.input_layouts[index]).astype(np.float64)
 
 
@@ -86,18 +85,20 @@ def _windows(source: Tensor, field: int, stride: int, rows: int, columns: int) -
 
 
 def _convolution(node: Node, buffers: list[FloatArray]) -> Tensor:
+    """A sum over the taps of the receptive field: each is a product of matrices over all output pixels at once."""
     assert isinstance(node, layers.Convolution)
-    source = view(buffers[0], node.input_layouts[0], border=True)
+    source = view(buffers[0], node.input_layouts[0], border=True).astype(np.float64)
     rows, columns, filters = node.output_layout.size
-    windows = _windows(source, node.receptive_field, node.stride, rows, columns)
-    if node.depthwise:
-        weights = node.weights[:, :, :, 0].astype(np.float64)
-        return np.einsum("rckyx,kyx->rck", windows.astype(np.float64), weights, optimize=True)
-    weights = node.weights.transpose(3, 1, 2, 0).reshape(-1, filters).astype(np.float64)
-    result = np.empty((rows, columns, filters), np.float64)
-    for row in range(rows):  # one row of windows at a time keeps the columns matrix small
-        result[row] = windows[row].reshape(columns, -1).astype(np.float64) @ weights
-    return result
+    weights = node.weights.astype(np.float64)
+    result = np.zeros((rows * columns, filters))
+    for row in range(node.receptive_field):
+        for column in range(node.receptive_field):
+            tap = source[row :: node.stride, column :: node.stride][:rows, :columns].reshape(rows * columns, -1)
+            if node.depthwise:
+                result += tap * weights[:, row, column, 0]
+            else:
+                result += tap @ weights[:, row, column].T
+    return result.reshape(rows, columns, filters)
 
 
 def _activation(node: Node, buffers: list[FloatArray]) -> Tensor:
@@ -111,12 +112,12 @@ def _activation(node: Node, buffers: list[FloatArray]) -> Tensor:
     return ACTIVATION_FUNCTIONS[node.function](x)
 
 
-def _sigmoid(x: npt.NDArray[np.float64]) -> Tensor:
+def _sigmoid(x: Tensor) -> Tensor:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
-ACTIVATION_FUNCTIONS: Mapping[str, Callable[[npt.NDArray[np.float64]], Tensor]] = {
+ACTIVATION_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": _sigmoid,
     "tanh": np.tanh,
@@ -126,6 +127,8 @@ ACTIVATION_FUNCTIONS: Mapping[str, Callable[[npt.NDArray[np.float64]], Tensor]] 
 
 
 def _pooling(node: Node, buffers: list[FloatArray]) -> Tensor:
+    """Border cells of the buffer take part with their value. Cells of a window beyond the buffer count as 0 in a mean
+    (which always divides by the whole window) and take no part in a maximum."""
     assert isinstance(node, layers.Pooling)
     source = view(buffers[0], node.input_layouts[0], border=True).astype(np.float64)
     rows, columns, _ = node.output_layout.size
@@ -137,20 +140,20 @@ def _pooling(node: Node, buffers: list[FloatArray]) -> Tensor:
     edges = ((0, missing[0]), (0, missing[1]), (0, 0))
     padded = np.pad(source, edges, constant_values=-np.inf if is_max else 0)
     windows = _windows(padded, node.pooling_size, node.stride, rows, columns)
-    if is_max:
-        return windows.max(axis=(3, 4))
-    return windows.mean(axis=(3, 4))
+    pooled: Tensor = windows.max(axis=(3, 4)) if is_max else windows.mean(axis=(3, 4))
+    return pooled
 
 
 def _fully_connected(node: Node, buffers: list[FloatArray]) -> Tensor:
     assert isinstance(node, layers.FullyConnected)
-    return node.weights.astype(np.float64) @ _inner(node, buffers).reshape(-1)
+    result: Tensor = node.weights.astype(np.float64) @ _inner(node, buffers).reshape(-1)
+    return result
 
 
 def _softmax(node: Node, buffers: list[FloatArray]) -> Tensor:
     x = _inner(node, buffers)
-    e = np.exp(x - x.max())
-    return e / e.sum()
+    e: Tensor = np.exp(x - x.max())
+    return np.divide(e, e.sum())
 
 
 def _bias(node: Node, buffers: list[FloatArray]) -> Tensor:

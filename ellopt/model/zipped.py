@@ -58,7 +58,8 @@ def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: i
 
 def _too_large(path: Path, name: str, limit: int) -> ModelFormatError:
     return ModelFormatError(
-        f"{path}: {name} unpacks to more than {limit} bytes, which looks like a zip bomb; unpack it yourself if it is sound"
+        f"{path}: {name} unpacks to more than {limit} bytes, which looks like a zip bomb; "
+        "unpack it yourself if it is sound"
     )
 
 
