@@ -1,0 +1,147 @@
+"""``tuning_report.html``: one self-contained page, readable without scripts and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ellopt.report import words
+from ellopt.report.charts import Step, Strip, method_class, progress_chart, strip_chart
+from ellopt.report.deploying import deploy_commands
+from ellopt.report.diagram import network_diagram
+from ellopt.report.verdicts import STATES, ordered_variants, verdict
+from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
+
+#: Variants drawn per layer; all others are in the layer's table.
+STRIPS_PER_LAYER = 10
+#: Trials listed in the table of trials.
+TRIALS_LISTED = 500
+
+
+@cache
+def templates() -> Environment:
+    """The jinja2 environment of the report's pages: everything is escaped unless it is Markup already."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (
+        words.milliseconds, words.percent, words.change, words.speed_up, words.interval, words.duration,
+        words.count, words.moment, words.sentence, words.operations, words.significant, method_class,
+    ):  # fmt: skip
+        environment.filters[function.__name__] = function
+    return environment
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer as the page shows it."""
+
+    layer: LayerReport
+    verdict: str
+    chart: Markup
+    drawn: int
+    variants: tuple[VariantReport, ...]
+    counts: str
+
+
+def render(report: TuningReport) -> str:
+    """The page as text. Names in ``report`` are not trusted: they are escaped wherever they appear."""
+    before, after = words.before_and_after(report)
+    steps = progress_steps(report)
+    return (
+        templates()
+        .get_template("tuning_report.html")
+        .render(
+            report=report,
+            before=before,
+            after=after,
+            diagram=Markup(network_diagram(report)),
+            layers=[_layer_view(index, layer) for index, layer in enumerate(report.layers)],
+            whole=Markup(_whole_chart(report)),
+            progress=Markup(progress_chart("progress", steps, before)),
+            decimals=words.decimals_for([x for layer in report.layers for x in (layer.winner_ms, layer.default_ms)]),
+            trials=report.trials[:TRIALS_LISTED],
+            unlisted=max(0, len(report.trials) - TRIALS_LISTED),
+            commands=deploy_commands(report),
+        )
+    )
+
+
+def progress_steps(report: TuningReport) -> list[Step]:
+    """The trials in order, each at the board-seconds spent when it was finished."""
+    spent = accumulate(trial.board_seconds for trial in report.trials)
+    return [
+        Step(seconds, trial.total_ms, trial.state, trial.best_total_ms)
+        for seconds, trial in zip(spent, report.trials, strict=True)
+    ]
+
+
+def _layer_view(index: int, layer: LayerReport) -> LayerView:
+    variants = ordered_variants(layer)
+    shown = [v for v in variants if v.samples_ms and v.state == "measured"][:STRIPS_PER_LAYER]
+    for name in (layer.default, layer.runner_up):
+        shown += [v for v in variants if v.options == name and v.samples_ms and v not in shown]
+    strips = [_strip(layer, variant) for variant in shown]
+    what = layer.name or layer.node_id
+    chart = strip_chart(f"variants-{index}", f"Measured variants of layer {what}", strips)
+    return LayerView(layer, verdict(layer), Markup(chart), len(shown), variants, _counts(variants))
+
+
+def _strip(layer: LayerReport, variant: VariantReport) -> Strip:
+    winner = variant.options == layer.winner
+    marks = [
+        word
+        for word, holds in (
+            ("winner", winner),
+            ("default", variant.options == layer.default),
+            ("unstable", variant.unstable),
+            ("pruned", variant.state == "pruned"),
+        )
+        if holds
+    ]
+    return Strip(
+        variant.options, variant.samples_ms, method_class(variant.options), ", ".join(marks), winner, variant.unstable
+    )
+
+
+def _counts(variants: Sequence[VariantReport]) -> str:
+    parts = []
+    for state in STATES:
+        number = sum(v.state == state for v in variants)
+        if number:
+            parts.append(f"{number} {state}")
+    return ", ".join(parts)
+
+
+def _whole_chart(report: TuningReport) -> str:
+    confirmation = report.confirmation
+    strips = []
+    for candidate in confirmation.candidates:
+        marks = [
+            word
+            for word, holds in (
+                ("chosen", candidate.name == confirmation.chosen),
+                ("before", candidate.name == confirmation.before),
+            )
+            if holds
+        ]
+        strips.append(
+            Strip(
+                candidate.name,
+                candidate.samples_ms,
+                "m-chosen" if candidate.name == confirmation.chosen else "m-other",
+                ", ".join(marks),
+                candidate.name == confirmation.chosen,
+            )
+        )
+    return strip_chart("whole-model", "The whole model, measured in turns", strips)

@@ -1,0 +1,152 @@
+"""The closing table of a run, for the terminal (rich) and as plain text."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from ellopt.report import words
+from ellopt.report.verdicts import verdict
+from ellopt.report.words import printable
+from ellopt.tuning_report import LayerReport, TuningReport
+
+_STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as default": "dim"}
+
+
+#: What stands for a sign where the terminal cannot show it; each of the same width.
+_PLAIN_SIGNS = str.maketrans({"−": "-", "×": "x", "–": "-", "…": ".", "“": '"', "”": '"'})
+
+
+@dataclass(frozen=True)
+class Encodable:
+    """Renders ``content`` with signs that the console's encoding has: a pipe on Windows may know few."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.content, options):
+            if options.ascii_only:
+                text = segment.text.translate(_PLAIN_SIGNS)
+                text = text.encode(options.encoding, "replace").decode(options.encoding)
+                yield Segment(text, segment.style, segment.control)
+            else:
+                yield segment
+
+
+def closing(report: TuningReport, directory: Path | None = None) -> RenderableType:
+    """What a run ends with: a row a convolution layer, the whole model before and after, where everything is.
+
+    ``directory`` is the output folder. Names are shown as they are: neither markup nor control characters in
+    them have any effect.
+    """
+    parts: list[RenderableType] = [_table(report), *_whole(report)]
+    if report.emulated:
+        parts.append(Text("Emulated times: they say nothing of a real board.", style="yellow"))
+    for name, why in report.boards.set_aside.items():
+        parts.append(Text(f"Set aside: {printable(name)}: {printable(why)}", style="yellow"))
+    if report.boards.retries:
+        parts.append(Text(f"{words.count(report.boards.runs, 'run')} on boards, {report.boards.retries} repeated."))
+    parts += _places(report, directory)
+    return Encodable(Group(*parts))
+
+
+def closing_text(report: TuningReport, directory: Path | None = None, width: int = 120) -> str:
+    """The same as plain text, without colours."""
+    return plain(closing(report, directory), width)
+
+
+def plain(content: RenderableType, width: int = 120) -> str:
+    """What a console without colours shows of ``content``, without spaces at the ends of lines."""
+    written = io.StringIO()
+    console = Console(file=written, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(content)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+
+
+def _table(report: TuningReport) -> Table:
+    table = Table(
+        title=Text(f"{printable(report.model)} on {printable(report.target)}"),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    table.add_column("layer", overflow="fold")
+    table.add_column("winner", overflow="fold")
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("default ms", justify="right", no_wrap=True)
+    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=1)
+    times = [time for layer in report.layers for time in (layer.winner_ms, layer.default_ms)]
+    decimals = words.decimals_for(times)
+    for layer in report.layers:
+        table.add_row(*_row(layer, decimals))
+    return table
+
+
+def _row(layer: LayerReport, decimals: int) -> tuple[Text, ...]:
+    style = _STYLES.get(verdict(layer), "")
+    gain = "" if layer.default_ms <= 0 else words.change(1 - layer.winner_ms / layer.default_ms)
+    return (
+        Text(printable(f"{layer.node_id} {layer.name}".strip())),
+        Text(printable(layer.winner), style=style),
+        Text(f"{layer.winner_ms:.{decimals}f}"),
+        Text(f"{layer.default_ms:.{decimals}f}"),
+        Text(gain, style=style),
+        Text(printable(_why(layer)), style="dim"),
+    )
+
+
+def _why(layer: LayerReport) -> str:
+    """The verdict in a few words; the whole sentence is in the page."""
+    if layer.tie and layer.runner_up:
+        text = f"tie with {layer.runner_up}"
+    elif layer.runner_up and layer.against_runner_up is not None:
+        text = f"{words.percent(layer.against_runner_up.gain)} less than {layer.runner_up}"
+    else:
+        text = layer.why
+    if verdict(layer) in ("not significant", "as default"):
+        text = f"{verdict(layer)}; {text}" if text else verdict(layer)
+    if layer.ell_options:
+        text += f"; for ELL itself: {layer.ell_options}"
+    return text
+
+
+def _whole(report: TuningReport) -> list[Text]:
+    before, after = words.before_and_after(report)
+    confirmation = report.confirmation
+    if before is None or after is None:
+        return [Text("\nThe whole model was not confirmed by a fresh measurement.", style="yellow")]
+    line = Text("\nWhole model: ")
+    line.append(f"{words.milliseconds(before)} before, ")
+    line.append(f"{words.milliseconds(after)} after", style="bold")
+    line.append(f", {words.speed_up(before, after)} as fast")
+    against = confirmation.against_before
+    if against is not None:
+        said = "" if against.significant else "; not significant"
+        line.append(f" ({words.change(against.gain)} time, 95 % confidence {words.interval(against)}{said})")
+    line.append("; confirmed by a fresh measurement.")
+    chosen = f"Written: {confirmation.chosen}."
+    return [line, Text(printable(f"{chosen} {words.sentence(confirmation.why)}".rstrip()))]
+
+
+def _places(report: TuningReport, directory: Path | None) -> list[Text]:
+    lines = []
+    if directory is not None:
+        lines.append(Text(printable(f"Files: {directory}")))
+    elif report.files:
+        lines.append(Text(printable(f"Files: {', '.join(report.files)}")))
+    run = report.mlflow_run
+    if run.get("run_id"):
+        place = f" at {run['tracking_uri']}" if run.get("tracking_uri") else ""
+        experiment = f" in experiment {run['experiment']}" if run.get("experiment") else ""
+        lines.append(Text(printable(f"MLflow: run {run['run_id']}{experiment}{place}")))
+    return lines

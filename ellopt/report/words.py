@@ -1,0 +1,123 @@
+"""How numbers and names are written for readers: the same in the page, the terminal and Markdown."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ellopt.tuning_report import Comparison, TuningReport
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """``value`` with so many significant digits and no exponent: 0.0123, 1.23, 12.3, 123, 1230."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{significant(value)} ms"
+
+
+def decimals_for(values: Iterable[float | None]) -> int:
+    """Decimals for a column of milliseconds whose numbers are to stand below each other."""
+    largest = max((v for v in values if v is not None), default=0.0)
+    return 3 if largest < 100 else 2 if largest < 1000 else 1 if largest < 10_000 else 0
+
+
+def percent(share: float, sign: bool = False) -> str:
+    """A share as per cent: one decimal below 10 %; ``sign`` writes + and a true minus."""
+    value = share * 100
+    digits = 1 if abs(value) < 9.95 else 0
+    text = f"{abs(value):.{digits}f} %"
+    if float(f"{abs(value):.{digits}f}") == 0:
+        return text
+    if sign:
+        return ("+" if value > 0 else "−") + text
+    return text if value >= 0 else "−" + text
+
+
+def change(gain: float) -> str:
+    """A gain (share of the time saved) as the change of the latency: 0.2 -> "−20 %"."""
+    return percent(-gain, sign=True)
+
+
+def speed_up(before: float, after: float) -> str:
+    """How many times as fast: "2.9×"."""
+    if after <= 0 or before <= 0:
+        return "–"
+    ratio = before / after
+    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.0f}×"
+
+
+def interval(comparison: Comparison) -> str:
+    """The confidence interval of the change of the latency, from the better to the worse end."""
+    return f"{change(comparison.gain_high)} to {change(comparison.gain_low)}"
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 05 min; below 10 s with one decimal."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(created: str) -> str:
+    """An ISO 8601 moment for a reader: 2026-03-01 10:20 UTC. Anything else is left as it is."""
+    try:
+        return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return created
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital and exactly one full stop; nothing stays nothing."""
+    text = text.strip()
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """1 trial, 2 trials."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def operations(multiply_adds: int) -> str:
+    """Multiply-adds with a unit: 1.23 M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if multiply_adds >= limit:
+            return f"{significant(multiply_adds / limit)} {unit}"
+    return str(multiply_adds)
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, so that a model's name cannot steer a terminal or reorder a line."""
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
+
+
+def median(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """Linear interpolation between order statistics, as NumPy does by default."""
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low = math.floor(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def before_and_after(report: TuningReport) -> tuple[float | None, float | None]:
+    """Confirmed medians of the whole model before (ELL's default) and after; None where not confirmed."""
+    medians = {c.name: c.median_ms for c in report.confirmation.candidates}
+    return medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
