@@ -1,0 +1,70 @@
+"""How plans are tried: what a search asks for, and the interface it asks through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ellopt.deadline import Deadline
+from ellopt.observations import Costs, Failure, Outcome
+from ellopt.options import Plan
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How plans are measured in one visit; the numbers mean what they mean in a Job."""
+
+    kind: Literal["profile", "bench"] = "profile"
+    warm_up: int = 1
+    rounds: int = 5
+    turn_warm_up: int = 1
+    turn_passes: int = 1
+    slow_factor: float = 0.0
+
+    @property
+    def passes(self) -> int:
+        """Passes that one plan makes, untimed ones included."""
+        return self.warm_up + self.rounds * (self.turn_warm_up + self.turn_passes)
+
+
+@dataclass(frozen=True)
+class LaboratoryStatus:
+    """What goes on now."""
+
+    builds: int = 0
+    builds_in_flight: int = 0
+    boards_busy: int = 0
+    boards_total: int = 1
+    boards_set_aside: int = 0
+
+
+class Measures(Protocol):
+    """What a search needs: the laboratory, or a replay of recorded measurements."""
+
+    @property
+    def capacity(self) -> int:
+        """How many visits can be under way at once."""
+
+    @property
+    def costs(self) -> Costs: ...
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Options that were found not to work, in the order in which that was found."""
+
+    def status(self) -> LaboratoryStatus: ...
+
+    def reject(self, failures: Sequence[Failure]) -> None:
+        """Failures that an earlier run found: those options are never tried again."""
+
+    def measure(
+        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+    ) -> tuple[Outcome, ...]:
+        """Measure ``plans`` interleaved in one visit; one outcome each, in their order."""
+
+    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
+        """Check the outputs of whatever in ``plans`` has not been checked on this kind of board.
+
+        Outcomes without samples, whose ``reason`` is empty where all is well.
+        """
