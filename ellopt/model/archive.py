@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ def read_archive(path: Path) -> Archive:
     return Archive(path, data)
 
 
-def _parse(path: Path, content: bytes) -> Any:
+def _parse(path: Path, content: bytes | bytearray) -> Any:
     if not content.strip():
         raise ModelFormatError(f"{path}: the file is empty")
     try:
@@ -87,18 +87,14 @@ def write_archive(archive: Archive, path: Path) -> None:
     """
     content = orjson.dumps(archive.data)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if os.name == "posix":
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise

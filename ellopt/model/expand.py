@@ -70,7 +70,7 @@ def _is_predictor(node: dict[str, Any]) -> bool:
 
 
 def _free_ids(archive: Archive) -> Iterator[str]:
-    numbers = [int(node["id"]) for node in archive.nodes if str(node.get("id", "")).isdecimal()]
+    numbers = [int(node["id"]) for node in archive.nodes if re.fullmatch(r"\d{1,18}", str(node.get("id")))]
     return map(str, count(max(numbers, default=1000) + 1))
 
 
@@ -85,6 +85,8 @@ def _expand(fields: Fields, ids: Iterator[str]) -> list[dict[str, Any]]:
     given = packed_layout(
         _shape(first, *(first.integer(f"data_{name}", 1) for name in ("rows", "columns", "channels")))
     )
+    if len(first.floats("data_values")) != given.elements:
+        fields.fail(f"its input layer must hold {given.elements} data_values")
     written = _layout(first, "output", shape3(first, first.integers("outputShape", 1), "outputShape"))
     if given.size != written.size:
         fields.fail(f"its input layer reads {list(given.size)} but writes {list(written.size)}")

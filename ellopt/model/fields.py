@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -67,13 +68,11 @@ class Fields:
         if not isinstance(values, list):
             self.fail(f"{key} must be a list of numbers, not {_shown(values)}")
         try:
-            array = np.array(values)
-        except (ValueError, OverflowError):
-            self.fail(f"{key} must be a list of numbers")
-        if array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
-            self.fail(f"{key} must be a list of numbers")
+            doubles = np.frombuffer(array("d", values))
+        except (TypeError, OverflowError):
+            self.fail(f"{key} must be a list of numbers that a float32 can hold")
         with np.errstate(over="ignore"):
-            result = array.astype(np.float32)
+            result = doubles.astype(np.float32)
         if not np.isfinite(result).all():
             self.fail(f"{key} holds NaN, infinite or too large values; export the model again")
         result.setflags(write=False)

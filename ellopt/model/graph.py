@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,13 @@ from ellopt.model.archive import Archive, read_archive
 from ellopt.model.expand import expand_predictors
 from ellopt.model.fields import Fields
 from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
+from ellopt.model.metadata import read_options
 from ellopt.model.parse import parse_node
 from ellopt.model.ports import parse_port_elements, whole_output
 from ellopt.model.raw import RawNode, read_raw
 from ellopt.options import Plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +90,28 @@ def build_model(archive: Archive) -> Model:
         outputs[node.node_id] = node.output_layout
         nodes.append(node)
     _check_ends(archive, nodes)
-    return Model(path, model_name(path), tuple(nodes), Plan(()), archive)
+    return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive)
 
 
 def require_convolutions(model: Model) -> None:
     """Raise ModelFormatError if the model has no convolution layer: there is nothing to tune then."""
     if not model.convolutions:
         raise ModelFormatError(f"{model.path}: the model has no convolution layers; there is nothing to tune")
+
+
+def _options(archive: Archive, nodes: list[Node]) -> Plan:
+    """The options that convolution layers carry; winograd where it does not apply is passed over, as ELL does."""
+    found = read_options(archive)
+    chosen = {}
+    for node in nodes:
+        options = found.get(node.node_id)
+        if options is None or not isinstance(node, Convolution):
+            continue
+        if options.method == "winograd" and (node.receptive_field, node.stride) != (3, 1):
+            logger.warning("%s: node %s: winograd does not apply to it; passed over", archive.path, node.node_id)
+            continue
+        chosen[node.node_id] = options
+    return Plan.of(chosen)
 
 
 def _in_order(raws: Mapping[str, RawNode]) -> list[RawNode]:

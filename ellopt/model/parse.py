@@ -56,8 +56,7 @@ def parse_node(raw: RawNode, outputs: Outputs) -> Node:
 
 
 def _input(raw: RawNode, outputs: Outputs) -> Node:
-    key = "layout" if "layout" in raw.fields else "shape"
-    layout = read_layout(raw.fields, key)
+    layout = read_layout(raw.fields, "layout")
     return layers.Input(**raw.common((), (), layout))
 
 

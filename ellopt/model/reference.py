@@ -153,7 +153,8 @@ def _fully_connected(node: Node, buffers: list[FloatArray]) -> Tensor:
 def _softmax(node: Node, buffers: list[FloatArray]) -> Tensor:
     x = _inner(node, buffers)
     e: Tensor = np.exp(x - x.max())
-    return np.divide(e, e.sum())
+    e /= e.sum()
+    return e
 
 
 def _bias(node: Node, buffers: list[FloatArray]) -> Tensor:

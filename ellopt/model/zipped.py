@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,7 +21,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _CHUNK = 1 << 20
 
 
-def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO) -> bytes:
+def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO) -> bytes | bytearray:
     """The content of the only `.ell` entry of a zip.
 
     Raises ModelFormatError for a damaged or encrypted zip, for none or several `.ell` entries, for any entry whose
@@ -42,18 +44,18 @@ def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_R
             if entry.file_size > limit:
                 raise _too_large(path, entry.filename, limit)
             return _read(path, archive, entry, limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError) as error:
         raise ModelFormatError(f"{path}: cannot be read as a zip file: {error}") from error
 
 
-def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes | bytearray:
     content = bytearray()
     with archive.open(entry) as stream:
         while chunk := stream.read(_CHUNK):
             content += chunk
             if len(content) > limit:
                 raise _too_large(path, entry.filename, limit)
-    return bytes(content)
+    return content
 
 
 def _too_large(path: Path, name: str, limit: int) -> ModelFormatError:

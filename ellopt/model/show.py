@@ -1,0 +1,127 @@
+"""What ``ellopt show`` says of a model: a row a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from ellopt.model import layers
+from ellopt.model.graph import Model
+from ellopt.model.layers import Node, Shape3
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """One node. ``parameters`` and ``multiply_adds`` are counts; ``variants`` says what can be tried on a convolution
+    layer and is empty for other nodes."""
+
+    node_id: str
+    type_name: str
+    name: str
+    input: str
+    output: str
+    padding: str
+    parameters: int
+    multiply_adds: int
+    options: str
+    variants: str
+
+
+def describe(model: Model) -> tuple[NodeRow, ...]:
+    """A row for every node, in the order of computation."""
+    return tuple(_row(model, node) for node in model.nodes)
+
+
+def format_table(rows: Sequence[NodeRow]) -> str:
+    """The rows as plain text, with a line of totals; columns that are empty everywhere are left out."""
+    titles = {
+        "node_id": "id",
+        "type_name": "type",
+        "name": "name",
+        "input": "input",
+        "output": "output",
+        "padding": "padding",
+        "parameters": "parameters",
+        "multiply_adds": "multiply-adds",
+        "options": "options",
+        "variants": "can be tried",
+    }
+    totals = {
+        "node_id": "total",
+        "parameters": f"{sum(row.parameters for row in rows):,}",
+        "multiply_adds": f"{sum(row.multiply_adds for row in rows):,}",
+    }
+    columns = []
+    for field in fields(NodeRow):
+        values = [getattr(row, field.name) for row in rows]
+        numeric = field.type == "int"
+        cells = [f"{value:,}" if numeric and value else "" if numeric else str(value) for value in values]
+        if any(cells):
+            cells = [titles[field.name], *cells, totals.get(field.name, "")]
+            width = max(map(len, cells))
+            columns.append([cell.rjust(width) if numeric else cell.ljust(width) for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _row(model: Model, node: Node) -> NodeRow:
+    return NodeRow(
+        node_id=node.node_id,
+        type_name=node.type_name,
+        name=node.name,
+        input=" + ".join(_shape(layout.size) for layout in node.input_layouts),
+        output=_shape(node.output_layout.size),
+        padding=_padding(node),
+        parameters=_parameters(node),
+        multiply_adds=_multiply_adds(node),
+        options=str(model.options.get(node.node_id, "")),
+        variants=_variants(node),
+    )
+
+
+def _shape(size: Shape3) -> str:
+    return "x".join(map(str, size))
+
+
+def _padding(node: Node) -> str:
+    """Borders of what is read and written, such as ``in 1, out 1``."""
+    parts = []
+    if node.input_layouts and node.input_layouts[0].offset != (0, 0, 0):
+        parts.append(f"in {_border(node.input_layouts[0].offset)}")
+    if not isinstance(node, layers.Output) and node.output_layout.offset != (0, 0, 0):
+        value = {0.0: "", -1.0: " of -1"}.get(node.padding_value, " of min" if node.padding_value < 0 else " of max")
+        parts.append(f"out {_border(node.output_layout.offset)}{value}")
+    return ", ".join(parts)
+
+
+def _border(offset: Shape3) -> str:
+    return str(offset[0]) if offset[0] == offset[1] and not offset[2] else _shape(offset)
+
+
+def _parameters(node: Node) -> int:
+    if isinstance(node, layers.Convolution | layers.FullyConnected):
+        return node.weights.size
+    if isinstance(node, layers.Bias):
+        return node.bias.size
+    if isinstance(node, layers.Scaling):
+        return node.scales.size
+    if isinstance(node, layers.BatchNormalization):
+        return node.multiplication.size + node.addition.size
+    if isinstance(node, layers.Activation):
+        return 0 if node.alpha is None else node.alpha.size
+    return node.values.size if isinstance(node, layers.Constant) else 0
+
+
+def _multiply_adds(node: Node) -> int:
+    """Of the direct method, of the layers in which they matter."""
+    if isinstance(node, layers.Convolution):
+        rows, columns, _ = node.output_layout.size
+        return rows * columns * node.weights.size
+    return node.weights.size if isinstance(node, layers.FullyConnected) else 0
+
+
+def _variants(node: Node) -> str:
+    if not isinstance(node, layers.Convolution):
+        return ""
+    winograd = node.receptive_field == 3 and node.stride == 1
+    kind = "depthwise: " if node.depthwise else ""
+    return kind + "simple, unrolled" + (", winograd" if winograd else "")
