@@ -1,0 +1,149 @@
+/* Method "winograd" of full 3x3 convolutions with stride 1.
+ *
+ * The output is cut into tiles of WINOGRAD_TILE x WINOGRAD_TILE pixels. The input of each tile is transformed; then
+ * every one of the WINOGRAD_POSITIONS positions inside a transformed tile is a matrix multiplication
+ * [tiles x channels] x [channels x filters]; the products are transformed back, and bias, residual and activation
+ * are applied on the way to the output.
+ *
+ * Tiles come in ROW_PANELS panels, the first TALL_PANELS of TILE_ROWS tiles, the others one less; filters in PANELS
+ * panels, the first WIDE_PANELS of TILE_VECTORS vectors, the others one less. A pair of panels is one register tile.
+ * Up to BLOCK_PANELS row panels are transformed at a time, so that a block stays in cache.
+ *
+ * Weights: [panel][position][channel][filter of the panel], filters filled up with zeros to whole vectors.
+ * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position.
+ * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
+#include "ellopt_conv.h"
+#include "ellopt_pool.h"
+
+#include "conv_winograd_tiles.h"
+#include "conv_winograd_multiply.h"
+
+#define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
+#define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
+#define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL)
+
+typedef struct {
+    const ell_conv_args *args;
+    int group_panels;  /* filter panels per pass */
+    int depth;         /* channels per pass */
+    int block_panels;  /* row panels per block */
+    int first_row_panel, last_row_panel; /* of the block at hand, where all threads share one */
+} winograd_plan;
+
+static int panel_first_tile(int row_panel) {
+    return row_panel * TILE_ROWS - (row_panel < TALL_PANELS ? 0 : row_panel - TALL_PANELS);
+}
+
+static void transform_row_panel(const ell_conv_args *args, int row_panel, float *transformed) {
+    int first = panel_first_tile(row_panel), last = panel_first_tile(row_panel + 1);
+    for (int tile = first; tile < last; tile++)
+        winograd_input_tile(args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
+                            transformed + (ptrdiff_t)(tile - first) * INPUT_PITCH);
+}
+
+/* Products of row panels [first, last), already transformed, with the filter panels of a group. */
+static void multiply_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
+                           const float *transformed, float *products) {
+    for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
+        for (int panel = first_panel; panel < last_panel; panel++) {
+            int wide = panel < WIDE_PANELS;
+            int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
+            int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
+            const float *weights = plan->args->weights + (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS * CHANNELS +
+                                   (ptrdiff_t)position * CHANNELS * width;
+            for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
+                int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
+                for (int r = first; r < last; r++) {
+                    const float *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
+                    float *c = products + ((r - first) * (last_panel - first_panel) + panel - first_panel) * PRODUCT_PANEL +
+                               position * PRODUCT_STEP;
+                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth, channel > 0);
+                }
+            }
+        }
+    }
+}
+
+static void finish_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
+                         const float *products) {
+    for (int r = first; r < last; r++) {
+        int first_tile = panel_first_tile(r), last_tile = panel_first_tile(r + 1);
+        const float *row_products = products + (r - first) * (last_panel - first_panel) * PRODUCT_PANEL;
+        for (int tile = first_tile; tile < last_tile; tile++) {
+            for (int panel = first_panel; panel < last_panel; panel++) {
+                int wide = panel < WIDE_PANELS;
+                int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
+                int vectors = wide ? TILE_VECTORS : TILE_VECTORS - 1;
+                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector, vectors,
+                                     row_products + (panel - first_panel) * PRODUCT_PANEL +
+                                         (ptrdiff_t)(tile - first_tile) * vectors * VECTOR_WIDTH);
+            }
+        }
+    }
+}
+
+/* One block of tiles, all filters, on one thread. */
+static void block_task(const void *context, int index, int worker) {
+    const winograd_plan *plan = (const winograd_plan *)context;
+    float *transformed = plan->args->workspace + worker * (BLOCK_PANELS * INPUT_PANEL + PRODUCT_FLOATS(plan->group_panels));
+    float *products = transformed + BLOCK_PANELS * INPUT_PANEL;
+    int first = index * plan->block_panels;
+    int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
+    for (int r = first; r < last; r++)
+        transform_row_panel(plan->args, r, transformed + (r - first) * INPUT_PANEL);
+    for (int panel = 0; panel < PANELS; panel += plan->group_panels) {
+        int end = panel + plan->group_panels < PANELS ? panel + plan->group_panels : PANELS;
+        multiply_group(plan, first, last, panel, end, transformed, products);
+        finish_group(plan, first, last, panel, end, products);
+    }
+}
+
+/* Where one block is shared by all threads: first its tiles, then its filters are split. */
+static void transform_task(const void *context, int index, int worker) {
+    (void)worker;
+    const winograd_plan *plan = (const winograd_plan *)context;
+    int tile = panel_first_tile(plan->first_row_panel) + index;
+    int r = plan->first_row_panel;
+    while (panel_first_tile(r + 1) <= tile) r++;
+    winograd_input_tile(plan->args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
+                        plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
+                            (ptrdiff_t)(tile - panel_first_tile(r)) * INPUT_PITCH);
+}
+
+static void group_task(const void *context, int index, int worker) {
+    const winograd_plan *plan = (const winograd_plan *)context;
+    const float *transformed = plan->args->workspace;
+    float *products = plan->args->workspace + BLOCK_PANELS * INPUT_PANEL + worker * PRODUCT_FLOATS(plan->group_panels);
+    int first = index * plan->group_panels;
+    int last = first + plan->group_panels < PANELS ? first + plan->group_panels : PANELS;
+    multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
+    finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);
+}
+
+static int at_most(int value, int limit) { return value < limit ? value : limit; }
+
+void KERNEL_NAME(const ell_conv_args *args) {
+    int threads = ell_pool_threads(args->pool);
+    winograd_plan plan = {args, 0, 0, BLOCK_PANELS, 0, 0};
+    plan.group_panels = at_most(args->nonseparable_filter_block_depth ? args->nonseparable_filter_block_depth : GROUP_PANELS, PANELS);
+    plan.depth = at_most(args->nonseparable_channel_depth ? 16 * args->nonseparable_channel_depth : CHANNELS, CHANNELS);
+    int blocks = (ROW_PANELS + BLOCK_PANELS - 1) / BLOCK_PANELS;
+    if (threads == 1 || blocks >= 4 * threads || PANELS < threads) {
+        if (threads > 1) {
+            /* as many blocks for each thread, none much larger than another */
+            blocks = (blocks + threads - 1) / threads * threads;
+            plan.block_panels = (ROW_PANELS + blocks - 1) / blocks;
+            blocks = (ROW_PANELS + plan.block_panels - 1) / plan.block_panels;
+        }
+        ell_pool_run(args->pool, block_task, &plan, blocks);
+        return;
+    }
+    int groups = (PANELS + plan.group_panels - 1) / plan.group_panels;
+    if (groups < threads) plan.group_panels = PANELS / threads;
+    for (int r = 0; r < ROW_PANELS; r += BLOCK_PANELS) {
+        plan.first_row_panel = r;
+        plan.last_row_panel = at_most(r + BLOCK_PANELS, ROW_PANELS);
+        ell_pool_run(args->pool, transform_task, &plan, panel_first_tile(plan.last_row_panel) - panel_first_tile(r));
+        ell_pool_run(args->pool, group_task, &plan, (PANELS + plan.group_panels - 1) / plan.group_panels);
+    }
+}

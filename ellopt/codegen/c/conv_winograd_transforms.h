@@ -1,0 +1,71 @@
+/* Winograd's minimal filtering F(t x t, 3 x 3): transforms of one row or column of a tile of t + 2 values.
+ *
+ * A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015. Interpolation points: 0, 1, -1 and
+ * infinity, for t = 4 also 2 and -2, for t = 6 also 1/2 and -1/2. The matrices are in winograd.py; here they are
+ * written out with their common sums. */
+#ifndef ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
+#define ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
+
+#include "vector.h"
+
+#define WINOGRAD_SIZE (WINOGRAD_TILE + 2)
+#define WINOGRAD_POSITIONS (WINOGRAD_SIZE * WINOGRAD_SIZE)
+
+/* v = B^T d */
+ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZE]) {
+#if WINOGRAD_TILE == 2
+    v[0] = d[0] - d[2];
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[1] - d[3];
+#elif WINOGRAD_TILE == 4
+    vec even1 = d[4] - 4.0f * d[2], odd1 = d[3] - 4.0f * d[1];
+    vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
+    v[0] = 4.0f * (d[0] - d[2]) + even2;
+    v[1] = even1 + odd1;
+    v[2] = even1 - odd1;
+    v[3] = even2 + 2.0f * odd2;
+    v[4] = even2 - 2.0f * odd2;
+    v[5] = (d[5] - d[3]) - 4.0f * odd2;
+#elif WINOGRAD_TILE == 6
+    vec even1 = (d[2] + d[6]) - 4.25f * d[4], odd1 = (d[1] + d[5]) - 4.25f * d[3];
+    vec even2 = (d[6] + 0.25f * d[2]) - 1.25f * d[4], odd2 = (d[5] + 0.25f * d[1]) - 1.25f * d[3];
+    vec even3 = (d[6] + 4.0f * d[2]) - 5.0f * d[4], odd3 = (d[5] + 4.0f * d[1]) - 5.0f * d[3];
+    v[0] = (d[0] - d[6]) + 5.25f * (d[4] - d[2]);
+    v[1] = even1 + odd1;
+    v[2] = even1 - odd1;
+    v[3] = even2 + 2.0f * odd2;
+    v[4] = even2 - 2.0f * odd2;
+    v[5] = even3 + 0.5f * odd3;
+    v[6] = even3 - 0.5f * odd3;
+    v[7] = (d[7] - d[1]) + 5.25f * (d[3] - d[5]);
+#else
+#error "WINOGRAD_TILE is 2, 4 or 6"
+#endif
+}
+
+/* y = A^T m */
+ELL_INLINE void winograd_output_1d(const vec m[WINOGRAD_SIZE], vec y[WINOGRAD_TILE]) {
+    vec sum1 = m[1] + m[2], difference1 = m[1] - m[2];
+#if WINOGRAD_TILE == 2
+    y[0] = m[0] + sum1;
+    y[1] = difference1 - m[3];
+#elif WINOGRAD_TILE == 4
+    vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    y[0] = (m[0] + sum1) + sum2;
+    y[1] = difference1 + 2.0f * difference2;
+    y[2] = sum1 + 4.0f * sum2;
+    y[3] = (difference1 + m[5]) + 8.0f * difference2;
+#else
+    vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    vec sum3 = m[5] + m[6], difference3 = m[5] - m[6];
+    y[0] = ((m[0] + sum1) + sum2) + 32.0f * sum3;
+    y[1] = (difference1 + 2.0f * difference2) + 16.0f * difference3;
+    y[2] = (sum1 + 4.0f * sum2) + 8.0f * sum3;
+    y[3] = (difference1 + 8.0f * difference2) + 4.0f * difference3;
+    y[4] = (sum1 + 16.0f * sum2) + 2.0f * sum3;
+    y[5] = ((difference1 + m[7]) + 32.0f * difference2) + difference3;
+#endif
+}
+
+#endif

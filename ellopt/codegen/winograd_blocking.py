@@ -1,0 +1,132 @@
+"""How Winograd's matrix products are cut into register tiles and blocks (conv_winograd.h)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from ellopt.codegen.gemm_tiling import even_split
+
+#: nonseparable_channel_depth counts blocks of so many channels.
+CHANNEL_UNIT = 16
+
+#: Largest register tile by float32 lanes: (vectors of filters, tiles at most). One register more than the sums is
+#: needed for every vector of weights and one for the broadcast input.
+_REGISTER_TILES = {
+    1: ((2, 4), (4, 2)),
+    4: ((2, 4), (3, 3), (1, 8)),
+    8: ((2, 6), (3, 4), (1, 12)),
+    16: ((2, 14), (3, 9), (4, 6), (1, 28)),
+}
+_LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
+_CACHE_LINE = 16
+_TRANSFORMED_FLOATS = 64 * 1024
+_PRODUCT_FLOATS = 64 * 1024
+#: Weights beyond this many floats stay in no private cache: few passes over them.
+_LARGE_WEIGHTS = 160 * 1024
+
+
+@dataclass(frozen=True)
+class WinogradBlocking:
+    """The cut of one layer: see conv_winograd.h for the meaning of the macros."""
+
+    tile: int
+    tile_rows: int
+    row_panels: int
+    tall_panels: int
+    vectors: int
+    panels: int
+    wide_panels: int
+    block_panels: int
+    group_panels: int
+    input_pitch: int
+    input_step: int
+    product_step: int
+
+    @property
+    def macros(self) -> dict[str, str]:
+        names = {
+            "TILE_ROWS": self.tile_rows,
+            "ROW_PANELS": self.row_panels,
+            "TALL_PANELS": self.tall_panels,
+            "TILE_VECTORS": self.vectors,
+            "PANELS": self.panels,
+            "WIDE_PANELS": self.wide_panels,
+            "BLOCK_PANELS": self.block_panels,
+            "GROUP_PANELS": self.group_panels,
+            "INPUT_PITCH": self.input_pitch,
+            "INPUT_STEP": self.input_step,
+            "PRODUCT_STEP": self.product_step,
+        }
+        return {name: str(value) for name, value in names.items()}
+
+    def workspace_floats(self, filter_depth: int) -> int:
+        """Floats that one thread needs; ``filter_depth`` 0 means the kernel's own."""
+        group = min(filter_depth or self.group_panels, self.panels)
+        positions = (self.tile + 2) ** 2
+        return positions * self.block_panels * (self.input_step + group * self.product_step)
+
+
+def _step(floats: int) -> int:
+    """At least ``floats``: an odd number of cache lines, so that steps spread over all sets of a cache."""
+    lines = ceil(floats / _CACHE_LINE)
+    return (lines | 1) * _CACHE_LINE
+
+
+def blocking(rows: int, columns: int, channels: int, filters: int, tile: int, vector_width: int) -> WinogradBlocking:
+    """The cut of a layer of ``rows`` x ``columns`` outputs."""
+    tiles = ceil(rows / tile) * ceil(columns / tile)
+    all_vectors = ceil(filters / vector_width)
+    most_vectors, most_tiles = _register_tile(tiles, all_vectors, vector_width)
+    row_panels, tile_rows, tall_panels = even_split(tiles, most_tiles)
+    panels, vectors, wide_panels = even_split(all_vectors, most_vectors)
+
+    positions = (tile + 2) ** 2
+    pitch = ceil(channels / vector_width) * vector_width
+    if pitch % 128 == 0:
+        pitch += _CACHE_LINE
+    input_step = _step(tile_rows * pitch)
+    product_step = _step(tile_rows * vectors * vector_width)
+    large = positions * channels * filters > _LARGE_WEIGHTS
+    block_panels = max(1, _TRANSFORMED_FLOATS * (4 if large else 1) // (positions * input_step))
+    if large:
+        block_panels = max(block_panels, ceil(24 / tile_rows))
+    block_panels = min(block_panels, row_panels)
+    block_panels = ceil(row_panels / ceil(row_panels / block_panels))
+    group_panels = min(panels, max(1, _PRODUCT_FLOATS // (positions * product_step * block_panels)))
+    return WinogradBlocking(
+        tile,
+        tile_rows,
+        row_panels,
+        tall_panels,
+        vectors,
+        panels,
+        wide_panels,
+        block_panels,
+        group_panels,
+        pitch,
+        input_step,
+        product_step,
+    )
+
+
+def _register_tile(tiles: int, all_vectors: int, vector_width: int) -> tuple[int, int]:
+    """(vectors of filters, tiles) of the register tile that multiplies fastest, roughly."""
+    best: tuple[float, int, int] | None = None
+    for vectors, most_tiles in _REGISTER_TILES[vector_width]:
+        panels, size, wide = even_split(all_vectors, vectors)
+        row_panels, rows, tall = even_split(tiles, most_tiles)
+        cost = sum(
+            count * panel_count * _cost(tile_rows, width, vector_width)
+            for count, tile_rows in ((tall, rows), (row_panels - tall, rows - 1))
+            for panel_count, width in ((wide, size), (panels - wide, size - 1))
+        )
+        if best is None or cost < best[0]:
+            best = (cost, vectors, most_tiles)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _cost(tiles: int, vectors: int, vector_width: int) -> float:
+    """Cycles of one step of the inner loop: multiply-adds or the latency of the multiplier; loads cost a little."""
+    return max(tiles * vectors, _LATENCY[vector_width]) + 0.15 * (tiles + vectors)

@@ -1,0 +1,164 @@
+"""Winograd kernels compute the convolution for every tile size, depth, vector width and thread count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernels_support import assert_agrees, compile_kernels, draw_case, reference, run_kernel
+
+from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, canonical, kernel_for
+from ellopt.codegen.winograd import (
+    INPUT_TRANSFORMS,
+    OUTPUT_TRANSFORMS,
+    TILE_SIZES,
+    WEIGHT_TRANSFORMS,
+    winograd_choices,
+)
+from ellopt.errors import ConfigurationError
+from ellopt.options import ConvolutionOptions
+from ellopt.shapes import ConvolutionShape
+
+DEPTHS = (0, 1, 2, 4, 6, 8, 16)
+
+
+def plain_site(rows: int, columns: int, channels: int, filters: int, depthwise: bool = False) -> KernelSite:
+    return KernelSite(
+        out_rows=rows,
+        out_columns=columns,
+        channels=channels,
+        filters=filters,
+        field=3,
+        stride=1,
+        depthwise=depthwise,
+        in_row_stride=(columns + 2) * channels,
+        in_pixel_stride=channels,
+        out_row_stride=columns * filters,
+        out_pixel_stride=filters,
+    )
+
+
+@st.composite
+def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
+    rows, columns = draw(st.integers(1, 15)), draw(st.integers(1, 15))
+    channels = draw(st.integers(1, 50))
+    filters = channels if depthwise else draw(st.integers(1, 100))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    residual_pixel = filters + draw(st.sampled_from((0, 2)))
+    return replace(
+        plain_site(rows, columns, channels, filters, depthwise),
+        in_row_stride=(columns + 2) * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        leaky_factor=0.125,
+        residual=draw(st.booleans()),
+        residual_row_stride=columns * residual_pixel + 1,
+        residual_pixel_stride=residual_pixel,
+    )
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
+    kernels, cases = [], []
+    for i in range(2):
+        case = draw_case(data.draw(sites(depthwise)), i)
+        for width in (1, 4, 8, 16):
+            site = replace(case.site, vector_width=width)
+            tile = data.draw(st.sampled_from(TILE_SIZES))
+            depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
+            kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
+            cases.append(replace(case, site=site))
+    threads = data.draw(st.integers(2, 4))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        alone = run_kernel(compiled, case)
+        assert_agrees(alone, case, 1e-3)
+        np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
+
+
+def test_every_depth_is_served_by_one_compiled_kernel() -> None:
+    case = draw_case(replace(plain_site(13, 9, 70, 90), vector_width=8))
+    for tile in TILE_SIZES:
+        kernels = [
+            kernel_for(case.site, ConvolutionOptions("winograd", False, 0, filters, channels, tile))
+            for filters in DEPTHS
+            for channels in (0, 1, 2, 4)
+        ]
+        assert len({kernel.source("f") for kernel in kernels}) == 1
+        assert len({kernel.pack(case.weights).tobytes() for kernel in kernels}) == 1
+        (compiled,) = compile_kernels(kernels[:1])
+        for kernel in kernels:
+            for threads in (1, 3):
+                assert_agrees(run_kernel(replace(compiled, kernel=kernel), case, threads), case, 1e-3)
+
+
+@pytest.mark.parametrize("tile", TILE_SIZES)
+def test_transforms_are_exact(tile: int) -> None:
+    random = np.random.default_rng(tile)
+
+    def exact(matrix: np.ndarray) -> np.ndarray:
+        return np.vectorize(lambda x: Fraction(float(x)).limit_denominator(1000), otypes=[object])(matrix)
+
+    g, d = (exact(random.integers(-9, 10, size)) for size in (3, tile + 2))
+    at, bt, gt = (exact(m[tile]) for m in (OUTPUT_TRANSFORMS, INPUT_TRANSFORMS, WEIGHT_TRANSFORMS))
+    filtered = [sum(g[k] * d[i + k] for k in range(3)) for i in range(tile)]
+    assert list(at @ ((gt @ g) * (bt @ d))) == filtered
+
+
+@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (4, 4e-5), (6, 8e-5)])
+def test_error_of_large_layers(tile: int, bound: float) -> None:
+    case = draw_case(replace(plain_site(12, 12, 512, 64), vector_width=8))
+    (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
+    expected = reference(case)
+    assert np.max(np.abs(run_kernel(compiled, case) - expected)) <= bound * np.max(np.abs(expected))
+
+
+SHAPE = ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16)
+
+
+def test_canonical_merges_what_behaves_alike() -> None:
+    def representative(shape: ConvolutionShape, *depths: int, tile: int = 4) -> tuple[int, int, int]:
+        options = canonical(shape, ConvolutionOptions("winograd", False, *depths, tile), 8, 1)
+        assert options is not None
+        assert canonical(shape, options, 8, 1) == options
+        return options.depths
+
+    assert representative(SHAPE, 8, 1, 1) == (0, 1, 1)
+    assert representative(SHAPE, 0, 0, 4) == (0, 0, 0)
+    assert representative(SHAPE, 0, 1, 16) == (0, 1, 0)
+    assert representative(SHAPE, 0, 16, 1) == representative(SHAPE, 0, 8, 1)
+    depthwise = replace(SHAPE, depthwise=True, filters=64)
+    assert representative(depthwise, 4, 2, 2) == (4, 0, 0)
+    assert representative(depthwise, 8, 2, 2) == (0, 0, 0)
+
+
+def test_not_valid_elsewhere() -> None:
+    winograd = ConvolutionOptions("winograd")
+    for other in ({"stride": 2}, {"receptive_field": 5}):
+        shape = replace(SHAPE, **other)
+        assert canonical(shape, winograd, 8, 1) is None
+        assert winograd_choices(shape, 8) == ()
+    assert canonical(SHAPE, replace(winograd, winograd_tile_size=3), 8, 1) is None
+    site = plain_site(4, 4, 4, 4)
+    with pytest.raises(ConfigurationError, match="stride 1"):
+        kernel_for(replace(site, stride=2), winograd)
+    with pytest.raises(ConfigurationError, match="winograd_tile_size 3"):
+        kernel_for(site, replace(winograd, winograd_tile_size=3))
+
+
+def test_choices_are_distinct_and_lead_with_the_kernels_own() -> None:
+    choices = winograd_choices(SHAPE, 8)
+    assert len(set(choices)) == len(choices)
+    assert [c for c in choices if not any(c.depths)] == [
+        ConvolutionOptions("winograd", winograd_tile_size=tile) for tile in TILE_SIZES
+    ]
+    for options in choices:
+        assert canonical(SHAPE, options, 8, 2) == options
