@@ -1,0 +1,169 @@
+"""What tracking is told when a model's tuning begins, and the records that a tuning run's events become.
+
+Names are chosen for MLflow's own views: ``layer.<id>`` parameters are the axes of parallel coordinates,
+``latency_ms`` sorts, and ``layer_ms/<id>`` makes a group of charts of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from ellopt import __version__
+from ellopt.tracking.record import Record, Status
+from ellopt.tuning_report import TrialReport, TuningReport, WholeModel
+
+_STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_MAX_NAME = 250
+_MAX_TAG = 4900  # MLflow's own limit, less room for databases with shorter columns
+
+
+@dataclass(frozen=True)
+class ModelStart:
+    """A model whose tuning begins. ``params`` are further facts worth comparing between runs (seed, options file).
+
+    ``identity`` tells one piece of work from another: a run that was interrupted is continued only if it is equal.
+    It should hold the hash of the model and whatever else decides the search.
+    """
+
+    name: str
+    tag: str
+    output_dir: Path
+    target: str
+    toolchain: str
+    sampler: str
+    board_kind: str
+    identity: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def full_identity(self) -> str:
+        return " | ".join((self.identity, self.name, self.tag, self.target, self.toolchain, self.sampler))
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.tag} on {self.target}"
+
+    def tags(self) -> dict[str, str]:
+        """The tags that the parent run and every nested run carry."""
+        return {
+            "model": self.name,
+            "target": self.target,
+            "toolchain": self.toolchain,
+            "sampler": self.sampler,
+            "board_kind": self.board_kind,
+            "ellopt_version": __version__,
+        }
+
+
+def trial_record(trial: TrialReport, start: ModelStart, start_ms: int, end_ms: int) -> Record:
+    """The nested run of a trial, and its point in the parent's charts over trials."""
+    latencies = {} if trial.total_ms is None else {"latency_ms": trial.total_ms}
+    layers = {f"layer_ms/{name(node)}": value for node, value in trial.layers_ms.items()}
+    best = {} if trial.best_total_ms is None else {"best_latency_ms": trial.best_total_ms}
+    tags = start.tags() | {"kind": "trial", "state": trial.state}
+    if trial.board:
+        tags["board"] = trial.board
+    if trial.reason:
+        tags["reason"] = trial.reason
+        tags["mlflow.note.content"] = f"**{trial.state.capitalize()}**: {trial.reason}"
+    return Record(
+        key=trial_key(trial.number),
+        kind="child",
+        name=f"trial {trial.number:03d}",
+        status=_STATUS.get(trial.state, "FINISHED"),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        params=_plan_params(trial.plan),
+        metrics=_finite({"trial": trial.number} | latencies | layers | {"board_seconds": trial.board_seconds}),
+        tags=texts(tags),
+        history=_finite({f"trials/{key}": value for key, value in (latencies | best).items()} | layers),
+        step=trial.number,
+    )
+
+
+def confirmation_record(whole: WholeModel, report: TuningReport, start: ModelStart, now_ms: int) -> Record:
+    """The nested run of a whole model that the last, interleaved comparison measured."""
+    state = "winner" if whole.name == report.confirmation.chosen else "compared"
+    tags = start.tags() | {"kind": "confirmation", "state": state, "candidate": whole.name}
+    if state == "winner":
+        tags["winner"] = "yes"
+    note = report.confirmation.why if state == "winner" else ""
+    return Record(
+        key=f"confirmation/{whole.name}",
+        kind="child",
+        name=f"{'winner: ' if state == 'winner' else 'compared: '}{whole.name}",
+        status="FINISHED",
+        start_ms=now_ms,
+        end_ms=now_ms,
+        params=_plan_params(whole.plan),
+        metrics=_finite({"latency_ms": whole.median_ms, "samples": len(whole.samples_ms)}),
+        tags=texts(tags | ({"mlflow.note.content": note} if note else {})),
+    )
+
+
+def final_metrics(report: TuningReport) -> dict[str, float]:
+    """What the parent run says of the outcome. Latencies are those of the last, interleaved comparison."""
+    medians = {whole.name: whole.median_ms for whole in report.confirmation.candidates}
+    before, after = medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
+    cost = report.cost
+    metrics: dict[str, float] = {
+        "board_seconds": cost.board_seconds,
+        "build_seconds": cost.build_seconds,
+        "wall_seconds": cost.wall_seconds,
+        "builds": cost.builds,
+        "trials_complete": cost.trials_complete,
+        "trials_pruned": cost.trials_pruned,
+        "trials_failed": cost.trials_failed,
+        "layers": len(report.layers),
+    }
+    if after is not None:
+        metrics["latency_ms"] = after
+    if before is not None:
+        metrics["default_latency_ms"] = before
+    if before and after is not None:
+        metrics["gain_percent"] = 100 * (1 - after / before)
+    return _finite(metrics)
+
+
+def winning_params(report: TuningReport) -> dict[str, str]:
+    """The options of the model that was written, one parameter a layer."""
+    chosen = [whole.plan for whole in report.confirmation.candidates if whole.name == report.confirmation.chosen]
+    return _plan_params(chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers})
+
+
+def best_trial_marks(report: TuningReport) -> dict[str, dict[str, str]]:
+    """Tags for the trial whose whole model was the fastest."""
+    complete = [trial for trial in report.trials if trial.state == "complete" and trial.total_ms is not None]
+    if not complete:
+        return {}
+    best = min(complete, key=lambda trial: trial.total_ms or math.inf)
+    return {trial_key(best.number): {"best_trial": "yes"}}
+
+
+def trial_key(number: int) -> str:
+    return f"trial/{number}"
+
+
+def name(text: str) -> str:
+    """``text`` as a part of the name of an MLflow metric or parameter."""
+    cleaned = re.sub(r"[^\w.\- :]", "_", text, flags=re.ASCII)[: _MAX_NAME - 20].strip()
+    return cleaned if cleaned.strip(".") and PurePosixPath(cleaned).name == cleaned else f"_{cleaned}_"
+
+
+def texts(values: Mapping[str, str]) -> dict[str, str]:
+    """Tags or parameters, cut to the length that every MLflow store takes."""
+    return {
+        key: value if len(value) <= _MAX_TAG else value[: _MAX_TAG - 1] + "…" for key, value in values.items() if value
+    }
+
+
+def _plan_params(plan: Mapping[str, str]) -> dict[str, str]:
+    return texts({f"layer.{name(node)}": options for node, options in plan.items()})
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}

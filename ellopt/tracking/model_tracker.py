@@ -1,0 +1,284 @@
+"""One model of a tuning run: turns its events into records in the model's outbox."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ellopt.options import ConvolutionOptions
+from ellopt.tracking.events import (
+    ModelStart,
+    best_trial_marks,
+    confirmation_record,
+    final_metrics,
+    texts,
+    trial_key,
+    trial_record,
+    winning_params,
+)
+from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, find_outboxes
+from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status
+from ellopt.tracking.redaction import Redactor
+from ellopt.tracking.summary import description, measurements_csv
+from ellopt.tuning_report import TrialReport, TuningReport
+
+if TYPE_CHECKING:
+    from ellopt.measurement import PlanSamples
+    from ellopt.search.observer import SearchProgress
+
+_LOG = logging.getLogger(__name__)
+
+#: files of this kind are logged with a secret cut out; any other that holds one is not logged at all
+_TEXTS = (".json", ".txt", ".md", ".html", ".csv", ".log")
+_FINISH = "finish"
+
+
+class ModelTracker:
+    """What a tuning run tells of one model. This one keeps nothing; it is also a ``SearchObserver``.
+
+    ``mlflow_run`` says where the parent run is (tracking_uri, experiment, experiment_id, run_id); empty until known.
+    """
+
+    mlflow_run: Mapping[str, str] = {}
+
+    def trial_finished(
+        self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
+    ) -> None:
+        """A trial came to its end. ``files``: name -> text of artifacts such as ``profile_report.txt``. Told again, it
+        is not logged again."""
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        """The trials that an interrupted run had finished; those that were not recorded then are now."""
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        """Nothing to keep."""
+
+    def finish_model(
+        self, report: TuningReport, output_dir: Path, input_shape: tuple[int, ...] = (), extra: Sequence[Path] = ()
+    ) -> None:
+        """The model is tuned; its output files are in ``output_dir``. ``input_shape`` (rows, columns, channels) goes
+        into the signature of a registered model. ``extra``: further files to log."""
+
+    def failed_model(self, reason: str) -> None:
+        """The model could not be tuned."""
+
+
+class TrackedModel(ModelTracker):
+    """Writes records. A disk that takes none is warned of once; the run goes on, and the end tries again."""
+
+    def __init__(
+        self,
+        start: ModelStart,
+        destination: Destination,
+        redactor: Redactor,
+        register: str,
+        on_news: Callable[[], None],
+    ) -> None:
+        self.start = start
+        self.mlflow_run = {}
+        self._redactor = redactor
+        self._register = register
+        self._on_news = on_news
+        self._lock = threading.RLock()
+        self._warned = False
+        self._ended = False
+        self._began_ms = _now()
+        self._outbox: Outbox | None = None
+        try:
+            self._outbox = self._open_outbox(destination)
+        except OSError as error:
+            self._cannot_write(error)
+
+    @property
+    def outbox_path(self) -> Path | None:
+        return None if self._outbox is None else self._outbox.path
+
+    def undelivered(self) -> int:
+        """How many records wait."""
+        if self._outbox is None:
+            return 0
+        done = Journal(self._outbox.path).done
+        return sum(key not in done for key in self._outbox.records)
+
+    def _open_outbox(self, destination: Destination) -> Outbox:
+        """The outbox of the interrupted run of the same work, or a new one."""
+        identity = self._redactor.text(self.start.full_identity)
+        for path in reversed(find_outboxes(self.start.output_dir / FOLDER)):
+            outbox = Outbox(path)
+            opening = outbox.records.get("model")
+            if opening is None or opening.identity != identity or _FINISH in outbox.records:
+                continue
+            if opening.destination is not None and opening.destination.same_store(destination):
+                self._outbox = outbox
+                count = sum(record.kind == "resumed" for record in outbox.records.values())
+                self._append(
+                    Record(
+                        key=f"resumed/{count + 1}",
+                        kind="resumed",
+                        start_ms=self._began_ms,
+                        tags={"state": "running"},
+                        destination=destination,
+                    )
+                )
+                return outbox
+        self._outbox = Outbox.create(self.start.output_dir)
+        self._append(
+            Record(
+                key="model",
+                kind="model",
+                name=self.start.run_name,
+                status="RUNNING",
+                start_ms=self._began_ms,
+                params=texts(self.start.params),
+                tags=texts(self.start.tags() | {"kind": "model", "state": "running"}),
+                destination=destination,
+                identity=identity,
+            )
+        )
+        return self._outbox
+
+    def trial_finished(
+        self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
+    ) -> None:
+        if self._known(trial_key(trial.number)):
+            return
+        end = _now()
+        begun = self._began_ms + round(1000 * trial.started_s) if trial.started_s else end
+        if begun >= end:
+            begun = end - round(1000 * trial.board_seconds)
+        self._trial(trial, begun, end, files or {})
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        for trial in trials:
+            if not self._known(trial_key(trial.number)):
+                end = self._began_ms
+                self._trial(trial, end - round(1000 * trial.board_seconds), end, {})
+
+    def _trial(self, trial: TrialReport, start_ms: int, end_ms: int, files: Mapping[str, str]) -> None:
+        record = trial_record(trial, self.start, start_ms, end_ms)
+        with self._lock:
+            try:
+                attachments = self._trial_files(trial, files)
+            except OSError as error:
+                self._cannot_write(error)
+                attachments = ()
+            self._append(replace(record, files=attachments))
+
+    def _trial_files(self, trial: TrialReport, files: Mapping[str, str]) -> tuple[Attachment, ...]:
+        if self._outbox is None:
+            return ()
+        options = {"nodes": {node: ConvolutionOptions.parse(text).to_ell() for node, text in trial.plan.items()}}
+        contents = {"compile_options.json": json.dumps(options, indent=1) + "\n", **files}
+        stored = []
+        for name, text in contents.items():
+            path = self._outbox.store_text(f"trial-{trial.number}/{name}", self._redactor.text(text))
+            stored.append(Attachment.of(name, path, self._outbox.path))
+        return tuple(stored)
+
+    def finish_model(
+        self, report: TuningReport, output_dir: Path, input_shape: tuple[int, ...] = (), extra: Sequence[Path] = ()
+    ) -> None:
+        with self._lock:
+            for trial in report.trials:  # those that a full disk swallowed
+                if not self._known(trial_key(trial.number)):
+                    begun = self._began_ms + round(1000 * trial.started_s)
+                    self._trial(trial, begun, begun + round(1000 * trial.board_seconds), {})
+            now = _now()
+            for whole in report.confirmation.candidates:
+                self._append(confirmation_record(whole, report, self.start, now))
+            try:
+                files = self._output_files(report, output_dir, extra)
+            except OSError as error:
+                self._cannot_write(error)
+                files = ()
+            note = self._redactor.text(description(report))
+            self._append(
+                Record(
+                    key=_FINISH,
+                    kind="parent",
+                    status="FINISHED",
+                    end_ms=now,
+                    params=winning_params(report),
+                    metrics=final_metrics(report),
+                    tags=texts({"state": "complete", "mlflow.note.content": note}),
+                    files=files,
+                    table="measurements.csv" if any(file.name == "measurements.csv" for file in files) else "",
+                    marks=best_trial_marks(report),
+                )
+            )
+            self._registration(files, input_shape)
+            self._ended = True
+
+    def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
+        if self._outbox is None:
+            return ()
+        outbox = self._outbox.path
+        known = [output_dir / name for name in (*report.files, "tuning_report.json", "tuning_report.html")]
+        paths = dict.fromkeys(path for path in (*known, *extra) if path.is_file())
+        attachments = [self._guarded(path, outbox) for path in paths]
+        table = self._outbox.store_text("measurements.csv", self._redactor.text(measurements_csv(report)))
+        return (*(file for file in attachments if file is not None), Attachment.of(table.name, table, outbox))
+
+    def _guarded(self, path: Path, outbox: Path) -> Attachment | None:
+        """The file as an attachment; where it holds a secret, a copy without it, or nothing."""
+        if not self._redactor.found_in(path):
+            return Attachment.of(path.name, path, outbox)
+        if path.suffix not in _TEXTS or self._outbox is None:
+            _LOG.warning("%s holds a secret and is not logged in MLflow", path)
+            return None
+        _LOG.warning("%s holds a secret; it is cut out of the copy in MLflow", path)
+        text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
+        return Attachment.of(path.name, self._outbox.store_text(f"output/{path.name}", text), outbox)
+
+    def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...]) -> None:
+        model = next((file for file in files if file.name.endswith(".ell")), None)
+        if self._register and model is not None:
+            registration = Registration(self._register, model.path, shape)
+            self._append(Record(key="register", kind="parent", registration=registration))
+
+    def failed_model(self, reason: str) -> None:
+        self._end("FAILED", "failed", reason)
+
+    def interrupted(self) -> None:
+        """The run ends and the model is not done: the same command will go on with it."""
+        if not self._ended:
+            self._end("KILLED", "interrupted", "The run was interrupted; the same command continues it.")
+
+    def _end(self, status: Status, state: str, reason: str) -> None:
+        with self._lock:
+            self._ended = True
+            count = 0 if self._outbox is None else len(self._outbox.records)
+            tags = {"state": state, "reason": reason, "mlflow.note.content": f"**{state.capitalize()}**: {reason}"}
+            self._append(Record(key=f"{state}/{count}", kind="parent", status=status, end_ms=_now(), tags=texts(tags)))
+
+    def _known(self, key: str) -> bool:
+        return self._outbox is not None and key in self._outbox.records
+
+    def _append(self, record: Record) -> None:
+        if self._outbox is None:
+            return
+        clean = self._redactor.json(record.to_json())
+        clean |= {"key": record.key, "kind": record.kind}  # our own words, not the user's
+        with self._lock:
+            try:
+                self._outbox.append(Record.from_json(clean))
+            except OSError as error:
+                self._cannot_write(error)
+                return
+        self._on_news()
+
+    def _cannot_write(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            where = self.start.output_dir / FOLDER / FILES
+            _LOG.warning("records for MLflow cannot be written to %s (%s); tuning goes on without", where, error)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,111 @@
+"""What waits on disk for MLflow: one Record is one thing to do in the tracking store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FORMAT_VERSION = 1
+
+#: ``model`` opens the parent run, ``resumed`` opens it again from a later process, ``child`` is a nested run,
+#: ``parent`` adds to the parent run and may end it
+Kind = Literal["model", "resumed", "child", "parent"]
+Status = Literal["", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the runs go. ``tracking_uri`` (no credentials) empty: MLflow's default store, seen from ``directory``.
+
+    ``run_id`` is the run that ``mlflow run`` started; with ``nested`` the model gets a run of its own below it.
+    ``experiment_id`` wins over ``experiment``, a name.
+    """
+
+    tracking_uri: str = ""
+    directory: str = ""
+    experiment: str = ""
+    experiment_id: str = ""
+    run_id: str = ""
+    nested: bool = False
+
+    def same_store(self, other: Destination) -> bool:
+        """Whether runs of both can stand in one experiment of one store."""
+        mine = (self.tracking_uri, self.experiment_id, self.experiment if not self.experiment_id else "")
+        theirs = (other.tracking_uri, other.experiment_id, other.experiment if not other.experiment_id else "")
+        return mine == theirs and (bool(self.tracking_uri) or self.directory == other.directory)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file to log under the artifact path ``name``. ``path`` is relative to the outbox."""
+
+    name: str
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, file: Path, outbox: Path) -> Attachment:
+        return cls(name, Path(os.path.relpath(file, outbox)).as_posix(), digest(file))
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The output model is to become a version of a registered model. ``shape``: rows, columns, channels."""
+
+    name: str
+    model: str  # artifact name of the .ell file among the record's files
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing to do. ``key`` is unique in its outbox. Times are milliseconds since 1970.
+
+    ``history`` are metrics of the parent run at ``step``; ``marks`` gives further tags to children, by their keys.
+    """
+
+    key: str
+    kind: Kind
+    name: str = ""
+    status: Status = ""
+    start_ms: int = 0
+    end_ms: int = 0
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    history: Mapping[str, float] = field(default_factory=dict)
+    step: int = 0
+    files: tuple[Attachment, ...] = ()
+    table: str = ""  # artifact name of a CSV file among ``files`` to log as a table too
+    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    registration: Registration | None = None
+    destination: Destination | None = None
+    identity: str = ""  # of kind model: two runs with different identities are different work
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": FORMAT_VERSION} | {key: value for key, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Raises ValueError for what is not a record of a known version."""
+        if data.get("v") != FORMAT_VERSION:
+            raise ValueError(f"not a record of version {FORMAT_VERSION}")
+        values = {key: value for key, value in data.items() if key != "v"}
+        try:
+            values["files"] = tuple(Attachment(**file) for file in values.get("files", ()))
+            if registration := values.get("registration"):
+                values["registration"] = Registration(**{**registration, "shape": tuple(registration.get("shape", ()))})
+            if destination := values.get("destination"):
+                values["destination"] = Destination(**destination)
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"a damaged record: {error}") from error
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,59 @@
+"""Registers a tuned model in the MLflow Model Registry as a pyfunc: NumPy array in, NumPy array out."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import mlflow.pyfunc
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+import ellopt
+from ellopt.tracking.record import Registration
+
+#: what running a model needs beside ellopt itself, whose code travels with the model
+_REQUIREMENTS = ("mlflow", "numpy", "orjson", "ziglang")
+
+
+def register(client: MlflowClient, run_id: str, registration: Registration, outbox: Path) -> str:
+    """Log the model to the run and register it; returns its version.
+
+    The model is stored as the ``.ell`` file and this version of ellopt: it is compiled where it is loaded, so it
+    always suits the CPU there. Done again for the same run, it returns the version made before.
+    """
+    for found in client.search_model_versions(f"name = '{registration.name}'"):
+        if found.run_id == run_id:
+            return str(found.version)
+    package = Path(ellopt.__file__).parent
+    info = Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        registered_model_name=registration.name,
+        await_registration_for=30,
+        python_model=str(package / "tracking" / "pyfunc.py"),
+        artifacts={"model": str(outbox / registration.model)},
+        code_paths=[str(package)],
+        signature=_signature(registration.shape),
+        pip_requirements=[_requirement(name) for name in _REQUIREMENTS],
+    )
+    return str(info.registered_model_version)
+
+
+def _signature(shape: tuple[int, ...]) -> ModelSignature | None:
+    """One image of rows x columns x channels, as ``ellopt predict`` takes it."""
+    if not shape:
+        return None
+    kind = np.dtype(np.float32)
+    return ModelSignature(Schema([TensorSpec(kind, shape)]), Schema([TensorSpec(kind, (-1,))]))
+
+
+def _requirement(name: str) -> str:
+    try:
+        return f"{name}=={version(name)}"
+    except PackageNotFoundError:
+        return name

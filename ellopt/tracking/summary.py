@@ -1,0 +1,143 @@
+"""What a reader of the parent run sees first: its description in Markdown, and the table of all measurements."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+
+from ellopt.tuning_report import Comparison, LayerReport, TuningReport, VariantReport
+
+_LENGTH = 4800
+COLUMNS = (
+    "node_id",
+    "layer",
+    "shape",
+    "options",
+    "state",
+    "winner",
+    "default",
+    "median_ms",
+    "min_ms",
+    "max_ms",
+    "samples",
+    "unstable",
+    "source",
+    "reason",
+    "samples_ms",
+)
+
+
+def description(report: TuningReport) -> str:
+    """The description: before and after, a line a layer (those that matter most first), cost, how to go on."""
+    head = _headline(report)
+    tail = _cost(report)
+    layers = sorted(report.layers, key=lambda layer: -layer.share_of_model)
+    rows = [_row(layer) for layer in layers]
+    kept = list(rows)
+    while kept and len("\n".join((*head, *kept, *tail))) > _LENGTH - 80:
+        kept.pop()
+    if len(kept) < len(rows):
+        kept.append(f"\n… and {len(rows) - len(kept)} smaller layers: see `tuning_report.json`.")
+    return "\n".join((*head, *kept, *tail))
+
+
+def _headline(report: TuningReport) -> list[str]:
+    confirmation = report.confirmation
+    medians = {whole.name: whole.median_ms for whole in confirmation.candidates}
+    before, after = medians.get(confirmation.before), medians.get(confirmation.chosen)
+    lines = [f"## {_cell(report.model)} on {_cell(report.target)}", ""]
+    if before and after is not None:
+        against = confirmation.against_before
+        gain = f"{_gain(1 - after / before)} than ELL's default{_evidence(against)}"
+        lines.append(f"**{before:.3f} ms → {after:.3f} ms** a pass: {gain}.")
+    if confirmation.why:
+        lines.append(confirmation.why)
+    if report.emulated:
+        lines.append("**These times come from an emulator and say nothing of a real board.**")
+    return [
+        *lines,
+        "",
+        "| layer | shape | winner | ms | default ms | gain | share |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+
+
+def _row(layer: LayerReport) -> str:
+    gain = 1 - layer.winner_ms / layer.default_ms if layer.default_ms else 0.0
+    winner = f"{_cell(layer.winner)}{' (tie)' if layer.tie else ''}"
+    cells = (
+        _cell(layer.node_id),
+        _cell(layer.shape),
+        winner,
+        f"{layer.winner_ms:.3f}",
+        f"{layer.default_ms:.3f}",
+        f"{100 * gain:.0f} %",
+        f"{100 * layer.share_of_model:.0f} %",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cost(report: TuningReport) -> list[str]:
+    cost, space = report.cost, report.space
+    trials = f"{cost.trials_complete} trials complete, {cost.trials_pruned} pruned, {cost.trials_failed} failed"
+    return [
+        "",
+        f"{trials}; {cost.builds} builds, {cost.board_seconds:.0f} s of measuring, {cost.wall_seconds:.0f} s in all "
+        f"(sampler {report.sampler}, {space.distinct} distinct variants of {len(report.layers)} layers).",
+        "",
+        f"The tuned model is `{_model_file(report)}` among the artifacts. "
+        "Compare the nested runs by `latency_ms` and the `layer.<id>` parameters; the winner carries the tag `winner`.",
+    ]
+
+
+def _model_file(report: TuningReport) -> str:
+    return next((file for file in report.files if file.endswith("_options.ell")), f"{report.model}_options.ell")
+
+
+def _gain(gain: float) -> str:
+    return f"{100 * gain:.1f} % less" if gain >= 0 else f"{-100 * gain:.1f} % more"
+
+
+def _evidence(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    interval = f"95 % interval {100 * comparison.gain_low:.1f} to {100 * comparison.gain_high:.1f} %"
+    return f" ({interval}{'' if comparison.significant else ', not significant'})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def measurements_csv(report: TuningReport) -> str:
+    """One row a layer and variant, with its raw samples; made for ``pandas.read_csv``."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for layer in report.layers:
+        for variant in layer.variants:
+            writer.writerow(_measurement(layer, variant))
+    return buffer.getvalue()
+
+
+def _measurement(layer: LayerReport, variant: VariantReport) -> tuple[object, ...]:
+    samples = variant.samples_ms
+    median = variant.median_ms if variant.median_ms is not None or not samples else statistics.median(samples)
+    return (
+        layer.node_id,
+        layer.name,
+        layer.shape,
+        variant.options,
+        variant.state,
+        variant.options == layer.winner,
+        variant.options == layer.default,
+        "" if median is None else median,
+        min(samples) if samples else "",
+        max(samples) if samples else "",
+        len(samples),
+        variant.unstable,
+        variant.source,
+        variant.reason,
+        " ".join(f"{sample:.6g}" for sample in samples),
+    )

@@ -1,0 +1,92 @@
+"""``ellopt sync``: delivers records that wait on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ellopt.errors import ConfigurationError
+from ellopt.tracking.outbox import Journal, Reader, find_outboxes
+from ellopt.tracking.process import WriterProcess
+from ellopt.tracking.record import Destination
+from ellopt.tracking.redaction import without_credentials
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """``outboxes``: how many were found; ``delivered`` and ``waiting`` count records; ``runs`` are the parent runs by
+    outbox; ``problems`` say why something still waits."""
+
+    outboxes: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    runs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    registered: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def sync(directory: Path, seconds: float = 600.0, progress: Callable[[Path, int], None] | None = None) -> SyncResult:
+    """Deliver what waits anywhere below ``directory``, each outbox to the store it was meant for.
+
+    ``MLFLOW_TRACKING_URI`` in the environment lends its credentials if it is the same address. ``progress`` is called
+    with each outbox and how many records wait in it. Raises ConfigurationError if there is no such directory.
+    """
+    if not directory.is_dir():
+        raise ConfigurationError(f"{directory}: no such directory; give the --output_path of a tuning run")
+    collected: dict[str, Any] = {"runs": {}, "registered": [], "problems": []}
+    delivered = waiting = 0
+    outboxes = find_outboxes(directory)
+    for path in outboxes:
+        before = _waiting(path)
+        if before:
+            if progress is not None:
+                progress(path, before)
+            _deliver(path, seconds, collected)
+            left = _waiting(path)
+            delivered += before - left
+            waiting += left
+    return SyncResult(
+        len(outboxes),
+        delivered,
+        waiting,
+        collected["runs"],
+        tuple(collected["registered"]),
+        tuple(dict.fromkeys(collected["problems"])),
+    )
+
+
+def _deliver(path: Path, seconds: float, collected: dict[str, Any]) -> None:
+    def on_event(event: Mapping[str, Any]) -> None:
+        text = str(event.get("text", ""))
+        if event["event"] == "run":
+            collected["runs"][str(path)] = event["run"]
+        elif event["event"] == "notice" and event.get("name") == "registered":
+            collected["registered"].append(text)
+        elif event["event"] in ("trouble", "gone", "notice"):
+            collected["problems"].append(f"{path}: {text}")
+
+    destination = _destination(path)
+    environment = dict(os.environ)
+    uri = Journal(path).tracking_uri or destination.tracking_uri
+    if uri and without_credentials(environment.get("MLFLOW_TRACKING_URI", "")) != uri:
+        environment["MLFLOW_TRACKING_URI"] = uri
+    elif not uri:
+        environment.pop("MLFLOW_TRACKING_URI", None)  # it was meant for the default store of its directory
+    cwd = Path(destination.directory)
+    writer = WriterProcess(on_event, environment, cwd if cwd.is_dir() else Path.cwd())
+    writer.send(open=str(path.resolve()))
+    writer.close(seconds)
+
+
+def _destination(path: Path) -> Destination:
+    """Where the outbox's records were last meant to go."""
+    found = [record.destination for record in Reader(path).read() if record.destination is not None]
+    return found[-1] if found else Destination()
+
+
+def _waiting(path: Path) -> int:
+    done = Journal(path).done
+    return sum(record.key not in done for record in Reader(path).read())

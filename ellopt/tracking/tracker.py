@@ -1,0 +1,214 @@
+"""Keeps what a tuning run saw in MLflow, off the critical path: records go to disk, another process delivers them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ellopt.errors import ConfigurationError
+from ellopt.tracking.events import ModelStart
+from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
+from ellopt.tracking.process import WriterProcess
+from ellopt.tracking.record import Destination
+from ellopt.tracking.redaction import Redactor, environment_secrets, without_credentials
+
+_LOG = logging.getLogger(__name__)
+
+#: seconds that the end of a run waits for the rest to be delivered: to a store on this machine, to a server
+_LOCAL_PATIENCE, _SERVER_PATIENCE = 60.0, 15.0
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """``models``: how many models this run tunes. ``secrets``: values that must not be written. ``register``: a name
+    in the Model Registry for the output model, empty for none; with several models, ``-<tag>`` is added.
+    ``experiment`` overrides ``ellopt/<model>`` and the environment."""
+
+    enabled: bool = True
+    models: int = 1
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    register: str = ""
+    experiment: str = ""
+    patience: float | None = None
+
+
+@dataclass(frozen=True)
+class TrackingSummary:
+    """``runs``: tag -> tracking_uri, experiment, experiment_id, run_id of the model's parent run. ``waiting``: records
+    that are not delivered yet. ``registered``: what was registered. ``trouble``: why records wait, in one line."""
+
+    runs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    waiting: int = 0
+    registered: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class Tracker(Protocol):
+    """Use in a ``with``: leaving it delivers what is left, for a bounded time. No method raises for MLflow's sake."""
+
+    def start_model(self, start: ModelStart) -> ModelTracker:
+        """Begin or, after an interruption, continue the parent run of a model."""
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Hold around a measurement on this machine: nothing is delivered meanwhile."""
+
+    @property
+    def summary(self) -> TrackingSummary:
+        """How things stand; complete after the ``with``."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_tracking(config: TrackingConfig) -> Tracker:
+    """The tracker for a run. Raises ConfigurationError if the model cannot be registered under the given name."""
+    if not config.enabled:
+        return NullTracker()
+    check_registered_name(config.register)
+    return MlflowTracker(config)
+
+
+def check_registered_name(name: str) -> None:
+    """Raise ConfigurationError if MLflow's registry takes no model of this name. Empty is no name at all."""
+    if name and (not name.strip() or any(character in name for character in "/:") or name.strip(". ") == ""):
+        raise ConfigurationError(
+            f"--register: {name!r} cannot name a registered model: use letters, digits, '-', '_', '.' and spaces, "
+            "no '/' and no ':'"
+        )
+
+
+class NullTracker:
+    """Keeps nothing."""
+
+    summary = TrackingSummary()
+
+    def start_model(self, start: ModelStart) -> ModelTracker:
+        return ModelTracker()
+
+    def quiet(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class MlflowTracker:
+    """Keeps everything in MLflow."""
+
+    def __init__(self, config: TrackingConfig) -> None:
+        self._config = config
+        self._redactor = Redactor((*config.secrets, *environment_secrets(os.environ)))
+        self._models: dict[str, TrackedModel] = {}  # by outbox path
+        self._lock = threading.Lock()
+        self._runs: dict[str, Mapping[str, str]] = {}
+        self._registered: list[str] = []
+        self._waiting: dict[str, int] = {}
+        self._trouble = ""
+        self._warned = False
+        self._warnings: set[str] = set()
+        self._writer = WriterProcess(self._on_event, os.environ, Path.cwd())
+
+    def start_model(self, start: ModelStart) -> ModelTracker:
+        register = self._config.register
+        if register and self._config.models > 1:
+            register = f"{register}-{start.tag}"
+        model = TrackedModel(start, self._destination(start), self._redactor, register, self._news)
+        if model.outbox_path is not None:
+            with self._lock:
+                self._models[str(model.outbox_path)] = model
+            self._writer.send(open=str(model.outbox_path))
+        return model
+
+    def quiet(self) -> AbstractContextManager[None]:
+        return self._writer.quiet()
+
+    @property
+    def summary(self) -> TrackingSummary:
+        with self._lock:
+            runs = {model.start.tag: self._runs[path] for path, model in self._models.items() if path in self._runs}
+            return TrackingSummary(runs, sum(self._waiting.values()), tuple(self._registered), self._trouble)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for model in self._models.values():
+            model.interrupted()
+        patience = self._config.patience
+        if patience is None:
+            remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+            patience = _SERVER_PATIENCE if remote else _LOCAL_PATIENCE
+        with self._lock:
+            self._waiting = {path: model.undelivered() for path, model in self._models.items()}
+        self._writer.close(patience)
+        with self._lock:
+            self._waiting = {path: model.undelivered() for path, model in self._models.items()}
+            waiting = sum(self._waiting.values())
+        if waiting:
+            _LOG.warning("%d records wait on disk for MLflow; deliver them with: ellopt sync DIRECTORY", waiting)
+
+    def _destination(self, start: ModelStart) -> Destination:
+        environment = os.environ
+        run_id = environment.get("MLFLOW_RUN_ID", "")
+        experiment = self._config.experiment or environment.get("MLFLOW_EXPERIMENT_NAME", "")
+        return Destination(
+            tracking_uri=without_credentials(environment.get("MLFLOW_TRACKING_URI", "")),
+            directory=str(Path.cwd()),
+            experiment=experiment or f"ellopt/{start.name}",
+            experiment_id="" if self._config.experiment and not run_id else environment.get("MLFLOW_EXPERIMENT_ID", ""),
+            run_id=run_id,
+            nested=self._config.models > 1,
+        )
+
+    def _news(self) -> None:
+        self._writer.send(news=True)
+
+    def _on_event(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        path, text = str(event.get("path", "")), str(event.get("text", ""))
+        if kind == "run":
+            with self._lock:
+                self._runs[path] = event["run"]
+                model = self._models.get(path)
+            if model is not None:
+                model.mlflow_run = event["run"]
+            self._check_params(event.get("params", {}))
+        elif kind in ("trouble", "gone"):
+            self._trouble = text
+            if not self._warned:
+                self._warned = True
+                _LOG.warning("MLflow takes no records now (%s); tuning goes on, they wait on disk", text)
+        elif kind == "recovered":
+            self._trouble = ""
+            _LOG.info("MLflow takes records again")
+        elif kind == "notice" and event.get("name") == "registered":
+            with self._lock:
+                self._registered.append(text)
+        elif kind == "notice" and text not in self._warnings:
+            self._warnings.add(text)
+            _LOG.warning("MLflow: %s", text)
+
+    def _check_params(self, params: Mapping[str, str]) -> None:
+        for name, value in params.items():
+            if self._redactor.text(value) != value:
+                _LOG.warning(
+                    "the MLflow run holds a secret in its parameter %r: delete that run, and give secrets "
+                    "through the environment",
+                    name,
+                )

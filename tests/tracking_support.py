@@ -1,0 +1,133 @@
+"""A tuning run of a made-up model, as tracking sees it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from ellopt.tracking import ModelStart
+from ellopt.tuning_report import (
+    BoardReport,
+    Comparison,
+    Confirmation,
+    CostReport,
+    LayerReport,
+    SpaceReport,
+    TrialReport,
+    TuningReport,
+    VariantReport,
+    WholeModel,
+)
+
+OPTIONS = ("simple", "unrolled", "unrolled parallel", "winograd s8 f2 c4", "winograd s8 f2 c4 parallel", "winograd t4")
+DEFAULT = "unrolled"
+COSTS = dict(zip(OPTIONS, (3.0, 1.6, 1.0, 0.9, 0.6, 0.7), strict=True))
+
+
+def node_ids(layers: int) -> tuple[str, ...]:
+    return tuple(str(1034 + 4 * i) for i in range(layers))
+
+
+def make_start(output_dir: Path, name: str = "net", target: str = "host") -> ModelStart:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    return ModelStart(
+        name=name,
+        tag=name,
+        output_dir=output_dir,
+        target=target,
+        toolchain="native",
+        sampler="tpe",
+        board_kind="local",
+        identity=f"sha256 of {name}",
+        params={"seed": "0", "options_file": "search_spaces/quick.json"},
+    )
+
+
+def make_trials(count: int, layers: int = 3) -> tuple[TrialReport, ...]:
+    """Trials with random plans. Every ninth is pruned, every thirteenth failed."""
+    chance = random.Random(7)
+    trials: list[TrialReport] = []
+    best = float("inf")
+    for number in range(count):
+        plan = {node: chance.choice(OPTIONS) for node in node_ids(layers)}
+        layers_ms = {
+            node: COSTS[text] * (1 + i) * chance.uniform(0.97, 1.05) for i, (node, text) in enumerate(plan.items())
+        }
+        total = sum(layers_ms.values()) + 0.2
+        trial = TrialReport(number, plan, "complete", "", total, layers_ms, "host", 0.5, number * 0.6)
+        if number % 13 == 12:
+            trial = replace(trial, state="failed", reason="the compiler crashed", total_ms=None, layers_ms={})
+        elif number % 9 == 8:
+            trial = replace(trial, state="pruned", reason="3.1 times slower than the best", total_ms=None, layers_ms={})
+        else:
+            best = min(best, total)
+        trials.append(replace(trial, best_total_ms=None if best == float("inf") else best))
+    return tuple(trials)
+
+
+def make_report(trials: tuple[TrialReport, ...], layers: int = 3, name: str = "net") -> TuningReport:
+    winner = "winograd s8 f2 c4 parallel"
+    plan = dict.fromkeys(node_ids(layers), winner)
+    default = dict.fromkeys(node_ids(layers), DEFAULT)
+    after, before = (sum(COSTS[text] * (1 + i) for i in range(layers)) + 0.2 for text in (winner, DEFAULT))
+    gain = Comparison(1 - after / before, 0.55, 0.65, 1e-6, True)
+    return TuningReport(
+        model=name,
+        tag=name,
+        model_path=f"models/{name}.ell",
+        model_sha256="0" * 64,
+        target="host",
+        toolchain="native",
+        toolchain_version="1",
+        emulated=False,
+        sampler="tpe",
+        seed=0,
+        ellopt_version="0.1.0",
+        created="2026-01-01T00:00:00Z",
+        environment={"cpu": "some cpu"},
+        space=SpaceReport("quick.json", 14, 18, 18, dict.fromkeys(node_ids(layers), 6)),
+        layers=tuple(_layer(node, i, layers) for i, node in enumerate(node_ids(layers))),
+        trials=trials,
+        confirmation=Confirmation(
+            (
+                WholeModel("ell default", default, (before, before * 1.01), before),
+                WholeModel("assembled", plan, (after, after * 1.01), after),
+            ),
+            chosen="assembled",
+            before="ell default",
+            against_before=gain,
+            why="The assembled plan was the fastest in 40 interleaved rounds.",
+        ),
+        cost=CostReport(1, 4.0, 20.0, 120, len(trials), 0, 0, 1.5, 31.0, "all trials made"),
+        boards=BoardReport(runs=4, boards={"host": 4}),
+        files=(f"{name}_options.ell", "compile_options.json", "compile_switches.txt"),
+    )
+
+
+def _layer(node: str, index: int, layers: int) -> LayerReport:
+    return LayerReport(
+        node_id=node,
+        name=f"conv{index}",
+        shape="3x3/1 16x16x8 -> 16x16x8",
+        multiply_adds=147456,
+        variants=tuple(
+            VariantReport(text, "measured", (cost * (1 + index), cost * (1 + index) * 1.02), cost * (1 + index))
+            for text, cost in COSTS.items()
+        ),
+        winner="winograd s8 f2 c4 parallel",
+        winner_ms=0.6 * (1 + index),
+        default=DEFAULT,
+        default_ms=1.6 * (1 + index),
+        share_of_model=(1 + index) / sum(range(1, layers + 1)),
+        why="fastest by 14 %",
+    )
+
+
+def write_outputs(output_dir: Path, report: TuningReport) -> None:
+    """Files as a run leaves them."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for name in report.files:
+        (output_dir / name).write_text(f"content of {name}\n")
+    (output_dir / "tuning_report.json").write_text(report.to_json())
+    (output_dir / "tuning_report.html").write_text("<html><title>tuning report</title></html>\n")
