@@ -1,0 +1,81 @@
+"""Where the intermediate results lie: buffers whose lives do not overlap share memory.
+
+Greedy by size: the largest buffer first, each at the lowest offset that is free for its whole life (Pisarchyk, Lee:
+"Efficient Memory Management for Deep Neural Net Inference", 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ellopt.codegen.network import Step, Tensor
+
+ALIGNMENT = 16  # floats: a cache line
+_SLACK = 16  # floats behind each buffer
+
+
+@dataclass
+class _Buffer:
+    """Memory for tensors that take turns in it; ``first`` and ``last`` step of its life."""
+
+    tensors: list[str]
+    floats: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[list[Step], dict[str, Tensor], int]:
+    """Give every tensor of the arena its offset. Returns steps, tensors and the arena's size in floats."""
+    last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    buffers: dict[str, _Buffer] = {}
+    for i, step in enumerate(steps):
+        tensor = tensors[step.output]
+        if tensor.place != "arena":
+            continue
+        last = last_read.get(step.output, i)
+        host = next((name for name in step.inputs if _in_place(step, tensors, name, i, last_read)), None)
+        if host is not None and host in buffers:
+            buffer = buffers[host]
+            buffer.tensors.append(step.output)
+            buffer.last = max(buffer.last, last)
+        else:
+            size = -(-(tensor.floats + _SLACK) // ALIGNMENT) * ALIGNMENT
+            buffer = _Buffer([step.output], size, i, last)
+        buffers[step.output] = buffer
+    unique = list({id(buffer): buffer for buffer in buffers.values()}.values())
+    floats = _place(unique)
+    planned = dict(tensors)
+    for name, tensor in tensors.items():
+        base = buffers[name].offset if name in buffers else 0
+        planned[name] = replace(tensor, offset=base + tensor.origin)
+    return list(steps), planned, floats
+
+
+def _in_place(step: Step, tensors: Mapping[str, Tensor], name: str, i: int, last_read: Mapping[str, int]) -> bool:
+    """Whether ``step`` may write over its input ``name``: element by element, same form, not read again."""
+    if step.kind not in ("elementwise", "binary", "softmax") or last_read[name] != i:
+        return False
+    source, result = tensors[name], tensors[step.output]
+    return (
+        source.place == "arena"
+        and source.border == result.border
+        and (source.rows, source.columns, source.channels) == (result.rows, result.columns, result.channels)
+    )
+
+
+def _place(buffers: Sequence[_Buffer]) -> int:
+    placed: list[_Buffer] = []
+    for buffer in sorted(buffers, key=lambda b: (-b.floats, b.first)):
+        neighbours = sorted(
+            (b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset
+        )
+        offset = 0
+        for other in neighbours:
+            if offset + buffer.floats <= other.offset:
+                break
+            offset = max(offset, other.offset + other.floats)
+        buffer.offset = offset
+        placed.append(buffer)
+    return max((b.offset + b.floats for b in placed), default=0)

@@ -1,0 +1,281 @@
+#include "ellopt_layers.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "vector.h"
+
+static vec select_positive(vec x, vec positive, vec other) {
+#if VECTOR_WIDTH > 1
+    vec_mask mask = x > vec_zero();
+    return (vec)(((vec_mask)positive & mask) | ((vec_mask)other & ~mask));
+#else
+    return x > 0.0f ? positive : other;
+#endif
+}
+
+static float activate_scalar(const ell_step *step, float x) {
+    switch (step->activation) {
+    case ELL_ACTIVATION_RELU: return x > 0.0f ? x : 0.0f;
+    case ELL_ACTIVATION_LEAKY_RELU: return x > 0.0f ? x : x * step->leaky_factor;
+    case ELL_ACTIVATION_SIGMOID: return 1.0f / (1.0f + expf(-x));
+    case ELL_ACTIVATION_TANH: return tanhf(x);
+    case ELL_ACTIVATION_HARD_SIGMOID: {
+        float y = 0.2f * x + 0.5f;
+        return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
+    }
+    case ELL_ACTIVATION_HARD_TANH: return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
+    default: return x;
+    }
+}
+
+static vec activate(const ell_step *step, vec x) {
+    switch (step->activation) {
+    case ELL_ACTIVATION_NONE:
+    case ELL_ACTIVATION_PARAMETRIC_RELU: return x;
+    case ELL_ACTIVATION_RELU: return vec_max(x, vec_zero());
+    case ELL_ACTIVATION_LEAKY_RELU: return select_positive(x, x, x * vec_splat(step->leaky_factor));
+    case ELL_ACTIVATION_HARD_SIGMOID:
+        return vec_min(vec_max(x * vec_splat(0.2f) + vec_splat(0.5f), vec_zero()), vec_splat(1.0f));
+    case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_max(x, vec_splat(-1.0f)), vec_splat(1.0f));
+    default: {
+        float lanes[VECTOR_WIDTH];
+        vec_store(lanes, x);
+        for (int i = 0; i < VECTOR_WIDTH; i++) lanes[i] = activate_scalar(step, lanes[i]);
+        return vec_load(lanes);
+    }
+    }
+}
+
+/* Splits work over the pool only where it is worth waking threads for it. */
+static void run_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int count, size_t work) {
+    ell_pool_run(work >= 16384 ? pool : 0, task, args, count);
+}
+
+static size_t elements(const ell_tensor *t) { return (size_t)t->rows * t->columns * t->channels; }
+
+void ell_fill_border(const ell_tensor *t, float *data) {
+    if (!(t->top | t->left | t->bottom | t->right)) return;
+    float *p = data - (ptrdiff_t)t->top * t->row_stride - (ptrdiff_t)t->left * t->channels;
+    size_t inside = (size_t)t->columns * t->channels;
+    size_t first = (size_t)t->top * t->row_stride + (size_t)t->left * t->channels;
+    size_t between = (size_t)(t->left + t->right) * t->channels;
+    size_t last = (size_t)t->bottom * t->row_stride + (size_t)t->right * t->channels;
+    for (size_t i = 0; i < first; i++) p[i] = t->fill;
+    p += first + inside;
+    for (int y = 1; y < t->rows; y++) {
+        for (size_t i = 0; i < between; i++) p[i] = t->fill;
+        p += between + inside;
+    }
+    for (size_t i = 0; i < last; i++) p[i] = t->fill;
+}
+
+/* --- elementwise ------------------------------------------------------------------------------------------------ */
+
+static void elementwise_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_step *s = a->step;
+    const int channels = a->out->channels, columns = a->out->columns;
+    const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
+    const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
+    const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * channels;
+    for (int x = 0; x < columns; x++) {
+        for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+            int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+            vec v = vec_load_partial(in + c, lanes);
+            if (scale) v = v * vec_load_partial(scale + c, lanes) + vec_load_partial(shift + c, lanes);
+            if (alpha) v = select_positive(v, v, v * vec_load_partial(alpha + c, lanes));
+            vec_store_partial(out + c, activate(s, v), lanes);
+        }
+        in += channels;
+        out += channels;
+        if (alpha) alpha += channels;
+    }
+}
+
+void ell_elementwise(ell_pool *pool, const ell_layer_args *a) {
+    run_rows(pool, elementwise_row, a, a->out->rows, elements(a->out));
+}
+
+/* --- binary operations ------------------------------------------------------------------------------------------ */
+
+static void binary_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const int count = a->out->columns * a->out->channels;
+    const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
+    const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    for (int i = 0; i < count; i += VECTOR_WIDTH) {
+        int lanes = count - i < VECTOR_WIDTH ? count - i : VECTOR_WIDTH;
+        vec u = vec_load_partial(p + i, lanes), v = vec_load_partial(q + i, lanes);
+        switch (a->step->mode) {
+        case ELL_ADD: u = u + v; break;
+        case ELL_SUBTRACT: u = u - v; break;
+        case ELL_MULTIPLY: u = u * v; break;
+        default: u = u / v; break;
+        }
+        vec_store_partial(out + i, activate(a->step, u), lanes);
+    }
+}
+
+void ell_binary(ell_pool *pool, const ell_layer_args *a) {
+    run_rows(pool, binary_row, a, a->out->rows, elements(a->out));
+}
+
+/* --- pooling ---------------------------------------------------------------------------------------------------- */
+
+static int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+
+static void pooling_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_step *s = a->step;
+    const ell_tensor *in = a->in;
+    const int channels = in->channels, is_max = s->mode == ELL_POOL_MAX;
+    /* Cells of the window inside the tensor, and all of them inside the tensor and its border. */
+    const int top = y * s->stride - s->top;
+    const int first_row = clamp(top, 0, in->rows), last_row = clamp(top + s->size, 0, in->rows);
+    const int all_rows = clamp(top + s->size, 0, in->rows + s->bottom) - top;
+    const float share = 1.0f / ((float)s->size * (float)s->size);
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    for (int x = 0; x < a->out->columns; x++, out += channels) {
+        const int left = x * s->stride - s->left;
+        const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);
+        const int all_columns = clamp(left + s->size, 0, in->columns + s->right) - left;
+        const int inside = (last_row - first_row) * (last - first);
+        const int outside = s->ignore_outside ? 0 : all_rows * all_columns - inside;
+        const float *window = a->input + (ptrdiff_t)first_row * in->row_stride + (ptrdiff_t)first * channels;
+        float start = 0.0f;
+        if (is_max)
+            start = outside || !inside ? s->outside : -FLT_MAX;
+        else if (outside)
+            start = (float)outside * s->outside;
+        for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+            int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+            vec v = vec_splat(start);
+            for (int r = 0; r < last_row - first_row; r++) {
+                const float *p = window + (ptrdiff_t)r * in->row_stride + c;
+                if (lanes == VECTOR_WIDTH) {
+                    if (is_max)
+                        for (int i = first; i < last; i++, p += channels) v = vec_max(vec_load(p), v);
+                    else
+                        for (int i = first; i < last; i++, p += channels) v += vec_load(p);
+                } else {
+                    for (int i = first; i < last; i++, p += channels) {
+                        vec u = vec_load_partial(p, lanes);
+                        v = is_max ? vec_max(u, v) : v + u;
+                    }
+                }
+            }
+            if (!is_max) v *= vec_splat(share);
+            vec_store_partial(out + c, activate(s, v), lanes);
+        }
+    }
+}
+
+void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
+    run_rows(pool, pooling_row, a, a->out->rows, elements(a->in));
+}
+
+/* --- fully connected -------------------------------------------------------------------------------------------- */
+
+enum { OUTPUTS_AT_ONCE = 4, VECTORS_AT_ONCE = 2 };
+
+static float sum_lanes(vec v) {
+    float lanes[VECTOR_WIDTH], sum = 0.0f;
+    vec_store(lanes, v);
+    for (int i = 0; i < VECTOR_WIDTH; i++) sum += lanes[i];
+    return sum;
+}
+
+/* Task: OUTPUTS_AT_ONCE outputs. Rows of the matrix follow the input's (row, column, channel). */
+static void fully_connected_part(const void *context, int part, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const int count = a->in->columns * a->in->channels, all = a->in->rows * count, outputs = a->out->channels;
+    const int first = part * OUTPUTS_AT_ONCE;
+    const float *row[OUTPUTS_AT_ONCE];
+    vec sums[OUTPUTS_AT_ONCE][VECTORS_AT_ONCE];
+    for (int o = 0; o < OUTPUTS_AT_ONCE; o++) {
+        /* Beyond the last output the last one is computed again. */
+        int output = first + o < outputs ? first + o : outputs - 1;
+        row[o] = a->weights + a->step->weights + (size_t)output * all;
+        for (int v = 0; v < VECTORS_AT_ONCE; v++) sums[o][v] = vec_zero();
+    }
+    for (int y = 0; y < a->in->rows; y++) {
+        const float *x = a->input + (ptrdiff_t)y * a->in->row_stride;
+        int i = 0;
+        for (; i + VECTORS_AT_ONCE * VECTOR_WIDTH <= count; i += VECTORS_AT_ONCE * VECTOR_WIDTH)
+            for (int v = 0; v < VECTORS_AT_ONCE; v++) {
+                vec u = vec_load(x + i + v * VECTOR_WIDTH);
+                for (int o = 0; o < OUTPUTS_AT_ONCE; o++) sums[o][v] += u * vec_load(row[o] + i + v * VECTOR_WIDTH);
+            }
+        for (; i < count; i += VECTOR_WIDTH) {
+            int lanes = count - i < VECTOR_WIDTH ? count - i : VECTOR_WIDTH;
+            vec u = vec_load_partial(x + i, lanes);
+            for (int o = 0; o < OUTPUTS_AT_ONCE; o++) sums[o][0] += u * vec_load_partial(row[o] + i, lanes);
+        }
+        for (int o = 0; o < OUTPUTS_AT_ONCE; o++) row[o] += count;
+    }
+    for (int o = 0; o < OUTPUTS_AT_ONCE && first + o < outputs; o++) {
+        float sum = a->weights[a->step->shift + first + o] + sum_lanes(sums[o][0] + sums[o][1]);
+        a->output[first + o] = activate_scalar(a->step, sum);
+    }
+}
+
+void ell_fully_connected(ell_pool *pool, const ell_layer_args *a) {
+    int parts = (a->out->channels + OUTPUTS_AT_ONCE - 1) / OUTPUTS_AT_ONCE;
+    run_rows(pool, fully_connected_part, a, parts, elements(a->in) * (size_t)a->out->channels);
+}
+
+/* --- softmax ---------------------------------------------------------------------------------------------------- */
+
+void ell_softmax(ell_pool *pool, const ell_layer_args *a) {
+    (void)pool;
+    const int count = a->in->columns * a->in->channels;
+    float largest = -FLT_MAX;
+    double sum = 0.0;
+    for (int y = 0; y < a->in->rows; y++) {
+        const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
+        for (int i = 0; i < count; i++) largest = in[i] > largest ? in[i] : largest;
+    }
+    for (int y = 0; y < a->in->rows; y++) {
+        const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
+        float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+        for (int i = 0; i < count; i++) sum += out[i] = expf(in[i] - largest);
+    }
+    const float share = (float)(1.0 / sum);
+    for (int y = 0; y < a->in->rows; y++) {
+        float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+        for (int i = 0; i < count; i++) out[i] *= share;
+    }
+}
+
+/* --- copies ----------------------------------------------------------------------------------------------------- */
+
+static void copy_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_copy *k = a->step->copy;
+    const float *in = a->input + k->in_offset + y * k->in_row;
+    float *out = a->output + k->out_offset + y * k->out_row;
+    if (k->in_channel == 1 && k->out_channel == 1 && k->in_column == k->channels && k->out_column == k->channels) {
+        memcpy(out, in, sizeof(float) * (size_t)k->columns * (size_t)k->channels);
+        return;
+    }
+    for (int x = 0; x < k->columns; x++)
+        for (int c = 0; c < k->channels; c++)
+            out[x * k->out_column + c * k->out_channel] = in[x * k->in_column + c * k->in_channel];
+}
+
+void ell_copy_values(ell_pool *pool, const ell_layer_args *a) {
+    const ell_copy *k = a->step->copy;
+    if (k->clear)
+        for (size_t i = 0; i < k->floats; i++) a->output[i] = k->value;
+    run_rows(pool, copy_row, a, k->rows, (size_t)k->rows * k->columns * k->channels);
+}

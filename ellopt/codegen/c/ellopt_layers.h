@@ -1,0 +1,23 @@
+/* The layers that are no convolutions. Each task computes one row, or one part, of the output. */
+#ifndef ELLOPT_LAYERS_H
+#define ELLOPT_LAYERS_H
+
+#include "ellopt_network.h"
+
+typedef struct {
+    const ell_step *step;
+    const ell_tensor *in, *in2, *out;
+    const float *input, *second;
+    float *output;
+    const float *weights; /* all weights of the network */
+} ell_layer_args;
+
+void ell_elementwise(ell_pool *pool, const ell_layer_args *args);
+void ell_pooling(ell_pool *pool, const ell_layer_args *args);
+void ell_fully_connected(ell_pool *pool, const ell_layer_args *args);
+void ell_softmax(ell_pool *pool, const ell_layer_args *args);
+void ell_binary(ell_pool *pool, const ell_layer_args *args);
+void ell_copy_values(ell_pool *pool, const ell_layer_args *args);
+void ell_fill_border(const ell_tensor *tensor, float *data);
+
+#endif

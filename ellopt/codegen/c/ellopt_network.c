@@ -1,0 +1,82 @@
+#include "ellopt_network.h"
+
+#include "ellopt_layers.h"
+
+float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int tensor) {
+    const ell_tensor *t = &network->tensor[tensor];
+    switch (t->place) {
+    case ELL_INPUT: return (float *)(uintptr_t)memory->input + t->offset;
+    case ELL_OUTPUT: return memory->output + t->offset;
+    case ELL_WEIGHTS: return (float *)(uintptr_t)memory->weights + t->offset;
+    default: return memory->arena + t->offset;
+    }
+}
+
+static void run_convolution(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                            const ell_step *step) {
+    const ell_layer *layer = &network->layer[step->convolution];
+    choice += step->convolution;
+    const ell_variant *variant = &network->variant[layer->first_variant + choice->variant];
+    const ell_tensor *in = &network->tensor[step->input];
+    ell_conv_args args;
+    args.input = ell_tensor_data(network, memory, step->input) - (ptrdiff_t)step->top * in->row_stride -
+                 (ptrdiff_t)step->left * in->channels;
+    args.output = ell_tensor_data(network, memory, step->output);
+    args.residual = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
+    args.weights = memory->weights + variant->weights;
+    args.bias = memory->weights + layer->bias;
+    args.workspace = memory->workspace;
+    args.pool = choice->parallel ? memory->pool : 0;
+    args.separable_block_depth = choice->separable_block_depth;
+    args.nonseparable_filter_block_depth = choice->nonseparable_filter_block_depth;
+    args.nonseparable_channel_depth = choice->nonseparable_channel_depth;
+    variant->function(&args);
+}
+
+void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice, ell_pool *pool,
+                  int index) {
+    const ell_step *step = &network->step[index];
+    if (step->kind == ELL_CONVOLUTION) {
+        run_convolution(network, memory, choice, step);
+    } else {
+        ell_layer_args args;
+        args.step = step;
+        args.in = &network->tensor[step->input];
+        args.in2 = step->second < 0 ? 0 : &network->tensor[step->second];
+        args.out = &network->tensor[step->output];
+        args.input = ell_tensor_data(network, memory, step->input);
+        args.second = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
+        args.output = ell_tensor_data(network, memory, step->output);
+        args.weights = memory->weights;
+        switch (step->kind) {
+        case ELL_ELEMENTWISE: ell_elementwise(pool, &args); break;
+        case ELL_POOLING: ell_pooling(pool, &args); break;
+        case ELL_FULLY_CONNECTED: ell_fully_connected(pool, &args); break;
+        case ELL_SOFTMAX: ell_softmax(pool, &args); break;
+        case ELL_BINARY: ell_binary(pool, &args); break;
+        default: ell_copy_values(pool, &args); break;
+        }
+    }
+    ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
+}
+
+ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, const ell_choice *choice) {
+    for (int i = 0; i < network->layers; i++)
+        if (choice[i].parallel) return memory->pool;
+    return 0;
+}
+
+void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice) {
+    ell_pool *pool = ell_common_pool(network, memory, choice);
+    for (int i = 0; i < network->steps; i++) ell_run_step(network, memory, choice, pool, i);
+}
+
+size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads) {
+    size_t most = 0;
+    for (int i = 0; i < network->layers; i++) {
+        const ell_variant *v = &network->variant[network->layer[i].first_variant + choice[i].variant];
+        size_t floats = v->shared_workspace + (size_t)threads * v->thread_workspace;
+        if (floats > most) most = floats;
+    }
+    return (most + 15) / 16 * 16;
+}

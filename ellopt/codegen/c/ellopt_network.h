@@ -1,0 +1,112 @@
+/* The tables of a generated network, and the function that computes it.
+ *
+ * Offsets and strides are in floats. Tables are constant and hold no weights: weights are one array of floats, in
+ * which every section starts at a multiple of 64 bytes. */
+#ifndef ELLOPT_NETWORK_H
+#define ELLOPT_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ellopt_conv.h"
+#include "ellopt_pool.h"
+
+enum { ELL_ARENA, ELL_INPUT, ELL_OUTPUT, ELL_WEIGHTS }; /* where a tensor lies */
+
+/* rows x columns x channels, channels innermost; offset is that of element (0, 0, 0). Cells around it (top rows
+ * above, ...) belong to the buffer: who writes the tensor sets them to fill. */
+typedef struct {
+    int place;
+    size_t offset;
+    int rows, columns, channels, row_stride;
+    int top, left, bottom, right;
+    float fill;
+} ell_tensor;
+
+enum {
+    ELL_CONVOLUTION,
+    ELL_ELEMENTWISE,
+    ELL_POOLING,
+    ELL_FULLY_CONNECTED,
+    ELL_SOFTMAX,
+    ELL_BINARY,
+    ELL_COPY
+};
+enum { ELL_POOL_MAX, ELL_POOL_MEAN };
+enum { ELL_ADD, ELL_SUBTRACT, ELL_MULTIPLY, ELL_DIVIDE };
+#define ELL_ACTIVATION_PARAMETRIC_RELU 7
+#define ELL_NONE ((size_t)-1)
+
+typedef struct {
+    int kind, activation, mode; /* mode: which pooling or operation */
+    float leaky_factor;
+    int input, second, output; /* tensors; second: residual or second operand, -1 if none */
+    size_t weights, shift, alpha; /* in the weights; ELL_NONE if none. shift: bias; weights: scale or matrix */
+    int convolution;              /* which convolution layer, -1 if none */
+    int size, stride;             /* pooling window */
+    int top, left, bottom, right; /* pooling: cells around the input of value `outside` */
+    float outside;
+    int ignore_outside; /* those cells take no part */
+    const struct ell_copy *copy;
+} ell_step;
+
+typedef struct ell_copy {
+    int rows, columns, channels;
+    ptrdiff_t in_row, in_column, in_channel, in_offset;
+    ptrdiff_t out_row, out_column, out_channel, out_offset;
+    int clear; /* fill the whole output buffer of `floats` with `value` first */
+    size_t floats;
+    float value;
+} ell_copy;
+
+/* One way to compute a convolution layer: its function and its weights. */
+typedef struct {
+    ell_conv_fn function;
+    size_t weights;
+    size_t shared_workspace, thread_workspace; /* floats: shared + threads * thread */
+} ell_variant;
+
+typedef struct {
+    int first_variant, variants;
+    size_t bias;
+} ell_layer;
+
+typedef struct {
+    int steps, layers, tensors, variants;
+    const ell_step *step;
+    const ell_layer *layer;
+    const ell_tensor *tensor;
+    const ell_variant *variant;
+    size_t arena_floats, weight_floats;
+    int input, output; /* tensors */
+} ell_network;
+
+/* How a convolution layer is computed: variant counts from its first. */
+typedef struct {
+    int variant, parallel;
+    int separable_block_depth, nonseparable_filter_block_depth, nonseparable_channel_depth;
+} ell_choice;
+
+typedef struct {
+    const float *weights;
+    float *arena, *workspace; /* 64-byte aligned */
+    const float *input;
+    float *output;
+    ell_pool *pool; /* null: one thread */
+} ell_memory;
+
+/* Compute step `index`. `choice` has one entry for each convolution layer; `pool` serves steps that are no
+ * convolutions, null for one thread. */
+void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice, ell_pool *pool,
+                  int index);
+
+/* Compute the whole network. Other steps than convolutions use the pool if any convolution does. */
+void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice);
+
+/* Floats of workspace that the choice needs with so many threads. */
+size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads);
+
+ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, const ell_choice *choice);
+float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int tensor);
+
+#endif

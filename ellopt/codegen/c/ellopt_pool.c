@@ -1,0 +1,167 @@
+/* A pool of threads that spin for a short while before they sleep.
+ *
+ * `state` holds, in one word, the number of the job (upper half), whether it is open, and how many workers joined it.
+ * A worker joins by adding one while the job is open; the caller closes the job once all its tasks are handed out, and
+ * then waits only for those that joined. So a worker that sleeps, or that the system has put aside, holds up nobody. */
+#include "ellopt_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define OPEN 0x8000u
+#define JOINED 0x7fffu
+#define JOB_SHIFT 16
+#define SPIN_NANOSECONDS 50000
+
+typedef struct {
+    struct ell_pool *pool;
+    int worker;
+    pthread_t thread;
+} member;
+
+struct ell_pool {
+    /* Words that different threads write lie on different cache lines. */
+    _Alignas(64) uint32_t state;
+    _Alignas(64) uint32_t next; /* index of the next task */
+    _Alignas(64) uint32_t left; /* workers that have left the job again */
+    _Alignas(64) ell_task task;
+    const void *context;
+    uint32_t count;
+    uint32_t sleepers, stop;
+    int threads;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    member *members;
+};
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+    __asm__ volatile("yield" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void work(ell_pool *pool, int worker) {
+    for (;;) {
+        uint32_t index = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
+        if (index >= pool->count) return;
+        pool->task(pool->context, (int)index, worker);
+    }
+}
+
+/* Wait until a job other than `seen` is open, or the pool stops. Returns the state with that job, joined. */
+static uint32_t join_next(ell_pool *pool, uint32_t seen) {
+    int64_t until = nanoseconds() + SPIN_NANOSECONDS;
+    for (int spins = 0;; spins++) {
+        uint32_t state = __atomic_load_n(&pool->state, __ATOMIC_ACQUIRE);
+        while ((state & OPEN) && state >> JOB_SHIFT != seen)
+            if (__atomic_compare_exchange_n(&pool->state, &state, state + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+                return state;
+        if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE)) return 0;
+        pause_briefly();
+        if (spins % 64 != 63 || nanoseconds() < until) continue;
+        pthread_mutex_lock(&pool->mutex);
+        __atomic_add_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
+        for (;;) {
+            state = __atomic_load_n(&pool->state, __ATOMIC_SEQ_CST);
+            if (((state & OPEN) && state >> JOB_SHIFT != seen) || pool->stop) break;
+            pthread_cond_wait(&pool->wake, &pool->mutex);
+        }
+        __atomic_sub_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
+        pthread_mutex_unlock(&pool->mutex);
+        until = nanoseconds() + SPIN_NANOSECONDS;
+    }
+}
+
+static void *serve(void *argument) {
+    member *self = (member *)argument;
+    ell_pool *pool = self->pool;
+    uint32_t seen = 0;
+    for (;;) {
+        uint32_t state = join_next(pool, seen);
+        if (!state) return 0;
+        seen = state >> JOB_SHIFT;
+        work(pool, self->worker);
+        __atomic_add_fetch(&pool->left, 1, __ATOMIC_RELEASE);
+    }
+}
+
+void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count) {
+    if (!pool || count <= 1) {
+        for (int i = 0; i < count; i++) task(context, i, 0);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    pool->count = (uint32_t)count;
+    __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool->left, 0, __ATOMIC_RELAXED);
+    /* Jobs are numbered from 1: 0 is what a new worker has seen. */
+    uint32_t job = (__atomic_load_n(&pool->state, __ATOMIC_RELAXED) >> JOB_SHIFT) + 1;
+    if (job > 0xffffu) job = 1;
+    __atomic_store_n(&pool->state, job << JOB_SHIFT | OPEN, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+    work(pool, 0);
+    uint32_t joined = __atomic_fetch_and(&pool->state, ~OPEN, __ATOMIC_ACQ_REL) & JOINED;
+    for (int spins = 1; __atomic_load_n(&pool->left, __ATOMIC_ACQUIRE) != joined; spins++) {
+        pause_briefly();
+        if (spins % 4096 == 0) sched_yield();
+    }
+}
+
+int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
+
+ell_pool *ell_pool_create(int threads) {
+    if (threads <= 1) return 0;
+    void *memory = 0;
+    if (posix_memalign(&memory, 64, sizeof(ell_pool))) return 0;
+    ell_pool *pool = (ell_pool *)memory;
+    *pool = (ell_pool){0};
+    pool->members = (member *)calloc((size_t)threads, sizeof(member));
+    if (!pool->members || pthread_mutex_init(&pool->mutex, 0)) {
+        free(pool->members);
+        free(pool);
+        return 0;
+    }
+    pthread_cond_init(&pool->wake, 0);
+    pool->threads = 1;
+    for (int i = 1; i < threads; i++) {
+        pool->members[i] = (member){pool, i, 0};
+        if (pthread_create(&pool->members[i].thread, 0, serve, &pool->members[i])) break;
+        pool->threads++;
+    }
+    if (pool->threads == 1) {
+        ell_pool_destroy(pool);
+        return 0;
+    }
+    return pool;
+}
+
+void ell_pool_destroy(ell_pool *pool) {
+    if (!pool) return;
+    pthread_mutex_lock(&pool->mutex);
+    __atomic_store_n(&pool->stop, 1, __ATOMIC_SEQ_CST);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 1; i < pool->threads; i++) pthread_join(pool->members[i].thread, 0);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->members);
+    free(pool);
+}

@@ -1,0 +1,202 @@
+"""The C tables of a network: no weights, only sizes, offsets and the functions to call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ellopt.codegen.kernels import Kernel, KernelSite
+from ellopt.codegen.network import (
+    BinaryStep,
+    ConvolutionStep,
+    CopyStep,
+    ElementwiseStep,
+    FullyConnectedStep,
+    Network,
+    PoolingStep,
+    Step,
+    Tensor,
+)
+from ellopt.codegen.weights import WeightFile
+
+_BIAS_MULTIPLE = 64  # floats: kernels read whole vectors of biases
+_LARGEST = float(np.finfo(np.float32).max)
+_KINDS = {
+    "convolution": "ELL_CONVOLUTION",
+    "elementwise": "ELL_ELEMENTWISE",
+    "pooling": "ELL_POOLING",
+    "fully_connected": "ELL_FULLY_CONNECTED",
+    "softmax": "ELL_SOFTMAX",
+    "binary": "ELL_BINARY",
+    "copy": "ELL_COPY",
+}
+_OPERATIONS = {
+    "add": "ELL_ADD",
+    "subtract": "ELL_SUBTRACT",
+    "coordinatewiseMultiply": "ELL_MULTIPLY",
+    "divide": "ELL_DIVIDE",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kernel of a layer, with its packed weights. ``identity`` says when two are the same."""
+
+    kernel: Kernel
+
+    @property
+    def function(self) -> str:
+        return "conv_" + hashlib.sha256(self.kernel.source("x").encode()).hexdigest()[:20]
+
+    @property
+    def identity(self) -> str:
+        return f"{self.function} {self.kernel.packing!r}"
+
+
+def site_of(network: Network, step: ConvolutionStep, vector_width: int, cores: int) -> KernelSite:
+    """Where a convolution's kernel works: its sizes and the strides of the tensors it touches."""
+    source, result = network.tensors[step.inputs[0]], network.tensors[step.output]
+    residual = network.tensors[step.inputs[1]] if step.residual else None
+    return KernelSite(
+        out_rows=result.rows,
+        out_columns=result.columns,
+        channels=step.shape.channels,
+        filters=step.shape.filters,
+        field=step.shape.receptive_field,
+        stride=step.shape.stride,
+        depthwise=step.shape.depthwise,
+        in_row_stride=source.row_stride,
+        in_pixel_stride=source.pixel_stride,
+        out_row_stride=result.row_stride,
+        out_pixel_stride=result.pixel_stride,
+        activation=step.activation,
+        leaky_factor=step.leaky_factor,
+        residual=step.residual,
+        residual_row_stride=residual.row_stride if residual else 0,
+        residual_pixel_stride=residual.pixel_stride if residual else 0,
+        vector_width=vector_width,
+        cores=cores,
+    )
+
+
+def emit_network(network: Network, variants: Sequence[Sequence[Variant]], weights: WeightFile) -> str:
+    """The text of network.c. ``variants`` has those of each convolution, in the network's order.
+
+    All weights are written to ``weights`` on the way.
+    """
+    return _Emitter(network, weights).text(variants)
+
+
+class _Emitter:
+    def __init__(self, network: Network, weights: WeightFile) -> None:
+        self._network = network
+        self._weights = weights
+        self._index: Mapping[str, int] = {name: i for i, name in enumerate(network.tensors)}
+        self._copies: list[str] = []
+
+    def text(self, variants: Sequence[Sequence[Variant]]) -> str:
+        network = self._network
+        layer_rows, variant_rows = self._layers(variants)
+        tensor_rows = [self._tensor(tensor) for tensor in network.tensors.values()]
+        convolutions = {id(step): i for i, step in enumerate(network.convolutions)}
+        step_rows = [self._step(step, convolutions.get(id(step), -1)) for step in network.steps]
+        functions = sorted({variant.function for row in variants for variant in row})
+        parts = ['#include "ellopt_network.h"\n']
+        parts += [f"void {function}(const ell_conv_args *);" for function in functions]
+        parts.append(_table("ell_tensor", "tensors", tensor_rows))
+        parts.append(_table("ell_copy", "copies", self._copies))
+        parts.append(_table("ell_step", "steps", step_rows))
+        parts.append(_table("ell_variant", "variants", variant_rows))
+        parts.append(_table("ell_layer", "layers", layer_rows))
+        parts.append(
+            "const ell_network ell_the_network = {\n"
+            f"    {len(step_rows)}, {len(layer_rows)}, {len(tensor_rows)}, {len(variant_rows)},\n"
+            "    steps, layers, tensors, variants,\n"
+            f"    {network.arena_floats}u, {self._weights.floats}u,\n"
+            f"    {self._index[network.input_name]}, {self._index[network.output_name]},\n"
+            "};\n"
+        )
+        return "\n".join(parts)
+
+    def _layers(self, variants: Sequence[Sequence[Variant]]) -> tuple[list[str], list[str]]:
+        layer_rows: list[str] = []
+        variant_rows: list[str] = []
+        for step, row in zip(self._network.convolutions, variants, strict=True):
+            bias = self._weights.add(step.bias, _BIAS_MULTIPLE)
+            layer_rows.append(f"{{{len(variant_rows)}, {len(row)}, {bias}u}}")
+            for variant in row:
+                kernel = variant.kernel
+                packed = self._weights.add(kernel.pack(step.weights))
+                variant_rows.append(
+                    f"{{{variant.function}, {packed}u, {kernel.shared_floats}u, {kernel.thread_floats}u}}"
+                )
+        return layer_rows, variant_rows
+
+    def _tensor(self, t: Tensor) -> str:
+        offset = t.offset
+        if t.place == "weights":
+            offset = t.origin + self._weights.add(self._network.constants[t.name])
+        b = t.border
+        return (
+            f"{{ELL_{t.place.upper()}, {offset}u, {t.rows}, {t.columns}, {t.channels}, {t.row_stride}, "
+            f"{b.top}, {b.left}, {b.bottom}, {b.right}, {_float(b.fill)}}}"
+        )
+
+    def _step(self, step: Step, convolution: int) -> str:
+        fields: dict[str, str | int] = {
+            "kind": _KINDS[step.kind],
+            "activation": f"ELL_ACTIVATION_{step.activation.upper()}",
+            "leaky_factor": _float(step.leaky_factor),
+            "input": self._index[step.inputs[0]],
+            "second": self._index[step.inputs[1]] if len(step.inputs) > 1 else -1,
+            "output": self._index[step.output],
+            "convolution": convolution,
+            "weights": "ELL_NONE",
+            "shift": "ELL_NONE",
+            "alpha": "ELL_NONE",
+        }
+        match step:
+            case ConvolutionStep():
+                # How far its windows reach above and to the left of the tensor.
+                fields |= {"top": step.border.top, "left": step.border.left}
+            case ElementwiseStep():
+                for name, values in (("weights", step.scale), ("shift", step.shift), ("alpha", step.alpha)):
+                    if values is not None:
+                        fields[name] = f"{self._weights.add(values)}u"
+            case FullyConnectedStep():
+                fields["weights"] = f"{self._weights.add(step.weights)}u"
+                fields["shift"] = f"{self._weights.add(step.bias)}u"
+            case PoolingStep():
+                p = step.padding
+                fields |= {"mode": f"ELL_POOL_{step.function.upper()}", "size": step.size, "stride": step.stride}
+                fields |= {"top": p.top, "left": p.left, "bottom": p.bottom, "right": p.right}
+                fields |= {"outside": _float(p.fill), "ignore_outside": int(step.ignore_outside)}
+            case BinaryStep():
+                fields["mode"] = _OPERATIONS[step.operation]
+            case CopyStep():
+                fields["copy"] = f"&copies[{len(self._copies)}]"
+                self._copies.append(self._copy(step))
+            case _:
+                pass
+        return "{" + ", ".join(f".{key} = {value}" for key, value in fields.items()) + "}"
+
+    def _copy(self, step: CopyStep) -> str:
+        source, result = self._network.tensors[step.inputs[0]], self._network.tensors[step.output]
+        read = step.input_strides or (source.row_stride, source.pixel_stride, 1)
+        written = step.output_strides or (result.row_stride, result.pixel_stride, 1)
+        numbers = (*step.size, *read, step.input_offset, *written, step.output_offset)
+        clear = f"{int(step.clear is not None)}, {result.floats}u, {_float(step.clear or 0.0)}"
+        return "{" + ", ".join(map(str, numbers)) + f", {clear}}}"
+
+
+def _float(value: float) -> str:
+    clamped = min(max(float(value), -_LARGEST), _LARGEST)
+    return f"{clamped!r}f"
+
+
+def _table(type_name: str, name: str, rows: Sequence[str]) -> str:
+    lines = ",\n    ".join(rows or ["{0}"])
+    return f"static const {type_name} {name}[] = {{\n    {lines},\n}};\n"

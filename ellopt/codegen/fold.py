@@ -1,0 +1,42 @@
+"""Folding of per-channel sums and products (bias, scaling, batch normalisation) into one scale and one shift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ellopt.model.layers import BatchNormalization, Bias, FloatArray, Node, Scaling
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelAffine:
+    """x * scale + shift for each channel."""
+
+    scale: FloatArray
+    shift: FloatArray
+
+    def scaled(self, weights: FloatArray) -> FloatArray:
+        """``weights``, first dimension filters, with each filter multiplied by its scale."""
+        if np.all(self.scale == 1):
+            return weights
+        return (weights * self.scale.reshape(-1, *(1,) * (weights.ndim - 1))).astype(np.float32)
+
+
+def fold(nodes: Iterable[Node], channels: int) -> ChannelAffine:
+    """What the bias, scaling and batch normalisation nodes among ``nodes`` do together, computed in double."""
+    scale = np.ones(channels)
+    shift = np.zeros(channels)
+    for node in nodes:
+        match node:
+            case Bias():
+                shift = shift + node.bias
+            case Scaling():
+                scale, shift = scale * node.scales, shift * node.scales
+            case BatchNormalization():
+                scale = scale * node.multiplication
+                shift = shift * node.multiplication + node.addition
+            case _:
+                pass
+    return ChannelAffine(scale.astype(np.float32), shift.astype(np.float32))

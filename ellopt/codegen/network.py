@@ -1,0 +1,183 @@
+"""The lowered form of a model: steps over tensors in memory, every tensor with its channels innermost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ellopt.model.layers import FloatArray
+from ellopt.shapes import ConvolutionShape
+
+Place = Literal["arena", "input", "output", "weights"]
+StepKind = Literal["convolution", "elementwise", "pooling", "fully_connected", "softmax", "binary", "copy"]
+
+
+@dataclass(frozen=True)
+class Border:
+    """Cells around a tensor that hold ``fill``: rows above and below, columns to the left and right."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+    fill: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.top or self.left or self.bottom or self.right)
+
+    def union(self, other: Border) -> Border:
+        """The smallest border that contains both. Meaningful for equal fills."""
+        return Border(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+            self.fill,
+        )
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in memory. Strides and offsets are in floats.
+
+    ``offset`` is that of element (0, 0, 0) from the start of its place; the planner of the arena sets it.
+    """
+
+    name: str
+    place: Place
+    rows: int
+    columns: int
+    channels: int
+    border: Border = Border()
+    offset: int = 0
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.columns * self.channels
+
+    @property
+    def pixel_stride(self) -> int:
+        return self.channels
+
+    @property
+    def row_stride(self) -> int:
+        return (self.border.left + self.columns + self.border.right) * self.channels
+
+    @property
+    def origin(self) -> int:
+        """Floats between the start of the buffer, border included, and element (0, 0, 0)."""
+        return self.border.top * self.row_stride + self.border.left * self.channels
+
+    @property
+    def floats(self) -> int:
+        """Floats of the buffer, border included."""
+        return (self.border.top + self.rows + self.border.bottom) * self.row_stride
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A part of the computation that is done in one go. ``inputs`` and ``output`` name tensors.
+
+    ``node_ids`` are the nodes of the model that it covers, in order; its time is reported for ``reported_id``.
+    """
+
+    kind: StepKind
+    node_ids: tuple[str, ...]
+    type_name: str
+    inputs: tuple[str, ...]
+    output: str
+    activation: str = "none"
+    leaky_factor: float = 0.0
+
+    @property
+    def reported_id(self) -> str:
+        return self.node_ids[0]
+
+    @property
+    def result_id(self) -> str:
+        """The node whose output this step leaves in memory."""
+        return self.node_ids[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionStep(Step):
+    """Convolution, then bias, then the residual (second input, if there is one), then the activation."""
+
+    shape: ConvolutionShape = field(kw_only=True)
+    border: Border = field(kw_only=True)  # the cells outside its input that it reads
+    name: str = field(kw_only=True)
+    weights: FloatArray = field(kw_only=True)  # [filter, row, column, channel], scales folded in
+    bias: FloatArray = field(kw_only=True)
+
+    @property
+    def residual(self) -> bool:
+        return len(self.inputs) > 1
+
+
+@dataclass(frozen=True, eq=False)
+class ElementwiseStep(Step):
+    """x * scale + shift per channel, then the activation. ``alpha``: parametric ReLU's, of the tensor's size."""
+
+    scale: FloatArray | None = field(kw_only=True, default=None)
+    shift: FloatArray | None = field(kw_only=True, default=None)
+    alpha: FloatArray | None = field(kw_only=True, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolingStep(Step):
+    """Windows of ``size`` that start at (-top, -left) and move by ``stride``.
+
+    Cells outside the tensor, within ``padding``, have the value ``padding.fill``, or take no part if
+    ``ignore_outside``. Cells beyond take no part in a maximum and are zeros in a mean.
+    """
+
+    function: Literal["max", "mean"] = field(kw_only=True)
+    size: int = field(kw_only=True)
+    stride: int = field(kw_only=True)
+    padding: Border = field(kw_only=True)
+    ignore_outside: bool = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class FullyConnectedStep(Step):
+    weights: FloatArray = field(kw_only=True)  # [output, row * column * channel]
+    bias: FloatArray = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryStep(Step):
+    operation: str = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class CopyStep(Step):
+    """Copies element by element between two layouts of strides.
+
+    ``*_strides`` are floats along (row, column, channel), ``*_offset`` from element (0, 0, 0) of the tensor; None
+    means the tensor's own. With ``clear`` the whole output buffer is set to it first.
+    """
+
+    size: tuple[int, int, int] = field(kw_only=True)
+    input_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)
+    input_offset: int = field(kw_only=True, default=0)
+    output_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)
+    output_offset: int = field(kw_only=True, default=0)
+    clear: float | None = field(kw_only=True, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Steps in order of execution. ``input_name`` and ``output_name`` are the caller's arrays: tensors without
+    border, rows x columns x channels."""
+
+    steps: tuple[Step, ...]
+    tensors: Mapping[str, Tensor]
+    constants: Mapping[str, FloatArray]
+    input_name: str
+    output_name: str
+    arena_floats: int
+
+    @property
+    def convolutions(self) -> tuple[ConvolutionStep, ...]:
+        return tuple(step for step in self.steps if isinstance(step, ConvolutionStep))

@@ -1,0 +1,135 @@
+"""This machine as a device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from ellopt.deadline import Deadline
+from ellopt.devices.base import DeviceKind, PoolReport
+from ellopt.devices.process import run_in_group
+from ellopt.errors import DeadlineExceeded, InfrastructureError
+from ellopt.measurement import DeviceState
+from ellopt.toolchains.base import Bundle, Execution, Invocation
+
+# Measurements on one machine disturb each other, whichever pool they belong to.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class LocalDevice:
+    """Runs bundles here, one at a time, each in a temporary directory of its own."""
+
+    kind: DeviceKind = "local"
+
+    def __init__(self) -> None:
+        self.name = "local"
+        self.board = f"host {cpu_model()}"
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        """See ``Device.run``. The bundle's files are linked into the directory, not copied."""
+        program, *arguments = invocation.arguments
+        with tempfile.TemporaryDirectory(prefix="ellopt-run-", ignore_cleanup_errors=True) as name:
+            directory = Path(name)
+            try:
+                for file in bundle.files:
+                    _link(bundle.path / file, directory / file)
+                for file, data in invocation.inputs.items():
+                    (directory / file).write_bytes(data)
+            except OSError as error:
+                raise InfrastructureError(f"cannot prepare a run in {directory}: {error}") from error
+            local = directory / program
+            command = [str(local) if local.exists() else program, *arguments]
+            done = run_in_group(command, directory, deadline)
+            outputs = {f: (directory / f).read_bytes() for f in invocation.outputs if (directory / f).is_file()}
+        return Execution(
+            done.exit_code,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+            outputs,
+            done.seconds,
+        )
+
+    def state(self) -> DeviceState:
+        """What Linux says of the CPU's frequency, temperature and load; facts it does not offer are None."""
+        cpufreq = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+        frequency = _number(cpufreq / "scaling_cur_freq")
+        temperature = _number(Path("/sys/class/thermal/thermal_zone0/temp"))
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        return DeviceState(
+            governor=_text(cpufreq / "scaling_governor"),
+            frequency_mhz=None if frequency is None else frequency / 1000,
+            temperature_c=None if temperature is None else temperature / 1000,
+            load=load,
+        )
+
+
+class LocalPool:
+    """A pool of one: this machine. Leases wait for each other, also those of other pools in this process."""
+
+    capacity = 1
+    emulated = False
+
+    def __init__(self) -> None:
+        self._device = LocalDevice()
+        self._leases = 0
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def lease(self, deadline: Deadline) -> Iterator[LocalDevice]:
+        """This machine, for one holder at a time. Raises DeadlineExceeded if it does not become free."""
+        timeout = deadline.timeout
+        if not _ONE_AT_A_TIME.acquire(timeout=-1 if timeout is None else timeout):
+            raise DeadlineExceeded("waited for longer than allowed for this machine to become free")
+        try:
+            self._leases += 1
+            yield self._device
+        finally:
+            _ONE_AT_A_TIME.release()
+
+    def report(self) -> PoolReport:
+        return PoolReport(leases=self._leases)
+
+    def close(self) -> None:
+        """Nothing is held between leases."""
+
+
+def cpu_model() -> str:
+    """The name of this machine's CPU, as it tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip().lower() in ("model name", "hardware", "model") and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:  # file systems and systems without symbolic links
+        shutil.copy2(source, target)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path) or "")
+    except ValueError:
+        return None

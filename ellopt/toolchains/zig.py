@@ -1,0 +1,173 @@
+"""The C compiler: ``zig cc`` of the ziglang package, with a cache of objects that is addressed by content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+from ellopt.deadline import Deadline
+from ellopt.devices.process import Completed, run_in_group
+from ellopt.errors import BuildError, ConfigurationError
+from ellopt.targets import Target
+
+logger = logging.getLogger(__name__)
+
+#: the first compilation for a foreign target builds the C library as well
+COMPILE_SECONDS = 600.0
+_FLAGS = (
+    "-O3",
+    "-std=gnu11",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-sanitize=all",
+    "-fno-stack-protector",
+    "-fvisibility=hidden",
+    "-g0",
+    "-Wall",
+    "-Wno-unused-function",
+)
+
+
+@lru_cache(maxsize=1)
+def zig_command() -> tuple[str, ...]:
+    """How zig is started: the binary of the ziglang package, or one on the PATH. Raises ConfigurationError."""
+    spec = importlib.util.find_spec("ziglang")
+    if spec is not None and spec.origin is not None:
+        binary = Path(spec.origin).with_name("zig.exe" if sys.platform == "win32" else "zig")
+        if binary.is_file():
+            return (str(binary),)
+        return (sys.executable, "-m", "ziglang")
+    if found := shutil.which("zig"):
+        return (found,)
+    raise ConfigurationError("the native toolchain needs zig: pip install ziglang")
+
+
+@lru_cache(maxsize=1)
+def zig_version() -> str:
+    """The version of zig, such as ``0.17.1``."""
+    done = _run((*zig_command(), "version"), Path.cwd(), Deadline.after(60))
+    if done.exit_code != 0:
+        raise ConfigurationError(f"zig does not work: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode().strip()
+
+
+def target_flags(target: Target) -> tuple[str, ...]:
+    """The flags that choose a target's architecture, CPU and C library."""
+    if target.is_host:
+        return (f"-mcpu={target.cpu}",)
+    return ("-target", target.triple, f"-mcpu={target.cpu}")
+
+
+@lru_cache(maxsize=1)
+def host_vector_width() -> int:
+    """float32 lanes of this machine's widest vectors, as the compiler sees them: 1, 4, 8 or 16."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "empty.c").touch()
+        command = (*zig_command(), "cc", "-mcpu=native", "-dM", "-E", "empty.c")
+        done = _run(command, Path(directory), Deadline.after(COMPILE_SECONDS))
+    if done.exit_code != 0:
+        raise ConfigurationError(f"zig cc does not work: {done.stderr.decode(errors='replace').strip()}")
+    macros = {line.split()[1] for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("#")}
+    if "__AVX512F__" in macros:
+        return 16
+    if "__AVX__" in macros:
+        return 8
+    return 4 if macros & {"__SSE2__", "__ARM_NEON", "__aarch64__"} else 1
+
+
+def vector_width(target: Target) -> int:
+    """float32 lanes of a vector register of ``target``."""
+    return target.vector_width or host_vector_width()
+
+
+class Compiler:
+    """Compiles C sources to objects and links them. Safe to use from several threads.
+
+    ``cache`` keeps objects by the hash of all that decides them; ``parallel`` bounds the compilers at work.
+    """
+
+    def __init__(self, target: Target, include: Path, cache: Path, parallel: int = 0) -> None:
+        self._target = target
+        self._include = include
+        self._cache = cache
+        self._pool_size = parallel or os.cpu_count() or 1
+        self._common = _hash(
+            [zig_version(), *_FLAGS, *target_flags(target), *(p.read_bytes() for p in sorted(include.glob("*.h")))]
+        )
+        self._told = threading.Event()
+
+    def objects(self, sources: Mapping[str, str], deadline: Deadline) -> dict[str, Path]:
+        """An object file for each of ``sources`` (name -> C text). Raises BuildError with the compiler's output."""
+        wanted = {name: self._cache / f"{_hash([self._common, text])}.o" for name, text in sources.items()}
+        missing = {path: sources[name] for name, path in wanted.items() if not path.exists()}
+        if missing:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            started = time.monotonic()
+            logger.info("compiling %d of %d objects for %s", len(missing), len(wanted), self._target.name)
+            with ThreadPoolExecutor(self._pool_size) as executor:
+                futures = [executor.submit(self._compile, path, text, deadline) for path, text in missing.items()]
+                try:
+                    for future in futures:
+                        future.result()
+                except BaseException:
+                    executor.shutdown(wait=True, cancel_futures=True)
+                    raise
+            logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)
+        return wanted
+
+    def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:
+        """Link a program. For foreign targets it is static and needs nothing but the kernel."""
+        static = () if self._target.is_host else ("-static",)
+        names = sorted(str(path.resolve()) for path in objects)
+        with tempfile.TemporaryDirectory(dir=output.parent) as directory:
+            # Command lines have limits; a response file has none.
+            response = Path(directory) / "objects.rsp"
+            response.write_text("".join(f'"{name}"\n'.replace("\\", "\\\\") for name in names), encoding="utf-8")
+            command = (
+                *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", *flags),
+                *(f"@{response}", "-o", str(output), "-lm", "-lpthread"),
+            )
+            self._run(command, Path(directory), deadline, output.name)
+
+    def _compile(self, path: Path, text: str, deadline: Deadline) -> None:
+        with tempfile.TemporaryDirectory(dir=self._cache) as name:
+            directory = Path(name)
+            (directory / "source.c").write_text(text, encoding="utf-8")
+            command = (
+                *(*zig_command(), "cc", *target_flags(self._target), *_FLAGS, f"-I{self._include}"),
+                *("-c", "source.c", "-o", "source.o"),
+            )
+            self._run(command, directory, deadline, path.name)
+            os.replace(directory / "source.o", path)
+
+    def _run(self, command: Sequence[str], directory: Path, deadline: Deadline, what: str) -> None:
+        done = _run(command, directory, deadline.at_most(COMPILE_SECONDS))
+        if done.exit_code != 0:
+            log = (done.stdout + done.stderr).decode(errors="replace")
+            first = next((line for line in log.splitlines() if "error" in line), log.strip()[:200])
+            raise BuildError(f"zig cc failed for {self._target.name} ({what}): {first}", log)
+
+
+def _run(command: Sequence[str], directory: Path, deadline: Deadline) -> Completed:
+    return run_in_group(command, directory, deadline)
+
+
+def _hash(parts: Iterable[str | bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:40]
