@@ -1,13 +1,13 @@
-"""How the matrix multiplication of a convolution is cut into register tiles (conv_unrolled.h).
+"""How the output of a convolution is cut into register tiles (conv_unrolled.h, conv_depthwise.h).
 
-A tile is ``rows`` x ``columns`` output pixels times ``vectors`` vectors of filters, all in registers. Columns, rows
-and vectors are shared out evenly: no tile is smaller than another by more than one, as a narrow rest tile would
-leave the multipliers idle.
+A tile of the matrix multiplication is some rows x columns of output pixels times some vectors of filters, all in
+registers. Rows, columns and vectors are shared out evenly: no tile is smaller than another by more than one, as a
+narrow rest tile would leave the multipliers idle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil
 
 #: Vector registers by float32 lanes. 32-bit NEON has 16 of 4 lanes, 64-bit NEON 32: the smaller is safe for both.
@@ -18,35 +18,39 @@ _BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class GemmTiling:
-    """The cut of one layer: see conv_unrolled.h for the meaning of the macros."""
+class PixelTiles:
+    """``row_groups`` groups of rows, the first ``tall_groups`` of ``tile_rows`` rows, the others one less;
+    ``column_tiles`` tiles of columns, the first ``wide_tiles`` of ``tile_columns`` columns, the others one less."""
 
-    rows: int
-    columns: int
-    vectors: int
+    tile_rows: int
+    tile_columns: int
     row_groups: int
     tall_groups: int
     column_tiles: int
     wide_tiles: int
+
+    @property
+    def macros(self) -> dict[str, str]:
+        return {name.upper(): str(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class GemmTiles:
+    """``panels`` panels of filters, the first ``wide_panels`` of ``tile_vectors`` vectors, the others one less.
+
+    ``block_groups`` row groups are computed for all panels before the next ones, so that they stay in cache.
+    """
+
+    pixels: PixelTiles
+    tile_vectors: int
     panels: int
     wide_panels: int
     block_groups: int
 
     @property
     def macros(self) -> dict[str, str]:
-        names = {
-            "TILE_ROWS": self.rows,
-            "TILE_COLUMNS": self.columns,
-            "TILE_VECTORS": self.vectors,
-            "ROW_GROUPS": self.row_groups,
-            "TALL_GROUPS": self.tall_groups,
-            "COLUMN_TILES": self.column_tiles,
-            "WIDE_TILES": self.wide_tiles,
-            "PANELS": self.panels,
-            "WIDE_PANELS": self.wide_panels,
-            "BLOCK_GROUPS": self.block_groups,
-        }
-        return {name: str(value) for name, value in names.items()}
+        own = {name.upper(): str(value) for name, value in asdict(self).items() if name != "pixels"}
+        return {**self.pixels.macros, **own}
 
 
 def even_split(total: int, largest: int) -> tuple[int, int, int]:
@@ -56,30 +60,39 @@ def even_split(total: int, largest: int) -> tuple[int, int, int]:
     return parts, size, total - parts * (size - 1)
 
 
-def tiling(
-    out_rows: int, out_columns: int, filters: int, input_row_bytes: int, stride: int, vector_width: int, blocking: str
-) -> GemmTiling:
-    """The tiling called ``blocking`` ("6x32": at most 6 pixels times 32 filters), or the best guess if it is empty."""
-    pixels, filters_at_once = parse_blocking(blocking) or _best(out_rows, out_columns, filters, vector_width)
-    panels, vectors, wide_panels = even_split(ceil(filters / vector_width), max(1, filters_at_once // vector_width))
-    if out_columns >= pixels:
-        row_groups, rows, tall_groups = out_rows, 1, out_rows
-        column_tiles, columns, wide_tiles = even_split(out_columns, pixels)
-    else:
-        column_tiles, columns, wide_tiles = 1, out_columns, 1
-        row_groups, rows, tall_groups = even_split(out_rows, pixels // out_columns)
-    block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * rows * stride))
-    return GemmTiling(
-        rows, columns, vectors, row_groups, tall_groups, column_tiles, wide_tiles, panels, wide_panels, block_groups
-    )
+def pixel_tiles(rows: int, columns: int, tile_rows: int, tile_columns: int) -> PixelTiles:
+    """``rows`` x ``columns`` pixels in tiles of at most ``tile_rows`` x ``tile_columns``."""
+    row_groups, tall_rows, tall_groups = even_split(rows, tile_rows)
+    column_tiles, wide_columns, wide_tiles = even_split(columns, tile_columns)
+    return PixelTiles(tall_rows, wide_columns, row_groups, tall_groups, column_tiles, wide_tiles)
 
 
-def parse_blocking(blocking: str) -> tuple[int, int] | None:
-    """(pixels, filters) of a blocking's name; None if it is empty. Raises ValueError for any other text."""
+def gemm_tiles(
+    rows: int, columns: int, filters: int, input_row_bytes: int, vector_width: int, blocking: str = ""
+) -> GemmTiles:
+    """The tiles called ``blocking`` ("6x32": at most 6 pixels times 32 filters), or the best guess if it is empty.
+
+    ``input_row_bytes``: bytes of input that a row of output needs more than the row before.
+    """
+    all_vectors = ceil(filters / vector_width)
+    pixels, vectors = parse_blocking(blocking, vector_width) or _best(rows, columns, all_vectors, vector_width)
+    panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
+    tiles = _pixels_at_once(rows, columns, pixels)
+    block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * tiles.tile_rows))
+    return GemmTiles(tiles, tile_vectors, panels, wide_panels, block_groups)
+
+
+def parse_blocking(blocking: str, vector_width: int) -> tuple[int, int] | None:
+    """(pixels, vectors) of a blocking's name; None if it is empty. Raises ValueError for any other text."""
     if not blocking:
         return None
     pixels, _, filters = blocking.partition("x")
-    return int(pixels), int(filters)
+    return int(pixels), max(1, int(filters) // vector_width)
+
+
+def _pixels_at_once(rows: int, columns: int, pixels: int) -> PixelTiles:
+    """Tiles of at most ``pixels`` pixels: parts of a row, or several whole rows if they are short."""
+    return pixel_tiles(rows, columns, max(1, pixels // columns), min(pixels, columns))
 
 
 def _cost(pixels: int, vectors: int, vector_width: int) -> float:
@@ -89,27 +102,28 @@ def _cost(pixels: int, vectors: int, vector_width: int) -> float:
     return max(multiply_adds, loads, _LATENCY[vector_width] / 2) + 0.1 * loads
 
 
-def _best(out_rows: int, out_columns: int, filters: int, vector_width: int) -> tuple[int, int]:
+def _best(rows: int, columns: int, all_vectors: int, vector_width: int) -> tuple[int, int]:
+    """(pixels, vectors) of the cheapest tile that fits in the registers."""
     registers = _REGISTERS[vector_width]
-    all_vectors = ceil(filters / vector_width)
-    best: tuple[float, int, int] | None = None
-    for vectors in range(1, min(all_vectors, 6) + 1):
-        for pixels in range(1, registers + 1):
-            if pixels * vectors + vectors + 1 > registers:
-                break
-            if out_columns >= pixels:
-                parts, size, wide = even_split(out_columns, pixels)
-                groups = [(out_rows * wide, size), (out_rows * (parts - wide), size - 1)]
-            else:
-                parts, size, wide = even_split(out_rows, pixels // out_columns)
-                groups = [(wide, size * out_columns), (parts - wide, (size - 1) * out_columns)]
-            panels, width, wide_panels = even_split(all_vectors, vectors)
-            cost = sum(
-                tiles * panel_count * _cost(tile, tile_vectors, vector_width)
-                for tiles, tile in groups
-                for panel_count, tile_vectors in ((wide_panels, width), (panels - wide_panels, width - 1))
-            )
-            if best is None or cost < best[0]:
-                best = (cost, pixels, vectors)
-    assert best is not None
-    return best[1], best[2] * vector_width
+    candidates = [
+        (pixels, vectors)
+        for vectors in range(1, min(all_vectors, 6) + 1)
+        for pixels in range(1, (registers - 1) // vectors)
+    ]
+    return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile, vector_width))
+
+
+def _total_cost(rows: int, columns: int, all_vectors: int, tile: tuple[int, int], vector_width: int) -> float:
+    pixels, vectors = tile
+    tiles = _pixels_at_once(rows, columns, pixels)
+    panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
+    return sum(
+        groups * parts * panels_here * _cost(tile_rows * tile_columns, vectors_here, vector_width)
+        for groups, tile_rows in _sizes(tiles.row_groups, tiles.tile_rows, tiles.tall_groups)
+        for parts, tile_columns in _sizes(tiles.column_tiles, tiles.tile_columns, tiles.wide_tiles)
+        for panels_here, vectors_here in _sizes(panels, tile_vectors, wide_panels)
+    )
+
+
+def _sizes(parts: int, size: int, large_parts: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (large_parts, size), (parts - large_parts, size - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ellopt.codegen.gemm_tiling import tiling
+from ellopt.codegen.gemm_tiling import gemm_tiles, pixel_tiles
 from ellopt.codegen.kernel import ACTIVATIONS, Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import DepthwisePacking, DirectPacking, PanelPacking
 from ellopt.codegen.winograd import canonical_winograd, winograd_kernel
@@ -12,6 +12,9 @@ from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 
 __all__ = ["ACTIVATIONS", "Kernel", "KernelSite", "canonical", "gemm_blockings", "kernel_for", "make_kernel"]
+
+#: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
+_DEPTHWISE_TILE = (2, 4)
 
 
 def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
@@ -21,17 +24,13 @@ def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
     if options.method == "simple":
         return make_kernel(site, "conv_simple.h", DirectPacking())
     if site.depthwise:
-        return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.vector_width))
-    tiles = tiling(
-        site.out_rows,
-        site.out_columns,
-        site.filters,
-        4 * site.in_row_stride,
-        site.stride,
-        site.vector_width,
-        options.gemm_blocking,
+        pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
+        return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.vector_width), pixels.macros)
+    row_bytes = 4 * site.in_row_stride * site.stride
+    tiles = gemm_tiles(
+        site.out_rows, site.out_columns, site.filters, row_bytes, site.vector_width, options.gemm_blocking
     )
-    packing = PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.vectors)
+    packing = PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors)
     return make_kernel(site, "conv_unrolled.h", packing, tiles.macros)
 
 

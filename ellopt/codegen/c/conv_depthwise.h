@@ -1,38 +1,132 @@
-/* Method "unrolled" of depthwise layers: vectors of channels; the weights of a vector stay in registers while it
- * passes over a row of output pixels. Weights: [vector][row][column][lane], filled up with zeros. */
+/* Method "unrolled" of depthwise layers: a tile of TILE_ROWS x TILE_COLUMNS output pixels at a time, vector of
+ * channels by vector of channels; every input value is loaded once a tile and used for all the outputs that it
+ * belongs to. Channels are the innermost loop, so memory is read in order.
+ *
+ * Weights: [vector][row][column][lane], filled up with zeros. Rows come in ROW_GROUPS groups, the first TALL_GROUPS
+ * of TILE_ROWS rows, the others one less; columns in COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns,
+ * the others one less. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 #include "epilogue.h"
 
 #define VECTORS ((CHANNELS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
-#define TAIL_LANES (CHANNELS % VECTOR_WIDTH ? CHANNELS % VECTOR_WIDTH : VECTOR_WIDTH)
+#define FULL_VECTORS (CHANNELS / VECTOR_WIDTH)
+#define TAIL_LANES (CHANNELS % VECTOR_WIDTH)
 
-ELL_INLINE void depthwise_row(const ell_conv_args *args, int y, int vector, const int lanes) {
-    int channel = vector * VECTOR_WIDTH;
-    const float *weights = args->weights + (ptrdiff_t)channel * FIELD * FIELD;
-    vec start = vec_load(args->bias + channel);
-    for (int x = 0; x < OUT_COLUMNS; x++) {
-        const float *in = args->input + (ptrdiff_t)y * STRIDE * IN_ROW_STRIDE + (ptrdiff_t)x * STRIDE * IN_PIXEL_STRIDE +
-                          channel;
-        vec sums = start;
-        for (int ky = 0; ky < FIELD; ky++)
-            for (int kx = 0; kx < FIELD; kx++)
-                sums += vec_load_partial(in + (ptrdiff_t)ky * IN_ROW_STRIDE + kx * IN_PIXEL_STRIDE, lanes) *
-                        vec_load(weights + (ky * FIELD + kx) * VECTOR_WIDTH);
-        const float *residual = RESIDUAL ? args->residual + (ptrdiff_t)y * RESIDUAL_ROW_STRIDE +
-                                               (ptrdiff_t)x * RESIDUAL_PIXEL_STRIDE + channel
-                                         : 0;
-        ell_finish_partial(sums, residual,
-                           args->output + (ptrdiff_t)y * OUT_ROW_STRIDE + (ptrdiff_t)x * OUT_PIXEL_STRIDE + channel,
-                           lanes);
+/* A tile's outputs for one vector of channels, of which `lanes` are real. */
+ELL_INLINE void depthwise_tile(const float *input, const float *weights, const float *bias, const float *residual,
+                               float *output, const int rows, const int columns, const int lanes) {
+    vec sums[TILE_ROWS][TILE_COLUMNS];
+    vec start = vec_load(bias);
+    ELL_UNROLL for (int r = 0; r < rows; r++) {
+        ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c] = start;
+    }
+#if FIELD <= 3
+    ELL_UNROLL for (int y = 0; y < (rows - 1) * STRIDE + FIELD; y++) {
+        ELL_UNROLL for (int x = 0; x < (columns - 1) * STRIDE + FIELD; x++) {
+            vec a = vec_load_partial(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, lanes);
+            ELL_UNROLL for (int r = 0; r < rows; r++) {
+                ELL_UNROLL for (int c = 0; c < columns; c++) {
+                    const int ky = y - r * STRIDE, kx = x - c * STRIDE;
+                    if (ky >= 0 && ky < FIELD && kx >= 0 && kx < FIELD)
+                        sums[r][c] += a * vec_load(weights + (ky * FIELD + kx) * VECTOR_WIDTH);
+                }
+            }
+        }
+    }
+#else
+    for (int ky = 0; ky < FIELD; ky++) {
+        for (int kx = 0; kx < FIELD; kx++) {
+            vec w = vec_load(weights + (ky * FIELD + kx) * VECTOR_WIDTH);
+            const float *in = input + (ptrdiff_t)ky * IN_ROW_STRIDE + kx * IN_PIXEL_STRIDE;
+            ELL_UNROLL for (int r = 0; r < rows; r++) {
+                ELL_UNROLL for (int c = 0; c < columns; c++)
+                    sums[r][c] += w * vec_load_partial(in + (ptrdiff_t)r * STRIDE * IN_ROW_STRIDE +
+                                                           c * STRIDE * IN_PIXEL_STRIDE, lanes);
+            }
+        }
+    }
+#endif
+    ELL_UNROLL for (int r = 0; r < rows; r++) {
+        ELL_UNROLL for (int c = 0; c < columns; c++) {
+            const float *res = RESIDUAL ? residual + r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE : 0;
+            ell_finish_partial(sums[r][c], res, output + (ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE, lanes);
+        }
     }
 }
 
-static void depthwise_task(const void *context, int y, int worker) {
-    (void)worker;
-    const ell_conv_args *args = (const ell_conv_args *)context;
-    for (int vector = 0; vector < VECTORS - 1; vector++) depthwise_row(args, y, vector, VECTOR_WIDTH);
-    depthwise_row(args, y, VECTORS - 1, TAIL_LANES);
+/* Rows that the next group of rows reads and this one does not are fetched ahead of time, a cache line of 16 floats
+ * at a time. (An address behind the input does no harm.) */
+ELL_INLINE void depthwise_prefetch(const float *input, const int rows, const int columns) {
+    input += (ptrdiff_t)((rows - 1) * STRIDE + FIELD) * IN_ROW_STRIDE;
+    ELL_UNROLL for (int y = 0; y < rows * STRIDE; y++) {
+        ELL_UNROLL for (int x = 0; x < columns * STRIDE; x++)
+            __builtin_prefetch(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, 0, 2);
+    }
 }
 
-void KERNEL_NAME(const ell_conv_args *args) { ell_pool_run(args->pool, depthwise_task, args, OUT_ROWS); }
+/* A tile for the vectors first .. last - 1. */
+ELL_INLINE void depthwise_channels(const float *input, const ell_conv_args *args, const float *residual, float *output,
+                                   int first, int last, const int rows, const int columns) {
+    int full = last < FULL_VECTORS ? last : FULL_VECTORS;
+    for (int v = first; v < full; v++) {
+        int channel = v * VECTOR_WIDTH;
+        if (channel % 16 == 0) depthwise_prefetch(input + channel, rows, columns);
+        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD, args->bias + channel,
+                       RESIDUAL ? residual + channel : 0, output + channel, rows, columns, VECTOR_WIDTH);
+    }
+#if TAIL_LANES
+    if (last == VECTORS) {
+        int channel = FULL_VECTORS * VECTOR_WIDTH;
+        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD, args->bias + channel,
+                       RESIDUAL ? residual + channel : 0, output + channel, rows, columns, TAIL_LANES);
+    }
+#endif
+}
+
+ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first, int last, const int rows) {
+    const float *input = args->input + y * STRIDE * IN_ROW_STRIDE;
+    const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE : 0;
+    float *output = args->output + y * OUT_ROW_STRIDE;
+    for (int tile = 0; tile < WIDE_TILES; tile++) {
+        depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS);
+        input += TILE_COLUMNS * STRIDE * IN_PIXEL_STRIDE;
+        residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
+        output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
+    }
+#if COLUMN_TILES > WIDE_TILES
+    for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
+        depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS - 1);
+        input += (TILE_COLUMNS - 1) * STRIDE * IN_PIXEL_STRIDE;
+        residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
+        output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
+    }
+#endif
+}
+
+typedef struct {
+    const ell_conv_args *args;
+    int channel_chunks;
+} depthwise_split;
+
+static void depthwise_task(const void *context, int index, int worker) {
+    (void)worker;
+    const depthwise_split *split = (const depthwise_split *)context;
+    int group = index / split->channel_chunks, chunk = index % split->channel_chunks;
+    int first = VECTORS * chunk / split->channel_chunks, last = VECTORS * (chunk + 1) / split->channel_chunks;
+    if (group < TALL_GROUPS) depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS, first, last, TILE_ROWS);
+#if ROW_GROUPS > TALL_GROUPS
+    else
+        depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS - (group - TALL_GROUPS), first, last, TILE_ROWS - 1);
+#endif
+}
+
+void KERNEL_NAME(const ell_conv_args *args) {
+    depthwise_split split = {args, 1};
+    int threads = ell_pool_threads(args->pool);
+    if (threads > 1 && ROW_GROUPS < 4 * threads) {
+        int wanted = (4 * threads + ROW_GROUPS - 1) / ROW_GROUPS;
+        split.channel_chunks = VECTORS < wanted ? VECTORS : wanted;
+    }
+    ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+}
