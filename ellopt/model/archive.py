@@ -17,7 +17,7 @@ from ellopt.errors import ModelFormatError
 from ellopt.model.zipped import read_zipped
 
 #: Numbers that some versions of ELL write though JSON has no word for them.
-_NOT_A_NUMBER = re.compile(r"-?(nan|inf)", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"-?\b(nan|inf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +68,15 @@ def _parse(path: Path, content: bytes | bytearray) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        start = len(error.doc[: error.pos].encode()) if isinstance(error.doc, str) else error.pos
-        nearby = content[start : start + 16].decode(errors="replace")
-        line = content.count(b"\n", 0, start) + 1
-        number = _NOT_A_NUMBER.match(nearby)
-        if number:
+        number = _NOT_FINITE.search(error.doc[max(0, error.pos - 2) : error.pos + 8])
+        if number or "infinity" in error.msg:
+            what = number.group() if number else "a number beyond the range of a double"
             raise ModelFormatError(
-                f"{path}: line {line}: {number.group()} is not a number; the weights are damaged: export it again"
+                f"{path}: line {error.lineno}: {what} is not a finite number; export the model again"
             ) from error
-        reason = str(error).split(":")[0]
-        raise ModelFormatError(f"{path}: line {line}: not valid JSON, truncated or damaged: {reason}") from error
+        raise ModelFormatError(
+            f"{path}: line {error.lineno}: not valid JSON, truncated or damaged: {error.msg}"
+        ) from error
 
 
 def write_archive(archive: Archive, path: Path) -> None:
