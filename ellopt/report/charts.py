@@ -25,7 +25,7 @@ def method_class(options: str) -> str:
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of a strip chart. ``mark`` is a short word at the right, such as "winner"."""
+    """A row of a strip chart. ``mark`` is a short word behind its name, such as "winner"; ``hollow``: faint dots."""
 
     name: str
     samples_ms: Sequence[float]
@@ -33,6 +33,7 @@ class Strip:
     mark: str = ""
     strong: bool = False
     hollow: bool = False
+    median_ms: float | None = None  # the score, where it is not simply the samples' median
 
 
 def _thinned(samples: Sequence[float]) -> Sequence[float]:
@@ -67,6 +68,7 @@ def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
     for index, strip in enumerate(strips):
         middle = top + ROW * index + ROW / 2
         quarter, median, three = (quantile(strip.samples_ms, q) for q in (0.25, 0.5, 0.75))
+        median = median if strip.median_ms is None else strip.median_ms
         weight = "strong" if strip.strong else None
         if strip.strong:
             body.append(element("rect", x=0, y=middle - ROW / 2, width=WIDTH, height=ROW, rx=5, class_="highlight"))

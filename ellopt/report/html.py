@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ellopt.report import words
 from ellopt.report.charts import Step, Strip, method_class, progress_chart, strip_chart
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.diagram import network_diagram
+from ellopt.report.pages import templates
 from ellopt.report.verdicts import STATES, ordered_variants, verdict
 from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
 
@@ -22,24 +20,6 @@ from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
 STRIPS_PER_LAYER = 10
 #: Trials listed in the table of trials.
 TRIALS_LISTED = 500
-
-
-@cache
-def templates() -> Environment:
-    """The jinja2 environment of the report's pages: everything is escaped unless it is Markup already."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in (
-        words.milliseconds, words.percent, words.change, words.speed_up, words.interval, words.duration,
-        words.count, words.moment, words.sentence, words.operations, words.significant, method_class,
-    ):  # fmt: skip
-        environment.filters[function.__name__] = function
-    return environment
 
 
 @dataclass(frozen=True)
@@ -110,7 +90,13 @@ def _strip(layer: LayerReport, variant: VariantReport) -> Strip:
         if holds
     ]
     return Strip(
-        variant.options, variant.samples_ms, method_class(variant.options), ", ".join(marks), winner, variant.unstable
+        variant.options,
+        variant.samples_ms,
+        method_class(variant.options),
+        ", ".join(marks),
+        strong=winner,
+        hollow=variant.unstable,
+        median_ms=variant.median_ms,
     )
 
 
@@ -141,7 +127,8 @@ def _whole_chart(report: TuningReport) -> str:
                 candidate.samples_ms,
                 "m-chosen" if candidate.name == confirmation.chosen else "m-other",
                 ", ".join(marks),
-                candidate.name == confirmation.chosen,
+                strong=candidate.name == confirmation.chosen,
+                median_ms=candidate.median_ms,
             )
         )
     return strip_chart("whole-model", "The whole model, measured in turns", strips)

@@ -132,7 +132,7 @@ def _whole(report: TuningReport) -> list[Text]:
     against = confirmation.against_before
     if against is not None:
         said = "" if against.significant else "; not significant"
-        line.append(f" ({words.change(against.gain)} time, 95 % confidence {words.interval(against)}{said})")
+        line.append(f" ({words.time_saved(against.gain)}, 95 % confidence {words.interval(against)}{said})")
     line.append("; confirmed by a fresh measurement.")
     chosen = f"Written: {confirmation.chosen}."
     return [line, Text(printable(f"{chosen} {words.sentence(confirmation.why)}".rstrip()))]

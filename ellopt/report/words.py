@@ -45,6 +45,11 @@ def change(gain: float) -> str:
     return percent(-gain, sign=True)
 
 
+def time_saved(gain: float) -> str:
+    """A gain in words: 0.2 -> "20 % less time"."""
+    return f"{percent(abs(gain))} {'less' if gain >= 0 else 'more'} time"
+
+
 def speed_up(before: float, after: float) -> str:
     """How many times as fast: "2.9×"."""
     if after <= 0 or before <= 0:
@@ -54,8 +59,9 @@ def speed_up(before: float, after: float) -> str:
 
 
 def interval(comparison: Comparison) -> str:
-    """The confidence interval of the change of the latency, from the better to the worse end."""
-    return f"{change(comparison.gain_high)} to {change(comparison.gain_low)}"
+    """The confidence interval of the change of the latency, from the better to the worse end: "−63 to −61 %"."""
+    best, worst = change(comparison.gain_high), change(comparison.gain_low)
+    return f"{best.removesuffix(' %')} to {worst}"
 
 
 def duration(seconds: float) -> str:
