@@ -63,18 +63,18 @@ class Laboratory:
         directory: Path,
         settings: LaboratorySettings | None = None,
         *,
-        on_change: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model, self.toolchain, self.pool, self.target = model, toolchain, pool, target
         self.settings = settings or LaboratorySettings()
         self.layers = {layer.node_id: layer for layer in toolchain.layers(model)}
-        self._on_change, self._sleep = on_change, sleep
+        self._sleep = sleep
+        self._watchers: list[Callable[[], None]] = []
         self._bundles = Bundles(
             model, toolchain, target, directory,
             build_timeout=self.settings.build_timeout,
             parallel_build=self.settings.parallel_build,
-            on_change=on_change,
+            on_change=self._changed,
         )  # fmt: skip
         self._lock = threading.RLock()
         self._failures: dict[tuple[ConvolutionShape, ConvolutionOptions], Failure] = {}
@@ -103,6 +103,10 @@ class Laboratory:
                 build_seconds=self._bundles.build_seconds,
                 boards=dict(self._boards),
             )
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from whatever thread, when ``status`` changes."""
+        self._watchers.append(callback)
 
     def status(self) -> LaboratoryStatus:
         report = self.pool.report()
@@ -193,7 +197,11 @@ class Laboratory:
     def _changed_busy(self, change: int) -> None:
         with self._lock:
             self._busy += change
-        self._on_change()
+        self._changed()
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
     def _visit(
         self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure | None, deadline: Deadline

@@ -87,15 +87,36 @@ class Costs:
             self.failures + other.failures,
         )
 
+    def __sub__(self, earlier: Costs) -> Costs:
+        """What was spent since ``earlier``, an earlier state of the same count."""
+        return Costs(
+            self.builds - earlier.builds,
+            self.build_seconds - earlier.build_seconds,
+            self.board_seconds - earlier.board_seconds,
+            self.observations - earlier.observations,
+            self.runs - earlier.runs,
+            self.retries - earlier.retries,
+            {name: count - earlier.boards.get(name, 0) for name, count in self.boards.items()},
+            self.failures[len(earlier.failures) :],
+        )
+
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A line of the log: the outcome of a trial, with its number and what it was made for."""
+    """A line of the log: the outcome of a trial, its number, what it was made for and how it was judged.
+
+    ``state``: complete, pruned, failed. ``best_total_ms``: the best model latency known after it. ``started_s``:
+    seconds since the search began, interruptions not counted.
+    """
 
     number: int
     stage: str
     outcome: Outcome
+    state: str = "complete"
+    reason: str = ""
+    saved_seconds: float = 0.0
     started_s: float = 0.0
+    best_total_ms: float | None = None
 
 
 class ObservationLog:
@@ -202,7 +223,11 @@ def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
     data: dict[str, Any] = {
         "number": trial.number,
         "stage": trial.stage,
+        "state": trial.state,
+        "why": trial.reason,
+        "saved_seconds": round(trial.saved_seconds, 6),
         "started_s": round(trial.started_s, 3),
+        "best_total_ms": trial.best_total_ms,
         "plan": {node_id: str(options) for node_id, options in outcome.plan.items()},
         "reason": outcome.reason,
         "failures": dict(outcome.failures),
@@ -231,4 +256,13 @@ def _trial_from_json(data: dict[str, Any]) -> TrialRecord:
         )
     visit = Visit(**data["visit"]) if "visit" in data else None
     outcome = Outcome(plan, samples, visit, data["reason"], data["failures"], data["board_seconds"])
-    return TrialRecord(data["number"], data["stage"], outcome, data["started_s"])
+    return TrialRecord(
+        number=data["number"],
+        stage=data["stage"],
+        outcome=outcome,
+        state=data["state"],
+        reason=data["why"],
+        saved_seconds=data["saved_seconds"],
+        started_s=data["started_s"],
+        best_total_ms=data["best_total_ms"],
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ellopt.deadline import Deadline
 from ellopt.observations import Costs, Failure, Outcome
 from ellopt.options import Plan
+from ellopt.space import ModelSpace
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Measures(Protocol):
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Options that were found not to work, in the order in which that was found."""
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from whatever thread, when ``status`` changes."""
+
+    def prepare(self, space: ModelSpace) -> None:
+        """Build all that ``space`` may ask for, where one bundle can hold it."""
 
     def status(self) -> LaboratoryStatus: ...
 

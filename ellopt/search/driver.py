@@ -1,0 +1,270 @@
+"""Runs a search: asks the strategy, has it measured, and keeps every result before anything else is done with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+
+from ellopt.deadline import Deadline
+from ellopt.errors import DeadlineExceeded
+from ellopt.observations import Costs, Outcome, TrialRecord
+from ellopt.procedure import Measures
+from ellopt.search.journal import Journal
+from ellopt.search.knowledge import Knowledge
+from ellopt.search.lock import exclusive
+from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+from ellopt.search.strategies import make_strategy
+from ellopt.search.strategy import Proposal, Strategy
+from ellopt.space import ModelSpace
+from ellopt.tuning_report import BoardReport, CostReport
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at visits that are under way.
+_TICK = 0.5
+
+
+def search(
+    space: ModelSpace,
+    laboratory: Measures,
+    settings: SearchSettings,
+    directory: Path,
+    observer: SearchObserver | None = None,
+    *,
+    name: str = "ellopt",
+    identity: str = "",
+) -> SearchResult:
+    """Search ``space`` for the fastest options of every layer.
+
+    Everything that is finished is kept in ``directory`` at once; the same call again, after whatever stopped the first
+    one, goes on where it was. ``identity`` names what the measurements are of (model, target, toolchain, board): what
+    was kept under another identity, space or sampler is set aside. ``name`` is the Optuna study's.
+
+    Raises ConfigurationError while another process searches in ``directory``, and what ``laboratory`` raises.
+    """
+    with exclusive(directory):
+        return _Search(space, laboratory, settings, directory, observer or Silent(), name, identity).run()
+
+
+def search_identity(space: ModelSpace, settings: SearchSettings, identity: str) -> str:
+    """A digest of all that decides whether kept results belong to a search."""
+    layers = [
+        [layer.node_id, layer.shape.to_json(), [str(options) for options in layer.variants], str(layer.default)]
+        for layer in space.layers
+    ]
+    text = json.dumps([identity, settings.sampler, layers], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+class _Search:
+    def __init__(
+        self,
+        space: ModelSpace,
+        laboratory: Measures,
+        settings: SearchSettings,
+        directory: Path,
+        observer: SearchObserver,
+        name: str,
+        identity: str,
+    ) -> None:
+        self.space, self.laboratory, self.observer = space, laboratory, observer
+        self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
+        self.knowledge = Knowledge(space)
+        self.strategy: Strategy = make_strategy(space, settings)
+        self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
+        self.began = time.monotonic() - self.journal.elapsed
+        self.spent = laboratory.costs
+        self.in_flight: dict[Future[tuple[Outcome, ...]], tuple[Proposal, tuple[int, ...], float]] = {}
+        self.phase: Phase = "measuring"
+        self.thread = threading.get_ident()
+        self.prepared = False
+
+    def run(self) -> SearchResult:
+        self._resume()
+        self.laboratory.watch(self._laboratory_changed)
+        stopped = ""
+        with ExitStack() as stack:
+            submit = self._submitter(stack)
+            while not stopped:
+                while len(self.in_flight) < self.laboratory.capacity and not self.deadline.passed:
+                    proposal = self.strategy.propose(
+                        self.knowledge, [flying for flying, _, _ in self.in_flight.values()]
+                    )
+                    if proposal is None:
+                        break
+                    self._prepare()
+                    submit(proposal)
+                if self.in_flight:
+                    self._collect()
+                    self._tell("measuring")
+                elif self.deadline.passed:
+                    stopped = "the time limit was reached"
+                else:
+                    stopped = self.strategy.ended
+        self._tell("done", stopped)
+        return self._result(stopped)
+
+    def _resume(self) -> None:
+        self.laboratory.reject(self.journal.failures)
+        self.knowledge.fail(self.journal.failures)
+        records = self.journal.records
+        for record in records:
+            self.knowledge.add(record.outcome, once=record.stage == "grid")
+        self.strategy.resume([r.outcome for r in records], [r.stage for r in records], self.knowledge)
+        if records:
+            log.info("%d finished trials were found and are not run again", len(records))
+
+    def _prepare(self) -> None:
+        if not self.prepared:
+            self._tell("building")
+            self.laboratory.prepare(self.space)
+            self._keep_failures()
+            self.prepared = True
+            self._tell("measuring")
+
+    def _submitter(self, stack: ExitStack) -> Callable[[Proposal], None]:
+        """How a proposal gets measured: here and now with one device, in a thread for each with several."""
+        if self.laboratory.capacity == 1:
+
+            def submit(proposal: Proposal) -> None:
+                future: Future[tuple[Outcome, ...]] = Future()
+                self.in_flight[future] = (proposal, self.journal.reserve(len(proposal.plans)), self._elapsed)
+                try:
+                    future.set_result(self._measure(proposal))
+                except Exception as error:
+                    future.set_exception(error)
+
+            return submit
+        executor = ThreadPoolExecutor(self.laboratory.capacity, thread_name_prefix="visit")
+        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+
+        def submit_thread(proposal: Proposal) -> None:
+            numbers = self.journal.reserve(len(proposal.plans))
+            self.in_flight[executor.submit(self._measure, proposal)] = (proposal, numbers, self._elapsed)
+
+        return submit_thread
+
+    def _measure(self, proposal: Proposal) -> tuple[Outcome, ...]:
+        return self.laboratory.measure(proposal.plans, proposal.procedure, self.deadline)
+
+    def _collect(self) -> None:
+        """Take in the visits that have ended; wait a little if none has."""
+        ended, _ = wait(self.in_flight, timeout=_TICK, return_when=FIRST_COMPLETED)
+        failure: BaseException | None = None
+        for future in ended:
+            proposal, numbers, started = self.in_flight.pop(future)
+            error = future.exception()
+            if error is None:
+                self._keep(proposal, numbers, future.result(), started)
+            elif not (isinstance(error, DeadlineExceeded) and self.deadline.passed):
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _keep(
+        self, proposal: Proposal, numbers: tuple[int, ...], outcomes: tuple[Outcome, ...], started: float
+    ) -> None:
+        for outcome in outcomes:
+            self.knowledge.add(outcome, once=proposal.stage == "grid")
+        self.knowledge.fail(self.laboratory.failures)
+        verdicts = self.strategy.judge(proposal, outcomes, self.knowledge)
+        best = self.knowledge.predict_ms(self.knowledge.best_plan())
+        records = [
+            TrialRecord(
+                number, proposal.stage, outcome, verdict.state, verdict.reason, verdict.saved_seconds, started, best
+            )
+            for number, outcome, verdict in zip(numbers, outcomes, verdicts, strict=True)
+        ]
+        known = set(self.journal.failures)
+        self.journal.keep(records, [f for f in self.laboratory.failures if f not in known], self._newly_spent())
+
+    def _keep_failures(self) -> None:
+        self.knowledge.fail(self.laboratory.failures)
+        known = set(self.journal.failures)
+        self.journal.keep((), [f for f in self.laboratory.failures if f not in known], self._newly_spent())
+
+    def _newly_spent(self) -> Costs:
+        now, before = self.laboratory.costs, self.spent
+        self.spent = now
+        return now - before
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def _laboratory_changed(self) -> None:
+        if threading.get_ident() == self.thread:  # observers are called from this thread only
+            self._tell(self.phase)
+
+    def _tell(self, phase: Phase, message: str = "") -> None:
+        self.phase = phase
+        self.observer.state_changed(self._progress(message))
+
+    def _progress(self, message: str) -> SearchProgress:
+        states = [report.state for report in self.journal.reports]
+        status, costs = self.laboratory.status(), self.journal.costs
+        planned = self.strategy.planned
+        left = None
+        if planned is not None and states:
+            left = self._elapsed / len(states) * max(0, planned - len(states))
+        if self.deadline.timeout is not None:
+            left = min(self.deadline.remaining, left if left is not None else self.deadline.remaining)
+        return SearchProgress(
+            phase=self.phase,
+            trials_complete=states.count("complete"),
+            trials_pruned=states.count("pruned"),
+            trials_failed=states.count("failed"),
+            trials_planned=planned,
+            variants_measured=self.knowledge.variants_measured,
+            variants_total=self.space.distinct,
+            builds=costs.builds,
+            builds_in_flight=status.builds_in_flight,
+            boards_busy=status.boards_busy,
+            boards_total=status.boards_total,
+            boards_set_aside=status.boards_set_aside,
+            observations=costs.observations,
+            board_seconds=costs.board_seconds,
+            saved_seconds=sum(record.saved_seconds for record in self.journal.records),
+            elapsed=self._elapsed,
+            time_left=left,
+            default_ms=self.knowledge.predict_ms(self.space.default_plan),
+            best_ms=self.knowledge.predict_ms(self.knowledge.best_plan()),
+            message=message,
+        )
+
+    def _result(self, stopped: str) -> SearchResult:
+        reports, records, costs = self.journal.reports, self.journal.records, self.journal.costs
+        states = [report.state for report in reports]
+        visits = [record.outcome.visit for record in records if record.outcome.visit is not None]
+        return SearchResult(
+            space=self.space,
+            knowledge=self.knowledge,
+            trials=reports,
+            outcomes=tuple(record.outcome for record in records),
+            cost=CostReport(
+                builds=costs.builds,
+                build_seconds=costs.build_seconds,
+                board_seconds=costs.board_seconds,
+                observations=costs.observations,
+                trials_complete=states.count("complete"),
+                trials_pruned=states.count("pruned"),
+                trials_failed=states.count("failed"),
+                saved_seconds=sum(record.saved_seconds for record in records),
+                wall_seconds=self._elapsed,
+                stopped_because=stopped,
+            ),
+            boards=BoardReport(
+                runs=costs.runs, retries=costs.retries, boards=dict(costs.boards), failures=costs.failures
+            ),
+            board=visits[0].board if visits else "",
+            emulated=any(visit.emulated for visit in visits),
+        )

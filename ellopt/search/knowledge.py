@@ -1,0 +1,238 @@
+"""All that was measured of a model's layers, and what it says of each variant.
+
+Layers of equal shape share observations. What a sample took is explained, on a log scale, as the sum of what its
+variant takes, how slow the device was in that visit, and how the place of the layer in the model matters:
+``log t = variant + visit + layer + noise``, visits and layers being small random effects that are shrunk towards zero
+(a mixed model, fitted by backfitting: Hastie, Tibshirani 1990). So variants measured in different visits, or on
+different layers of one shape, can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ellopt.measurement import Summary, compare, summarize, without_slow_outliers
+from ellopt.observations import Failure, Outcome
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.shapes import ConvolutionShape
+from ellopt.space import ModelSpace
+from ellopt.tuning_report import Comparison
+
+#: Standard deviations of the log of a latency: between samples, between visits, between layers of one shape.
+SAMPLE_DEVIATION = 0.05
+VISIT_DEVIATION = 0.15
+LAYER_DEVIATION = 0.05
+_SWEEPS = 20
+
+Variant = tuple[ConvolutionShape, ConvolutionOptions]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One timed pass of one layer."""
+
+    visit: str
+    round: int
+    node_id: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a variant takes on a layer of its shape, visits and places accounted for."""
+
+    options: ConvolutionOptions
+    ms: float
+    summary: Summary
+
+    @property
+    def count(self) -> int:
+        return self.summary.count
+
+
+class Knowledge:
+    """Samples by layer and options; estimates by shape and options."""
+
+    def __init__(self, space: ModelSpace) -> None:
+        self.space = space
+        self.shapes = space.by_shape
+        self._shape_of = {layer.node_id: layer.shape for layer in space.layers}
+        self._samples: dict[Variant, list[Sample]] = {}
+        self._others: dict[str, list[float]] = {}  # visit -> what is not convolution, ms
+        self._disturbed: set[str] = set()
+        self._failed: dict[Variant, str] = {}
+        self._stored: set[str] = set()
+        self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
+        self._visit_effects: dict[str, float] = {}
+        self._layer_effects: dict[str, float] = {}
+
+    def add(self, outcome: Outcome, once: bool = False) -> None:
+        """Learn from an outcome. ``once``: a variant that a layer was measured with before learns nothing more."""
+        samples, visit = outcome.samples, outcome.visit
+        if samples is None or visit is None or not samples.layers_ms:
+            return
+        rounds = samples.rounds or tuple(range(len(samples.total_ms)))
+        for node_id, values in samples.layers_ms.items():
+            known = self._samples.setdefault((self._shape_of[node_id], outcome.plan[node_id]), [])
+            if once and any(sample.node_id == node_id for sample in known):
+                continue
+            known += [Sample(visit.uid, r, node_id, ms) for r, ms in zip(rounds, values, strict=True)]
+        layers = np.sum([np.asarray(values) for values in samples.layers_ms.values()], axis=0)
+        self._others.setdefault(visit.uid, []).extend((np.asarray(samples.total_ms) - layers).tolist())
+        if visit.disturbed:
+            self._disturbed.add(visit.uid)
+        self._estimates = None
+
+    def add_stored(self, shape: ConvolutionShape, options: ConvolutionOptions, samples: Iterable[Sample]) -> None:
+        """Learn from an earlier run's samples of the same shape and options on the same kind of device."""
+        if shape not in self.shapes:
+            return
+        new = list(samples)
+        self._stored.update(sample.visit for sample in new)
+        self._samples.setdefault((shape, options), []).extend(new)
+        self._estimates = None
+
+    def fail(self, failures: Iterable[Failure]) -> None:
+        """Options that do not work are no candidates any more."""
+        for failure in failures:
+            self._failed.setdefault((failure.shape, failure.options), failure.reason)
+            self._estimates = None
+
+    def failed(self, shape: ConvolutionShape) -> Mapping[ConvolutionOptions, str]:
+        return {options: reason for (s, options), reason in self._failed.items() if s == shape}
+
+    def candidates(self, shape: ConvolutionShape) -> tuple[ConvolutionOptions, ...]:
+        """The variants of a shape that are not known to fail, simplest first."""
+        return tuple(o for o in self.shapes[shape][0].variants if (shape, o) not in self._failed)
+
+    def samples(self, shape: ConvolutionShape, options: ConvolutionOptions) -> tuple[Sample, ...]:
+        return tuple(self._samples.get((shape, options), ()))
+
+    def only_stored(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
+        """Whether all samples come from an earlier run."""
+        samples = self.samples(shape, options)
+        return bool(samples) and all(sample.visit in self._stored for sample in samples)
+
+    @property
+    def variants_measured(self) -> int:
+        """Distinct (layer, options) of the space with samples, shared ones counted for each layer."""
+        return sum(
+            len(layers) * sum(bool(self._samples.get((shape, o))) for o in layers[0].variants)
+            for shape, layers in self.shapes.items()
+        )
+
+    def estimates(self, shape: ConvolutionShape) -> Mapping[ConvolutionOptions, Estimate]:
+        """The estimate of each measured option of a shape that is not known to fail."""
+        if self._estimates is None:
+            self._estimates = self._fit()
+        return self._estimates[shape]
+
+    def best(self, shape: ConvolutionShape) -> Estimate | None:
+        """The lowest estimate among the candidates of a shape."""
+        allowed = set(self.candidates(shape))
+        found = [e for o, e in self.estimates(shape).items() if o in allowed]
+        return min(found, key=lambda e: e.ms, default=None)
+
+    def best_plan(self) -> Plan | None:
+        """The best option of every layer; None while a layer has no measurement."""
+        best = {shape: self.best(shape) for shape in self.shapes}
+        items = [(layer.node_id, best[layer.shape]) for layer in self.space.layers]
+        if any(estimate is None for _, estimate in items):
+            return None
+        return Plan(tuple((node_id, estimate.options) for node_id, estimate in items if estimate is not None))
+
+    @property
+    def others_ms(self) -> float:
+        """Milliseconds that the nodes other than convolutions take."""
+        values = [ms for visit in self._others.values() for ms in visit]
+        return max(0.0, float(np.median(values))) if values else 0.0
+
+    def predict_ms(self, plan: Plan | None) -> float | None:
+        """The latency of ``plan`` as the sum of its layers; None while a part of it has not been measured."""
+        if plan is None:
+            return None
+        total = self.others_ms
+        for node_id, options in plan.items():
+            estimate = self.estimates(self._shape_of[node_id]).get(options)
+            if estimate is None:
+                return None
+            total += estimate.ms
+        return total
+
+    def compare(
+        self, shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions, node_id: str | None = None
+    ) -> Comparison | None:
+        """``a`` against ``b``, in pairs of one round of one visit where there are enough of them; None if one has no
+        samples. ``node_id``: look at the samples of that layer alone."""
+        rounds_a, rounds_b = self._by_round(shape, a, node_id), self._by_round(shape, b, node_id)
+        if not rounds_a or not rounds_b:
+            return None
+        common = sorted(rounds_a.keys() & rounds_b.keys())
+        if len(common) >= 6:
+            return compare([rounds_a[key] for key in common], [rounds_b[key] for key in common], paired=True)
+        return compare(list(rounds_a.values()), list(rounds_b.values()), paired=False)
+
+    def _by_round(
+        self, shape: ConvolutionShape, options: ConvolutionOptions, node_id: str | None
+    ) -> dict[tuple[str, int], float]:
+        """Adjusted milliseconds of each round: the median of what was measured in it."""
+        self.estimates(shape)
+        rounds: dict[tuple[str, int], list[float]] = {}
+        for sample in self._samples.get((shape, options), ()):
+            if node_id is None or sample.node_id == node_id:
+                rounds.setdefault((sample.visit, sample.round), []).append(self._adjusted(sample))
+        return {key: float(np.median(values)) for key, values in rounds.items()}
+
+    def _adjusted(self, sample: Sample) -> float:
+        effect = self._visit_effects.get(sample.visit, 0.0) + self._layer_effects.get(sample.node_id, 0.0)
+        return sample.ms * math.exp(-effect)
+
+    def _fit(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
+        cells: dict[tuple[Variant | None, str, str], list[float]] = {}
+        for variant, samples in self._samples.items():
+            for sample in self._trusted(samples):
+                cells.setdefault((variant, sample.visit, sample.node_id), []).append(sample.ms)
+        for visit, values in self._others.items():
+            if float(np.median(values)) > 0:
+                cells[None, visit, ""] = [value for value in values if value > 0]
+        self._visit_effects, self._layer_effects = _effects(cells)
+        estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] = {shape: {} for shape in self.shapes}
+        for (shape, options), samples in self._samples.items():
+            if samples and (shape, options) not in self._failed:
+                summary = summarize([self._adjusted(sample) for sample in self._trusted(samples)])
+                estimates[shape][options] = Estimate(options, summary.median_ms, summary)
+        return estimates
+
+    def _trusted(self, samples: list[Sample]) -> list[Sample]:
+        """Samples of undisturbed visits, where there are any."""
+        return [s for s in samples if s.visit not in self._disturbed] or samples
+
+
+def _effects(cells: Mapping[tuple[Variant | None, str, str], list[float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Log effects of visits and of layers, by shrunken backfitting over the robust centers of the cells."""
+    if not cells:
+        return {}, {}
+    kept = [without_slow_outliers(values) for values in cells.values()]
+    y = np.log([max(float(np.median(values)), 1e-9) for values in kept])
+    weight = np.array([len(values) for values in kept]) / SAMPLE_DEVIATION**2
+    variants, visits, layers = ({key: i for i, key in enumerate(dict.fromkeys(k))} for k in zip(*cells, strict=True))
+    variant = np.array([variants[k] for k, _, _ in cells])
+    visit = np.array([visits[k] for _, k, _ in cells])
+    layer = np.array([layers[k] for _, _, k in cells])
+
+    def mean(index: np.ndarray, residual: np.ndarray, prior: float) -> np.ndarray:
+        return np.bincount(index, weight * residual) / (np.bincount(index, weight) + prior)
+
+    visit_effect, layer_effect = np.zeros(len(visits)), np.zeros(len(layers))
+    for _ in range(_SWEEPS):
+        center = mean(variant, y - visit_effect[visit] - layer_effect[layer], 0.0)
+        visit_effect = mean(visit, y - center[variant] - layer_effect[layer], VISIT_DEVIATION**-2)
+        layer_effect = mean(layer, y - center[variant] - visit_effect[visit], LAYER_DEVIATION**-2)
+    return (
+        {key: float(visit_effect[i]) for key, i in visits.items()},
+        {key: float(layer_effect[i]) for key, i in layers.items()},
+    )

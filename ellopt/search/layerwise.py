@@ -1,0 +1,137 @@
+"""Adaptive search by an Optuna sampler for each layer shape: tpe, random, or one that the user names.
+
+A plan joins what the shapes' studies propose next. Its total says little of a single choice, but every layer is timed
+by itself, so each study is told its own layer's latency. Layers of equal shape are as many proposals in one plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ellopt.observations import Outcome
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.procedure import Procedure
+from ellopt.search.knowledge import Knowledge
+from ellopt.search.samplers import make_sampler
+from ellopt.search.settings import DEFAULT_TRIALS, SearchSettings
+from ellopt.search.shape_study import ShapeStudy
+from ellopt.search.strategy import Proposal, Verdict, plain_verdict
+from ellopt.space import ModelSpace
+
+EXPLORE, PLAYOFF = "explore", "playoff"
+#: How many variants of a layer meet in the playoff, and rounds they are compared in.
+FINALISTS = 4
+PLAYOFF_ROUNDS = 10
+
+
+class Layerwise:
+    """``trials`` plans: the first is ELL's default, the last few are the playoff, in which the best of each shape are
+    measured against each other in one visit, round by round. Ends early when every variant has been tried."""
+
+    def __init__(self, space: ModelSpace, settings: SearchSettings) -> None:
+        self._space = space
+        self._trials = settings.trials or DEFAULT_TRIALS
+        self._finalists = min(FINALISTS, self._trials // 4)
+        self._procedure = Procedure(
+            warm_up=1 if settings.warm_up is None else settings.warm_up,
+            rounds=5 if settings.rounds is None else settings.rounds,
+        )
+        self._per_visit = settings.plans_per_visit or 6
+        self._studies = {
+            shape: ShapeStudy(layers[0].variants, make_sampler(settings.sampler, settings.seed + i), settings.seed + i)
+            for i, (shape, layers) in enumerate(space.by_shape.items())
+        }
+        self._explored = 0
+        self._explored_now = False
+        self._played: set[Plan] = set()
+        self._final: tuple[Plan, ...] | None = None
+        self.planned: int | None = self._trials
+        self.ended = ""
+
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+        for outcome, stage in zip(finished, stages, strict=True):
+            if stage == PLAYOFF:
+                self._played.add(outcome.plan)
+            else:
+                self._explored += 1
+                self._tell(outcome, knowledge)
+
+    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+        flying = sum(len(p.plans) for p in in_flight if p.stage == EXPLORE)
+        room = self._trials - self._finalists - self._explored - flying
+        if room > 0 and self._final is None:
+            plans = self._explore(min(room, self._per_visit), knowledge, first=self._explored + flying == 0)
+            if plans:
+                return Proposal(plans, self._procedure, EXPLORE)
+        if in_flight:
+            return None
+        return self._playoff(knowledge)
+
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
+        for outcome in outcomes:
+            if proposal.stage == PLAYOFF:
+                self._played.add(outcome.plan)
+            else:
+                self._explored += 1
+                self._explored_now = True
+                self._tell(outcome, knowledge)
+        return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+
+    def _explore(self, count: int, knowledge: Knowledge, first: bool) -> tuple[Plan, ...]:
+        plans = [self._space.default_plan] if first else []
+        while len(plans) < count:
+            choices: dict[str, ConvolutionOptions] = {}
+            new = False
+            for shape, layers in self._space.by_shape.items():
+                best = knowledge.best(shape)
+                for layer in layers:
+                    proposed = self._studies[shape].ask()
+                    new = new or proposed is not None
+                    choices[layer.node_id] = proposed or (best.options if best else layer.default)
+            if not new:
+                break
+            plans.append(Plan(tuple((layer.node_id, choices[layer.node_id]) for layer in self._space.layers)))
+        return tuple(plans)
+
+    def _tell(self, outcome: Outcome, knowledge: Knowledge) -> None:
+        for layer in self._space.layers:
+            options = outcome.plan[layer.node_id]
+            study = self._studies[layer.shape]
+            if options in knowledge.failed(layer.shape):
+                study.tell(options, None)
+            elif (estimate := knowledge.estimates(layer.shape).get(options)) is not None:
+                study.tell(options, estimate.ms)
+            else:  # another layer made the plan fail: these may be proposed again
+                study.release(options)
+
+    def _playoff(self, knowledge: Knowledge) -> Proposal | None:
+        if self._final is None:
+            self._final = (
+                () if self._played and not self._explored_now else finalists(self._space, knowledge, self._finalists)
+            )
+        rest = tuple(plan for plan in self._final if plan not in self._played)
+        if rest:
+            procedure = Procedure(warm_up=1, rounds=max(PLAYOFF_ROUNDS, self._procedure.rounds))
+            return Proposal(rest, procedure, PLAYOFF)
+        everything = all(not study.untried for study in self._studies.values())
+        self.ended = "every distinct variant was tried" if everything else "the limit of trials was reached"
+        return None
+
+
+def finalists(space: ModelSpace, knowledge: Knowledge, count: int) -> tuple[Plan, ...]:
+    """Up to ``count`` plans that bring the best variants of each shape together: plan i has each shape's i-th best,
+    on all of its layers."""
+    ranked: dict[str, list[ConvolutionOptions]] = {}
+    for shape, layers in space.by_shape.items():
+        allowed = set(knowledge.candidates(shape))
+        estimates = sorted((e for o, e in knowledge.estimates(shape).items() if o in allowed), key=lambda e: e.ms)
+        if not estimates:
+            return ()
+        near = [e.options for e in estimates if e.ms <= 1.3 * estimates[0].ms][:count]
+        for layer in layers:
+            ranked[layer.node_id] = near
+    most = max(map(len, ranked.values()), default=0)
+    if most < 2:
+        return ()
+    plans = (Plan(tuple((n, options[t % len(options)]) for n, options in ranked.items())) for t in range(most))
+    return tuple(dict.fromkeys(plans))

@@ -1,0 +1,72 @@
+"""What every strategy does: propose what to measure next, and judge what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ellopt.observations import Outcome
+from ellopt.options import Plan
+from ellopt.procedure import Procedure
+from ellopt.search.knowledge import Knowledge
+from ellopt.space import ModelSpace
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Plans to measure in one visit, and what for."""
+
+    plans: tuple[Plan, ...]
+    procedure: Procedure
+    stage: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a trial ended: complete, pruned or failed, and why. ``saved_seconds``: what pruning spared the device."""
+
+    state: str
+    reason: str = ""
+    saved_seconds: float = 0.0
+
+
+class Strategy(Protocol):
+    """Decides what to measure. One instance serves one search; it is called from one thread."""
+
+    #: why there is nothing more to propose
+    ended: str
+    #: how many trials there will be, where that is known
+    planned: int | None
+
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+        """Once, before the first proposal: what an interrupted run had finished, in order."""
+
+    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+        """What to measure next. None: nothing now; nothing ever, if nothing is in flight."""
+
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
+        """Take in the outcomes of a proposal, in its order, which ``knowledge`` has learned already."""
+
+
+def plain_verdict(outcome: Outcome, procedure: Procedure) -> Verdict:
+    """Failed without samples, pruned if the runner dropped the plan as slow, else complete."""
+    if outcome.samples is None:
+        return Verdict("failed", outcome.reason)
+    done = len(outcome.samples.total_ms)
+    asked = procedure.rounds * procedure.turn_passes
+    if procedure.slow_factor > 0 and done < asked and done <= procedure.turn_passes:
+        spared = (procedure.rounds - 1) * (procedure.turn_warm_up + procedure.turn_passes)
+        return Verdict(
+            "pruned",
+            f"its first pass took more than {procedure.slow_factor:g} times the fastest plan's",
+            spared * outcome.samples.total_ms[0] / 1000,
+        )
+    return Verdict("complete")
+
+
+def repaired(plan: Plan, failures: Iterable[str], space: ModelSpace) -> Plan:
+    """``plan`` with ELL's default for the layers that made it fail, so that the other layers can be measured."""
+    for node_id in failures:
+        plan = plan.with_(node_id, space.by_id[node_id].default)
+    return plan
