@@ -1,0 +1,142 @@
+"""The closing table, words, plots and commands."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_sample import sample_report
+from rich.console import Console
+
+from ellopt.report import words
+from ellopt.report.deploying import deploy_commands
+from ellopt.report.plots import write_plots
+from ellopt.report.svg import scale_for, tick_text
+from ellopt.report.text import closing, closing_text
+from ellopt.tuning_report import BoardReport, Confirmation, TuningReport
+
+
+def test_the_closing_table_has_what_counts() -> None:
+    text = closing_text(sample_report(), Path("out") / "cnn64", width=140)
+    lines = text.splitlines()
+    row = next(line for line in lines if line.startswith("1034"))
+    assert row.split("  ")[-1].startswith("11 % less than winograd t6")
+    assert "winograd t4 f4 c8 parallel" in row
+    assert "0.097" in row
+    assert "−67 %" in row
+    assert "tie with" in next(line for line in lines if line.startswith("1047"))
+    assert "for ELL itself: unrolled" in next(line for line in lines if line.startswith("1055"))
+    assert "4.69 ms before, 1.78 ms after, 2.64× as fast" in text
+    assert "confirmed by a fresh" in text
+    assert f"Files: {Path('out') / 'cnn64'}" in text
+    assert "run 0123456789abcdef" in text
+    assert "Set aside: 10.0.0.7" in text
+    assert "\x1b" not in text
+
+
+def test_no_gain_is_said() -> None:
+    report = sample_report()
+    layer = report.layers[0]
+    kept = replace(layer, winner=layer.default, winner_ms=layer.default_ms, runner_up="", why="nothing was faster")
+    text = closing_text(replace(report, layers=(kept,)), width=140)
+    assert "as default; nothing was faster" in text
+    assert "0.0 %" in text
+
+
+def test_without_confirmation_it_says_so() -> None:
+    text = closing_text(replace(sample_report(), confirmation=Confirmation((), "", ""), emulated=True))
+    assert "not confirmed" in text
+    assert "Emulated times" in text
+
+
+def test_names_are_neither_markup_nor_control_codes() -> None:
+    name = "[red]x[/red]\x1b[2J"
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    report = replace(sample_report(), model=name, boards=BoardReport(set_aside={name: name}))
+    console.print(closing(report, Path(name)))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "\x1b[2J" not in shown
+    assert "[red]x[/red]" in shown
+
+
+def test_a_console_with_few_signs() -> None:
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding="cp1252", errors="strict"), width=140)
+    console.print(closing(replace(sample_report(), model="модель")))
+    console.file.flush()
+    shown = raw.getvalue().decode("cp1252")
+    assert "-67 %" in shown
+    assert "2.64x as fast" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.01234, "0.0123 ms"), (1.234, "1.23 ms"), (12.34, "12.3 ms"), (1234.5, "1234 ms"), (0, "0 ms"), (None, "–")],
+)
+def test_milliseconds(value: float | None, text: str) -> None:
+    assert words.milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("gain", "text"), [(0.2, "−20 %"), (-0.034, "+3.4 %"), (0.0, "0.0 %"), (0.00001, "0.0 %"), (0.0996, "−10 %")]
+)
+def test_change(gain: float, text: str) -> None:
+    assert words.change(gain) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_moment() -> None:
+    assert words.moment("2026-03-01T11:20:30+01:00") == "2026-03-01 10:20 UTC"
+    assert words.moment("yesterday") == "yesterday"
+
+
+@given(st.lists(st.floats(1e-4, 1e5), min_size=1, max_size=20))
+def test_scales_hold_their_values_and_have_ticks(values: list[float]) -> None:
+    scale = scale_for(values, 100, 500)
+    places = [scale(v) for v in sorted(values)]
+    assert places == sorted(places)
+    assert all(100 <= p <= 500 for p in places)
+    ticks = scale.ticks()
+    assert len(ticks) >= 2
+    assert all(scale.low * (1 - 1e-9) <= t <= scale.high * (1 + 1e-9) for t in ticks)
+    assert len({tick_text(t, ticks) for t in ticks}) == len(ticks)
+
+
+def test_commands_quote_names_that_a_shell_would_read() -> None:
+    report = replace(sample_report(), files=("my model; rm -rf x_options.ell",))
+    assert all("'my model; rm -rf x_options.ell'" in c.line for c in deploy_commands(report))
+    dashed = replace(sample_report(), files=("-x_options.ell",))
+    assert "./-x_options.ell" in deploy_commands(dashed)[0].line
+
+
+def test_plots_are_pictures(tmp_path: Path) -> None:
+    report = sample_report(model="a $\\frac{1$ model")
+    paths = write_plots(report, tmp_path / "plots")
+    assert {p.stem for p in paths} >= {"before_after", "shares", "progress", "layer_1_1034"}
+    assert len(paths) == 3 + len(report.layers)
+    for path in paths:
+        assert path.read_bytes().startswith(b"\x89PNG\r\n")
+        assert path.stat().st_size > 5000
+
+
+def test_plots_without_data_are_left_out(tmp_path: Path) -> None:
+    bare = replace(sample_report(), trials=(), layers=(), confirmation=Confirmation((), "", ""))
+    assert write_plots(bare, tmp_path) == ()
+
+
+def test_a_report_survives_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "tuning_report.json"
+    file.write_text(sample_report().to_json(), encoding="utf-8")
+    assert TuningReport.load(file) == sample_report()
