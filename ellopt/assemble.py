@@ -1,0 +1,145 @@
+"""From winners to a model: confirm whole models on the device, then write the output files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellopt.atomic import write_text
+from ellopt.deadline import Deadline
+from ellopt.errors import CandidateError
+from ellopt.measurement import compare, summarize
+from ellopt.model.archive import write_archive
+from ellopt.model.graph import Model
+from ellopt.model.metadata import own_options, with_options
+from ellopt.observations import Outcome
+from ellopt.option_files import compile_options_json, compile_switches, options_from
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.procedure import Measures, Procedure
+from ellopt.space import ModelSpace
+from ellopt.targets import Target
+from ellopt.tuning_report import Confirmation, WholeModel
+
+ASSEMBLED, BEFORE, UNIFORM, TRIAL = "assembled", "ELL's default", "best single option", "best trial"
+
+#: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
+CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=20, turn_warm_up=1, turn_passes=2)
+
+
+def best_uniform(space: ModelSpace, layers_ms: Mapping[str, Mapping[ConvolutionOptions, float]]) -> Plan | None:
+    """The fastest plan that gives every layer the same options, as far as the measurements go.
+
+    ``layers_ms``: node id -> options -> median milliseconds. As ELL does, a layer for which the options are not
+    valid or fail takes ELL's default. None while no options were measured.
+    """
+    best: tuple[float, Plan] | None = None
+    everything = dict.fromkeys(options for measured in layers_ms.values() for options in measured)
+    for options in everything:
+        choices = {
+            layer.node_id: options if options in layers_ms.get(layer.node_id, {}) else layer.default
+            for layer in space.layers
+        }
+        times = [layers_ms.get(node_id, {}).get(choice) for node_id, choice in choices.items()]
+        known = [time for time in times if time is not None]
+        if len(known) == len(times) and (best is None or sum(known) < best[0]):
+            best = (sum(known), Plan.of(choices))
+    return None if best is None else best[1]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What the last comparison said, and the plan to write."""
+
+    plan: Plan
+    confirmation: Confirmation
+
+
+def confirm(
+    laboratory: Measures, candidates: Mapping[str, Plan], procedure: Procedure = CONFIRMATION, seconds: float = 600.0
+) -> Confirmed:
+    """Measure whole models interleaved and choose the fastest; equal plans are measured once.
+
+    ``candidates`` has ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if neither can be measured.
+    """
+    names = {name: plan for name, plan in candidates.items() if plan is not None}
+    outcomes = laboratory.measure(list(dict.fromkeys(names.values())), procedure, Deadline.after(seconds))
+    by_plan = {outcome.plan: outcome for outcome in outcomes}
+    measured = {name: by_plan[plan] for name, plan in names.items() if not by_plan[plan].failed}
+    if BEFORE not in measured or ASSEMBLED not in measured:
+        failed = next(outcome for outcome in outcomes if outcome.failed)
+        raise CandidateError(f"the whole model could not be measured: {failed.reason}")
+    wholes = {name: _whole(name, outcome) for name, outcome in measured.items()}
+    chosen = min(wholes.values(), key=lambda whole: (whole.median_ms, whole.name != ASSEMBLED)).name
+    if wholes[chosen].plan == wholes[ASSEMBLED].plan:
+        chosen = ASSEMBLED
+    before = _samples(measured[BEFORE])
+    after = _samples(measured[chosen])
+    against_before = None if measured[chosen] is measured[BEFORE] else compare(after, before, paired=True)
+    return Confirmed(
+        plan=names[chosen],
+        confirmation=Confirmation(
+            candidates=tuple(wholes.values()),
+            chosen=chosen,
+            before=BEFORE,
+            against_before=against_before,
+            why=_why(chosen, wholes),
+        ),
+    )
+
+
+def _samples(outcome: Outcome) -> tuple[float, ...]:
+    return outcome.samples.total_ms if outcome.samples is not None else ()
+
+
+def _whole(name: str, outcome: Outcome) -> WholeModel:
+    samples = _samples(outcome)
+    plan = {node_id: str(options) for node_id, options in outcome.plan.items()}
+    return WholeModel(name, plan, samples, summarize(samples).median_ms)
+
+
+def _why(chosen: str, wholes: Mapping[str, WholeModel]) -> str:
+    assembled = wholes[ASSEMBLED]
+    others = [whole for name, whole in wholes.items() if name != ASSEMBLED and whole.plan != assembled.plan]
+    if not others:
+        return "every layer's winner is ELL's default: nothing faster was found"
+    if chosen != ASSEMBLED:
+        return (
+            f"{chosen} was written: with {wholes[chosen].median_ms:.3f} ms it was faster as a whole than the winners "
+            f"of the layers put together ({assembled.median_ms:.3f} ms)"
+        )
+    rival = min(others, key=lambda whole: whole.median_ms)
+    return (
+        f"the winners of the layers put together took {assembled.median_ms:.3f} ms, the next best whole model "
+        f"({rival.name}) {rival.median_ms:.3f} ms"
+    )
+
+
+@dataclass(frozen=True)
+class OutputFiles:
+    """The files of a tuned model, relative to its output directory."""
+
+    model: str
+    names: tuple[str, ...]
+
+
+def write_model(
+    directory: Path, model: Model, name: str, plan: Plan, ell_plan: Plan, target: Target, own: bool = True
+) -> OutputFiles:
+    """Write the model with its options, ``compile_options.json`` and ``compile_switches.txt``, each atomically.
+
+    ``plan`` is what was chosen, ``ell_plan`` what ELL is told (never winograd on a depthwise layer). ``own``: what
+    ELL's options cannot say goes under the key ``ellopt``. Raises OSError.
+    """
+    ell = {node_id: {k: str(v) for k, v in options.to_ell().items()} for node_id, options in ell_plan.items()}
+    ours = {
+        node_id: own_options(options)
+        for node_id, options in plan.items()
+        if own and options_from(ell_plan[node_id].to_ell()) != options
+    }
+    model_file = f"{name}_options.ell"
+    write_archive(with_options(model.archive, ell, ours), directory / model_file)
+    write_text(directory / "compile_options.json", compile_options_json(plan, ell_plan, own))
+    switches = compile_switches(ell_plan, str(model.path), str(directory), target.ell_name)
+    write_text(directory / "compile_switches.txt", switches)  # the original ends without a new line
+    return OutputFiles(model_file, (model_file, "compile_options.json", "compile_switches.txt"))

@@ -1,0 +1,143 @@
+"""``ellopt show``, ``predict``, ``compile`` and ``bench``: what can be done with one model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ellopt.commands.arguments import ArgumentGroup
+from ellopt.errors import ConfigurationError
+from ellopt.targets import find_target
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ellopt.model.graph import Model
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _register_show(subparsers)
+    _register_predict(subparsers)
+    _register_compile(subparsers)
+    _register_bench(subparsers)
+
+
+def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "show",
+        help="show what is in a model",
+        description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
+        "its convolution layers.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.set_defaults(run=show)
+
+
+def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "predict",
+        help="run a model once",
+        description="Runs a model once on an input given as a NumPy file: rows x columns x channels.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    group = ArgumentGroup(parser, "options")
+    group.path("--input", required=True, help="the input, a .npy file of rows x columns x channels")
+    group.path("--output", required=True, help="where the output goes, a .npy file")
+    _add_target_and_options(group)
+    parser.set_defaults(run=predict)
+
+
+def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "compile",
+        help="write a model as a C library to deploy",
+        description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
+        "found in the model are honoured.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    group = ArgumentGroup(parser, "options")
+    group.path("--output_path", "-o", required=True, help="the directory to write")
+    _add_target_and_options(group)
+    parser.set_defaults(run=compile_)
+
+
+def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="time a model as it would be deployed",
+        description="Times a model in a fresh process on this machine, after a warm-up.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    group = ArgumentGroup(parser, "options")
+    group.path("--options", help="compile_options.json (default: the options found in the model)")
+    group.number("--threads", help="threads to use (default: all cores)")
+    group.number("--iterations", default=50, help="timed runs (default: 50)")
+    group.flag("--json", help="print one JSON object")
+    parser.set_defaults(run=bench)
+
+
+def _add_target_and_options(group: ArgumentGroup) -> None:
+    group.value("--target", default="host", help="what to compile for (default: host)")
+    group.path("--options", help="compile_options.json (default: the options found in the model)")
+
+
+def _read(path: Path) -> Model:
+    from ellopt.model.graph import read_model
+
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such model file")
+    return read_model(path)
+
+
+def show(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.model.show import describe, format_table
+
+    print(format_table(describe(_read(arguments.model))))
+    return 0
+
+
+def predict(arguments: argparse.Namespace, console: Console) -> int:
+    import numpy as np
+
+    from ellopt import deploy
+    from ellopt.atomic import write_bytes
+
+    try:
+        values = np.load(arguments.input, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigurationError(f"--input: {arguments.input} cannot be read as a NumPy array: {error}") from error
+    output = deploy.predict(_read(arguments.model), values, arguments.options, find_target(arguments.target))
+    try:
+        from io import BytesIO
+
+        buffer = BytesIO()
+        np.save(buffer, output)
+        write_bytes(arguments.output, buffer.getvalue())
+    except OSError as error:
+        raise ConfigurationError(f"--output: {arguments.output} cannot be written: {error.strerror}") from error
+    console.print(f"{arguments.output}: {'x'.join(map(str, output.shape))}", markup=False, highlight=False)
+    return 0
+
+
+def compile_(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt import deploy
+
+    library = deploy.compile_library(
+        _read(arguments.model), arguments.output_path, find_target(arguments.target), arguments.options
+    )
+    for line in library.summary():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def bench(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt import deploy
+
+    result = deploy.bench(_read(arguments.model), arguments.options, arguments.threads or 0, arguments.iterations)
+    if arguments.json:
+        print(json.dumps(result.to_json()))
+    else:
+        console.print(result.summary(), markup=False, highlight=False)
+    return 0

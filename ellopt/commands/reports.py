@@ -1,0 +1,116 @@
+"""``ellopt report``, ``compare``, ``sync`` and ``profile-report``: what tuning runs left behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ellopt.commands.arguments import ArgumentGroup
+from ellopt.errors import ConfigurationError
+from ellopt.tuning_report import TuningReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REPORT_NAME = "tuning_report.json"
+PAGE_NAME = "tuning_report.html"
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = subparsers.add_parser(
+        "report",
+        help="draw a tuning run's page again",
+        description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
+    )
+    report.add_argument("directory", type=Path, metavar="DIR", help="the output directory of a model")
+    report.set_defaults(run=redraw)
+
+    compare = subparsers.add_parser(
+        "compare",
+        help="compare two tuning runs",
+        description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
+    )
+    compare.add_argument("first", type=Path, metavar="OUT_A", help="the output directory of a model")
+    compare.add_argument("second", type=Path, metavar="OUT_B", help="another one")
+    ArgumentGroup(compare, "options").path("--page", help="also write the comparison as a page to this file")
+    compare.set_defaults(run=compare_runs)
+
+    sync = subparsers.add_parser(
+        "sync",
+        help="deliver records that wait for MLflow",
+        description="Delivers to MLflow what could not be delivered while a model was tuned.",
+    )
+    sync.add_argument("directory", type=Path, metavar="DIR", help="the --output_path of a tuning run")
+    sync.set_defaults(run=deliver)
+
+    profile = subparsers.add_parser(
+        "profile-report",
+        help="read ELL's profile reports",
+        description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
+    )
+    profile.add_argument("files", type=Path, nargs="+", metavar="FILE", help="profile reports")
+    profile.set_defaults(run=show_profiles)
+
+
+def find_report(path: Path) -> Path:
+    """The report at ``path``: the file itself, in the directory, or in its only subdirectory that has one."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ConfigurationError(f"{path}: no such directory; give the output directory of a model")
+    if (path / REPORT_NAME).is_file():
+        return path / REPORT_NAME
+    found = sorted(path.glob(f"*/{REPORT_NAME}"))
+    if len(found) == 1:
+        return found[0]
+    hint = f"; give one of {', '.join(str(p.parent) for p in found)}" if found else ""
+    raise ConfigurationError(f"{path}: there is no {REPORT_NAME} in it{hint}")
+
+
+def redraw(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.atomic import write_text
+    from ellopt.report.html import render
+    from ellopt.report.text import closing
+
+    path = find_report(arguments.directory)
+    report = TuningReport.load(path)
+    write_text(path.with_name(PAGE_NAME), render(report))
+    console.print(closing(report, path.parent))
+    return 0
+
+
+def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.atomic import write_text
+    from ellopt.report.compare import compare, comparison_text, render_comparison
+
+    first, second = (TuningReport.load(find_report(path)) for path in (arguments.first, arguments.second))
+    comparison = compare(first, second)
+    console.print(comparison_text(comparison))
+    if arguments.page:
+        write_text(arguments.page, render_comparison(comparison))
+        console.print(f"page: {arguments.page}", markup=False, highlight=False)
+    return 0
+
+
+def deliver(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.tracking import sync
+
+    def progress(path: Path, waiting: int) -> None:
+        console.print(f"{path}: {waiting} records", markup=False, highlight=False, soft_wrap=True)
+
+    result = sync(arguments.directory, progress=progress)
+    console.print(f"{result.delivered} records delivered, {result.waiting} waiting", markup=False, highlight=False)
+    for problem in result.problems:
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return 1 if result.waiting else 0
+
+
+def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.profile import read_report, table
+
+    for path in arguments.files:
+        if len(arguments.files) > 1:
+            console.print(f"{path}:", markup=False, highlight=False)
+        console.print(table(read_report(path)))
+    return 0
