@@ -23,7 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="draw a tuning run's page again",
         description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
     )
-    report.add_argument("directory", type=Path, metavar="DIR", help="the output directory of a model")
+    report.add_argument("directory", type=Path, metavar="DIR", help="the output directory of one or many models")
     report.set_defaults(run=redraw)
 
     compare = subparsers.add_parser(
@@ -31,7 +31,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare two tuning runs",
         description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
     )
-    compare.add_argument("first", type=Path, metavar="OUT_A", help="the output directory of a model")
+    compare.add_argument("first", type=Path, metavar="OUT_A", help="the output directory of a run")
     compare.add_argument("second", type=Path, metavar="OUT_B", help="another one")
     ArgumentGroup(compare, "options").path("--page", help="also write the comparison as a page to this file")
     compare.set_defaults(run=compare_runs)
@@ -53,43 +53,37 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     profile.set_defaults(run=show_profiles)
 
 
-def find_report(path: Path) -> Path:
-    """The report at ``path``: the file itself, in the directory, or in its only subdirectory that has one."""
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise ConfigurationError(f"{path}: no such directory; give the output directory of a model")
-    if (path / REPORT_NAME).is_file():
-        return path / REPORT_NAME
-    found = sorted(path.glob(f"*/{REPORT_NAME}"))
-    if len(found) == 1:
-        return found[0]
-    hint = f"; give one of {', '.join(str(p.parent) for p in found)}" if found else ""
-    raise ConfigurationError(f"{path}: there is no {REPORT_NAME} in it{hint}")
-
-
 def redraw(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.atomic import write_text
     from ellopt.report.html import render
+    from ellopt.report.locate import find_reports
     from ellopt.report.text import closing
 
-    path = find_report(arguments.directory)
-    report = TuningReport.load(path)
-    write_text(path.with_name(PAGE_NAME), render(report))
-    console.print(closing(report, path.parent))
+    for path in find_reports(arguments.directory):
+        report = TuningReport.load(path)
+        write_text(path.with_name(PAGE_NAME), render(report))
+        console.print(closing(report, path.parent))
+        console.print(f"page: {path.with_name(PAGE_NAME)}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
 def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.atomic import write_text
-    from ellopt.report.compare import compare, comparison_text, render_comparison
+    from ellopt.report.compare import compare
+    from ellopt.report.compare_html import render_comparison
+    from ellopt.report.compare_text import comparison_lines
+    from ellopt.report.locate import pair_reports
 
-    first, second = (TuningReport.load(find_report(path)) for path in (arguments.first, arguments.second))
-    comparison = compare(first, second)
-    console.print(comparison_text(comparison))
-    if arguments.page:
-        write_text(arguments.page, render_comparison(comparison))
-        console.print(f"page: {arguments.page}", markup=False, highlight=False)
+    pairs = pair_reports(arguments.first, arguments.second)
+    if arguments.page and len(pairs) > 1:
+        tags = ", ".join(first.tag for first, _ in pairs)
+        raise ConfigurationError(f"--page: a page holds one model, but these directories hold {tags}; name one of each")
+    for first, second in pairs:
+        comparison = compare(first, second)
+        console.print(comparison_lines(comparison))
+        if arguments.page:
+            write_text(arguments.page, render_comparison(comparison))
+            console.print(f"page: {arguments.page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
