@@ -151,16 +151,21 @@ class Knowledge:
         values = [ms for visit in self._others.values() for ms in visit]
         return max(0.0, float(np.median(values))) if values else 0.0
 
+    def layer_ms(self, node_id: str, options: ConvolutionOptions) -> float | None:
+        """What ``options`` take on one layer, its place in the model accounted for; None if not measured."""
+        estimate = self.estimates(self._shape_of[node_id]).get(options)
+        return None if estimate is None else estimate.ms * math.exp(self._layer_effects.get(node_id, 0.0))
+
     def predict_ms(self, plan: Plan | None) -> float | None:
         """The latency of ``plan`` as the sum of its layers; None while a part of it has not been measured."""
         if plan is None:
             return None
         total = self.others_ms
         for node_id, options in plan.items():
-            estimate = self.estimates(self._shape_of[node_id]).get(options)
-            if estimate is None:
+            layer_ms = self.layer_ms(node_id, options)
+            if layer_ms is None:
                 return None
-            total += estimate.ms
+            total += layer_ms
         return total
 
     def compare(

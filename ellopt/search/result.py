@@ -17,7 +17,8 @@ from ellopt.tuning_report import BoardReport, CostReport, TrialReport
 class SearchResult:
     """Everything that was measured (``knowledge``), the trials in order, what it cost and why it ended.
 
-    ``pruned``: variants that a strategy gave up, with the reason. ``board``: what the samples may be compared with.
+    ``pruned``: variants that a strategy gave up, with the reason; ``untried``: why a variant was never measured.
+    ``board``: what the samples may be compared with.
     """
 
     space: ModelSpace
@@ -29,3 +30,4 @@ class SearchResult:
     board: str = ""
     emulated: bool = False
     pruned: Mapping[tuple[ConvolutionShape, ConvolutionOptions], str] = field(default_factory=dict)
+    untried: Mapping[tuple[ConvolutionShape, ConvolutionOptions], str] = field(default_factory=dict)

@@ -121,4 +121,4 @@ class ShapeStudy:
 
 def _distance(a: ConvolutionOptions, b: ConvolutionOptions) -> int:
     """In how many fields two options differ; another method is the largest difference."""
-    return sum(getattr(a, name) != getattr(b, name) for name in _FIELDS) + len(_FIELDS) * (a.method != b.method)
+    return sum(bool(getattr(a, n) != getattr(b, n)) for n in _FIELDS) + len(_FIELDS) * (a.method != b.method)
