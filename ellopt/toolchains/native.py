@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,12 +24,12 @@ from ellopt.codegen.lower import lower
 from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
-from ellopt.errors import CandidateError, InfrastructureError
+from ellopt.errors import BuildError, CandidateError, InfrastructureError
 from ellopt.measurement import LayerCheck, PlanSamples
 from ellopt.model import reference
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
@@ -51,7 +50,7 @@ _LIMIT, _WINOGRAD_LIMIT = 1e-4, 1e-3
 class NativeToolchain:
     """See ``Toolchain``. ``parallel_build`` bounds the compilers at work (0: this machine's cores)."""
 
-    name: Literal["native"] = "native"
+    name: str = "native"
     plans_per_bundle: int | None = None
 
     def __init__(self, parallel_build: int = 0) -> None:
@@ -73,10 +72,29 @@ class NativeToolchain:
         found = (steps[node.node_id] for node in model.convolutions)
         return tuple(ConvolutionLayer(step.reported_id, step.name, step.shape) for step in found)
 
+    def fused_into(self, model: Model) -> Mapping[str, str]:
+        return {
+            node_id: step.reported_id
+            for step in self._network(model).steps
+            for node_id in step.node_ids
+            if node_id != step.reported_id
+        }
+
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
         return kernels.canonical(shape, options, vector_width(target), target.cores)
+
+    def valid_plan(self, model: Model, plan: Plan, target: Target) -> Plan:
+        """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL."""
+        chosen: dict[str, ConvolutionOptions] = {}
+        for layer in self.layers(model):
+            best = self.canonical(layer.shape, plan[layer.node_id], target)
+            if best is None:
+                logger.warning("layer %s (%s): %s does not apply", layer.node_id, layer.shape, plan[layer.node_id])
+                best = self.canonical(layer.shape, ELL_DEFAULT, target) or ELL_DEFAULT
+            chosen[layer.node_id] = best
+        return Plan.of(chosen)
 
     def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
         network = self._network(model)
@@ -114,6 +132,18 @@ class NativeToolchain:
         records = read_records(execution, text, len(manifest.steps))
         return records.words.reshape(-1).astype("<u4").view("<f4").astype(np.float32).reshape(manifest.output_shape)
 
+    def invoke_bench(
+        self, bundle: Bundle, plan: Plan, threads: int, warm_up: int, passes: int
+    ) -> tuple[JobText, Invocation]:
+        """How whole passes of one plan are timed, one after the other."""
+        row = _choices(_manifest(bundle), plan)
+        text = JobText("bench", threads or bundle.target.cores, [row], warm_up, 1, 0, passes)
+        return text, Invocation((f"./{RUNNER}", _JOB, _RESULT), {_JOB: text.encode()}, (_RESULT,))
+
+    def read_bench(self, bundle: Bundle, text: JobText, execution: Execution) -> Records:
+        """What such a run left: a record (plan, round, nanoseconds) for each pass. Raises as ``read``."""
+        return read_records(execution, text, len(_manifest(bundle).steps))
+
     def job_text(self, manifest: Manifest, job: Job) -> JobText:
         """The job as the runner is told it. Raises ValueError if the bundle cannot run one of its plans."""
         threads = job.threads or manifest.bundle(Path()).target.cores
@@ -145,7 +175,7 @@ class NativeToolchain:
             found = {options: self.canonical(step.shape, options, target) for options in asked}
             for options, best in found.items():
                 if best is None:
-                    raise CandidateError(f"layer {step.reported_id} ({step.shape}) cannot be computed by {options}")
+                    raise BuildError(f"layer {step.reported_id} ({step.shape}) cannot be computed by {options}")
             wanted[step.reported_id] = frozenset(asked) | {best for best in found.values() if best is not None}
         return wanted
 

@@ -108,16 +108,18 @@ class Compiler:
         )
         self._told = threading.Event()
 
-    def objects(self, sources: Mapping[str, str], deadline: Deadline) -> dict[str, Path]:
+    def objects(self, sources: Mapping[str, str], deadline: Deadline, flags: Sequence[str] = ()) -> dict[str, Path]:
         """An object file for each of ``sources`` (name -> C text). Raises BuildError with the compiler's output."""
-        wanted = {name: self._cache / f"{_hash([self._common, text])}.o" for name, text in sources.items()}
+        wanted = {name: self._cache / f"{_hash([self._common, *flags, text])}.o" for name, text in sources.items()}
         missing = {path: sources[name] for name, path in wanted.items() if not path.exists()}
         if missing:
             self._cache.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             logger.info("compiling %d of %d objects for %s", len(missing), len(wanted), self._target.name)
             with ThreadPoolExecutor(self._pool_size) as executor:
-                futures = [executor.submit(self._compile, path, text, deadline) for path, text in missing.items()]
+                futures = [
+                    executor.submit(self._compile, path, text, deadline, flags) for path, text in missing.items()
+                ]
                 try:
                     for future in futures:
                         future.result()
@@ -128,8 +130,8 @@ class Compiler:
         return wanted
 
     def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:
-        """Link a program. For foreign targets it is static and needs nothing but the kernel."""
-        static = () if self._target.is_host else ("-static",)
+        """Link a program. For boards (musl) it is static and needs nothing but the kernel."""
+        static = ("-static",) if "musl" in self._target.triple else ()
         names = sorted(str(path.resolve()) for path in objects)
         with tempfile.TemporaryDirectory(dir=output.parent) as directory:
             # Command lines have limits; a response file has none.
@@ -141,12 +143,20 @@ class Compiler:
             )
             self._run(command, Path(directory), deadline, output.name)
 
-    def _compile(self, path: Path, text: str, deadline: Deadline) -> None:
+    def archive(self, objects: Mapping[str, Path], output: Path, deadline: Deadline) -> None:
+        """Make a static library. The objects' names in it are their names in ``objects``."""
+        with tempfile.TemporaryDirectory(dir=output.parent) as name:
+            directory = Path(name)
+            members = [shutil.copy(path, directory / f"{Path(key).stem}.o") for key, path in sorted(objects.items())]
+            command = (*zig_command(), "ar", "rcs", str(output), *(Path(member).name for member in members))
+            self._run(command, directory, deadline, output.name)
+
+    def _compile(self, path: Path, text: str, deadline: Deadline, flags: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=self._cache) as name:
             directory = Path(name)
             (directory / "source.c").write_text(text, encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *target_flags(self._target), *_FLAGS, f"-I{self._include}"),
+                *(*zig_command(), "cc", *target_flags(self._target), *_FLAGS, *flags, f"-I{self._include}"),
                 *("-c", "source.c", "-o", "source.o"),
             )
             self._run(command, directory, deadline, path.name)
