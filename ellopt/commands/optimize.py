@@ -14,6 +14,8 @@ from ellopt.config import SAMPLERS, TOOLCHAINS, TuningConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ellopt.pipeline import TuningOutcome
+
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 
 _EXAMPLES = """\
@@ -167,9 +169,31 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.progress import display
 
     configure(arguments.verbosity, arguments.silence, arguments.logfile, arguments.logmode, config.secrets)
-    with display(console, silent=arguments.silence) as observer:
-        outcome = pipeline.tune(config, observer)
-    if not arguments.silence:
-        for line in outcome.summaries:
-            console.print(line)
+    with display(console, silent=arguments.silence) as shown:
+        outcome = pipeline.tune(config, shown)
+    _show(outcome, console, arguments.silence)
     return outcome.exit_code
+
+
+def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
+    """The closing table of every model that was tuned, an error line for every other, on standard error."""
+    from ellopt.report.text import closing
+
+    errors = type(console)(stderr=True)
+    for model in outcome.models:
+        if model.report is not None and not silent:
+            console.print(closing(model.report, model.directory))
+            console.print()
+        elif model.error is not None:
+            text = str(model.error)
+            prefix = "" if str(model.file.path) in text else f"{model.file.path}: "
+            errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if outcome.tracking.trouble and not silent:
+        errors.print(
+            f"MLflow: {outcome.tracking.waiting} records wait on disk ({outcome.tracking.trouble}); "
+            "deliver them later with 'ellopt sync'",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -124,6 +124,9 @@ class Toolchain(Protocol):
     def layers(self, model: Model) -> tuple[ConvolutionLayer, ...]:
         """The convolution layers of a prepared model in its order, with their shapes."""
 
+    def fused_into(self, model: Model) -> Mapping[str, str]:
+        """Node id -> id of the convolution (or other) node whose time includes it, for nodes without time of their own."""
+
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:

@@ -1,0 +1,114 @@
+"""Tuning from end to end: wires model, space, toolchain, devices, search, tracking and reports together."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellopt.config import TuningConfig
+from ellopt.devices.opening import open_pool
+from ellopt.devices.settings import DeviceSettings
+from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.model.discover import ModelFile, discover
+from ellopt.progress import Display
+from ellopt.space import SearchSpace, find_options_file
+from ellopt.targets import find_target
+from ellopt.toolchains.choose import make_toolchain
+from ellopt.tracking import TrackingConfig, TrackingSummary, open_tracking
+from ellopt.tuning import Workshop, tune_model
+from ellopt.tuning_report import TuningReport
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelOutcome:
+    """What became of one model: a report and where it lies, or why there is none."""
+
+    file: ModelFile
+    directory: Path
+    report: TuningReport | None = None
+    error: ElloptError | OSError | None = None
+
+
+@dataclass(frozen=True)
+class TuningOutcome:
+    """What became of all models, in the order in which they were found."""
+
+    models: tuple[ModelOutcome, ...]
+    tracking: TrackingSummary
+
+    @property
+    def exit_code(self) -> int:
+        """0: all tuned; 2: the user can mend what failed; 1: something else failed."""
+        errors = [model.error for model in self.models if model.error is not None]
+        if not errors:
+            return 0
+        return 2 if any(isinstance(error, (ConfigurationError, ModelFormatError)) for error in errors) else 1
+
+
+def tune(config: TuningConfig, display: Display) -> TuningOutcome:
+    """Tune every model that ``config`` names. A model that fails does not keep the others from being tuned.
+
+    Raises ConfigurationError for settings with which no model can be tuned.
+    """
+    files = discover(config.model_path, config.models)
+    target = find_target(config.target)
+    space = SearchSpace.load(find_options_file(config.options))
+    toolchain = make_toolchain(config)
+    tracking = TrackingConfig(
+        enabled=config.mlflow,
+        models=len(files),
+        secrets=config.secrets,
+        register=config.register or "",
+        experiment=config.experiment or "",
+    )
+    with open_pool(device_settings(config), target) as pool, open_tracking(tracking) as tracker:
+        workshop = Workshop(config, space, target, toolchain, pool, tracker)
+        outcomes = _tune_all(files, workshop, display)
+    return TuningOutcome(outcomes, tracker.summary)
+
+
+def device_settings(config: TuningConfig) -> DeviceSettings:
+    """What the device layer needs of the settings."""
+    return DeviceSettings(
+        ipaddresses=config.ipaddress,
+        ssh_port=config.ssh_port,
+        username=config.username,
+        password=config.password,
+        key_files=() if config.key_file is None else (config.key_file,),
+        accept_new_host_keys=config.accept_new_host_keys,
+        cluster=config.cluster,
+        apikey=config.apikey,
+        allow_insecure_cluster=config.allow_insecure_cluster,
+        platform_regex=config.platform_regex,
+        parallel_run=config.parallel_run,
+        emulate=config.emulate,
+        board_timeout=config.board_timeout,
+    )
+
+
+def _tune_all(files: list[ModelFile], workshop: Workshop, display: Display) -> tuple[ModelOutcome, ...]:
+    concurrent = min(workshop.config.concurrent_models, len(files))
+    if concurrent <= 1:
+        return tuple(_tune_one(file, workshop, display) for file in files)
+    with ThreadPoolExecutor(concurrent, thread_name_prefix="model") as threads:
+        futures = [threads.submit(_tune_one, file, workshop, display) for file in files]
+        try:
+            return tuple(future.result() for future in futures)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _tune_one(file: ModelFile, workshop: Workshop, display: Display) -> ModelOutcome:
+    directory = workshop.config.output_path / file.tag
+    try:
+        report = tune_model(file, directory, workshop, display.for_model(file.tag))
+    except (ElloptError, OSError) as error:
+        _LOG.debug("%s failed", file.tag, exc_info=True)
+        return ModelOutcome(file, directory, error=error)
+    return ModelOutcome(file, directory, report)

@@ -1,0 +1,251 @@
+"""Tuning one model: search, choose, confirm, write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ellopt import __version__
+from ellopt.assemble import ASSEMBLED, BEFORE, TRIAL, UNIFORM, Confirmed, best_uniform, confirm, write_model
+from ellopt.atomic import write_text
+from ellopt.config import TuningConfig
+from ellopt.devices.base import DevicePool
+from ellopt.environment import environment, now
+from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.measurement import PlanSamples
+from ellopt.model.discover import ModelFile
+from ellopt.model.graph import Model, read_model, require_convolutions
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.profile import report_text
+from ellopt.report.html import render
+from ellopt.report.network import network_of
+from ellopt.search.driver import search
+from ellopt.search.observer import Observers, SearchObserver, SearchProgress
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+from ellopt.space import ModelSpace, SearchSpace, narrow
+from ellopt.targets import Target
+from ellopt.toolchains.base import Toolchain
+from ellopt.tracking import ModelStart, ModelTracker, Tracker
+from ellopt.tuning_report import TrialReport, TuningReport
+from ellopt.winners import Winners, choose_winners
+
+#: below the model's output directory: what an interrupted run goes on from
+STATE_DIRECTORY = ".ellopt"
+REPORT_FILE, PAGE_FILE = "tuning_report.json", "tuning_report.html"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the models of one run share."""
+
+    config: TuningConfig
+    space: SearchSpace
+    target: Target
+    toolchain: Toolchain
+    pool: DevicePool
+    tracker: Tracker
+
+
+def tune_model(file: ModelFile, directory: Path, workshop: Workshop, observer: SearchObserver) -> TuningReport:
+    """Tune one model and write its output files to ``directory``. Returns the report.
+
+    The same call after an interruption goes on where it was. Raises ModelFormatError for a model that cannot be
+    tuned, CandidateError if it does not even work with ELL's default options, InfrastructureError when no device
+    could be used, OSError when files cannot be written.
+    """
+    return _Tuning(file, directory, workshop, observer).run()
+
+
+class _Tuning:
+    def __init__(self, file: ModelFile, directory: Path, workshop: Workshop, observer: SearchObserver) -> None:
+        self.file, self.directory, self.workshop, self.observer = file, directory, workshop, observer
+        self.config = workshop.config
+        self.model = self._read()
+        self.started = time.monotonic()
+
+    def _read(self) -> Model:
+        model = read_model(self.file.path)
+        require_convolutions(model)
+        return self.workshop.toolchain.prepare(model)
+
+    def run(self) -> TuningReport:
+        shop, config = self.workshop, self.config
+        space = narrow(shop.space, shop.toolchain.layers(self.model), shop.toolchain, shop.target)
+        state = self._state_directory()
+        laboratory = Laboratory(
+            self.model,
+            shop.toolchain,
+            shop.pool,
+            shop.target,
+            state / "bundles",
+            LaboratorySettings(parallel_build=config.parallel_build, board_timeout=config.board_timeout),
+        )
+        identity = self._identity(laboratory.board())
+        tracker = shop.tracker.start_model(self._start(identity, laboratory.board(), space))
+        try:
+            result = search(
+                space,
+                laboratory,
+                self._search_settings(),
+                state / "search",
+                Observers((self.observer, _Tracked(tracker, self.model))),
+                name=self.file.tag,
+                identity=identity,
+            )
+            winners = choose_winners(result)
+            confirmed = confirm(laboratory, _candidates(space, result, winners))
+            report = self._write(space, result, winners, confirmed, tracker)
+        except Exception as error:
+            tracker.failed_model(str(error))
+            raise
+        tracker.finish_model(report, self.directory, self.model.input.output_layout.size)
+        shutil.rmtree(state / "bundles", ignore_errors=True)
+        return report
+
+    def _state_directory(self) -> Path:
+        parent = self.directory if self.config.temp_dir is None else self.config.temp_dir / self.file.tag
+        return parent / STATE_DIRECTORY
+
+    def _search_settings(self) -> SearchSettings:
+        config = self.config
+        return SearchSettings(
+            sampler=config.sampler,
+            trials=config.trials,
+            timeout=config.timeout,
+            seed=config.seed,
+            tolerance=config.tolerance,
+        )
+
+    def _identity(self, board: str) -> str:
+        """All that measurements are of: kept ones count only where it is the same."""
+        facts = {
+            "model": self._sha256,
+            "target": self.workshop.target.name,
+            "toolchain": [self.workshop.toolchain.name, self.workshop.toolchain.version],
+            "board": board,
+            "emulated": self.workshop.pool.emulated,
+        }
+        return json.dumps(facts, sort_keys=True)
+
+    @property
+    def _sha256(self) -> str:
+        return hashlib.sha256(self.file.path.read_bytes()).hexdigest()
+
+    def _start(self, identity: str, board: str, space: ModelSpace) -> ModelStart:
+        config = self.config
+        return ModelStart(
+            name=self.file.name,
+            tag=self.file.tag,
+            output_dir=self.directory,
+            target=self.workshop.target.name,
+            toolchain=self.workshop.toolchain.name,
+            sampler=config.sampler,
+            board_kind=board,
+            identity=identity,
+            params={
+                "options_file": Path(space.options_file).name,
+                "seed": str(config.seed),
+                "distinct_variants": str(space.distinct),
+                "model_file": self.file.path.name,
+            },
+        )
+
+    def _write(
+        self, space: ModelSpace, result: SearchResult, winners: Winners, confirmed: Confirmed, tracker: ModelTracker
+    ) -> TuningReport:
+        shop = self.workshop
+        written = write_model(
+            self.directory,
+            self.model,
+            self.file.name,
+            confirmed.plan,
+            winners.ell_plan(confirmed.plan),
+            shop.target,
+            own=shop.toolchain.name == "native",
+        )
+        nodes_ms = _node_medians(space, result, winners.plan)
+        report = TuningReport(
+            model=self.file.name,
+            tag=self.file.tag,
+            model_path=str(self.file.path),
+            model_sha256=self._sha256,
+            target=shop.target.name,
+            toolchain=shop.toolchain.name,
+            toolchain_version=shop.toolchain.version,
+            emulated=result.emulated,
+            sampler=self.config.sampler,
+            seed=self.config.seed,
+            ellopt_version=__version__,
+            created=now(),
+            environment=environment(result.board),
+            space=space.report(),
+            layers=winners.layers,
+            trials=result.trials,
+            confirmation=confirmed.confirmation,
+            cost=replace(result.cost, wall_seconds=time.monotonic() - self.started),
+            boards=result.boards,
+            mlflow_run=dict(tracker.mlflow_run),
+            files=(*written.names, REPORT_FILE, PAGE_FILE),
+            nodes=network_of(self.model, nodes_ms, shop.toolchain.fused_into(self.model)),
+        )
+        write_text(self.directory / PAGE_FILE, render(report))
+        write_text(self.directory / REPORT_FILE, report.to_json())
+        return report
+
+
+class _Tracked:
+    """Hands what a search tells to the tracker, trials with their profile report in ELL's form."""
+
+    def __init__(self, tracker: ModelTracker, model: Model) -> None:
+        self._tracker, self._model = tracker, model
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+        files = {} if samples is None else {"profile_report.txt": report_text(self._model, samples)}
+        self._tracker.trial_finished(trial, samples, files)
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        self._tracker.trials_resumed(trials)
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        self._tracker.state_changed(progress)
+
+
+def _candidates(space: ModelSpace, result: SearchResult, winners: Winners) -> dict[str, Plan]:
+    """The whole models worth comparing at the end."""
+    candidates = {ASSEMBLED: winners.plan, BEFORE: space.default_plan}
+    uniform = best_uniform(space, _estimates(space, result))
+    if uniform is not None:
+        candidates[UNIFORM] = uniform
+    measured = {o.plan: o.samples for o in result.outcomes if o.samples is not None and len(o.samples.total_ms) > 1}
+    if measured:
+        candidates[TRIAL] = min(measured, key=lambda plan: float(np.median(measured[plan].total_ms)))
+    return candidates
+
+
+def _estimates(space: ModelSpace, result: SearchResult) -> dict[str, dict[ConvolutionOptions, float]]:
+    """Node id -> options -> estimated milliseconds, for what was measured."""
+    by_shape = {
+        shape: {options: estimate.ms for options, estimate in result.knowledge.estimates(shape).items()}
+        for shape in space.by_shape
+    }
+    return {layer.node_id: by_shape[layer.shape] for layer in space.layers}
+
+
+def _node_medians(space: ModelSpace, result: SearchResult, plan: Plan) -> dict[str, float]:
+    """Median milliseconds by node: convolution layers as ``plan`` computes them, the others over all trials."""
+    samples: dict[str, list[float]] = {}
+    for outcome in result.outcomes:
+        if outcome.samples is not None:
+            for node_id, values in outcome.samples.nodes_ms.items():
+                samples.setdefault(node_id, []).extend(values)
+    medians = {node_id: float(np.median(values)) for node_id, values in samples.items() if values}
+    estimates = _estimates(space, result)
+    return medians | {node_id: estimates[node_id].get(options, 0.0) for node_id, options in plan.items()}
