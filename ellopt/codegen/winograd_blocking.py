@@ -20,10 +20,12 @@ _REGISTER_TILES = {
 }
 _LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
 _CACHE_LINE = 16
-_TRANSFORMED_FLOATS = 64 * 1024
-_PRODUCT_FLOATS = 64 * 1024
+#: Transformed input of a block, unless weights are large; its products may be twice as many.
+_BLOCK_FLOATS = 32 * 1024
 #: Weights beyond this many floats stay in no private cache: few passes over them.
-_LARGE_WEIGHTS = 160 * 1024
+_LARGE_WEIGHTS = 96 * 1024
+#: Tiles that make a pass over large weights worth its while: as many multiply-adds for each value that is loaded.
+_TILES_PER_PASS = 18
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,12 @@ def blocking(rows: int, columns: int, channels: int, filters: int, tile: int, ve
     input_step = _step(tile_rows * pitch)
     product_step = _step(tile_rows * vectors * vector_width)
     large = positions * channels * filters > _LARGE_WEIGHTS
-    block_panels = max(1, _TRANSFORMED_FLOATS * (4 if large else 1) // (positions * input_step))
+    block_panels = max(1, _BLOCK_FLOATS // (positions * input_step))
     if large:
-        block_panels = max(block_panels, ceil(24 / tile_rows))
+        block_panels = max(block_panels, ceil(_TILES_PER_PASS / tile_rows))
     block_panels = min(block_panels, row_panels)
     block_panels = ceil(row_panels / ceil(row_panels / block_panels))
-    group_panels = min(panels, max(1, _PRODUCT_FLOATS // (positions * product_step * block_panels)))
+    group_panels = min(panels, max(1, 2 * _BLOCK_FLOATS // (positions * product_step * block_panels)))
     return WinogradBlocking(
         tile,
         tile_rows,

@@ -15,8 +15,9 @@
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 
-#include "conv_winograd_tiles.h"
+#include "conv_winograd_input.h"
 #include "conv_winograd_multiply.h"
+#include "conv_winograd_output.h"
 
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
@@ -73,10 +74,11 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
             for (int panel = first_panel; panel < last_panel; panel++) {
                 int wide = panel < WIDE_PANELS;
                 int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
-                int vectors = wide ? TILE_VECTORS : TILE_VECTORS - 1;
-                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector, vectors,
+                int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
+                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector * VECTOR_WIDTH,
+                                     width,
                                      row_products + (panel - first_panel) * PRODUCT_PANEL +
-                                         (ptrdiff_t)(tile - first_tile) * vectors * VECTOR_WIDTH);
+                                         (ptrdiff_t)(tile - first_tile) * width);
             }
         }
     }

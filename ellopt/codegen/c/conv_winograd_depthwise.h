@@ -8,7 +8,8 @@
 
 #define INPUT_STEP VECTOR_WIDTH
 #define PRODUCT_STEP VECTOR_WIDTH
-#include "conv_winograd_tiles.h"
+#include "conv_winograd_input.h"
+#include "conv_winograd_output.h"
 
 #define VECTORS ((CHANNELS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
 
@@ -23,7 +24,7 @@ static void depthwise_tile(const ell_conv_args *args, int row, int column, int v
     int channel = vector * VECTOR_WIDTH;
     winograd_input_tile(args->input + channel, row, column, CHANNELS - channel < VECTOR_WIDTH ? CHANNELS - channel : VECTOR_WIDTH, tile);
     depthwise_multiply(tile, weights);
-    winograd_output_tile(args, row, column, vector, 1, tile);
+    winograd_output_tile(args, row, column, channel, VECTOR_WIDTH, tile);
 }
 
 static void depthwise_task(const void *context, int row, int worker) {

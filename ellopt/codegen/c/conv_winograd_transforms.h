@@ -10,6 +10,9 @@
 
 #define WINOGRAD_SIZE (WINOGRAD_TILE + 2)
 #define WINOGRAD_POSITIONS (WINOGRAD_SIZE * WINOGRAD_SIZE)
+#define TILES_DOWN ((OUT_ROWS + WINOGRAD_TILE - 1) / WINOGRAD_TILE)
+#define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_TILE - 1) / WINOGRAD_TILE)
+#define ELL_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
 
 /* v = B^T d */
 ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZE]) {
@@ -21,12 +24,12 @@ ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZ
 #elif WINOGRAD_TILE == 4
     vec even1 = d[4] - 4.0f * d[2], odd1 = d[3] - 4.0f * d[1];
     vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
-    v[0] = 4.0f * (d[0] - d[2]) + even2;
+    v[0] = 4.0f * d[0] + (d[4] - 5.0f * d[2]);
     v[1] = even1 + odd1;
     v[2] = even1 - odd1;
     v[3] = even2 + 2.0f * odd2;
     v[4] = even2 - 2.0f * odd2;
-    v[5] = (d[5] - d[3]) - 4.0f * odd2;
+    v[5] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
 #elif WINOGRAD_TILE == 6
     vec even1 = (d[2] + d[6]) - 4.25f * d[4], odd1 = (d[1] + d[5]) - 4.25f * d[3];
     vec even2 = (d[6] + 0.25f * d[2]) - 1.25f * d[4], odd2 = (d[5] + 0.25f * d[1]) - 1.25f * d[3];

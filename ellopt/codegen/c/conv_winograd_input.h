@@ -1,0 +1,84 @@
+/* The input of Winograd's tiles: from the tensor into the transformed domain, a vector of channels at a time. */
+#ifndef ELLOPT_CONV_WINOGRAD_INPUT_H
+#define ELLOPT_CONV_WINOGRAD_INPUT_H
+
+#include "conv_winograd_transforms.h"
+
+#define CHANNEL_TAIL (CHANNELS % VECTOR_WIDTH)
+
+/* Rows of a transformed tile that share sums are computed together (0; 1 and 2; 3 and 4; ...; the last): that many
+ * live values fit into registers. Input values are loaded again for each group instead of being spilt. */
+#define INPUT_GROUPS (WINOGRAD_SIZE / 2 + 1)
+#define INPUT_GROUP_FIRST(group) ((group) == 0 ? 0 : 2 * (group)-1)
+#define INPUT_GROUP_END(group) (2 * (group) + 1 < WINOGRAD_SIZE ? 2 * (group) + 1 : WINOGRAD_SIZE)
+
+/* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
+ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float *transformed) {
+    ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
+        vec half[2][WINOGRAD_SIZE];
+        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
+            vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
+                d[y] = vec_load_partial(input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE, lanes);
+            winograd_input_1d(d, v);
+            ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++)
+                half[y - INPUT_GROUP_FIRST(group)][x] = v[y];
+        }
+        ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++) {
+            vec v[WINOGRAD_SIZE];
+            winograd_input_1d(half[y - INPUT_GROUP_FIRST(group)], v);
+            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
+                vec_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
+        }
+    }
+}
+
+/* `channels` channels of a tile inside the input. */
+static __attribute__((noinline)) void winograd_input_inner(const float *input, int channels, float *transformed) {
+    int c = 0;
+    for (; c + VECTOR_WIDTH <= channels; c += VECTOR_WIDTH)
+        winograd_input_vector(input + c, VECTOR_WIDTH, transformed + c);
+#if CHANNEL_TAIL
+    if (c < channels) winograd_input_vector(input + c, CHANNEL_TAIL, transformed + c);
+#endif
+}
+
+/* A tile of which only rows x columns pixels of input exist; the others count as zeros. */
+static __attribute__((noinline)) void winograd_input_edge(const float *input, int rows, int columns, int channels,
+                                                          float *transformed) {
+    for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+        int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+        vec half[WINOGRAD_SIZE][WINOGRAD_SIZE];
+        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
+            vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) d[y] = vec_zero();
+            if (x < columns) {
+                const float *pixel = input + x * (ptrdiff_t)IN_PIXEL_STRIDE + c;
+                for (int y = 0; y < rows; y++) d[y] = vec_load_partial(pixel + y * (ptrdiff_t)IN_ROW_STRIDE, lanes);
+            }
+            winograd_input_1d(d, v);
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) half[y][x] = v[y];
+        }
+        ELL_NO_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) {
+            vec v[WINOGRAD_SIZE];
+            winograd_input_1d(half[y], v);
+            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
+                vec_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
+        }
+    }
+}
+
+/* Transforms `channels` channels of the input of tile (row, column) of the output. */
+static void winograd_input_tile(const float *input, int row, int column, int channels, float *transformed) {
+    int y = row * WINOGRAD_TILE, x = column * WINOGRAD_TILE;
+    const float *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
+    if (y + WINOGRAD_TILE <= OUT_ROWS && x + WINOGRAD_TILE <= OUT_COLUMNS) {
+        winograd_input_inner(first, channels, transformed);
+    } else {
+        int rows = OUT_ROWS + 2 - y < WINOGRAD_SIZE ? OUT_ROWS + 2 - y : WINOGRAD_SIZE;
+        int columns = OUT_COLUMNS + 2 - x < WINOGRAD_SIZE ? OUT_COLUMNS + 2 - x : WINOGRAD_SIZE;
+        winograd_input_edge(first, rows, columns, channels, transformed);
+    }
+}
+
+#endif

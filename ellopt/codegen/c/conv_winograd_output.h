@@ -1,0 +1,103 @@
+/* The output of Winograd's tiles: from products in the transformed domain to the tensor, a vector of filters at a
+ * time, with bias, residual and activation. */
+#ifndef ELLOPT_CONV_WINOGRAD_OUTPUT_H
+#define ELLOPT_CONV_WINOGRAD_OUTPUT_H
+
+#include "conv_winograd_transforms.h"
+#include "ellopt_conv.h"
+#include "epilogue.h"
+
+#define FILTER_TAIL (FILTERS % VECTOR_WIDTH)
+
+/* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. */
+#if WINOGRAD_TILE < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || defined(__aarch64__)))
+#define OUTPUT_PASSES 1
+#else
+#define OUTPUT_PASSES 2
+#endif
+
+/* The products of one column of positions. */
+ELL_INLINE void winograd_load_column(const float *products, int x, vec m[WINOGRAD_SIZE]) {
+    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
+        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
+}
+
+ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, int row, int column, int lanes) {
+    ell_finish_partial(
+        sums, RESIDUAL ? residual + row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE : 0,
+        output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE, lanes);
+}
+
+/* One vector of filters of a whole tile. */
+ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const float *residual, float *output,
+                                       const int lanes) {
+    vec start = vec_load(bias);
+    ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
+        vec half[WINOGRAD_TILE][WINOGRAD_SIZE];
+        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
+            vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+            winograd_load_column(products, x, m);
+            winograd_output_1d(m, y);
+            ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) half[row][x] = y[row];
+        }
+        ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) {
+            vec y[WINOGRAD_TILE];
+            winograd_output_1d(half[row], y);
+            ELL_UNROLL for (int column = 0; column < WINOGRAD_TILE; column++)
+                winograd_finish(y[column] + start, residual, output, row, column, lanes);
+        }
+    }
+}
+
+/* `filters` filters of a whole tile. */
+static __attribute__((noinline)) void winograd_output_inner(const float *products, const float *bias,
+                                                            const float *residual, float *output, int filters) {
+    int f = 0;
+    for (; f + VECTOR_WIDTH <= filters; f += VECTOR_WIDTH)
+        winograd_output_vector(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, VECTOR_WIDTH);
+#if FILTER_TAIL
+    if (f < filters)
+        winograd_output_vector(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, FILTER_TAIL);
+#endif
+}
+
+/* A tile of which only rows x columns pixels of output exist. */
+static __attribute__((noinline)) void winograd_output_edge(const float *products, const float *bias,
+                                                           const float *residual, float *output, int rows, int columns,
+                                                           int filters) {
+    for (int f = 0; f < filters; f += VECTOR_WIDTH) {
+        int lanes = filters - f < VECTOR_WIDTH ? filters - f : VECTOR_WIDTH;
+        vec half[WINOGRAD_TILE][WINOGRAD_SIZE], start = vec_load(bias + f);
+        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
+            vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+            winograd_load_column(products + f, x, m);
+            winograd_output_1d(m, y);
+            ELL_UNROLL for (int row = 0; row < WINOGRAD_TILE; row++) half[row][x] = y[row];
+        }
+        ELL_NO_UNROLL for (int row = 0; row < rows; row++) {
+            vec y[WINOGRAD_TILE];
+            winograd_output_1d(half[row], y);
+            ELL_NO_UNROLL for (int column = 0; column < columns; column++)
+                winograd_finish(y[column] + start, RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
+        }
+    }
+}
+
+/* Filters [filter, filter + filters) of output tile (row, column); `products` are those of its first position. */
+static void winograd_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,
+                                 const float *products) {
+    int y = row * WINOGRAD_TILE, x = column * WINOGRAD_TILE;
+    float *output = args->output + y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
+    const float *residual =
+        RESIDUAL ? args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE + x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter : 0;
+    if (FILTERS - filter < filters) filters = FILTERS - filter;
+    if (y + WINOGRAD_TILE <= OUT_ROWS && x + WINOGRAD_TILE <= OUT_COLUMNS) {
+        winograd_output_inner(products, args->bias + filter, residual, output, filters);
+    } else {
+        int rows = OUT_ROWS - y < WINOGRAD_TILE ? OUT_ROWS - y : WINOGRAD_TILE;
+        int columns = OUT_COLUMNS - x < WINOGRAD_TILE ? OUT_COLUMNS - x : WINOGRAD_TILE;
+        winograd_output_edge(products, args->bias + filter, residual, output, rows, columns, filters);
+    }
+}
+
+#endif
