@@ -24,7 +24,7 @@ class Fields:
     where: str
 
     def fail(self, message: str) -> NoReturn:
-        raise ModelFormatError(f"{self.where}: {message}")
+        raise ModelFormatError(printable(f"{self.where}: {message}"))
 
     def __contains__(self, key: str) -> bool:
         return key in self.data
@@ -93,6 +93,12 @@ class Fields:
     @property
     def type_name(self) -> str:
         return self.text("_type")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line of bounded length: names from a damaged file may hold anything."""
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    return line if len(line) <= 1000 else line[:997] + "..."
 
 
 def _shown(value: Any) -> str:

@@ -151,7 +151,7 @@ def _check_ends(archive: Archive, nodes: list[Node]) -> None:
     if len(inputs) != 1:
         raise ModelFormatError(f"{path}: the model has {len(inputs)} input nodes; exactly one is supported")
     if "inputIds" in fields and fields.value("inputIds") != inputs:
-        raise ModelFormatError(f"{path}: inputIds {fields.value('inputIds')} is not the input node {inputs[0]}")
+        fields.fail(f"inputIds {fields.value('inputIds')} is not the input node {inputs[0]}")
     elements = fields.value("outputElements")
     if not isinstance(elements, list) or len(elements) != 1 or not isinstance(elements[0], str):
         fields.fail("outputElements must name exactly one output")

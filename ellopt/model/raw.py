@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ellopt.errors import ModelFormatError
-from ellopt.model.fields import Fields
+from ellopt.model.fields import Fields, printable
 from ellopt.model.layers import MemoryLayout
 from ellopt.model.layouts import read_layout
 from ellopt.model.metadata import text_properties
@@ -110,9 +110,9 @@ def read_raw(path: Path, data: Mapping[str, Any], origin: str = "") -> RawNode:
     """
     node_id, type_name = data.get("id"), data.get("_type")
     if not isinstance(type_name, str):
-        raise ModelFormatError(f"{path}: node {node_id!r}: the field _type is missing or not a string")
+        raise ModelFormatError(printable(f"{path}: node {node_id!r}: the field _type is missing or not a string"))
     if not isinstance(node_id, str) or not node_id:
-        raise ModelFormatError(f"{path}: a node of type {type_name} has no id")
+        raise ModelFormatError(printable(f"{path}: a node of type {type_name} has no id"))
     fields = Fields(data, f"{path}: node {node_id} ({type_name}{', ' + origin if origin else ''})")
     match = _TYPE.fullmatch(type_name)
     kind, element, variant = (match[1], match[2] or "", match[3] or "") if match else (type_name, "", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import re
 import struct
 import zipfile
@@ -19,6 +20,8 @@ _RATIO_FLOOR = 1 << 20
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CHUNK = 1 << 20
+#: What the zip module raises for damaged files; OSError for a seek before the start.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO) -> bytes | bytearray:
@@ -28,24 +31,30 @@ def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_R
     name would lead out of a folder, and for a model larger than ``max_bytes`` or packed more than ``max_ratio``
     times. The sizes that the zip claims are not trusted: reading stops at the limit. OSError as ``open`` does.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                _refuse_escape(path, name)
-            entries = [e for e in archive.infolist() if e.filename.lower().endswith(".ell") and not e.is_dir()]
-            entries = [e for e in entries if not e.filename.startswith("__MACOSX/")]
-            if len(entries) != 1:
-                found = ", ".join(sorted(e.filename for e in entries)) or "none"
-                raise ModelFormatError(f"{path}: a zip must hold exactly one .ell file; found: {found}")
-            entry = entries[0]
-            if entry.flag_bits & 1:
-                raise ModelFormatError(f"{path}: {entry.filename} is encrypted; store it without a password")
-            limit = min(max_bytes, max(int(entry.compress_size * max_ratio), _RATIO_FLOOR))
-            if entry.file_size > limit:
-                raise _too_large(path, entry.filename, limit)
-            return _read(path, archive, entry, limit)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError) as error:
-        raise ModelFormatError(f"{path}: cannot be read as a zip file: {error}") from error
+    with path.open("rb") as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            with zipfile.ZipFile(file) as archive:
+                entry = _only_model(path, archive)
+                limit = min(max_bytes, max(int(min(entry.compress_size, size) * max_ratio), _RATIO_FLOOR))
+                if entry.file_size > limit:
+                    raise _too_large(path, entry.filename, limit)
+                return _read(path, archive, entry, limit)
+        except _DAMAGED as error:
+            raise ModelFormatError(f"{path}: cannot be read as a zip file: {error}") from error
+
+
+def _only_model(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    for name in archive.namelist():
+        _refuse_escape(path, name)
+    entries = [e for e in archive.infolist() if e.filename.lower().endswith(".ell") and not e.is_dir()]
+    entries = [e for e in entries if not e.filename.startswith("__MACOSX/")]
+    if len(entries) != 1:
+        found = ", ".join(sorted(e.filename for e in entries)) or "none"
+        raise ModelFormatError(f"{path}: a zip must hold exactly one .ell file; found: {found}")
+    if entries[0].flag_bits & 1:
+        raise ModelFormatError(f"{path}: {entries[0].filename} is encrypted; store it without a password")
+    return entries[0]
 
 
 def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes | bytearray:

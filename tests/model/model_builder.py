@@ -137,3 +137,46 @@ def map_of(nodes: list[Json]) -> Json:
 def write_map(path: Path, nodes: list[Json]) -> Path:
     path.write_text(json.dumps(map_of(nodes)))
     return path
+
+
+def predictor_map(scale: float = 1, padding: int = 0, scheme: int = 0) -> Json:
+    """4x4x2 -> (input layer) -> convolution 3x3 -> bias -> softmax, all in one predictor node."""
+    random = np.random.default_rng(5)
+    weights = random.normal(size=(3, 3, 3, 2)).astype(np.float32)
+    side = 4 + 2 * padding
+    size = side - 2
+
+    def layer(kind: str, shape: list[int], fields: Json, in_padding: int = 0) -> Json:
+        return {
+            "_type": f"{kind}Layer<float>",
+            "_version": "0",
+            "inputPaddingScheme": scheme,
+            "inputPaddingSize": in_padding,
+            "outputShape": shape,
+            "outputPaddingScheme": 0,
+            "outputPaddingSize": 0,
+            **fields,
+        }
+
+    first = layer("Input", [side, side, 2], {})
+    first |= {"outputPaddingSize": padding, "outputPaddingScheme": scheme}
+    first |= {"data_rows": 4, "data_columns": 4, "data_channels": 2, "data_values": [0] * 32, "scale": scale}
+    node = {
+        "_type": "NeuralNetworkPredictorNode<float>",
+        "_version": "0",
+        "id": "2",
+        "input": port("2", "1"),
+        "predictor": {
+            "_type": "NeuralNetworkPredictor<float>",
+            "_version": "1",
+            "inputLayer": first,
+            "layers": [
+                layer("Convolutional", [size, size, 3], convolution_fields(weights), padding),
+                layer("Bias", [size, size, 3], {"bias": [0.1, 0.2, 0.3]}),
+                layer("Softmax", [size, size, 3], {}),
+            ],
+            "output": [0, 0, 0],
+        },
+    }
+    flat = layout((1, 1, size * size * 3))
+    return map_of([input_node("1", (4, 4, 2)), node, output_node("3", "2", flat)])

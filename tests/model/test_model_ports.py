@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def test_other_texts_are_refused(text: str) -> None:
 @given(cuts=st.sets(st.integers(1, 29)))
 def test_pieces_that_follow_each_other_are_the_whole(cuts: set[int]) -> None:
     bounds = [0, *sorted(cuts), 30]
-    text = ",".join(f"7.output[{a}:{b}]" for a, b in zip(bounds, bounds[1:], strict=False))
+    text = ",".join(f"7.output[{a}:{b}]" for a, b in pairwise(bounds))
     assert whole_output(parse_port_elements(f"{{{text}}}"), 30) == "7"
     assert whole_output(parse_port_elements(f"{{{text}}}"), 31) is None
 

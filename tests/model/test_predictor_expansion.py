@@ -21,49 +21,6 @@ from ellopt.model.metadata import with_options
 Json = dict[str, Any]
 
 
-def predictor_map(scale: float = 1, padding: int = 0, scheme: int = 0) -> Json:
-    """4x4x2 -> (input layer) -> convolution 3x3 -> bias -> softmax, all in one predictor node."""
-    random = np.random.default_rng(5)
-    weights = random.normal(size=(3, 3, 3, 2)).astype(np.float32)
-    side = 4 + 2 * padding
-    size = side - 2
-
-    def layer(kind: str, shape: list[int], fields: Json, in_padding: int = 0) -> Json:
-        return {
-            "_type": f"{kind}Layer<float>",
-            "_version": "0",
-            "inputPaddingScheme": scheme,
-            "inputPaddingSize": in_padding,
-            "outputShape": shape,
-            "outputPaddingScheme": 0,
-            "outputPaddingSize": 0,
-            **fields,
-        }
-
-    first = layer("Input", [side, side, 2], {})
-    first |= {"outputPaddingSize": padding, "outputPaddingScheme": scheme}
-    first |= {"data_rows": 4, "data_columns": 4, "data_channels": 2, "data_values": [0] * 32, "scale": scale}
-    node = {
-        "_type": "NeuralNetworkPredictorNode<float>",
-        "_version": "0",
-        "id": "2",
-        "input": build.port("2", "1"),
-        "predictor": {
-            "_type": "NeuralNetworkPredictor<float>",
-            "_version": "1",
-            "inputLayer": first,
-            "layers": [
-                layer("Convolutional", [size, size, 3], build.convolution_fields(weights), padding),
-                layer("Bias", [size, size, 3], {"bias": [0.1, 0.2, 0.3]}),
-                layer("Softmax", [size, size, 3], {}),
-            ],
-            "output": [0, 0, 0],
-        },
-    }
-    flat = build.layout((1, 1, size * size * 3))
-    return build.map_of([build.input_node("1", (4, 4, 2)), node, build.output_node("3", "2", flat)])
-
-
 def test_the_expanded_model_has_the_form_that_ell_writes(shared_models: Path) -> None:
     archive = read_archive(shared_models / "dk64.ell")
     before = copy.deepcopy(archive.data)
@@ -109,7 +66,7 @@ def test_options_attach_and_the_written_model_computes_the_same(shared_models: P
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("scale", [1, 0.5])
 def test_the_input_layer_pads_and_scales(write: Callable[[Any], Path], scale: float, padding: int) -> None:
-    data = predictor_map(scale, padding, scheme=1)
+    data = build.predictor_map(scale, padding, scheme=1)
     model = read_model(write(data))
     kinds = [n["_type"].partition("<")[0] for n in model.archive.nodes]
     first = {(1, 0): [], (1, 1): ["ReorderDataCodeNode"]}.get((scale, padding), ["ScalingLayerNode"])
@@ -129,7 +86,7 @@ def test_the_input_layer_pads_and_scales(write: Callable[[Any], Path], scale: fl
 
 
 def test_a_map_that_names_the_predictor_as_its_output_is_rewired(write: Callable[[Any], Path]) -> None:
-    data = predictor_map()
+    data = build.predictor_map()
     data["model"]["nodes"].pop()
     data["outputElements"] = ["2.output"]
     model = read_model(write(data))
@@ -138,21 +95,21 @@ def test_a_map_that_names_the_predictor_as_its_output_is_rewired(write: Callable
 
 
 def test_what_is_wrong_inside_names_the_predictor(write: Callable[[Any], Path]) -> None:
-    data = predictor_map()
+    data = build.predictor_map()
     data["model"]["nodes"][1]["predictor"]["layers"][1]["bias"].pop()
     with pytest.raises(ModelFormatError, match=r"BiasLayerNode<float>, step 2 of 3 in node 2.*bias has 2 values"):
         read_model(write(data))
 
 
 def test_unknown_layers_inside_are_refused(write: Callable[[Any], Path]) -> None:
-    data = predictor_map()
+    data = build.predictor_map()
     data["model"]["nodes"][1]["predictor"]["layers"][2]["_type"] = "RegionDetectionLayer<float>"
     with pytest.raises(ModelFormatError, match=r"node 2 .*layer 3 is a RegionDetectionLayer"):
         read_model(write(data))
 
 
 def test_a_predictor_without_layers_is_refused(write: Callable[[Any], Path]) -> None:
-    data = predictor_map()
+    data = build.predictor_map()
     data["model"]["nodes"][1]["predictor"]["layers"] = []
     with pytest.raises(ModelFormatError, match="no layers"):
         read_model(write(data))

@@ -134,7 +134,7 @@ def test_a_depthwise_layer_never_carries_winograd_for_ell(shared_models: Path) -
 
 
 def test_a_node_that_does_not_exist_is_refused(tiny_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such node.*77"):
+    with pytest.raises(ValueError, match=r"no such node.*77"):
         with_options(read_archive(tiny_path), {"77": {}}, {})
 
 
