@@ -1,0 +1,228 @@
+"""What this process holds elsewhere (locks of boards, files on boards), written down so that it is never forgotten.
+
+Every process that holds something keeps one file in the user's state directory and a lock of the operating system
+on it. The system drops that lock when the process ends, however it ends; so a file that can be locked belongs to a
+dead process, and what it lists is to be released by whoever finds it. No process ids are compared: they are reused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ellopt.devices.settings import Address
+from ellopt.errors import ConfigurationError
+
+_LOG = logging.getLogger(__name__)
+_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class HeldLock:
+    """A board of a cluster service that was locked with ``key``. It holds no secret: the key only names us."""
+
+    cluster: str
+    address: str
+    key: str
+    user: str
+
+
+@dataclass(frozen=True, order=True)
+class BoardFiles:
+    """There may be files on the board at ``address`` in directories named by ``owner``."""
+
+    address: Address
+    owner: str
+
+
+@dataclass(frozen=True)
+class DeadSession:
+    """What a process that has died held."""
+
+    owner: str
+    locks: frozenset[HeldLock]
+    files: frozenset[BoardFiles]
+
+
+def state_directory() -> Path:
+    """Where ellopt keeps what it must remember between runs, for this user."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "ellopt"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "ellopt"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "ellopt"
+
+
+class Session:
+    """What this process holds. ``owner`` is unique and names it on boards. Safe to use from several threads.
+
+    Raises ConfigurationError if the state directory cannot be written.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.owner = uuid.uuid4().hex
+        self._directory = (directory or state_directory()) / "sessions"
+        self._path = self._directory / f"{self.owner}.json"
+        self._mutex = threading.Lock()
+        self._locks: set[HeldLock] = set()
+        self._files: set[BoardFiles] = set()
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._guard = _guard_path(self._path).open("wb")
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep a record of what is held on boards in {self._directory}: {error}; "
+                "make it writable or set XDG_STATE_HOME"
+            ) from error
+        _try_lock(self._guard)
+        self._write()
+
+    def add_lock(self, lock: HeldLock) -> None:
+        """To be called before the lock is asked for: a death in between must not lose it."""
+        with self._mutex:
+            self._locks.add(lock)
+            self._write()
+
+    def remove_lock(self, lock: HeldLock) -> None:
+        with self._mutex:
+            self._locks.discard(lock)
+            self._write()
+
+    def add_files(self, address: Address) -> None:
+        """Note that there may be files of ours on a board, before the first is put there."""
+        files = BoardFiles(address, self.owner)
+        with self._mutex:
+            if files not in self._files:
+                self._files.add(files)
+                self._write()
+
+    def remove_files(self, address: Address) -> None:
+        """Nothing of ours, nor of the dead sessions that were adopted, is left on a board."""
+        with self._mutex:
+            left = {files for files in self._files if files.address != address}
+            if left != self._files:
+                self._files = left
+                self._write()
+
+    def owners_at(self, address: Address) -> frozenset[str]:
+        """The owners, this session and adopted ones, whose files may be on a board."""
+        with self._mutex:
+            return frozenset(files.owner for files in self._files if files.address == address)
+
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """The boards on which there may be files to remove."""
+        with self._mutex:
+            return frozenset(files.address for files in self._files)
+
+    @property
+    def locks(self) -> frozenset[HeldLock]:
+        with self._mutex:
+            return frozenset(self._locks)
+
+    def adopt(self, dead: DeadSession) -> None:
+        """Take over what a dead session could not be relieved of, so that its file can go."""
+        with self._mutex:
+            self._locks |= dead.locks
+            self._files |= dead.files
+            self._write()
+
+    def close(self) -> None:
+        """End the session. Its file stays, for the next run, while it still lists something."""
+        with self._mutex:
+            if self._guard.closed:
+                return
+            empty = not (self._locks or self._files)
+            if empty:
+                self._path.unlink(missing_ok=True)
+            self._guard.close()
+            if empty:
+                with contextlib.suppress(OSError):
+                    _guard_path(self._path).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def dead(self) -> Iterator[list[DeadSession]]:
+        """The sessions of processes that have died, each held by us alone for the length of the ``with``.
+
+        What the block has dealt with it must ``forget``; the others are found again next time.
+        """
+        found: list[DeadSession] = []
+        with contextlib.ExitStack() as stack:
+            for path in sorted(self._directory.glob("*.json")):
+                if path == self._path:
+                    continue
+                try:
+                    guard = stack.enter_context(_guard_path(path).open("r+b"))
+                except OSError:
+                    continue
+                if _try_lock(guard) and path.exists() and (session := _read(path)):
+                    found.append(session)
+            yield found
+
+    def forget(self, dead: DeadSession) -> None:
+        """Remove the record of a dead session whose things have been released or adopted."""
+        path = self._directory / f"{dead.owner}.json"
+        for file in (path, _guard_path(path)):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        data = {
+            "version": _VERSION,
+            "pid": os.getpid(),
+            "written": time.time(),
+            "locks": [asdict(lock) for lock in sorted(self._locks)],
+            "files": [asdict(files) for files in sorted(self._files)],
+        }
+        temporary = self._path.with_suffix(".new")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(data, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+
+def _read(path: Path) -> DeadSession | None:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if data["version"] != _VERSION:
+            raise ValueError(f"version {data['version']}")
+        return DeadSession(
+            path.stem,
+            frozenset(HeldLock(**lock) for lock in data["locks"]),
+            frozenset(BoardFiles(Address(**files["address"]), files["owner"]) for files in data["files"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _LOG.warning("ignoring the record %s of an earlier run: %s", path, error)
+        return None
+
+
+def _guard_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """Take the operating system's lock on ``file`` unless another process has it. Held until it is closed."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,320 @@
+"""A board behind SSH: uploads bundles once, runs them under a limit that also holds there, leaves nothing behind."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ellopt.deadline import Deadline
+from ellopt.devices import remote
+from ellopt.devices.base import DeviceKind
+from ellopt.devices.board_state import CpuTimes, read_state
+from ellopt.devices.emulator import emulator_arguments
+from ellopt.devices.sessions import Session
+from ellopt.devices.settings import Address, DeviceSettings
+from ellopt.devices.ssh import SshConnection, wait_for_line
+from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.measurement import DeviceState
+from ellopt.targets import Target
+from ellopt.toolchains.base import Bundle, Execution, Invocation
+
+_LOG = logging.getLogger(__name__)
+
+_LONGEST_RUN = 86_400
+_CLEAN_UP_SECONDS = 20.0
+_LARGEST_OUTPUT = 256 << 20
+_SPARE_KIB = 4096
+
+
+@dataclass(frozen=True)
+class _FileFacts:
+    size: int
+    digest: str  # "sha256:..." or "none"
+
+
+@dataclass
+class _Finished:
+    """What the watchdog on the board said of a run."""
+
+    exit_code: int
+    cpu_seconds: float
+    files: dict[str, _FileFacts]
+
+
+class SshDevice:
+    """A board that is connected. ``close`` removes all that was put there; ``abort`` only drops the connection.
+
+    Raises HostKeyError or LoginError (both ConfigurationError) if the board is not to be used at all, and
+    InfrastructureError if it cannot be used now.
+    """
+
+    def __init__(
+        self, address: Address, settings: DeviceSettings, target: Target, session: Session, deadline: Deadline
+    ) -> None:
+        self.kind: DeviceKind = "emulated" if settings.emulate and target.qemu else "ssh"
+        self.name = str(address)
+        self._address = address
+        self._session = session
+        self._runs = itertools.count(1)
+        self._bundles: dict[str, str] = {}  # digest -> base directory
+        self._cpu_times: CpuTimes | None = None
+        self._own_cpu_seconds = 0.0
+        self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
+        session.add_files(address)
+        self._connection = SshConnection(address, settings, deadline)
+        try:
+            self._open(target, deadline)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, target: Target, deadline: Deadline) -> None:
+        owner = self._session.owner
+        stale = self._session.owners_at(self._address) - {owner}
+        answer = self._connection.execute(remote.open_command(owner, stale), deadline)
+        facts: dict[str, str] = {}
+        places: list[tuple[int | None, str]] = []
+        left: list[str] = []
+        for line in self._lines("getting ready", answer.stdout):
+            word, _, rest = line.partition(" ")
+            if word == "base":
+                free, _, path = rest.partition(" ")
+                places.append((int(free) if free.isdigit() else None, path))
+            elif word == "left":
+                left.append(rest)
+            else:
+                facts[word] = rest.strip()
+        if left:
+            raise InfrastructureError(f"board {self.name}: cannot remove {', '.join(left)} of an earlier run")
+        if not places:
+            raise InfrastructureError(
+                f"board {self.name}: no directory there can be written to and executed in "
+                "(tried $TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp)"
+            )
+        self._places = places
+        machine = facts.get("machine", "unknown")
+        if self.kind == "ssh" and target.triple.startswith("arm-") and target.vector_width > 1 and machine == "armv6l":
+            raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
+        self.board = f"{target.name} {facts.get('model') or 'unknown board'} {machine}"
+        if self.kind == "emulated":
+            self.board = f"emulated {target.name} ({target.qemu} {target.qemu_cpu})"
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        """As ``Device.run``. DeadlineExceeded means that the board is well and the command took too long."""
+        base = self._ensure_uploaded(bundle, deadline)
+        run = f"{base}/run-{next(self._runs)}"
+        try:
+            self._ask("staging", remote.stage_command(f"{base}/bundle-{bundle.digest}", run), deadline)
+            for name, data in invocation.inputs.items():
+                self._store(f"{run}/{name}", data, deadline)
+            started = time.monotonic()
+            finished = self._execute(run, invocation, deadline)
+            seconds = time.monotonic() - started
+            outputs = self._fetch(run, finished.files, deadline)
+        finally:
+            self._remove(run)
+        self._own_cpu_seconds += finished.cpu_seconds
+        return Execution(
+            exit_code=finished.exit_code,
+            stdout=outputs.pop(".ellopt-stdout", b"").decode(errors="replace"),
+            stderr=outputs.pop(".ellopt-stderr", b"").decode(errors="replace"),
+            outputs={name: outputs[name] for name in invocation.outputs if name in outputs},
+            seconds=seconds,
+        )
+
+    def state(self) -> DeviceState:
+        """``load`` is what others used of the CPUs since the last call (the load average at the first)."""
+        answer = self._connection.execute(remote.state_command(), Deadline.after(_CLEAN_UP_SECONDS))
+        self._cpu_times, state = read_state(
+            self._lines("reading the board's state", answer.stdout), self._cpu_times, self._own_cpu_seconds
+        )
+        self._own_cpu_seconds = 0.0
+        return state
+
+    def close(self) -> None:
+        """Remove all that is ours from the board and disconnect. What cannot be removed stays on record."""
+        try:
+            owners = self._session.owners_at(self._address) | {self._session.owner}
+            deadline = Deadline.after(_CLEAN_UP_SECONDS)
+            if not self._ask("cleaning up", remote.clean_command(owners), deadline):
+                self._session.remove_files(self._address)
+        except InfrastructureError as error:
+            _LOG.info("board %s: could not clean up yet: %s", self.name, error)
+        finally:
+            self._connection.close()
+
+    def abort(self) -> None:
+        """Drop the connection, from any thread. The board ends what runs there by itself."""
+        self._connection.close()
+
+    @property
+    def usable(self) -> bool:
+        return self._connection.alive
+
+    def _ensure_uploaded(self, bundle: Bundle, deadline: Deadline) -> str:
+        """The directory on the board beneath which the bundle lies, whole and verified."""
+        if bundle.digest in self._bundles:
+            return self._bundles[bundle.digest]
+        contents = _contents(bundle)
+        needed = sum(facts.size for facts in contents.values()) // 1024 + _SPARE_KIB
+        reason = f"board {self.name}: its disk is full: {needed} KiB are needed for {bundle.path.name}"
+        for free, base in self._places:
+            if free is not None and free < needed:
+                continue
+            try:
+                if not self._is_there(base, bundle, contents, deadline):
+                    self._upload(base, bundle, contents, deadline)
+            except InfrastructureError as error:
+                if not self.usable:
+                    raise
+                reason = str(error)
+                continue
+            self._bundles[bundle.digest] = base
+            return base
+        raise InfrastructureError(reason)
+
+    def _is_there(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> bool:
+        """Whether an earlier connection has left the whole bundle there."""
+        command = remote.verify_command(f"{base}/bundle-{bundle.digest}", contents)
+        answer = self._connection.execute(command, deadline)
+        if not answer.stdout.endswith(b"done\n"):
+            return False
+        found = [_file_facts(line.split()[1:]) for line in self._lines("verifying", answer.stdout)]
+        return found == list(contents.values()) and all(facts.digest != "none" for facts in found)
+
+    def _upload(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> None:
+        partial, final = f"{base}/partial-{bundle.digest}", f"{base}/bundle-{bundle.digest}"
+        self._ask("making room", remote.wipe_command(partial, final), deadline)
+        try:
+            for name in contents:
+                self._store(f"{partial}/{name}", (bundle.path / name).read_bytes(), deadline)
+            self._ask("uploading", remote.publish_command(partial, final, contents), deadline)
+        except BaseException:
+            self._remove(partial)
+            raise
+
+    def _store(self, path: str, data: bytes, deadline: Deadline) -> None:
+        """Write a file on the board and have it hashed there."""
+        wanted = _facts_of(data)
+        lines = self._ask(f"writing {path}", remote.store_command(path), deadline, data)
+        stored = _file_facts(lines[0].split()[1:]) if lines else None
+        if stored is not None and stored.digest == "none":
+            whole = self._connection.execute(
+                remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]), deadline, limit=len(data)
+            )
+            stored = _facts_of(whole.stdout)
+        if stored != wanted:
+            raise InfrastructureError(f"board {self.name}: {path} arrived altered")
+
+    def _execute(self, run: str, invocation: Invocation, deadline: Deadline) -> _Finished:
+        limit = math.ceil(min(deadline.remaining, _LONGEST_RUN)) + 1
+        program, *rest = invocation.arguments
+        program = program if program.startswith("/") else f"./{program.removeprefix('./')}"
+        command = remote.run_command(run, limit, invocation.outputs, [*self._wrapper, program, *rest])
+        lines: list[str] = []
+        with self._connection.channel(command, deadline) as channel:
+            for line in wait_for_line(channel, deadline, remote.HEARTBEAT, remote.SILENCE):
+                if line == "limit":
+                    break
+                if line != ".":
+                    lines.append(line)
+                if line == "done":
+                    return self._finished(lines, program)
+        if deadline.passed or (lines[-1:] == ["limit"]):
+            raise DeadlineExceeded(f"{program} ran for longer than it may on board {self.name} and was killed")
+        raise InfrastructureError(f"board {self.name}: connection lost while {program} ran")
+
+    def _finished(self, lines: list[str], program: str) -> _Finished:
+        try:
+            if lines[0] == "full":
+                raise InfrastructureError(f"board {self.name}: its disk is full")
+            word, code = lines[0].split()
+            if word != "exit":
+                raise ValueError(word)
+            exit_code = int(code)
+            cpu_seconds = sum(_shell_seconds(part) for part in lines[2].split())
+            files = {}
+            for line in lines[3:-1]:
+                word, size, digest, name = line.split(" ", 3)
+                if word != "file":
+                    raise ValueError(word)
+                files[name] = _file_facts([size, digest])
+        except (ValueError, IndexError):
+            raise InfrastructureError(f"board {self.name}: the run's answer is garbage") from None
+        if exit_code in (126, 127):
+            raise InfrastructureError(f"board {self.name}: cannot execute {program}: is it a {self.board}?")
+        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, cpu_seconds, files)
+
+    def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:
+        """Fetch files of the sizes and hashes that the board announced."""
+        wanted = [name for name, facts in files.items() if facts.size]
+        total = sum(facts.size for facts in files.values())
+        if total > _LARGEST_OUTPUT:
+            raise InfrastructureError(f"board {self.name}: the run wrote {total} bytes of output")
+        fetched = dict.fromkeys(files, b"")
+        if wanted:
+            data = self._connection.execute(remote.fetch_command(run, wanted), deadline, limit=total).stdout
+            for name in wanted:
+                fetched[name], data = data[: files[name].size], data[files[name].size :]
+        for name, facts in files.items():
+            received = _facts_of(fetched[name])
+            if received.size != facts.size or facts.digest not in ("none", received.digest):
+                raise InfrastructureError(f"board {self.name}: {name} arrived truncated or altered")
+        return fetched
+
+    def _remove(self, directory: str) -> None:
+        """End what runs in a directory of the board and remove it. If that fails the connection is given up, so
+        that the next one begins by cleaning."""
+        if not self.usable:
+            return
+        try:
+            self._ask("cleaning up", remote.wipe_command(directory), Deadline.after(_CLEAN_UP_SECONDS))
+        except InfrastructureError as error:
+            _LOG.info("board %s: %s", self.name, error)
+            self._connection.close()
+
+    def _ask(self, what: str, command: str, deadline: Deadline, data: bytes = b"") -> list[str]:
+        """Run one of our scripts on the board. The lines of its answer but the last."""
+        answer = self._connection.execute(command, deadline, data)
+        try:
+            return self._lines(what, answer.stdout)
+        except InfrastructureError as error:
+            if answer.stderr:
+                raise InfrastructureError(f"{error}: {answer.stderr[-500:]}") from None
+            raise
+
+    def _lines(self, what: str, output: bytes) -> list[str]:
+        return remote.answer_lines(f"board {self.name}: {what}", output)
+
+
+@functools.lru_cache(maxsize=32)
+def _contents_of(path: Path, digest: str, files: tuple[str, ...]) -> dict[str, _FileFacts]:
+    return {name: _facts_of((path / name).read_bytes()) for name in files}
+
+
+def _contents(bundle: Bundle) -> dict[str, _FileFacts]:
+    """Size and hash of every file of a bundle; the files are read once, however many boards get them."""
+    return _contents_of(bundle.path, bundle.digest, bundle.files)
+
+
+def _facts_of(data: bytes) -> _FileFacts:
+    return _FileFacts(len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def _file_facts(words: list[str]) -> _FileFacts:
+    """Raises InfrastructureError for anything but a size and a hash."""
+    if len(words) != 2 or not words[0].isdigit():
+        raise InfrastructureError("the board's answer is garbage")
+    return _FileFacts(int(words[0]), words[1])
+
+
+def _shell_seconds(text: str) -> float:
+    """Seconds of ``0m1.25s``, as the shell's ``times`` writes them."""
+    minutes, _, seconds = text.removesuffix("s").partition("m")
+    return int(minutes) * 60 + float(seconds)

@@ -1,0 +1,126 @@
+"""Boards behind SSH at given addresses, as the source of a pool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from ellopt.deadline import Deadline
+from ellopt.devices.leasing import BoardFailed
+from ellopt.devices.sessions import Session
+from ellopt.devices.settings import Address, DeviceSettings
+from ellopt.devices.ssh import LoginError
+from ellopt.devices.ssh_device import SshDevice
+from ellopt.errors import ConfigurationError, ElloptError, InfrastructureError
+from ellopt.targets import Target
+
+_LOG = logging.getLogger(__name__)
+_VISIT_SECONDS = 15.0
+
+
+class SshConnector:
+    """Connects to boards, and remembers which of them have let us in before."""
+
+    def __init__(self, settings: DeviceSettings, target: Target, session: Session) -> None:
+        self.settings = settings
+        self.target = target
+        self.session = session
+        self._let_in: set[Address] = set()
+
+    def connect(self, address: Address, deadline: Deadline) -> SshDevice:
+        """Raises BoardFailed, final where trying again is of no use."""
+        try:
+            device = SshDevice(address, self.settings, self.target, self.session, deadline)
+        except LoginError as error:
+            # A board that is starting up refuses logins which it grants a moment later.
+            raise BoardFailed(str(address), str(error), final=address not in self._let_in) from None
+        except ConfigurationError as error:
+            raise BoardFailed(str(address), str(error), final=True) from None
+        except InfrastructureError as error:
+            raise BoardFailed(str(address), str(error)) from None
+        self._let_in.add(address)
+        return device
+
+    def clean_up(self, addresses: Iterable[Address]) -> None:
+        """Visit boards on which there may be files of ours, once and side by side, and remove them."""
+
+        def visit(address: Address) -> None:
+            try:
+                SshDevice(address, self.settings, self.target, self.session, Deadline.after(_VISIT_SECONDS)).close()
+            except ElloptError as error:
+                _LOG.info("cannot clean up yet: %s", error)
+
+        threads = [threading.Thread(target=visit, args=(address,), daemon=True) for address in addresses]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * _VISIT_SECONDS)
+
+
+class SshHolding:
+    """A connected board of a fixed address."""
+
+    def __init__(self, device: SshDevice, source: SshSource, address: Address) -> None:
+        self.device = device
+        self.name = device.name
+        self._source = source
+        self._address = address
+
+    def still_ours(self) -> bool:
+        return self.device.usable
+
+    def release(self) -> None:
+        if self.device.usable:
+            self.device.close()
+        self._source.give_back(self._address)
+
+    def abort(self) -> None:
+        self.device.abort()
+
+
+class SshSource:
+    """The boards at the addresses of ``settings``. What earlier, killed runs left on boards is removed."""
+
+    shared = False
+
+    def __init__(self, settings: DeviceSettings, target: Target) -> None:
+        addresses = [Address.parse(text, settings.ssh_port) for text in settings.ipaddresses]
+        self._free = list(dict.fromkeys(addresses))
+        self.size = len(self._free)
+        self.emulated = bool(settings.emulate and target.qemu)
+        self._lock = threading.Lock()
+        self._session = Session(settings.state_directory)
+        self._connector = SshConnector(settings, target, self._session)
+        with self._session.dead() as sessions:
+            for dead in sessions:
+                if not dead.locks:
+                    self._session.adopt(dead)
+                    self._session.forget(dead)
+
+    def acquire(self, avoid: frozenset[str], deadline: Deadline) -> SshHolding | None:
+        with self._lock:
+            address = next((free for free in self._free if str(free) not in avoid), None)
+            if address is None:
+                return None
+            self._free.remove(address)
+        try:
+            return SshHolding(self._connector.connect(address, deadline), self, address)
+        except BaseException:
+            self.give_back(address)
+            raise
+
+    def give_back(self, address: Address) -> None:
+        with self._lock:
+            self._free.append(address)
+
+    def waiting_for(self) -> str:
+        with self._lock:
+            away = ", ".join(map(str, self._free))
+        return f"boards that failed are set aside: {away}" if away else "all boards are in use"
+
+    def close(self) -> None:
+        self._connector.clean_up(self._session.addresses)
+        if left := self._session.addresses:
+            _LOG.warning("files may be left on %s; the next run removes them", ", ".join(map(str, sorted(left))))
+        self._session.close()
