@@ -112,7 +112,7 @@ class _Tuning:
 
     def _state_directory(self) -> Path:
         parent = self.directory if self.config.temp_dir is None else self.config.temp_dir / self.file.tag
-        return parent / STATE_DIRECTORY
+        return (parent / STATE_DIRECTORY).absolute()
 
     def _search_settings(self) -> SearchSettings:
         config = self.config
