@@ -7,6 +7,7 @@ from dataclasses import replace
 from ellopt.codegen.gemm_tiling import gemm_tiles, pixel_tiles
 from ellopt.codegen.kernel import ACTIVATIONS, Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import DepthwisePacking, DirectPacking, PanelPacking
+from ellopt.codegen.strassen import STRASSEN, strassen_applies, strassen_kernel
 from ellopt.codegen.winograd import canonical_winograd, winograd_kernel
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
@@ -26,6 +27,8 @@ def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
     if site.depthwise:
         pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
         return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.vector_width), pixels.macros)
+    if options.gemm_blocking == STRASSEN:
+        return strassen_kernel(site)
     row_bytes = 4 * site.in_row_stride * site.stride
     tiles = gemm_tiles(
         site.out_rows, site.out_columns, site.filters, row_bytes, site.vector_width, options.gemm_blocking
@@ -51,4 +54,4 @@ def canonical(
 
 def gemm_blockings(shape: ConvolutionShape, vector_width: int) -> tuple[str, ...]:
     """Blockings of the matrix multiplication that a search may try for ``shape`` besides the default (empty)."""
-    return ()
+    return (STRASSEN,) if strassen_applies(shape, vector_width) else ()

@@ -44,6 +44,10 @@ class PanelPacking:
     vectors: int
 
     def pack(self, weights: FloatArray) -> FloatArray:
+        return np.concatenate(self.cut(weights))
+
+    def cut(self, weights: FloatArray) -> list[FloatArray]:
+        """The panels, flat."""
         filters = weights.shape[0]
         all_vectors = -(-filters // self.vector_width)
         columns = np.zeros((weights.size // filters, all_vectors * self.vector_width), np.float32)
@@ -53,7 +57,7 @@ class PanelPacking:
             last = first + (self.vectors if panel < self.wide_panels else self.vectors - 1)
             packed.append(columns[:, first * self.vector_width : last * self.vector_width].reshape(-1))
             first = last
-        return np.concatenate(packed)
+        return packed
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,24 @@ class DepthwisePacking:
         lanes[:channels] = weights.reshape(channels, -1)
         packed = lanes.reshape(vectors, self.vector_width, field * field).transpose(0, 2, 1)
         return np.ascontiguousarray(packed).reshape(-1)
+
+
+@dataclass(frozen=True)
+class StrassenPacking:
+    """[panel][B11 B21 B22 T4 T1 T2 T3][row][column][channel of a half][filter of the panel]: see conv_strassen.h.
+
+    ``panels`` says how half of the filters are cut into panels.
+    """
+
+    panels: PanelPacking
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        filters, channels = weights.shape[0] // 2, weights.shape[3] // 2
+        wide = weights.astype(np.float64)
+        b11, b12 = wide[:filters, ..., :channels], wide[filters:, ..., :channels]
+        b21, b22 = wide[:filters, ..., channels:], wide[filters:, ..., channels:]
+        t1, t3 = b12 - b11, b22 - b12
+        t2 = b22 - t1
+        blocks = (b11, b21, b22, b21 - t2, t1, t2, t3)
+        cut = [self.panels.cut(block.astype(np.float32)) for block in blocks]
+        return np.concatenate([panel for same_panel in zip(*cut, strict=True) for panel in same_panel])

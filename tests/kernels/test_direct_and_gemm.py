@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernels_support import assert_agrees, compile_kernels, draw_case, run_kernel
 
 from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, kernel_for
+from ellopt.codegen.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
 
 
@@ -60,3 +61,54 @@ def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject)
     for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
         assert_agrees(run_kernel(compiled, case), case)
         assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+@st.composite
+def strassen_sites(draw: st.DrawFn) -> KernelSite:
+    width = draw(st.sampled_from((1, 4, 8, 16)))
+    field, stride = draw(st.sampled_from(((1, 1), (3, 1), (3, 2), (2, 2), (5, 3))))
+    out_rows, out_columns = 2 * draw(st.integers(1, 20)), draw(st.integers(1, 30))
+    channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
+    filters = max(16, 2 * width * draw(st.integers(1, 3 if width > 1 else 20)))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    columns = (out_columns - 1) * stride + field
+    return KernelSite(
+        out_rows=out_rows,
+        out_columns=out_columns,
+        channels=channels,
+        filters=filters,
+        field=field,
+        stride=stride,
+        depthwise=False,
+        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(("none", "relu"))),
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * filters + 1,
+        residual_pixel_stride=filters,
+        vector_width=width,
+    )
+
+
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
+    drawn = [data.draw(strassen_sites()) for _ in range(6)]
+    kernels = [kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN)) for site in drawn]
+    threads = data.draw(st.integers(2, 4))
+    for i, (compiled, site) in enumerate(zip(compile_kernels(kernels), drawn, strict=True)):
+        case = draw_case(site, i)
+        assert_agrees(run_kernel(compiled, case), case)
+        assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+def test_strassen_makes_its_sums_in_blocks_where_they_are_large() -> None:
+    site = KernelSite(48, 64, 64, 64, 3, 1, False, 66 * 64, 64, 64 * 64, 64, vector_width=8)
+    kernel = kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN))
+    assert kernel.thread_floats > 0
+    (compiled,) = compile_kernels([kernel])
+    case = draw_case(site)
+    assert_agrees(run_kernel(compiled, case, 3), case)

@@ -1,9 +1,5 @@
-/* Method "unrolled": matrix multiplication of receptive fields (rows of the implicit column matrix) with weights.
- *
- * Channels are innermost, so a row of a receptive field is contiguous and the columns need not be written out: a
- * register tile of TILE_ROWS x TILE_COLUMNS output pixels and TILE_VECTORS x VECTOR_WIDTH filters walks over the
- * receptive field; every step broadcasts one input value a pixel and multiplies it with the filters' weights
- * (the micro-kernel of Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008).
+/* Method "unrolled": matrix multiplication of receptive fields (rows of the implicit column matrix) with weights, in
+ * register tiles of TILE_ROWS x TILE_COLUMNS output pixels and TILE_VECTORS x VECTOR_WIDTH filters (gemm_tile.h).
  *
  * PANELS panels of filters; the first WIDE_PANELS of them have TILE_VECTORS vectors, the others one less.
  * Weights: [panel][row][column][channel][filter of panel], filters filled up with zeros to whole vectors.
@@ -13,58 +9,21 @@
  * in cache while panels pass. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
-#include "epilogue.h"
+#include "gemm_tile.h"
 
 #define TAIL_LANES (FILTERS % VECTOR_WIDTH ? FILTERS % VECTOR_WIDTH : VECTOR_WIDTH)
 #define PANEL_DEPTH (FIELD * FIELD * CHANNELS)
 
-#if IN_PIXEL_STRIDE == CHANNELS
-#define RUNS 1
-#define RUN_LENGTH (FIELD * CHANNELS)
-#else
-#define RUNS FIELD
-#define RUN_LENGTH CHANNELS
-#endif
-
 /* One register tile: rows x columns pixels, `vectors` vectors of filters, of which the last has `tail` lanes. */
 ELL_INLINE void gemm_tile(const float *input, const float *weights, const float *bias, const float *residual,
                           float *output, const int rows, const int columns, const int vectors, const int tail) {
-    vec sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
+    gemm_sums sums;
     ELL_UNROLL for (int v = 0; v < vectors; v++) {
         vec start = vec_load(bias + v * VECTOR_WIDTH);
-        ELL_UNROLL for (int r = 0; r < rows; r++) {
-            ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c][v] = start;
-        }
+        GEMM_PIXELS(rows, columns) sums[r][c][v] = start;
     }
-    for (int ky = 0; ky < FIELD; ky++) {
-        for (int run = 0; run < RUNS; run++) {
-            const float *in = input + (ptrdiff_t)ky * IN_ROW_STRIDE + (ptrdiff_t)run * IN_PIXEL_STRIDE;
-            ELL_NO_VECTORIZE
-            for (int k = 0; k < RUN_LENGTH; k++) {
-                vec w[TILE_VECTORS];
-                ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
-                ELL_UNROLL for (int r = 0; r < rows; r++) {
-                    ELL_UNROLL for (int c = 0; c < columns; c++) {
-                        vec a = vec_splat(in[(ptrdiff_t)r * STRIDE * IN_ROW_STRIDE + c * STRIDE * IN_PIXEL_STRIDE]);
-                        ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
-                    }
-                }
-                in++;
-                weights += vectors * VECTOR_WIDTH;
-            }
-        }
-    }
-    ELL_UNROLL for (int r = 0; r < rows; r++) {
-        ELL_UNROLL for (int c = 0; c < columns; c++) {
-            const float *res = RESIDUAL ? residual + r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE : 0;
-            float *out = output + (ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE;
-            ELL_UNROLL for (int v = 0; v < vectors; v++) {
-                const float *res_v = RESIDUAL ? res + v * VECTOR_WIDTH : 0;
-                ell_finish_partial(sums[r][c][v], res_v, out + v * VECTOR_WIDTH,
-                                   v == vectors - 1 ? tail : VECTOR_WIDTH);
-            }
-        }
-    }
+    gemm_accumulate(sums, input, weights, rows, columns, vectors, CHANNELS, IN_ROW_STRIDE, IN_PIXEL_STRIDE);
+    gemm_finish(sums, residual, output, rows, columns, vectors, tail);
 }
 
 /* All tiles of some row groups for one panel. */
@@ -100,8 +59,6 @@ ELL_INLINE void gemm_panel(const ell_conv_args *args, int first_group, int last_
 #endif
     }
 }
-
-#define VECTORS_ALL ((FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
 
 static void gemm_groups(const ell_conv_args *args, int first_group, int last_group, int first_panel, int last_panel) {
     for (int panel = first_panel; panel < last_panel; panel++) {
@@ -144,11 +101,17 @@ void KERNEL_NAME(const ell_conv_args *args) {
     gemm_split split = {args, 1, 1};
     int threads = ell_pool_threads(args->pool);
     if (threads > 1) {
-        /* Enough tasks to even out cores of unequal speed; rows first, as they share no weights' panel misses. */
-        split.group_chunks = ROW_GROUPS < 4 * threads ? ROW_GROUPS : 4 * threads;
-        if (split.group_chunks < 4 * threads) {
-            int wanted = (4 * threads + split.group_chunks - 1) / split.group_chunks;
+        /* Enough tasks to even out cores of unequal speed. Weights that a core's cache cannot hold are split first,
+         * so that no core reads all of them; otherwise rows are. */
+        const int wanted = 4 * threads;
+        if (PANEL_DEPTH * FILTERS * 4 > 256 * 1024) {
             split.panel_chunks = PANELS < wanted ? PANELS : wanted;
+            split.group_chunks = (wanted + split.panel_chunks - 1) / split.panel_chunks;
+            if (split.group_chunks > ROW_GROUPS) split.group_chunks = ROW_GROUPS;
+        } else {
+            split.group_chunks = ROW_GROUPS < wanted ? ROW_GROUPS : wanted;
+            split.panel_chunks = (wanted + split.group_chunks - 1) / split.group_chunks;
+            if (split.panel_chunks > PANELS) split.panel_chunks = PANELS;
         }
     }
     ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);

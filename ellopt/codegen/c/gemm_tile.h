@@ -1,0 +1,56 @@
+/* The register tile of a convolution as a matrix multiplication: the micro-kernel of Goto and van de Geijn
+ * (Anatomy of High-Performance Matrix Multiplication, 2008) on an implicit column matrix.
+ *
+ * Channels are innermost, so a row of a receptive field is contiguous and the columns need not be written out: a tile
+ * of rows x columns output pixels times some vectors of filters walks over the receptive field; every step broadcasts
+ * one input value a pixel and multiplies it with the filters' weights. */
+#ifndef ELLOPT_GEMM_TILE_H
+#define ELLOPT_GEMM_TILE_H
+
+#include "epilogue.h"
+
+typedef vec gemm_sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
+
+/* Runs `body` for every r, c of the tile. */
+#define GEMM_PIXELS(rows, columns)                     \
+    ELL_UNROLL for (int r = 0; r < (rows); r++)        \
+        ELL_UNROLL for (int c = 0; c < (columns); c++)
+
+/* Adds the products of `depth` channels of the receptive fields with weights [row][column][channel][filter of panel].
+ * Strides are those of the input in floats. All but the pointers are constants when it is inlined. */
+ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
+                                const int columns, const int vectors, const int depth, const ptrdiff_t row_stride,
+                                const ptrdiff_t pixel_stride) {
+    const int runs = pixel_stride == depth ? 1 : FIELD;
+    const int length = pixel_stride == depth ? FIELD * depth : depth;
+    for (int ky = 0; ky < FIELD; ky++) {
+        for (int run = 0; run < runs; run++) {
+            const float *in = input + ky * row_stride + run * pixel_stride;
+            ELL_NO_VECTORIZE
+            for (int k = 0; k < length; k++) {
+                vec w[TILE_VECTORS];
+                ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
+                GEMM_PIXELS(rows, columns) {
+                    vec a = vec_splat(in[r * STRIDE * row_stride + c * STRIDE * pixel_stride]);
+                    ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
+                }
+                in++;
+                weights += vectors * VECTOR_WIDTH;
+            }
+        }
+    }
+}
+
+/* Residual, activation and store of a tile; the last vector has `tail` lanes. */
+ELL_INLINE void gemm_finish(gemm_sums sums, const float *residual, float *output, const int rows, const int columns,
+                            const int vectors, const int tail) {
+    GEMM_PIXELS(rows, columns) {
+        const float *res = RESIDUAL ? residual + r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE : 0;
+        float *out = output + (ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE;
+        ELL_UNROLL for (int v = 0; v < vectors; v++)
+            ell_finish_partial(sums[r][c][v], RESIDUAL ? res + v * VECTOR_WIDTH : 0, out + v * VECTOR_WIDTH,
+                               v == vectors - 1 ? tail : VECTOR_WIDTH);
+    }
+}
+
+#endif
