@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from ellopt.deadline import Deadline
 from ellopt.devices.base import DeviceKind, PoolReport
-from ellopt.devices.process import run_in_group
-from ellopt.errors import DeadlineExceeded, InfrastructureError
+from ellopt.devices.staging import run_here
+from ellopt.errors import DeadlineExceeded
 from ellopt.measurement import DeviceState
 from ellopt.toolchains.base import Bundle, Execution, Invocation
 
@@ -32,28 +30,7 @@ class LocalDevice:
         self.board = f"host {cpu_model()}"
 
     def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
-        """See ``Device.run``. The bundle's files are linked into the directory, not copied."""
-        program, *arguments = invocation.arguments
-        with tempfile.TemporaryDirectory(prefix="ellopt-run-", ignore_cleanup_errors=True) as name:
-            directory = Path(name)
-            try:
-                for file in bundle.files:
-                    _link(bundle.path / file, directory / file)
-                for file, data in invocation.inputs.items():
-                    (directory / file).write_bytes(data)
-            except OSError as error:
-                raise InfrastructureError(f"cannot prepare a run in {directory}: {error}") from error
-            local = directory / program
-            command = [str(local) if local.exists() else program, *arguments]
-            done = run_in_group(command, directory, deadline)
-            outputs = {f: (directory / f).read_bytes() for f in invocation.outputs if (directory / f).is_file()}
-        return Execution(
-            done.exit_code,
-            done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"),
-            outputs,
-            done.seconds,
-        )
+        return run_here(bundle, invocation, deadline)
 
     def state(self) -> DeviceState:
         """What Linux says of the CPU's frequency, temperature and load; facts it does not offer are None."""
@@ -112,13 +89,6 @@ def cpu_model() -> str:
             if key.strip().lower() in ("model name", "hardware", "model") and value.strip():
                 return value.strip()
     return platform.processor() or platform.machine() or "unknown"
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.symlink_to(source.resolve())
-    except OSError:  # file systems and systems without symbolic links
-        shutil.copy2(source, target)
 
 
 def _text(path: Path) -> str | None:

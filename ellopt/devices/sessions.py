@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,7 @@ from ellopt.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1
+_FORGOTTEN_SECONDS = 30 * 86_400
 
 
 @dataclass(frozen=True, order=True)
@@ -137,6 +138,14 @@ class Session:
             self._files |= dead.files
             self._write()
 
+    def adopt_files(self, addresses: Set[Address]) -> None:
+        """Take over what dead sessions that hold no locks have left on the boards at ``addresses``."""
+        with self.dead() as sessions:
+            for dead in sessions:
+                if not dead.locks and any(files.address in addresses for files in dead.files):
+                    self.adopt(dead)
+                    self.forget(dead)
+
     def close(self) -> None:
         """End the session. Its file stays, for the next run, while it still lists something."""
         with self._mutex:
@@ -165,8 +174,12 @@ class Session:
                     guard = stack.enter_context(_guard_path(path).open("r+b"))
                 except OSError:
                     continue
-                if _try_lock(guard) and path.exists() and (session := _read(path)):
-                    found.append(session)
+                if not _try_lock(guard) or not (session := _read(path)):
+                    continue
+                if not session.locks and time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
+                    self.forget(session)  # a board that has not been seen for so long has gone
+                    continue
+                found.append(session)
             yield found
 
     def forget(self, dead: DeadSession) -> None:
@@ -193,6 +206,9 @@ class Session:
 
 
 def _read(path: Path) -> DeadSession | None:
+    """The record in ``path``; None if it is not there (any longer) or cannot be read."""
+    if not path.exists():
+        return None
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if data["version"] != _VERSION:

@@ -92,11 +92,7 @@ class SshSource:
         self._lock = threading.Lock()
         self._session = Session(settings.state_directory)
         self._connector = SshConnector(settings, target, self._session)
-        with self._session.dead() as sessions:
-            for dead in sessions:
-                if not dead.locks:
-                    self._session.adopt(dead)
-                    self._session.forget(dead)
+        self._session.adopt_files(frozenset(self._free))
 
     def acquire(self, avoid: frozenset[str], deadline: Deadline) -> SshHolding | None:
         with self._lock:

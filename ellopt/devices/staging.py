@@ -59,5 +59,8 @@ def _place(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    except OSError:  # another file system, or another owner
+        try:
+            target.symlink_to(source.resolve())
+        except OSError:  # a file system or a system without symbolic links
+            shutil.copy2(source, target)
