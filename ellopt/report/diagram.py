@@ -90,15 +90,15 @@ def _layer(
     ]
     if block.followers:
         link.append(label(left + 14, top + 19 + 2 * LINE, _fit(f"+ {block.followers}", 48), class_="faded"))
-    remark = "tie: the simpler one taken" if layer.tie else ""
-    if layer.winner == layer.default:
-        remark = "as ELL's default"
+    remark = "as ELL's default" if layer.winner == layer.default else ""
+    if layer.tie:
+        remark = f"tie with {layer.runner_up}"
     middle = top + height / 2 - (LINE / 2 if remark else 0)
     return [
         element("a", *link, href=target),
         element("circle", cx=winner_x + 5, cy=middle, r=5, class_=f"swatch {class_}"),
         label(winner_x + 16, middle + 4, _fit(layer.winner, 30), class_="strong"),
-        label(winner_x + 16, middle + 4 + LINE, remark, class_="faded") if remark else "",
+        label(winner_x + 16, middle + 4 + LINE, _fit(remark, 32), class_="faded") if remark else "",
     ]
 
 

@@ -13,7 +13,7 @@ from ellopt.report.charts import Step, Strip, method_class, progress_chart, stri
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.diagram import network_diagram
 from ellopt.report.pages import templates
-from ellopt.report.verdicts import STATES, ordered_variants, verdict
+from ellopt.report.verdicts import STATES, doubt, layer_gain, model_gain, ordered_variants, verdict, written
 from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
 
 #: Variants drawn per layer; all others are in the layer's table.
@@ -28,6 +28,7 @@ class LayerView:
 
     layer: LayerReport
     verdict: str
+    gain: float | None
     chart: Markup
     drawn: int
     variants: tuple[VariantReport, ...]
@@ -45,6 +46,9 @@ def render(report: TuningReport) -> str:
             report=report,
             before=before,
             after=after,
+            gain=model_gain(report),
+            doubt=doubt(report),
+            written=written(report),
             diagram=Markup(network_diagram(report)),
             layers=[_layer_view(index, layer) for index, layer in enumerate(report.layers)],
             whole=Markup(_whole_chart(report)),
@@ -74,7 +78,7 @@ def _layer_view(index: int, layer: LayerReport) -> LayerView:
     strips = [_strip(layer, variant) for variant in shown]
     what = layer.name or layer.node_id
     chart = strip_chart(f"variants-{index}", f"Measured variants of layer {what}", strips)
-    return LayerView(layer, verdict(layer), Markup(chart), len(shown), variants, _counts(variants))
+    return LayerView(layer, verdict(layer), layer_gain(layer), Markup(chart), len(shown), variants, _counts(variants))
 
 
 def _strip(layer: LayerReport, variant: VariantReport) -> Strip:

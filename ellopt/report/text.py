@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ellopt.report import words
-from ellopt.report.verdicts import verdict
+from ellopt.report.verdicts import doubt, layer_gain, model_gain, verdict, written
 from ellopt.report.words import printable
 from ellopt.tuning_report import LayerReport, TuningReport
 
@@ -94,13 +94,13 @@ def _table(report: TuningReport) -> Table:
 
 def _row(layer: LayerReport, decimals: int) -> tuple[Text, ...]:
     style = _STYLES.get(verdict(layer), "")
-    gain = "" if layer.default_ms <= 0 else words.change(1 - layer.winner_ms / layer.default_ms)
+    gain = layer_gain(layer)
     return (
         Text(printable(f"{layer.node_id} {layer.name}".strip())),
         Text(printable(layer.winner), style=style),
         Text(f"{layer.winner_ms:.{decimals}f}"),
         Text(f"{layer.default_ms:.{decimals}f}"),
-        Text(gain, style=style),
+        Text("" if gain is None else words.change(gain), style=style),
         Text(printable(_why(layer)), style="dim"),
     )
 
@@ -125,17 +125,18 @@ def _whole(report: TuningReport) -> list[Text]:
     confirmation = report.confirmation
     if before is None or after is None:
         return [Text("\nThe whole model was not confirmed by a fresh measurement.", style="yellow")]
+    gain = model_gain(report) or 0.0
     line = Text("\nWhole model: ")
     line.append(f"{words.milliseconds(before)} before, ")
     line.append(f"{words.milliseconds(after)} after", style="bold")
-    line.append(f", {words.speed_up(before, after)} as fast")
-    against = confirmation.against_before
-    if against is not None:
-        said = "" if against.significant else "; not significant"
-        line.append(f" ({words.time_saved(against.gain)}, 95 % confidence {words.interval(against)}{said})")
+    line.append(f", {words.speed_up(gain)} as fast")
+    if confirmation.against_before is not None:
+        line.append(f" ({words.time_saved(gain)}, 95 % confidence {words.interval(confirmation.against_before)})")
     line.append("; confirmed by a fresh measurement.")
-    chosen = f"Written: {confirmation.chosen}."
-    return [line, Text(printable(f"{chosen} {words.sentence(confirmation.why)}".rstrip()))]
+    lines = [line, Text(printable(written(report)))]
+    if doubtful := doubt(report):
+        lines.append(Text(words.sentence(doubtful), style="yellow"))
+    return lines
 
 
 def _places(report: TuningReport, directory: Path | None) -> list[Text]:

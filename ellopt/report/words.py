@@ -50,11 +50,11 @@ def time_saved(gain: float) -> str:
     return f"{percent(abs(gain))} {'less' if gain >= 0 else 'more'} time"
 
 
-def speed_up(before: float, after: float) -> str:
-    """How many times as fast: "2.9×"."""
-    if after <= 0 or before <= 0:
+def speed_up(gain: float) -> str:
+    """How many times as fast something is that takes ``gain`` less time: 0.65 -> "2.86×"."""
+    if gain >= 1:
         return "–"
-    ratio = before / after
+    ratio = 1 / (1 - gain)
     return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.0f}×"
 
 

@@ -200,6 +200,18 @@ def test_what_is_not_significant_is_called_so() -> None:
     assert against is not None
     weak = replace(report.confirmation, against_before=replace(against, significant=False, p_value=0.31))
     assert "not significant (p = 0.31)" in Page(render(replace(report, confirmation=weak))).text
+    assert "Not sure." not in Page(render(report)).text
+
+
+def test_contradicting_numbers_are_not_sold_as_a_gain() -> None:
+    """A median can fall while most passes became slower: then the page says that nobody knows."""
+    report = sample_report()
+    against = report.confirmation.against_before
+    assert against is not None
+    odd = replace(report.confirmation, against_before=replace(against, gain=-0.33, gain_low=-0.5, gain_high=-0.01))
+    text = Page(render(replace(report, confirmation=odd))).text
+    assert "opposite directions" in text
+    assert "0.75× as fast: 33 % more time" in text
 
 
 def test_a_report_with_nothing_in_it_still_renders() -> None:
