@@ -196,8 +196,8 @@ class _Tuning:
             files=(*written.names, REPORT_FILE, PAGE_FILE),
             nodes=network_of(self.model, nodes_ms, shop.toolchain.fused_into(self.model)),
         )
-        write_text(self.directory / PAGE_FILE, render(report))
         write_text(self.directory / REPORT_FILE, report.to_json())
+        write_text(self.directory / PAGE_FILE, render(report))
         return report
 
 

@@ -51,9 +51,7 @@ class ArgumentGroup:
     def __init__(self, parser: argparse.ArgumentParser, title: str) -> None:
         self._group = parser.add_argument_group(title)
 
-    def value(
-        self, *flags: str, kind: Callable[[str], Any] = str, default: Any = None, help: str, **more: Any
-    ) -> None:
+    def value(self, *flags: str, kind: Callable[[str], Any] = str, default: Any = None, help: str, **more: Any) -> None:
         """An option with one value."""
         self._group.add_argument(*flags, type=optional(kind, default), default=default, help=help, **more)
 

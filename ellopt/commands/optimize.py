@@ -71,9 +71,7 @@ def _add_boards(group: ArgumentGroup) -> None:
     )
     group.path("--key_file", help="private key for the boards (default: the agent's and the usual keys)")
     group.flag("--accept_new_host_keys", help="trust a board's host key the first time it is seen")
-    group.value(
-        "--cluster", default=os.environ.get("RPI_CLUSTER"), help="address of the cluster service (RPI_CLUSTER)"
-    )
+    group.value("--cluster", default=os.environ.get("RPI_CLUSTER"), help="address of the cluster service (RPI_CLUSTER)")
     group.value("--apikey", help="key for the cluster service; better in RPI_APIKEY")
     group.flag("--allow_insecure_cluster", help="allow http to a cluster service that is not on this machine")
     group.value("--platform_regex", help="picks boards of the cluster by platform (default: the target's)")
