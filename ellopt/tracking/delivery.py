@@ -10,6 +10,7 @@ import getpass
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.record import Attachment, Destination, Record, digest
 from ellopt.tracking.redaction import without_credentials
 from ellopt.tracking.registry import register
+from ellopt.tracking.views import saved_views
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -34,9 +36,9 @@ _NOTE_TAG = "mlflow.note.content"
 _RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run when nobody names it
 _BATCH = 100  # parameters or tags in one request; MLflow's own limit
 _EXPERIMENT_NOTE = (
-    "Each run is one model that ellopt tuned for one target; its nested runs are the trials. Sort them by "
-    "`latency_ms`, or select some, press Compare and open the parallel coordinates to see how the choice for each "
-    "layer (`layer.<id>`) moves the latency. The fastest confirmed combination carries the tag `winner`."
+    "Each run is one model that ellopt tuned for one target; its nested runs are the trials. **Views** (above) holds, "
+    "for each run, the trials sorted by latency and the parallel coordinates of layer choices against latency; the "
+    "run's description links there too. The fastest confirmed combination carries the tag `winner`."
 )
 
 
@@ -95,12 +97,13 @@ class Delivery:
         return self._journal.runs.get(PARENT, "")
 
     def where(self) -> dict[str, str]:
-        """Where the parent run is: tracking_uri (no credentials), experiment, experiment_id, run_id."""
+        """Where the parent run is: tracking_uri (no credentials), experiment, experiment_id, run_id, page of the UI."""
         return {
             "tracking_uri": self._journal.tracking_uri,
             "experiment": self.client.get_experiment(self._experiment()).name,
             "experiment_id": self._experiment(),
             "run_id": self._parent_id,
+            "page": f"#/experiments/{self._experiment()}/runs/{self._parent_id}?workflowType=machine_learning",
         }
 
     def parent_params(self) -> Mapping[str, str]:
@@ -179,6 +182,8 @@ class Delivery:
         self.client.set_terminated(old, "KILLED")
 
     def _parent(self, record: Record) -> None:
+        if record.views:
+            record = self._with_views(record)
         self._log(self._parent_id, record)
         if record.table:
             self._table(record)
@@ -190,6 +195,16 @@ class Delivery:
             self._notice("registered", f"{record.registration.name} version {version}")
         if record.status and not self._managed:
             self.client.set_terminated(self._parent_id, record.status, record.end_ms)
+
+    def _with_views(self, record: Record) -> Record:
+        """Save views of the nested runs in the experiment, and lead there from the description."""
+        name = self.client.get_run(self._parent_id).info.run_name
+        views = saved_views(name, self._experiment(), self._parent_id, record.views, record.end_ms)
+        for view in views:
+            self.client.set_experiment_tag(self._experiment(), view.tag, view.value)
+        links = " · ".join(f"[{view.title}]({view.link})" for view in views)
+        note = record.tags.get(_NOTE_TAG, "").replace("{views}", links)
+        return replace(record, tags={**record.tags, _NOTE_TAG: note})
 
     def _table(self, record: Record) -> None:
         """Log a CSV file as a table that ``mlflow.load_table`` reads, once: a second time would append to it."""

@@ -135,6 +135,12 @@ def winning_params(report: TuningReport) -> dict[str, str]:
     return _plan_params(chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers})
 
 
+def layer_params(report: TuningReport) -> tuple[str, ...]:
+    """The parameters of the layers, those with the largest share of the model's time first."""
+    layers = sorted(report.layers, key=lambda layer: -layer.share_of_model)
+    return tuple(f"layer.{name(layer.node_id)}" for layer in layers)
+
+
 def best_trial_marks(report: TuningReport) -> dict[str, dict[str, str]]:
     """Tags for the trial whose whole model was the fastest."""
     complete = [trial for trial in report.trials if trial.state == "complete" and trial.total_ms is not None]
@@ -166,4 +172,5 @@ def _plan_params(plan: Mapping[str, str]) -> dict[str, str]:
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+    """Metrics that every store takes, without digits that no measurement has and no column has room for."""
+    return {key: round(float(value), 5) for key, value in metrics.items() if math.isfinite(value)}

@@ -17,6 +17,7 @@ from ellopt.tracking.events import (
     best_trial_marks,
     confirmation_record,
     final_metrics,
+    layer_params,
     texts,
     trial_key,
     trial_record,
@@ -37,15 +38,20 @@ _LOG = logging.getLogger(__name__)
 #: files of this kind are logged with a secret cut out; any other that holds one is not logged at all
 _TEXTS = (".json", ".txt", ".md", ".html", ".csv", ".log")
 _FINISH = "finish"
+#: how long a reader of ``mlflow_run`` waits for the answer; a store that is made for the first time takes some seconds
+_ANSWER_SECONDS = 5.0
 
 
 class ModelTracker:
     """What a tuning run tells of one model. This one keeps nothing; it is also a ``SearchObserver``.
 
-    ``mlflow_run`` says where the parent run is (tracking_uri, experiment, experiment_id, run_id); empty until known.
+    ``mlflow_run`` says where the parent run is (tracking_uri, experiment, experiment_id, run_id, page); empty if that
+    is not known, be it that MLflow is down or that it is slow to say.
     """
 
-    mlflow_run: Mapping[str, str] = {}
+    @property
+    def mlflow_run(self) -> Mapping[str, str]:
+        return {}
 
     def trial_finished(
         self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
@@ -81,7 +87,8 @@ class TrackedModel(ModelTracker):
         on_news: Callable[[], None],
     ) -> None:
         self.start = start
-        self.mlflow_run = {}
+        self._run: Mapping[str, str] = {}
+        self._answered = threading.Event()
         self._redactor = redactor
         self._register = register
         self._on_news = on_news
@@ -94,6 +101,17 @@ class TrackedModel(ModelTracker):
             self._outbox = self._open_outbox(destination)
         except OSError as error:
             self._cannot_write(error)
+
+    @property
+    def mlflow_run(self) -> Mapping[str, str]:
+        self._answered.wait(_ANSWER_SECONDS)
+        return self._run
+
+    def answered(self, run: Mapping[str, str] | None) -> None:
+        """MLflow said where the parent run is, or (None) that nobody knows for now."""
+        if run is not None:
+            self._run = run
+        self._answered.set()
 
     @property
     def outbox_path(self) -> Path | None:
@@ -210,6 +228,7 @@ class TrackedModel(ModelTracker):
                     files=files,
                     table="measurements.csv" if any(file.name == "measurements.csv" for file in files) else "",
                     marks=best_trial_marks(report),
+                    views=layer_params(report),
                 )
             )
             self._registration(files, input_shape)

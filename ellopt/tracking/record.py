@@ -66,6 +66,8 @@ class Record:
     """One thing to do. ``key`` is unique in its outbox. Times are milliseconds since 1970.
 
     ``history`` are metrics of the parent run at ``step``; ``marks`` gives further tags to children, by their keys.
+    ``views`` asks for saved views of the nested runs, with these parameters as columns and axes; a ``{views}`` in the
+    run's description becomes links to them.
     """
 
     key: str
@@ -83,6 +85,7 @@ class Record:
     table: str = ""  # artifact name of a CSV file among ``files`` to log as a table too
     marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     registration: Registration | None = None
+    views: tuple[str, ...] = ()
     destination: Destination | None = None
     identity: str = ""  # of kind model: two runs with different identities are different work
 
@@ -97,6 +100,7 @@ class Record:
         values = {key: value for key, value in data.items() if key != "v"}
         try:
             values["files"] = tuple(Attachment(**file) for file in values.get("files", ()))
+            values["views"] = tuple(values.get("views", ()))
             if registration := values.get("registration"):
                 values["registration"] = Registration(**{**registration, "shape": tuple(registration.get("shape", ()))})
             if destination := values.get("destination"):

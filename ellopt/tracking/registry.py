@@ -27,6 +27,7 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
     for found in client.search_model_versions(f"name = '{registration.name}'"):
         if found.run_id == run_id:
             return str(found.version)
+    mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)  # where MLflow lists the model
     package = Path(ellopt.__file__).parent
     info = Model.log(
         artifact_path=None,
@@ -35,8 +36,8 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
         run_id=run_id,
         registered_model_name=registration.name,
         await_registration_for=30,
-        python_model=str(package / "tracking" / "pyfunc.py"),
-        artifacts={"model": str(outbox / registration.model)},
+        loader_module="ellopt.pyfunc",
+        data_path=str((outbox / registration.model).resolve()),
         code_paths=[str(package)],
         signature=_signature(registration.shape),
         pip_requirements=[_requirement(name) for name in _REQUIREMENTS],
@@ -45,11 +46,11 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
 
 
 def _signature(shape: tuple[int, ...]) -> ModelSignature | None:
-    """One image of rows x columns x channels, as ``ellopt predict`` takes it."""
+    """One image of rows x columns x channels, as ``ellopt predict`` takes it, and an output of as many dimensions."""
     if not shape:
         return None
     kind = np.dtype(np.float32)
-    return ModelSignature(Schema([TensorSpec(kind, shape)]), Schema([TensorSpec(kind, (-1,))]))
+    return ModelSignature(Schema([TensorSpec(kind, shape)]), Schema([TensorSpec(kind, (-1, -1, -1))]))
 
 
 def _requirement(name: str) -> str:

@@ -8,7 +8,8 @@ import statistics
 
 from ellopt.tuning_report import Comparison, LayerReport, TuningReport, VariantReport
 
-_LENGTH = 4800
+#: MLflow cuts longer descriptions; the links to the views, some 300 characters, come on top
+_LENGTH = 4300
 COLUMNS = (
     "node_id",
     "layer",
@@ -50,11 +51,12 @@ def _headline(report: TuningReport) -> list[str]:
     if before and after is not None:
         against = confirmation.against_before
         gain = f"{_gain(1 - after / before)} than ELL's default{_evidence(against)}"
-        lines.append(f"**{before:.3f} ms → {after:.3f} ms** a pass: {gain}.")
+        lines += (f"**{before:.3f} ms → {after:.3f} ms** a pass: {gain}.", "")
+    lines.append("Open: {views}")
     if confirmation.why:
-        lines.append(confirmation.why)
+        lines += ["", confirmation.why]
     if report.emulated:
-        lines.append("**These times come from an emulator and say nothing of a real board.**")
+        lines += ("", "**These times come from an emulator and say nothing of a real board.**")
     return [
         *lines,
         "",
@@ -87,7 +89,7 @@ def _cost(report: TuningReport) -> list[str]:
         f"(sampler {report.sampler}, {space.distinct} distinct variants of {len(report.layers)} layers).",
         "",
         f"The tuned model is `{_model_file(report)}` among the artifacts. "
-        "Compare the nested runs by `latency_ms` and the `layer.<id>` parameters; the winner carries the tag `winner`.",
+        "Among the nested runs the winner carries the tag `winner`.",
     ]
 
 

@@ -187,10 +187,12 @@ class MlflowTracker:
                 self._runs[path] = event["run"]
                 model = self._models.get(path)
             if model is not None:
-                model.mlflow_run = event["run"]
+                model.answered(event["run"])
             self._check_params(event.get("params", {}))
         elif kind in ("trouble", "gone"):
             self._trouble = text
+            for model in list(self._models.values()):
+                model.answered(None)
             if not self._warned:
                 self._warned = True
                 _LOG.warning("MLflow takes no records now (%s); tuning goes on, they wait on disk", text)

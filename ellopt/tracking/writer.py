@@ -157,9 +157,10 @@ class Writer:
         pause = _FIRST_PAUSE
         with ExitStack() as locks:
             while True:
+                closing = orders.ending  # what is appended before a close is read in the round that begins after it
                 self._open_outboxes(locks)
                 delivered = self._round()
-                if orders.orphaned or (orders.ending and (not delivered or not self._waiting() or orders.out_of_time)):
+                if orders.orphaned or closing:
                     break
                 if delivered:
                     pause = _FIRST_PAUSE
@@ -183,9 +184,6 @@ class Writer:
 
     def _notice(self, path: Path, name: str, text: str) -> None:
         self._orders.say("notice", name=name, path=str(path), text=text)
-
-    def _waiting(self) -> int:
-        return sum(delivery.waiting for delivery in self._deliveries.values())
 
     def _round(self) -> bool:
         """Deliver what waits; False if the store could not take it."""
