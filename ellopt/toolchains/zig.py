@@ -138,7 +138,7 @@ class Compiler:
             response = Path(directory) / "objects.rsp"
             response.write_text("".join(f'"{name}"\n'.replace("\\", "\\\\") for name in names), encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", *flags),
+                *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
                 *(f"@{response}", "-o", str(output), "-lm", "-lpthread"),
             )
             self._run(command, Path(directory), deadline, output.name)

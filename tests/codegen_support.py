@@ -1,0 +1,301 @@
+"""Random models made of nodes, and generated networks as functions of this process."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ellopt.codegen.emit import Variant, emit_network, site_of
+from ellopt.codegen.kernels import kernel_for
+from ellopt.codegen.lower import lower
+from ellopt.codegen.network import Network
+from ellopt.codegen.weights import WeightFile
+from ellopt.deadline import Deadline
+from ellopt.model import layers
+from ellopt.model.archive import Archive
+from ellopt.model.graph import Model
+from ellopt.model.layers import MemoryLayout, Node
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.targets import find_target
+from ellopt.toolchains.native import C_SOURCES, RUNTIME, NativeToolchain
+from ellopt.toolchains.zig import Compiler, host_vector_width
+
+FloatArray = npt.NDArray[np.float32]
+LOWEST = float(np.finfo(np.float32).min)
+FUNCTIONS = ("relu", "leaky_relu", "parametric_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
+
+
+def packed(size: Sequence[int], padding: int = 0, order: tuple[int, int, int] = (0, 1, 2)) -> MemoryLayout:
+    """A layout of ``size`` with ``padding`` around rows and columns."""
+    rows, columns, channels = size
+    extent = (rows + 2 * padding, columns + 2 * padding, channels)
+    return MemoryLayout((rows, columns, channels), extent, (padding, padding, 0), order)
+
+
+@dataclass
+class ModelMaker:
+    """Puts nodes together. Every method returns the id of the node that it added."""
+
+    rng: np.random.Generator
+    nodes: list[Node] = field(default_factory=list)
+
+    def _add(
+        self, kind: type[Node], sources: Sequence[str], written: MemoryLayout, value: float = 0, **rest: Any
+    ) -> str:
+        node_id = str(1000 + len(self.nodes))
+        read = tuple(self.layout(source) for source in sources)
+        self.nodes.append(kind(node_id, kind.__name__ + "Node", tuple(sources), read, written, value, **rest))
+        return node_id
+
+    def layout(self, node_id: str) -> MemoryLayout:
+        return next(node.output_layout for node in self.nodes if node.node_id == node_id)
+
+    def normal(self, *shape: int) -> FloatArray:
+        return self.rng.normal(size=shape).astype(np.float32)
+
+    def input(self, *size: int) -> str:
+        return self._add(layers.Input, (), packed(size))
+
+    def output(self, source: str) -> str:
+        return self._add(layers.Output, (source,), self.layout(source))
+
+    def reorder(
+        self, source: str, padding: int = 0, value: float = 0.0, order: tuple[int, int, int] = (0, 1, 2)
+    ) -> str:
+        return self._add(layers.Reorder, (source,), packed(self.layout(source).size, padding, order), value)
+
+    def reinterpret(self, source: str, written: MemoryLayout) -> str:
+        return self._add(layers.Reinterpret, (source,), written)
+
+    def constant(self, *size: int) -> str:
+        return self._add(layers.Constant, (), packed(size), values=self.normal(int(np.prod(size))))
+
+    def convolution(
+        self, source: str, filters: int, size: int, stride: int = 1, depthwise: bool = False, **written: Any
+    ) -> str:
+        extent, channels = self.layout(source).extent, self.layout(source).size[2]
+        out = [(n - size) // stride + 1 for n in extent[:2]]
+        if depthwise:
+            filters = channels
+        depth = 1 if depthwise else channels
+        weights = self.normal(filters, size, size, depth) / np.float32(np.sqrt(size * size * depth))
+        layout, value = self._written((*out, filters), **written)
+        return self._add(
+            layers.Convolution, (source,), layout, value,
+            receptive_field=size, stride=stride, depthwise=depthwise, weights=weights,
+        )  # fmt: skip
+
+    def affine(self, source: str, kind: str, **written: Any) -> str:
+        channels = self.layout(source).size[2]
+        layout, value = self._written(self.layout(source).size, **written)
+        if kind == "bias":
+            return self._add(layers.Bias, (source,), layout, value, bias=self.normal(channels))
+        if kind == "scaling":
+            return self._add(layers.Scaling, (source,), layout, value, scales=self.normal(channels))
+        multiplication, addition = self.normal(channels), self.normal(channels)
+        return self._add(
+            layers.BatchNormalization, (source,), layout, value, multiplication=multiplication, addition=addition
+        )
+
+    def activation(self, source: str, function: str, **written: Any) -> str:
+        layout, value = self._written(self.layout(source).size, **written)
+        alpha = self.normal(*layout.size) if function == "parametric_relu" else None
+        factor = 0.1 if function == "leaky_relu" else 0.0
+        return self._add(
+            layers.Activation, (source,), layout, value, function=function, leaky_factor=factor, alpha=alpha
+        )
+
+    def pooling(self, source: str, function: str, size: int, stride: int, **written: Any) -> str:
+        read = self.layout(source)
+        # Windows may reach beyond the border, but none starts there.
+        out = [min(-(-(n - size) // stride) + 1, -(-n // stride)) for n in read.extent[:2]]
+        layout, value = self._written((*out, read.size[2]), **written)
+        return self._add(
+            layers.Pooling, (source,), layout, value,
+            function=function, pooling_size=size, stride=stride, padding=read.offset[0],
+        )  # fmt: skip
+
+    def binary(self, a: str, b: str, operation: str, **written: Any) -> str:
+        layout, value = self._written(self.layout(a).size, **written)
+        return self._add(layers.BinaryOperation, (a, b), layout, value, operation=operation)
+
+    def fully_connected(self, source: str, outputs: int) -> str:
+        inputs = int(np.prod(self.layout(source).size))
+        weights = self.normal(outputs, inputs) / np.float32(np.sqrt(inputs))
+        return self._add(layers.FullyConnected, (source,), packed((1, 1, outputs)), weights=weights)
+
+    def softmax(self, source: str) -> str:
+        return self._add(layers.Softmax, (source,), packed(self.layout(source).size))
+
+    def model(self) -> Model:
+        path = Path("random.ell")
+        return Model(path, "random", tuple(self.nodes), Plan(()), Archive(path, {}))
+
+    @staticmethod
+    def _written(size: Sequence[int], padding: int = 0, value: float = 0.0) -> tuple[MemoryLayout, float]:
+        return packed(size, padding), value
+
+
+def random_model(seed: int, convolutions: bool = True, steps: int = 9) -> Model:
+    """A model of random layers that read each other's results, also those of long ago, with borders of all kinds."""
+    rng = np.random.default_rng(seed)
+    maker = ModelMaker(rng)
+    values = [maker.input(*(int(n) for n in rng.integers((4, 4, 1), (14, 14, 20))))]
+    kinds = ["affine", "activation", "pooling", "binary", "reorder", "reinterpret", "constant", "softmax"]
+    kinds += ["convolution"] * 6 + ["depthwise"] * 2 if convolutions else []
+    while len(values) < steps:
+        # Mostly the last value, sometimes an earlier one, so that results are kept and read again.
+        source = values[-1] if rng.random() < 0.7 else values[int(rng.integers(len(values)))]
+        values.append(_random_node(maker, str(rng.choice(kinds)), source, values))
+    last = values[-1]
+    if rng.random() < 0.5:
+        last = maker.fully_connected(last, int(rng.integers(1, 20)))
+    if rng.random() < 0.5:
+        last = maker.affine(last, "bias")
+    maker.output(maker.softmax(last) if rng.random() < 0.3 else last)
+    return maker.model()
+
+
+def _random_node(maker: ModelMaker, kind: str, source: str, values: list[str]) -> str:
+    rng, read = maker.rng, maker.layout(source)
+    written: dict[str, Any] = {}
+    if rng.random() < 0.3:
+        written = {"padding": int(rng.integers(1, 3)), "value": float(rng.choice([0, 0, -1, 1, LOWEST]))}
+    if kind in ("convolution", "depthwise"):
+        if rng.random() < 0.5:
+            source = maker.reorder(source, int(rng.integers(1, 3)), float(rng.choice([0, 0, -1])))
+        elif maker.nodes[-1].padding_value == LOWEST or _value_of(maker, source) == LOWEST:
+            source = maker.reorder(source)  # the lowest number is for maxima; sums of it overflow
+        sizes = [n for n in (1, 2, 3, 5) if n <= min(maker.layout(source).extent[:2])]
+        size, stride = int(rng.choice(sizes)), int(rng.integers(1, 4))
+        return maker.convolution(source, int(rng.integers(1, 20)), size, stride, kind == "depthwise", **written)
+    if kind == "affine":
+        return maker.affine(source, str(rng.choice(["bias", "scaling", "batch"])), **written)
+    if kind == "activation":
+        return maker.activation(source, str(rng.choice(FUNCTIONS)), **written)
+    if kind == "pooling":
+        if _value_of(maker, source) != LOWEST or rng.random() < 0.5:
+            function = str(rng.choice(["max", "mean"])) if _value_of(maker, source) != LOWEST else "max"
+        else:
+            function = "max"
+        size = int(rng.integers(1, 1 + min(4, *read.extent[:2])))
+        # Every window touches the tensor itself, as the layers of real models do.
+        size = max(size, read.offset[0] + 1)
+        return maker.pooling(source, function, min(size, *read.extent[:2]), int(rng.integers(1, 3)), **written)
+    if kind == "binary":
+        same = [v for v in values if maker.layout(v).size == read.size]
+        operation = str(rng.choice(["add", "add", "subtract", "coordinatewiseMultiply"]))
+        return maker.binary(source, str(rng.choice(same)), operation, **written)
+    if kind == "constant":
+        return maker.binary(source, maker.constant(*read.size), "add", **written)
+    if kind == "reorder":
+        order = [(0, 1, 2), (2, 0, 1), (1, 0, 2)][int(rng.integers(3))]
+        return maker.reorder(source, order=order)
+    if kind == "reinterpret":
+        rows, columns, channels = maker.layout(source).extent
+        turned = (columns, rows, channels) if rng.random() < 0.7 else (1, 1, rows * columns * channels)
+        return maker.reinterpret(source, packed(turned))
+    return maker.softmax(source)
+
+
+def _value_of(maker: ModelMaker, node_id: str) -> float:
+    return next(node.padding_value for node in maker.nodes if node.node_id == node_id)
+
+
+class Memory(ctypes.Structure):
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("workspace", ctypes.c_void_p),
+        ("input", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
+        ("pool", ctypes.c_void_p),
+    )
+
+
+@dataclass
+class CompiledNetwork:
+    """A network in a shared library. ``step`` runs one step and returns the tensor that it wrote."""
+
+    library: ctypes.CDLL
+    symbol: str
+    network: Network
+    variants: Sequence[Variant]
+    weights: FloatArray
+    parallel: bool
+
+    def start(self, values: FloatArray, threads: int = 1) -> None:
+        """Set up memory in which every float that nobody has written is NaN."""
+        workspace = max((v.kernel.workspace_floats(threads) for v in self.variants), default=0)
+        output = self.network.tensors[self.network.output_name]
+        self.arrays = {
+            "weights": _aligned(self.weights),
+            "arena": _aligned(np.full(self.network.arena_floats + 64, np.nan, np.float32)),
+            "workspace": _aligned(np.full(workspace + 64, np.nan, np.float32)),
+            "input": _aligned(values.reshape(-1)),
+            "output": _aligned(np.full(output.elements, np.nan, np.float32)),
+        }
+        create = self.library.ell_pool_create
+        create.restype = ctypes.c_void_p
+        self.pool = create(threads) if threads > 1 else None
+        self.memory = Memory(*(a.ctypes.data for a in self.arrays.values()), self.pool)
+        rows = [(0, int(self.parallel), *v.kernel.depths) for v in self.variants] or [(0,) * 5]
+        self.choices = (ctypes.c_int * (5 * len(rows)))(*(n for row in rows for n in row))
+
+    def step(self, index: int) -> FloatArray:
+        net = ctypes.c_char.in_dll(self.library, self.symbol)
+        self.library.ell_run_step(
+            ctypes.byref(net), ctypes.byref(self.memory), self.choices, ctypes.c_void_p(self.pool), index
+        )
+        tensor = self.network.tensors[self.network.steps[index].output]
+        place = self.arrays[tensor.place][tensor.offset :]
+        shape = (tensor.rows, tensor.columns, tensor.channels)
+        strides = (4 * tensor.row_stride, 4 * tensor.pixel_stride, 4)
+        return np.lib.stride_tricks.as_strided(place, shape, strides).copy()
+
+    def stop(self) -> None:
+        assert np.isnan(self.arrays["arena"][self.network.arena_floats :]).all(), "written behind the arena"
+        if self.pool:
+            self.library.ell_pool_destroy(ctypes.c_void_p(self.pool))
+
+
+def compile_networks(
+    models: Mapping[str, tuple[Model, ConvolutionOptions]], directory: Path
+) -> dict[str, CompiledNetwork]:
+    """All models in one shared library; each with the options given, or unrolled where those do not apply."""
+    host = find_target("host")
+    toolchain = NativeToolchain()
+    sources = {name: (C_SOURCES / name).read_text() for name in RUNTIME}
+    parts: dict[str, tuple[Network, list[Variant], FloatArray, bool]] = {}
+    for key, (model, options) in models.items():
+        network = lower(model)
+        variants: list[Variant] = []
+        for step in network.convolutions:
+            wanted = toolchain.canonical(step.shape, options, host) or ConvolutionOptions("unrolled")
+            variants.append(Variant(kernel_for(site_of(network, step, host_vector_width(), host.cores), wanted)))
+        stream = io.BytesIO()
+        table = emit_network(network, [[v] for v in variants], WeightFile(stream))
+        sources[f"net_{key}"] = table.replace("ell_the_network", f"net_{key}")
+        sources |= {v.function: v.kernel.source(v.function) for v in variants}
+        weights = np.frombuffer(stream.getvalue(), np.float32)
+        parts[key] = (network, variants, weights, options.parallelize)
+    compiler = Compiler(host, C_SOURCES, directory / "objects")
+    objects = compiler.objects(sources, Deadline.after(600), ("-fPIC", "-fvisibility=default", "-O1"))
+    compiler.link(objects.values(), directory / "networks.so", Deadline.after(600), ("-shared",))
+    library = ctypes.CDLL(str(directory / "networks.so"))
+    return {key: CompiledNetwork(library, f"net_{key}", *part) for key, part in parts.items()}
+
+
+def _aligned(values: FloatArray) -> FloatArray:
+    memory = np.empty(values.size + 16, np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    result = memory[start : start + values.size]
+    result[:] = values
+    return result
