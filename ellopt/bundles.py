@@ -120,12 +120,12 @@ class Bundles:
     def holding(self, plans: Sequence[Plan]) -> dict[Plan, Bundle | BuildError]:
         """For each plan the bundle that runs it, built if need be, or why there is none."""
         everything = self._everything
-        if everything is not None:
-            found: dict[Plan, Bundle | BuildError] = {plan: everything for plan in plans if everything.runs(plan)}
-        else:
-            found = {}
+        if everything is not None and all(map(everything.runs, plans)):
+            return dict.fromkeys(plans, everything)
         with self._lock:
-            found |= {plan: self._by_plan[plan] for plan in plans if plan not in found and plan in self._by_plan}
+            found = {plan: self._by_plan[plan] for plan in plans if plan in self._by_plan}
+        if self.holds_any_number and (len(found) < len(set(plans)) or len({id(value) for value in found.values()}) > 1):
+            found = {}  # in one bundle they can be measured interleaved
         missing = [plan for plan in dict.fromkeys(plans) if plan not in found]
         size = self.toolchain.plans_per_bundle or max(1, len(missing))
         chunks = [missing[i : i + size] for i in range(0, len(missing), size)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,8 @@ OUTLIER_SHARE = 0.2
 LARGEST_SPREAD = 0.5
 #: A median whose 95 % confidence interval is wider than this share to either side is not trusted.
 UNSTABLE_SHARE = 0.15
+#: With more outliers than this share nothing says that the rest was undisturbed.
+SPOILED_SHARE = 0.6
 #: Two-sided level at which a difference counts.
 SIGNIFICANCE = 0.05
 #: The median absolute deviation of a normal distribution times this is its standard deviation.
@@ -129,7 +132,7 @@ def summarize(samples: Sequence[float]) -> Summary:
         low_ms=low,
         high_ms=high,
         outliers=outliers,
-        unstable=bool(kept.size < 2 or wide or outliers > len(samples) / 2),
+        unstable=bool(kept.size < 2 or wide or outliers > SPOILED_SHARE * len(samples)),
     )
 
 
@@ -141,11 +144,20 @@ def median_interval(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     n = ordered.size
     if n < 6:
         return float(ordered[0]), float(ordered[-1])
-    from scipy import stats  # takes half a second to import; most commands never need it
-
-    rank = int(stats.binom.ppf(SIGNIFICANCE / 2, n, 0.5))  # the largest k with P(X < k) <= 2.5 %
-    rank = max(rank, 1)
+    rank = _lowest_rank(n)
     return float(ordered[rank - 1]), float(ordered[n - rank])
+
+
+@lru_cache(maxsize=256)
+def _lowest_rank(n: int) -> int:
+    """The rank, from 1, of the sample that bounds the median of n from below at the 95 % level, two-sided."""
+    if n > 200:
+        return math.floor(n / 2 - 0.98 * math.sqrt(n))
+    below, rank = 0.5**n, 0  # P(fewer than rank + 1 of n are below the median)
+    while below <= SIGNIFICANCE / 2:
+        rank += 1
+        below += math.comb(n, rank) * 0.5**n
+    return max(1, rank)
 
 
 def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> Comparison:
@@ -191,7 +203,7 @@ def _gain(log_ratio: float) -> float:
 def _signed_rank_p(differences: npt.NDArray[np.float64]) -> float:
     if not np.any(differences):
         return 1.0
-    from scipy import stats
+    from scipy import stats  # takes half a second to import; most commands never need it
 
     nonzero = differences[differences != 0]
     method = "exact" if nonzero.size <= 25 and np.unique(np.abs(nonzero)).size == nonzero.size else "approx"

@@ -225,13 +225,13 @@ def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
         "stage": trial.stage,
         "state": trial.state,
         "why": trial.reason,
-        "saved_seconds": round(trial.saved_seconds, 6),
-        "started_s": round(trial.started_s, 3),
+        "saved_seconds": trial.saved_seconds,
+        "started_s": trial.started_s,
         "best_total_ms": trial.best_total_ms,
         "plan": {node_id: str(options) for node_id, options in outcome.plan.items()},
         "reason": outcome.reason,
         "failures": dict(outcome.failures),
-        "board_seconds": round(outcome.board_seconds, 6),
+        "board_seconds": outcome.board_seconds,
     }
     if outcome.visit is not None:
         data["visit"] = vars(outcome.visit)

@@ -31,7 +31,7 @@ class Layerwise:
     def __init__(self, space: ModelSpace, settings: SearchSettings) -> None:
         self._space = space
         self._trials = settings.trials or DEFAULT_TRIALS
-        self._finalists = min(FINALISTS, self._trials // 4)
+        self._finalists = FINALISTS if self._trials >= 4 * FINALISTS else 2 if self._trials >= 8 else 0
         self._procedure = Procedure(
             warm_up=1 if settings.warm_up is None else settings.warm_up,
             rounds=5 if settings.rounds is None else settings.rounds,
@@ -78,7 +78,11 @@ class Layerwise:
         return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
 
     def _explore(self, count: int, knowledge: Knowledge, first: bool) -> tuple[Plan, ...]:
-        plans = [self._space.default_plan] if first else []
+        plans = []
+        if first:
+            plans.append(self._space.default_plan)
+            for shape, layers in self._space.by_shape.items():
+                self._studies[shape].claim(layers[0].default)
         while len(plans) < count:
             choices: dict[str, ConvolutionOptions] = {}
             new = False

@@ -55,6 +55,10 @@ class ShapeStudy:
         self._open.setdefault(chosen, [])
         return chosen
 
+    def claim(self, options: ConvolutionOptions) -> None:
+        """``options`` are about to be measured, whoever proposed them."""
+        self._open.setdefault(options, [])
+
     def tell(self, options: ConvolutionOptions, ms: float | None) -> None:
         """What ``options`` took; None: they do not work."""
         trials = self._open.pop(options, [])

@@ -98,7 +98,7 @@ def _open(path: Path, name: str, identity: str) -> Study:
             if study.user_attrs.get("identity") == identity and study.direction is StudyDirection.MINIMIZE:
                 return study
             log.info("%s belongs to another search and is set aside", path)
-        except (ValueError, KeyError, TypeError) as error:
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:  # Optuna checks nothing
             log.warning("%s cannot be read (%s) and is set aside", path, error)
         set_aside(path)
     raise AssertionError("a new journal could not be used")

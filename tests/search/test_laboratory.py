@@ -1,0 +1,229 @@
+"""Building, checking and measuring on devices that fail in all the ways devices and candidates do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from search_support import (
+    MODEL,
+    SMALL,
+    TARGET,
+    PretendDevice,
+    PretendPool,
+    PretendToolchain,
+    constant,
+    small_space,
+)
+
+from ellopt.deadline import Deadline
+from ellopt.errors import BuildError, CandidateError, DeadlineExceeded, InfrastructureError
+from ellopt.laboratory import Laboratory, LaboratorySettings, disturbance
+from ellopt.measurement import DeviceState
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.procedure import Procedure
+from ellopt.toolchains.base import Job
+
+NODES = tuple(layer.node_id for layer in SMALL)
+UNROLLED, SIMPLE = ConvolutionOptions("unrolled"), ConvolutionOptions("simple")
+PARALLEL = ConvolutionOptions("unrolled", True)
+WINOGRAD = ConvolutionOptions("winograd", False, 0, 4, 3)
+WINOGRAD_3 = ConvolutionOptions("winograd", False, 0, 4, 4)
+
+
+def uniform(options: ConvolutionOptions) -> Plan:
+    return Plan.uniform(NODES, options)
+
+
+def laboratory(
+    *devices: PretendDevice,
+    toolchain: PretendToolchain | None = None,
+    settings: LaboratorySettings | None = None,
+    capacity: int = 1,
+) -> Laboratory:
+    toolchain = toolchain or PretendToolchain()
+    pool = PretendPool(*devices, capacity=capacity)
+    return Laboratory(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=lambda seconds: None)
+
+
+def steady(**options: object) -> PretendDevice:
+    return PretendDevice(constant({}, 1.0), **options)  # type: ignore[arg-type]
+
+
+def test_one_build_serves_every_plan() -> None:
+    toolchain = PretendToolchain()
+    lab = laboratory(steady(), toolchain=toolchain)
+    lab.prepare(small_space(toolchain))
+    outcomes = lab.measure([uniform(UNROLLED), uniform(SIMPLE), uniform(PARALLEL)], Procedure(rounds=4))
+    assert len(toolchain.builds) == lab.costs.builds == 1
+    assert [o.plan for o in outcomes] == [uniform(UNROLLED), uniform(SIMPLE), uniform(PARALLEL)]
+    assert all(o.samples is not None and o.samples.rounds == (0, 1, 2, 3) for o in outcomes)
+    assert lab.costs.observations == 3 * len(NODES)
+
+
+def test_plans_that_no_bundle_holds_together_get_one() -> None:
+    device = steady()
+    lab = laboratory(device)
+    lab.measure([uniform(UNROLLED)], Procedure())
+    lab.measure([uniform(SIMPLE)], Procedure())
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
+    assert [len(job.plans) for job in device.jobs if job.kind == "profile"] == [1, 1, 2]
+
+
+def test_a_toolchain_that_holds_one_plan_builds_each_once() -> None:
+    toolchain = PretendToolchain(plans_per_bundle=1)
+    lab = laboratory(steady(), toolchain=toolchain, settings=LaboratorySettings(parallel_build=2))
+    lab.prepare(small_space(toolchain))
+    assert toolchain.builds == []
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
+    lab.measure([uniform(UNROLLED)], Procedure())
+    assert sorted(toolchain.builds) == sorted([(uniform(UNROLLED),), (uniform(SIMPLE),)])
+
+
+def test_every_variant_is_checked_once_before_it_is_timed() -> None:
+    device = steady()
+    lab = laboratory(device)
+    lab.prepare(small_space(PretendToolchain()))
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
+    lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Procedure())
+    assert [job.kind for job in device.jobs] == ["check", "profile", "check", "profile"]
+    assert [set(job.plans) for job in device.jobs if job.kind == "check"] == [
+        {uniform(UNROLLED), uniform(SIMPLE)},
+        {uniform(PARALLEL)},
+    ]
+
+
+def test_what_passed_on_one_kind_of_board_is_checked_again_on_another() -> None:
+    first, second = steady(name="a", board="one kind"), steady(name="b", board="another kind")
+    lab = laboratory(first, second)
+    lab.measure([uniform(SIMPLE)], Procedure())
+    lab.measure([uniform(SIMPLE)], Procedure())
+    assert [job.kind for job in first.jobs] == [job.kind for job in second.jobs] == ["check", "profile"]
+
+
+def test_a_wrong_variant_is_never_timed_and_never_tried_again() -> None:
+    device = steady(wrong=frozenset({(NODES[1], SIMPLE)}))
+    lab = laboratory(device)
+    wrong, right = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Procedure())
+    assert wrong.samples is None
+    assert list(wrong.failures) == [NODES[1], NODES[2]]  # of equal shape
+    assert "wrong output: off by 0.5" in wrong.reason
+    assert right.samples is not None
+    assert [(f.shape, f.options) for f in lab.failures] == [(SMALL[1].shape, SIMPLE)]
+    jobs = len(device.jobs)
+    again = lab.measure([uniform(SIMPLE)], Procedure())[0]
+    assert again.failures == wrong.failures
+    assert len(device.jobs) == jobs
+
+
+@pytest.mark.parametrize("plans_per_bundle", [None, 1])
+def test_a_crashing_variant_takes_nothing_else_down(plans_per_bundle: int | None) -> None:
+    device = steady(crashing=frozenset({(NODES[3], PARALLEL)}))
+    lab = laboratory(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    plans = [uniform(UNROLLED), uniform(PARALLEL), uniform(SIMPLE)]
+    outcomes = lab.measure(plans, Procedure())
+    assert [o.samples is not None for o in outcomes] == [True, False, True]
+    assert outcomes[1].failures == {NODES[3]: "ended with -11"}
+    repaired = uniform(PARALLEL).with_(NODES[3], UNROLLED)
+    assert lab.measure([repaired], Procedure())[0].samples is not None
+
+
+def test_two_crashing_layers_of_one_plan_are_both_found() -> None:
+    crashing = frozenset({(NODES[0], SIMPLE), (NODES[3], SIMPLE)})
+    lab = laboratory(steady(crashing=crashing))
+    outcome = lab.measure([uniform(SIMPLE)], Procedure())[0]
+    assert set(outcome.failures) == {NODES[0], NODES[3]}
+
+
+def test_a_model_that_crashes_anyway_is_an_error() -> None:
+    lab = laboratory(steady(crashing=frozenset({UNROLLED})))
+    with pytest.raises(CandidateError, match="even with ELL's default options: ended with -11"):
+        lab.measure([uniform(UNROLLED)], Procedure())
+
+
+def test_options_that_do_not_build_are_failures_and_the_rest_is_built() -> None:
+    toolchain = PretendToolchain(broken=frozenset({ConvolutionOptions("winograd", False, 0, 1, 1)}))
+    lab = laboratory(steady(), toolchain=toolchain)
+    lab.prepare(small_space(toolchain))
+    assert {f.options.method for f in lab.failures} == {"winograd"}
+    assert all("no such kernel" in f.reason for f in lab.failures)
+    assert lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Procedure())[0].samples is not None
+
+
+def test_a_model_that_does_not_build_at_all_is_an_error() -> None:
+    toolchain = PretendToolchain(broken=frozenset({UNROLLED}))
+    with pytest.raises(BuildError, match="no such kernel"):
+        laboratory(steady(), toolchain=toolchain).prepare(small_space(toolchain))
+
+
+def test_a_failing_device_gives_its_work_to_another() -> None:
+    def refuse(job: Job) -> None:
+        raise InfrastructureError("connection refused")
+
+    bad, good = steady(name="bad", before_run=refuse), steady(name="good")
+    lab = laboratory(bad, good)
+    outcome = lab.measure([uniform(UNROLLED)], Procedure())[0]
+    assert outcome.visit is not None
+    assert outcome.visit.device == "good"
+    assert lab.costs.retries == 1
+    assert lab.costs.failures == ("connection refused",)
+
+
+def test_devices_that_always_fail_are_given_up() -> None:
+    calls: list[Job] = []
+
+    def refuse(job: Job) -> None:
+        calls.append(job)
+        raise InfrastructureError("connection refused")
+
+    lab = laboratory(steady(before_run=refuse), settings=LaboratorySettings(attempts=3))
+    with pytest.raises(InfrastructureError, match="connection refused"):
+        lab.measure([uniform(UNROLLED)], Procedure())
+    assert len(calls) == 3
+
+
+def test_a_hanging_variant_is_found_and_blamed() -> None:
+    def hang(job: Job) -> None:
+        if any(plan[NODES[0]] == SIMPLE for plan in job.plans):
+            raise DeadlineExceeded("killed")
+
+    lab = laboratory(steady(before_run=hang), settings=LaboratorySettings(attempts=30))
+    slow, fine = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Procedure())
+    assert "did not end within" in slow.failures[NODES[0]]
+    assert fine.samples is not None
+
+
+def test_a_throttled_measurement_is_repeated_then_marked() -> None:
+    states = iter([DeviceState(throttled=True)] * 2 + [DeviceState(throttled=False)] * 20)
+    device = steady(states=lambda: next(states))
+    outcome = laboratory(device).measure([uniform(UNROLLED)], Procedure())[0]
+    assert [job.kind for job in device.jobs] == ["check", "profile", "profile"]
+    assert outcome.visit is not None
+    assert outcome.visit.disturbed == ""
+
+    always = steady(states=lambda: DeviceState(throttled=True))
+    outcome = laboratory(always, settings=LaboratorySettings(disturbed_attempts=2)).measure(
+        [uniform(UNROLLED)], Procedure()
+    )[0]
+    assert [job.kind for job in always.jobs] == ["check", "profile", "profile"]
+    assert outcome.visit is not None
+    assert outcome.visit.disturbed == "throttled"
+
+
+def test_load_counts_where_it_cannot_be_our_own() -> None:
+    busy, idle = DeviceState(load=8.0), DeviceState(load=1.0)
+    assert disturbance(busy, busy, 4).startswith("loaded (8.0")
+    assert disturbance(idle, busy, 4) == ""
+    assert disturbance(busy, busy, 0) == ""
+
+
+def test_a_deadline_shortens_the_job() -> None:
+    device = steady()
+    laboratory(device).measure([uniform(UNROLLED)], Procedure(), Deadline.after(7))
+    assert all(job.limit_seconds <= 7 for job in device.jobs)
+
+
+def test_emulated_results_say_so() -> None:
+    outcome = laboratory(steady(kind="emulated")).measure([uniform(UNROLLED)], Procedure())[0]
+    assert outcome.visit is not None
+    assert outcome.visit.emulated
