@@ -43,7 +43,9 @@ class Holding(Protocol):
     """A board that is ours: connected, and locked where that is how boards are shared."""
 
     name: str
-    device: Device
+
+    @property
+    def device(self) -> Device: ...
 
     def still_ours(self) -> bool:
         """Whether the board can be used for another lease."""
