@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ellopt.devices.opening import list_devices
+from ellopt.devices.settings import DeviceSettings
 from ellopt.errors import ElloptError
 from ellopt.targets import Target
 
@@ -91,17 +93,46 @@ def check_write(directory: Path) -> Finding:
         return Finding("output", "failed", f"{place}: {error.strerror or error}", "give another --output_path")
 
 
-def guarded(subject: str, check: Callable[[], str], advice: str) -> Finding:
-    """The finding of a check that returns what it found, or raises an ElloptError or OSError."""
-    try:
-        return Finding(subject, "ok", check())
-    except (ElloptError, OSError) as error:
-        return Finding(subject, "failed", str(error), advice)
-
-
 def basic_findings(target: Target, output: Path) -> Iterator[Finding]:
     """What every run needs."""
     yield check_compiler(target)
     yield check_emulator(target)
     yield check_disk(output)
     yield check_write(output)
+
+
+def tracking_findings() -> Iterator[Finding]:
+    """Whether MLflow can be imported, and whether its store answers."""
+    from ellopt.tracking.probe import probe_store
+
+    advice = "tuning works without it (records wait on disk); start the server, or unset MLFLOW_TRACKING_URI"
+    try:
+        yield Finding("MLflow", "ok", probe_store())
+    except (ElloptError, OSError) as error:
+        yield Finding("MLflow", "warning", str(error), advice)
+
+
+def device_findings(settings: DeviceSettings, target: Target) -> Iterator[Finding]:
+    """Whether the boards can be reached, and whether one fits the target."""
+    try:
+        rows = list_devices(settings, target)
+    except (ElloptError, OSError) as error:
+        yield Finding("boards", "failed", str(error), "check the address, the key and the network")
+        return
+    usable = 0
+    for row in rows:
+        good = row.fits and row.state in ("free", "reachable")
+        usable += good
+        detail = " ".join(text for text in (row.state, row.platform, row.comment) if text)
+        advice = "" if good else _ADVICE.get(row.state, f"it is not a {target.name}: give --platform_regex or --target")
+        yield Finding(f"board {row.name}", "ok" if good else "warning", detail, advice)
+    if not usable:
+        yield Finding("boards", "failed", f"none of {len(rows)} can be used for {target.name} now", "see above")
+
+
+_ADVICE = {
+    "locked": "somebody uses it; 'ellopt devices --release-mine' frees what a killed run of yours left",
+    "not alive": "it has not been heard of for minutes: is it switched on and on the network?",
+    "unreachable": "is it switched on, is its SSH server running (sudo systemctl enable --now ssh)?",
+    "refused": "check user, password or key; a new board needs --accept_new_host_keys once",
+}

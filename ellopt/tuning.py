@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -35,7 +36,9 @@ from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
 from ellopt.tracking import ModelStart, ModelTracker, Tracker
 from ellopt.tuning_report import TrialReport, TuningReport
-from ellopt.winners import Winners, choose_winners
+from ellopt.winners import Winners, choose_winners, without_evidence
+
+_LOG = logging.getLogger(__name__)
 
 #: below the model's output directory: what an interrupted run goes on from
 STATE_DIRECTORY = ".ellopt"
@@ -101,14 +104,29 @@ class _Tuning:
                 identity=identity,
             )
             winners = choose_winners(result)
-            confirmed = confirm(laboratory, _candidates(space, result, winners))
+            candidates = _candidates(space, result, winners)
+            if result.emulated and not config.accept_emulated_timings:
+                winners = without_evidence(winners)
+                candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
+            confirmed = confirm(laboratory, candidates)
             report = self._write(space, result, winners, confirmed, tracker)
         except Exception as error:
             tracker.failed_model(str(error))
             raise
-        tracker.finish_model(report, self.directory, self.model.input.output_layout.size)
+        plots = self._plots(report, state / "plots") if config.mlflow else ()
+        tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=plots)
         shutil.rmtree(state / "bundles", ignore_errors=True)
         return report
+
+    def _plots(self, report: TuningReport, directory: Path) -> tuple[Path, ...]:
+        """Pictures for MLflow's artifacts. They stay until the tracker has delivered them."""
+        from ellopt.report.plots import write_plots  # imports matplotlib
+
+        try:
+            return write_plots(report, directory)
+        except OSError as error:
+            _LOG.warning("the plots of %s could not be written: %s", self.file.tag, error)
+            return ()
 
     def _state_directory(self) -> Path:
         parent = self.directory if self.config.temp_dir is None else self.config.temp_dir / self.file.tag

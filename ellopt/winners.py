@@ -32,6 +32,31 @@ class Winners:
         )
 
 
+NO_EVIDENCE = (
+    "ELL's default stays: the times were measured under emulation and say nothing of a real board "
+    "(--accept_emulated_timings lets them choose)."
+)
+
+
+def without_evidence(winners: Winners) -> Winners:
+    """ELL's default for every layer, whatever was measured: emulated times are no evidence."""
+    layers = tuple(
+        replace(
+            layer,
+            winner=layer.default,
+            winner_ms=layer.default_ms,
+            runner_up="",
+            against_default=None,
+            against_runner_up=None,
+            tie=False,
+            why=NO_EVIDENCE,
+            ell_options="",
+        )
+        for layer in winners.layers
+    )
+    return replace(winners, plan=winners.space.default_plan, layers=layers)
+
+
 @dataclass(frozen=True)
 class _Choice:
     winner: ConvolutionOptions

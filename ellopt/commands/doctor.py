@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.commands.arguments import ArgumentGroup
+from ellopt.commands.device_arguments import add_device_arguments, settings_from
 from ellopt.targets import find_target
 
 if TYPE_CHECKING:
@@ -29,15 +29,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     group = ArgumentGroup(parser, "what to check")
     group.value("--target", default="host", help="the target that you want to tune for (default: host)")
     group.path("--output_path", "-o", default=Path("out"), help="where tuned models will go (default: out)")
-    group.words("--ipaddress", metavar="ADDRESS", help="boards to reach over SSH")
-    group.number("--ssh_port", default=22, help="port of the boards' SSH servers (default: 22)")
-    group.value("--username", default="pi", help="user on the boards (default: pi)")
-    group.value("--password", help="better in RPI_PASSWORD")
-    group.path("--key_file", help="private key for the boards")
-    group.flag("--accept_new_host_keys", help="trust a board's host key the first time it is seen")
-    group.value("--cluster", default=os.environ.get("RPI_CLUSTER"), help="address of the cluster service")
-    group.value("--apikey", help="better in RPI_APIKEY")
-    group.flag("--allow_insecure_cluster", help="allow http to a cluster service that is not on this machine")
+    add_device_arguments(group)
     parser.set_defaults(run=run)
 
 
@@ -60,15 +52,6 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     target = find_target(arguments.target)
     yield from doctor.basic_findings(target, arguments.output_path)
     yield from doctor.tracking_findings()
-    yield from doctor.device_findings(
-        target,
-        ipaddresses=tuple(arguments.ipaddress),
-        ssh_port=arguments.ssh_port,
-        username=arguments.username,
-        password=arguments.password or os.environ.get("RPI_PASSWORD"),
-        key_file=arguments.key_file,
-        accept_new_host_keys=arguments.accept_new_host_keys,
-        cluster=arguments.cluster,
-        apikey=arguments.apikey or os.environ.get("RPI_APIKEY"),
-        allow_insecure_cluster=arguments.allow_insecure_cluster,
-    )
+    settings = settings_from(arguments)
+    if settings.cluster or settings.ipaddresses:
+        yield from doctor.device_findings(settings, target)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ellopt.commands.arguments import ArgumentGroup
+from ellopt.commands.device_arguments import add_device_arguments, secret
 from ellopt.config import SAMPLERS, TOOLCHAINS, TuningConfig
 
 if TYPE_CHECKING:
@@ -63,18 +64,7 @@ def _add_models(group: ArgumentGroup) -> None:
 
 def _add_boards(group: ArgumentGroup) -> None:
     group.value("--target", default="pi3", help="what to compile for (default: pi3; 'ellopt targets' lists them)")
-    group.words("--ipaddress", metavar="ADDRESS", help="addresses of boards, if there is no cluster service")
-    group.number("--ssh_port", default=22, help="port of the boards' SSH servers (default: 22)")
-    group.value("--username", default="pi", help="user on the boards (default: pi)")
-    group.value(
-        "--password", help="that user's password; better in RPI_PASSWORD, or use keys (an option shows in 'ps')"
-    )
-    group.path("--key_file", help="private key for the boards (default: the agent's and the usual keys)")
-    group.flag("--accept_new_host_keys", help="trust a board's host key the first time it is seen")
-    group.value("--cluster", default=os.environ.get("RPI_CLUSTER"), help="address of the cluster service (RPI_CLUSTER)")
-    group.value("--apikey", help="key for the cluster service; better in RPI_APIKEY")
-    group.flag("--allow_insecure_cluster", help="allow http to a cluster service that is not on this machine")
-    group.value("--platform_regex", help="picks boards of the cluster by platform (default: the target's)")
+    add_device_arguments(group)
     group.number("--parallel_run", default=24, help="how many boards to use at once at most (default: 24)")
     group.number(
         "--board_timeout", default=600.0, kind=float, help="seconds to wait for a board to come (back) (default: 600)"
@@ -149,8 +139,8 @@ def config_from(arguments: argparse.Namespace) -> TuningConfig:
         for field in fields(TuningConfig)
         if hasattr(arguments, field.name) and field.name not in ("warm_start", "mlflow")
     }
-    values["apikey"] = arguments.apikey or os.environ.get("RPI_APIKEY")
-    values["password"] = arguments.password or os.environ.get("RPI_PASSWORD")
+    values["apikey"] = secret(arguments.apikey, "RPI_APIKEY")
+    values["password"] = secret(arguments.password, "RPI_PASSWORD")
     for name in ("ell_root", "ell_build_root"):
         values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
     if values["ipaddress"] or values["emulate"] or values["target"] == "host":
