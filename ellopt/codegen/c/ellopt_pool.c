@@ -22,14 +22,19 @@ typedef struct {
     pthread_t thread;
 } member;
 
+/* The tasks that a worker does first; others take what is left of them when they have done their own. */
+typedef struct {
+    _Alignas(64) uint32_t next;
+    uint32_t end;
+} share;
+
 struct ell_pool {
     /* Words that different threads write lie on different cache lines. */
     _Alignas(64) uint32_t state;
-    _Alignas(64) uint32_t next; /* index of the next task */
     _Alignas(64) uint32_t left; /* workers that have left the job again */
     _Alignas(64) ell_task task;
     const void *context;
-    uint32_t count;
+    share *shares; /* one a worker */
     uint32_t sleepers, stop;
     int threads;
     pthread_mutex_t mutex;
@@ -53,11 +58,15 @@ static int64_t nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Neighbouring tasks go to the same worker, job after job: what it reads is then likely in its own cache. */
 static void work(ell_pool *pool, int worker) {
-    for (;;) {
-        uint32_t index = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
-        if (index >= pool->count) return;
-        pool->task(pool->context, (int)index, worker);
+    for (int i = 0; i < pool->threads; i++) {
+        share *tasks = &pool->shares[(worker + i) % pool->threads];
+        while (__atomic_load_n(&tasks->next, __ATOMIC_RELAXED) < tasks->end) {
+            uint32_t index = __atomic_fetch_add(&tasks->next, 1, __ATOMIC_RELAXED);
+            if (index >= tasks->end) break;
+            pool->task(pool->context, (int)index, worker);
+        }
     }
 }
 
@@ -105,8 +114,10 @@ void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count)
     }
     pool->task = task;
     pool->context = context;
-    pool->count = (uint32_t)count;
-    __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
+    for (int64_t i = 0; i < pool->threads; i++) {
+        pool->shares[i].next = (uint32_t)(i * count / pool->threads);
+        pool->shares[i].end = (uint32_t)((i + 1) * count / pool->threads);
+    }
     __atomic_store_n(&pool->left, 0, __ATOMIC_RELAXED);
     /* Jobs are numbered from 1: 0 is what a new worker has seen. */
     uint32_t job = (__atomic_load_n(&pool->state, __ATOMIC_RELAXED) >> JOB_SHIFT) + 1;
@@ -130,9 +141,10 @@ int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
 ell_pool *ell_pool_create(int threads) {
     if (threads <= 1) return 0;
     void *memory = 0;
-    if (posix_memalign(&memory, 64, sizeof(ell_pool))) return 0;
+    if (posix_memalign(&memory, 64, sizeof(ell_pool) + (size_t)threads * sizeof(share))) return 0;
     ell_pool *pool = (ell_pool *)memory;
     *pool = (ell_pool){0};
+    pool->shares = (share *)(pool + 1);
     pool->members = (member *)calloc((size_t)threads, sizeof(member));
     if (!pool->members || pthread_mutex_init(&pool->mutex, 0)) {
         free(pool->members);
