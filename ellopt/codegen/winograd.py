@@ -1,94 +1,18 @@
-"""Winograd's minimal filtering F(t x t, 3 x 3) for t = 2, 4, 6: matrices, kernels and what a search may vary.
-
-After A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks (2015): an output tile of t x t pixels
-is A^T [(G g G^T) * (B^T d B)] A for weights g and an input tile d of t + 2 pixels, so t^2 outputs cost (t + 2)^2
-multiplications instead of 9 t^2: 2.25, 4 or 5.06 times fewer. Interpolation points are 0, 1, -1 and infinity, then
-2, -2 and 1/2, -1/2.
-"""
+"""Winograd's minimal filtering: kernels, packed weights, and what a search may vary (see winograd_matrices.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import FloatArray
 from ellopt.codegen.winograd_blocking import CHANNEL_UNIT, blocking
+from ellopt.codegen.winograd_matrices import TILE_SIZES, WEIGHT_TRANSFORMS, Matrix
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
-
-TILE_SIZES = (2, 4, 6)
-
-Matrix = npt.NDArray[np.float64]
-
-#: A^T, [tile, tile + 2]
-OUTPUT_TRANSFORMS: dict[int, Matrix] = {
-    2: np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float),
-    4: np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float),
-    6: np.array(
-        [
-            [1, 1, 1, 1, 1, 32, 32, 0],
-            [0, 1, -1, 2, -2, 16, -16, 0],
-            [0, 1, 1, 4, 4, 8, 8, 0],
-            [0, 1, -1, 8, -8, 4, -4, 0],
-            [0, 1, 1, 16, 16, 2, 2, 0],
-            [0, 1, -1, 32, -32, 1, -1, 1],
-        ],
-        float,
-    ),
-}
-
-#: B^T, [tile + 2, tile + 2]
-INPUT_TRANSFORMS: dict[int, Matrix] = {
-    2: np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float),
-    4: np.array(
-        [
-            [4, 0, -5, 0, 1, 0],
-            [0, -4, -4, 1, 1, 0],
-            [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0],
-            [0, 2, -1, -2, 1, 0],
-            [0, 4, 0, -5, 0, 1],
-        ],
-        float,
-    ),
-    6: np.array(
-        [
-            [1, 0, -5.25, 0, 5.25, 0, -1, 0],
-            [0, 1, 1, -4.25, -4.25, 1, 1, 0],
-            [0, -1, 1, 4.25, -4.25, -1, 1, 0],
-            [0, 0.5, 0.25, -2.5, -1.25, 2, 1, 0],
-            [0, -0.5, 0.25, 2.5, -1.25, -2, 1, 0],
-            [0, 2, 4, -2.5, -5, 0.5, 1, 0],
-            [0, -2, 4, 2.5, -5, -0.5, 1, 0],
-            [0, -1, 0, 5.25, 0, -5.25, 0, 1],
-        ],
-        float,
-    ),
-}
-
-#: G, [tile + 2, 3]
-WEIGHT_TRANSFORMS: dict[int, Matrix] = {
-    2: np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], float) / 2,
-    4: np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], float) / 24,
-    6: np.array(
-        [
-            [90, 0, 0],
-            [-20, -20, -20],
-            [-20, 20, -20],
-            [1, 2, 4],
-            [1, -2, 4],
-            [2, 1, 0.5],
-            [2, -1, 0.5],
-            [0, 0, 90],
-        ],
-        float,
-    )
-    / 90,
-}
 
 
 def transform_weights(weights: FloatArray, tile: int) -> Matrix:

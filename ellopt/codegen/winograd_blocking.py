@@ -10,12 +10,12 @@ from ellopt.codegen.gemm_tiling import even_split
 #: nonseparable_channel_depth counts blocks of so many channels.
 CHANNEL_UNIT = 16
 
-#: Largest register tile by float32 lanes: (vectors of filters, tiles at most). One register more than the sums is
-#: needed for every vector of weights and one for the broadcast input.
+#: Register tiles by float32 lanes: (vectors of filters, tiles at most). Beside the sums there must be a register
+#: for every vector of weights and two for broadcast inputs, or the compiler spills a sum in the inner loop.
 _REGISTER_TILES = {
-    1: ((2, 4), (4, 2)),
-    4: ((2, 4), (3, 3), (1, 8)),
-    8: ((2, 6), (3, 4), (1, 12)),
+    1: ((2, 4),),
+    4: ((2, 5), (3, 3), (1, 8)),
+    8: ((2, 6), (3, 3), (1, 12)),
     16: ((2, 14), (3, 9), (4, 6), (1, 28)),
 }
 _LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}

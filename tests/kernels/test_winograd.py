@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from kernels_support import assert_agrees, compile_kernels, draw_case, reference, run_kernel
 
 from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, canonical, kernel_for
-from ellopt.codegen.winograd import (
-    INPUT_TRANSFORMS,
-    OUTPUT_TRANSFORMS,
-    TILE_SIZES,
-    WEIGHT_TRANSFORMS,
-    winograd_choices,
-)
+from ellopt.codegen.winograd import winograd_choices
+from ellopt.codegen.winograd_matrices import INPUT_TRANSFORMS, OUTPUT_TRANSFORMS, TILE_SIZES, WEIGHT_TRANSFORMS
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
@@ -113,7 +108,7 @@ def test_transforms_are_exact(tile: int) -> None:
     assert list(at @ ((gt @ g) * (bt @ d))) == filtered
 
 
-@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (4, 4e-5), (6, 8e-5)])
+@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5)])
 def test_error_of_large_layers(tile: int, bound: float) -> None:
     case = draw_case(replace(plain_site(12, 12, 512, 64), vector_width=8))
     (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
@@ -146,12 +141,12 @@ def test_not_valid_elsewhere() -> None:
         shape = replace(SHAPE, **other)
         assert canonical(shape, winograd, 8, 1) is None
         assert winograd_choices(shape, 8) == ()
-    assert canonical(SHAPE, replace(winograd, winograd_tile_size=3), 8, 1) is None
+    assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), 8, 1) is None
     site = plain_site(4, 4, 4, 4)
     with pytest.raises(ConfigurationError, match="stride 1"):
         kernel_for(replace(site, stride=2), winograd)
-    with pytest.raises(ConfigurationError, match="winograd_tile_size 3"):
-        kernel_for(site, replace(winograd, winograd_tile_size=3))
+    with pytest.raises(ConfigurationError, match="winograd_tile_size 7"):
+        kernel_for(site, replace(winograd, winograd_tile_size=7))
 
 
 def test_choices_are_distinct_and_lead_with_the_kernels_own() -> None:

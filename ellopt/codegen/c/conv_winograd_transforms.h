@@ -1,8 +1,8 @@
 /* Winograd's minimal filtering F(t x t, 3 x 3): transforms of one row or column of a tile of t + 2 values.
  *
  * A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015. Interpolation points: 0, 1, -1 and
- * infinity, for t = 4 also 2 and -2, for t = 6 also 1/2 and -1/2. The matrices are in winograd.py; here they are
- * written out with their common sums. */
+ * infinity, for t >= 4 also 2 and -2, for t = 6 also 1/2 and -1/2, for t = 3 one more at 2, for t = 5 one at 1/2.
+ * The matrices are in winograd_matrices.py; here they are written out with their common sums. */
 #ifndef ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
 #define ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
 
@@ -14,14 +14,15 @@
 #define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_TILE - 1) / WINOGRAD_TILE)
 #define ELL_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
 
-/* v = B^T d */
-ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZE]) {
-#if WINOGRAD_TILE == 2
+#if WINOGRAD_TILE == 2 || WINOGRAD_TILE == 3
+ELL_INLINE void winograd_input_1d_2(const vec d[4], vec v[4]) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
     v[2] = d[2] - d[1];
     v[3] = d[1] - d[3];
-#elif WINOGRAD_TILE == 4
+}
+#elif WINOGRAD_TILE == 4 || WINOGRAD_TILE == 5
+ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
     vec even1 = d[4] - 4.0f * d[2], odd1 = d[3] - 4.0f * d[1];
     vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
     v[0] = 4.0f * d[0] + (d[4] - 5.0f * d[2]);
@@ -30,6 +31,25 @@ ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZ
     v[3] = even2 + 2.0f * odd2;
     v[4] = even2 - 2.0f * odd2;
     v[5] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
+}
+#endif
+
+/* v = B^T d. The transform for a further point p is that of the other points on d[i + 1] - p d[i], and one more row. */
+ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZE]) {
+#if WINOGRAD_TILE == 2
+    winograd_input_1d_2(d, v);
+#elif WINOGRAD_TILE == 3
+    vec e[4];
+    ELL_UNROLL for (int i = 0; i < 4; i++) e[i] = d[i + 1] - 2.0f * d[i];
+    winograd_input_1d_2(e, v);
+    v[4] = d[3] - d[1];
+#elif WINOGRAD_TILE == 4
+    winograd_input_1d_4(d, v);
+#elif WINOGRAD_TILE == 5
+    vec e[6];
+    ELL_UNROLL for (int i = 0; i < 6; i++) e[i] = d[i + 1] - 0.5f * d[i];
+    winograd_input_1d_4(e, v);
+    v[6] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
 #elif WINOGRAD_TILE == 6
     vec even1 = (d[2] + d[6]) - 4.25f * d[4], odd1 = (d[1] + d[5]) - 4.25f * d[3];
     vec even2 = (d[6] + 0.25f * d[2]) - 1.25f * d[4], odd2 = (d[5] + 0.25f * d[1]) - 1.25f * d[3];
@@ -43,7 +63,7 @@ ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZ
     v[6] = even3 - 0.5f * odd3;
     v[7] = (d[7] - d[1]) + 5.25f * (d[3] - d[5]);
 #else
-#error "WINOGRAD_TILE is 2, 4 or 6"
+#error "WINOGRAD_TILE is 2, 3, 4, 5 or 6"
 #endif
 }
 
@@ -53,12 +73,23 @@ ELL_INLINE void winograd_output_1d(const vec m[WINOGRAD_SIZE], vec y[WINOGRAD_TI
 #if WINOGRAD_TILE == 2
     y[0] = m[0] + sum1;
     y[1] = difference1 - m[3];
+#elif WINOGRAD_TILE == 3
+    y[0] = (m[0] + sum1) + m[4];
+    y[1] = difference1 + 2.0f * m[4];
+    y[2] = (sum1 - m[3]) + 4.0f * m[4];
 #elif WINOGRAD_TILE == 4
     vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
     y[0] = (m[0] + sum1) + sum2;
     y[1] = difference1 + 2.0f * difference2;
     y[2] = sum1 + 4.0f * sum2;
     y[3] = (difference1 + m[5]) + 8.0f * difference2;
+#elif WINOGRAD_TILE == 5
+    vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    y[0] = ((m[0] + sum1) + sum2) + 16.0f * m[6];
+    y[1] = (difference1 + 2.0f * difference2) + 8.0f * m[6];
+    y[2] = (sum1 + 4.0f * sum2) + 4.0f * m[6];
+    y[3] = (difference1 + 8.0f * difference2) + 2.0f * m[6];
+    y[4] = ((sum1 + m[5]) + 16.0f * sum2) + m[6];
 #else
     vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
     vec sum3 = m[5] + m[6], difference3 = m[5] - m[6];
