@@ -131,6 +131,11 @@ def test_plots_are_pictures(tmp_path: Path) -> None:
         assert path.stat().st_size > 5000
 
 
+def test_only_the_layers_that_matter_get_plots(tmp_path: Path) -> None:
+    names = {path.stem for path in write_plots(sample_report(), tmp_path, layers=2)}
+    assert {name for name in names if name.startswith("layer")} == {"layer_5_1061", "layer_6_1069"}
+
+
 def test_plots_without_data_are_left_out(tmp_path: Path) -> None:
     bare = replace(sample_report(), trials=(), layers=(), confirmation=Confirmation((), "", ""))
     assert write_plots(bare, tmp_path) == ()
