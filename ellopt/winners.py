@@ -32,10 +32,7 @@ class Winners:
         )
 
 
-NO_EVIDENCE = (
-    "ELL's default stays: the times were measured under emulation and say nothing of a real board "
-    "(--accept_emulated_timings lets them choose)."
-)
+NO_EVIDENCE = "ELL's default stays: emulated times are no evidence without --accept_emulated_timings."
 
 
 def without_evidence(winners: Winners) -> Winners:
