@@ -23,7 +23,7 @@ from ellopt.tracking.events import (
     trial_record,
     winning_params,
 )
-from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, find_outboxes
+from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, outboxes_of
 from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status
 from ellopt.tracking.redaction import Redactor
 from ellopt.tracking.summary import description, measurements_csv
@@ -127,7 +127,7 @@ class TrackedModel(ModelTracker):
     def _open_outbox(self, destination: Destination) -> Outbox:
         """The outbox of the interrupted run of the same work, or a new one."""
         identity = self._redactor.text(self.start.full_identity)
-        for path in reversed(find_outboxes(self.start.output_dir / FOLDER)):
+        for path in reversed(outboxes_of(self.start.output_dir)):
             outbox = Outbox(path)
             opening = outbox.records.get("model")
             if opening is None or opening.identity != identity or _FINISH in outbox.records:

@@ -39,9 +39,13 @@ class OutboxBusy(Exception):
 
 
 def find_outboxes(directory: Path) -> list[Path]:
-    """All outboxes below ``directory``, the oldest first in each output directory."""
-    found = directory.rglob(f"{FOLDER}/*/{_RECORDS}")
-    return sorted((path.parent for path in found), key=lambda path: (str(path.parent), path.name))
+    """All outboxes anywhere below ``directory``, the oldest first in each output directory."""
+    return sorted(path.parent for path in directory.rglob(f"{FOLDER}/*/{_RECORDS}"))
+
+
+def outboxes_of(output_dir: Path) -> list[Path]:
+    """The outboxes of the runs whose results went to ``output_dir``, the oldest first."""
+    return sorted(path.parent for path in output_dir.glob(f"{FOLDER}/*/{_RECORDS}"))
 
 
 class Outbox:
@@ -91,15 +95,20 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path / _RECORDS
         self._offset = 0
+        self._seen: set[str] = set()
 
     def read(self) -> list[Record]:
-        """The records appended since the last call."""
+        """The records appended since the last call, each key once."""
         result = []
         for data in self._lines():
             try:
-                result.append(Record.from_json(data))
+                record = Record.from_json(data)
             except ValueError as error:
                 _LOG.warning("%s: skipped: %s", self._path, error)
+                continue
+            if record.key not in self._seen:
+                self._seen.add(record.key)
+                result.append(record)
         return result
 
     def _lines(self) -> Iterator[dict[str, Any]]:

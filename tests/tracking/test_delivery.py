@@ -1,0 +1,409 @@
+"""What stands in a real MLflow store after delivery, whatever interrupts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from tracking_support import make_report, make_start, make_trials, write_outputs
+
+from ellopt.tracking.delivery import Delivery
+from ellopt.tracking.model_tracker import TrackedModel
+from ellopt.tracking.outbox import Journal
+from ellopt.tracking.record import Destination, Record
+from ellopt.tracking.redaction import Redactor
+
+Notices = list[tuple[str, str]]
+
+
+def record_run(
+    output_dir: Path, destination: Destination, trials: int = 4, finish: bool = True, name: str = "net"
+) -> TrackedModel:
+    """A whole tuning run, into the outbox."""
+    model = TrackedModel(make_start(output_dir, name), destination, Redactor(), "", lambda: None)
+    report = make_report(make_trials(trials), name=name)
+    for trial in report.trials:
+        model.trial_finished(trial, None, {"profile_report.txt": f"profile of trial {trial.number}\n"})
+    if finish:
+        write_outputs(output_dir, report)
+        model.finish_model(report, output_dir)
+    return model
+
+
+def deliver(model: TrackedModel, notices: Notices | None = None) -> Delivery:
+    assert model.outbox_path is not None
+    heard = notices if notices is not None else []
+    delivery = Delivery(model.outbox_path, lambda name, text: heard.append((name, text)))
+    delivery.read()
+    for record in delivery.pending():
+        delivery.deliver(record)
+    return delivery
+
+
+def here(workplace: Path, **more: Any) -> Destination:
+    return Destination(directory=str(workplace), experiment="ellopt/net", **more)
+
+
+def runs_by_name(client: MlflowClient, experiment: str = "ellopt/net") -> dict[str, list[Run]]:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    result: dict[str, list[Run]] = {}
+    for run in client.search_runs([found.experiment_id]):
+        result.setdefault(run.info.run_name, []).append(run)
+    return result
+
+
+def only(runs: dict[str, list[Run]], name: str) -> Run:
+    (run,) = runs[name]
+    return run
+
+
+def artifacts(client: MlflowClient, run: Run) -> set[str]:
+    return {item.path for item in client.list_artifacts(run.info.run_id)}
+
+
+def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace), trials=14)
+    delivery = deliver(model)
+    client = MlflowClient()
+    runs = runs_by_name(client)
+    parent, trial = only(runs, "net on host"), only(runs, "trial 003")
+    expected = {f"trial {number:03d}" for number in range(14)}
+    assert set(runs) == {"net on host", "winner: assembled", "compared: ell default"} | expected
+
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["layer.1038"] == "winograd s8 f2 c4 parallel"
+    assert parent.data.params["seed"] == "0"
+    assert parent.data.metrics["latency_ms"] == pytest.approx(3.8)
+    tags = ("model", "target", "toolchain", "sampler", "board_kind", "ellopt_version", "state")
+    assert [parent.data.tags[tag] for tag in tags][:-2] == ["net", "host", "native", "tpe", "local"]
+    assert parent.data.tags["state"] == "complete"
+    assert artifacts(client, parent) == {
+        "net_options.ell",
+        "compile_options.json",
+        "compile_switches.txt",
+        "tuning_report.json",
+        "tuning_report.html",
+        "measurements.csv",
+        "measurements.json",
+    }
+
+    report_trial = make_trials(14)[3]
+    assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert trial.data.params == {f"layer.{node}": text for node, text in report_trial.plan.items()}
+    assert trial.data.metrics["latency_ms"] == pytest.approx(report_trial.total_ms, abs=1e-5)
+    assert trial.data.metrics["layer_ms/1042"] == pytest.approx(report_trial.layers_ms["1042"], abs=1e-5)
+    assert artifacts(client, trial) == {"profile_report.txt", "compile_options.json"}
+    assert trial.info.start_time < trial.info.end_time
+
+    assert [run.info.run_name for (run,) in runs.values() if "winner" in run.data.tags] == ["winner: assembled"]
+    best = min((t for t in make_trials(14) if t.total_ms), key=lambda t: t.total_ms or 0)
+    assert only(runs, f"trial {best.number:03d}").data.tags["best_trial"] == "yes"
+    failed, pruned = only(runs, "trial 012"), only(runs, "trial 008")
+    assert (failed.info.status, failed.data.tags["reason"]) == ("FAILED", "the compiler crashed")
+    assert (pruned.info.status, pruned.data.tags["state"]) == ("KILLED", "pruned")
+
+    history = client.get_metric_history(parent.info.run_id, "trials/best_latency_ms")
+    assert [point.step for point in history] == list(range(14))
+    assert history[-1].value == pytest.approx(best.total_ms, abs=1e-5)
+    assert delivery.where()["run_id"] == parent.info.run_id
+    assert delivery.where()["tracking_uri"] == f"sqlite:///{workplace}/mlflow.db"
+
+
+def test_trials_can_be_sorted_by_mlflow_itself(workplace: Path) -> None:
+    deliver(record_run(workplace / "out", here(workplace), trials=8))
+    experiment = MlflowClient().get_experiment_by_name("ellopt/net")
+    assert experiment is not None
+    frame = mlflow.search_runs([experiment.experiment_id], "tags.kind != 'model'", order_by=["metrics.latency_ms ASC"])
+    assert frame["tags.winner"][0] == "yes"
+    assert frame["metrics.latency_ms"].is_monotonic_increasing
+
+
+def test_the_table_of_measurements_is_a_pandas_frame(workplace: Path) -> None:
+    delivery = deliver(record_run(workplace / "out", here(workplace)))
+    where = delivery.where()
+    frame = MlflowClient().load_table(where["experiment_id"], "measurements.json", run_ids=[where["run_id"]])
+    assert len(frame) == 18
+    assert set(frame["node_id"].astype(str)) == {"1034", "1038", "1042"}
+    winner = frame[(frame["node_id"].astype(str) == "1042") & frame["winner"]]
+    assert winner["median_ms"].tolist() == pytest.approx([1.8])
+
+
+def test_the_description_leads_to_saved_views(workplace: Path) -> None:
+    delivery = deliver(record_run(workplace / "out", here(workplace)))
+    client = MlflowClient()
+    note = client.get_run(delivery.parent_run_id).data.tags["mlflow.note.content"]
+    experiment = client.get_experiment(delivery.where()["experiment_id"])
+    assert "{views}" not in note
+    for title in ("trials by latency", "layer choices against latency"):
+        link = note.split(f"[{title}](")[1].split(")")[0]
+        key = link.rsplit("viewStateShareKey=")[1]
+        assert f'"net on host: {title}"' in experiment.tags[f"mlflow.sharedViewState.{key}"]
+
+
+def snapshot(client: MlflowClient) -> dict[str, Any]:
+    """All that a user could tell apart, without ids."""
+    result = {}
+    for name, runs in runs_by_name(client).items():
+        for number, run in enumerate(runs):
+            history = {
+                key: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
+                for key in run.data.metrics
+            }
+            tags = {key for key in run.data.tags if key != "ellopt.key"}
+            result[f"{name} {number}"] = (run.info.status, run.data.params, history, tags, artifacts(client, run))
+    return result
+
+
+class Killed(BaseException):
+    """Ends a delivery as a power cut would: nothing handles it."""
+
+
+WRITES: list[tuple[type, str]] = [
+    (Journal, "note"),
+    *(
+        (MlflowClient, name)
+        for name in (
+            "create_experiment",
+            "create_run",
+            "log_artifact",
+            "log_batch",
+            "log_table",
+            "set_experiment_tag",
+            "set_terminated",
+        )
+    ),
+]
+
+
+class DiesAt:
+    """Counts writes to the store and to the journal; the last one is the last, before or after it took effect."""
+
+    def __init__(self, last: int, after: bool) -> None:
+        self._left = last
+        self._after = after
+
+    def around(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise Killed
+            result = method(*arguments, **keywords)
+            if self._left == 0:
+                raise Killed
+            return result
+
+        return wrapper
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_delivery_killed_again_and_again_gives_the_same_store_in_the_end(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    """The n-th attempt is killed at its n-th write; in the end each run is there once, with all that belongs to it."""
+    deliver(record_run(workplace / "whole", here(workplace), trials=2))
+    client = MlflowClient()
+    expected = snapshot(client)
+    experiment = client.get_experiment_by_name("ellopt/net")
+    assert experiment is not None
+    client.rename_experiment(experiment.experiment_id, "ellopt/whole")
+
+    model = record_run(workplace / "out", here(workplace), trials=2)
+    for deaths in range(100):
+        kill = DiesAt(deaths + 1, after)
+        with monkeypatch.context() as patch:
+            for owner, method in WRITES:
+                patch.setattr(owner, method, kill.around(getattr(owner, method)))
+            try:
+                deliver(model)
+                break
+            except Killed:
+                continue
+    assert 10 < deaths < 99
+    assert snapshot(client) == expected
+
+
+def test_delivered_again_after_the_journal_was_lost_nothing_is_there_twice(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace))
+    deliver(model)
+    expected = snapshot(MlflowClient())
+    assert model.outbox_path is not None
+    (model.outbox_path / "delivered.jsonl").unlink()
+    deliver(model)
+    assert snapshot(MlflowClient()) == expected
+
+
+# inside "mlflow run"
+
+
+def outer_run(client: MlflowClient, name: str = "languid-carp-12") -> Run:
+    run = client.create_run("0", run_name=name)
+    client.log_param(run.info.run_id, "seed", "7")  # as "mlflow run -P seed=7" does
+    return run
+
+
+def test_inside_mlflow_run_its_run_is_the_parent(workplace: Path) -> None:
+    client = MlflowClient()
+    outer = outer_run(client)
+    deliver(record_run(workplace / "out", here(workplace, run_id=outer.info.run_id, experiment_id="0")))
+    runs = runs_by_name(client, "Default")
+    parent = only(runs, "net on host")
+    assert parent.info.run_id == outer.info.run_id
+    assert parent.info.status == "RUNNING"  # "mlflow run" ends it
+    assert parent.data.params["seed"] == "7"
+    assert parent.data.params["options_file"] == "search_spaces/quick.json"
+    assert parent.data.tags["state"] == "complete"
+    assert only(runs, "trial 002").data.tags["mlflow.parentRunId"] == outer.info.run_id
+    assert "net_options.ell" in artifacts(client, parent)
+    assert client.get_experiment_by_name("ellopt/net") is None
+
+
+def test_a_name_that_the_user_gave_to_the_run_stays(workplace: Path) -> None:
+    client = MlflowClient()
+    outer = outer_run(client, "my own name")
+    deliver(record_run(workplace / "out", here(workplace, run_id=outer.info.run_id), finish=False))
+    assert client.get_run(outer.info.run_id).info.run_name == "my own name"
+
+
+def test_inside_mlflow_run_several_models_have_a_parent_run_each(workplace: Path) -> None:
+    client = MlflowClient()
+    outer = outer_run(client, "two models")
+    destination = here(workplace, run_id=outer.info.run_id, experiment_id="0", nested=True)
+    for name in ("a", "b"):
+        deliver(record_run(workplace / "out" / name, destination, name=name))
+    runs = runs_by_name(client, "Default")
+    for name in ("a", "b"):
+        parent = only(runs, f"{name} on host")
+        assert parent.data.tags["mlflow.parentRunId"] == outer.info.run_id
+        assert parent.info.status == "FINISHED"
+    trials = {run.data.tags["mlflow.parentRunId"] for run in runs["trial 001"]}
+    assert trials == {only(runs, f"{name} on host").info.run_id for name in ("a", "b")}
+
+
+def test_a_run_id_of_another_store_is_told_and_a_run_made(workplace: Path) -> None:
+    notices: Notices = []
+    deliver(record_run(workplace / "out", here(workplace, run_id="0" * 32), finish=False), notices)
+    assert "net on host" in runs_by_name(MlflowClient())
+    assert notices[0][0] == "no such run"
+
+
+# going on after an interruption
+
+
+def test_resumed_outside_mlflow_run_the_same_parent_goes_on(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace), trials=3, finish=False)
+    model.interrupted()
+    first = deliver(model)
+    client = MlflowClient()
+    assert client.get_run(first.parent_run_id).info.status == "KILLED"
+
+    model = record_run(workplace / "out", here(workplace), trials=6, finish=False)
+    second = deliver(model)
+    assert second.parent_run_id == first.parent_run_id
+    parent = client.get_run(first.parent_run_id)
+    assert (parent.info.status, parent.data.tags["state"]) == ("RUNNING", "running")
+    runs = runs_by_name(client)
+    assert {name: len(found) for name, found in runs.items() if name.startswith("trial")} == {
+        f"trial {number:03d}": 1 for number in range(6)
+    }
+    model.finish_model(make_report(make_trials(6)), workplace / "out")
+    deliver(model)
+    parent = client.get_run(first.parent_run_id)
+    assert (parent.info.status, parent.data.tags["state"]) == ("FINISHED", "complete")
+
+
+def test_resumed_inside_another_mlflow_run_that_run_shows_the_whole(workplace: Path) -> None:
+    client = MlflowClient()
+    old, new = outer_run(client, "brave-ant-1"), outer_run(client, "calm-bee-2")
+    model = record_run(
+        workplace / "out", here(workplace, run_id=old.info.run_id, experiment_id="0"), trials=3, finish=False
+    )
+    deliver(model)
+    model = record_run(workplace / "out", here(workplace, run_id=new.info.run_id, experiment_id="0"), trials=5)
+    deliver(model)
+    runs = runs_by_name(client, "Default")
+    for number in range(5):
+        assert only(runs, f"trial {number:03d}").data.tags["mlflow.parentRunId"] == new.info.run_id
+    history = client.get_metric_history(new.info.run_id, "trials/latency_ms")
+    assert [point.step for point in history] == list(range(5))
+    left = client.get_run(old.info.run_id)
+    assert left.info.status == "KILLED"
+    assert new.info.run_id in left.data.tags["mlflow.note.content"]
+
+
+def test_finished_work_is_not_continued_but_done_anew(workplace: Path) -> None:
+    first = deliver(record_run(workplace / "out", here(workplace)))
+    second = deliver(record_run(workplace / "out", here(workplace)))
+    assert first.parent_run_id != second.parent_run_id
+    assert len(runs_by_name(MlflowClient())["trial 001"]) == 2
+
+
+def test_other_work_in_the_same_directory_is_not_continued(workplace: Path) -> None:
+    first = record_run(workplace / "out", here(workplace), finish=False)
+    start = replace(first.start, identity="sha256 of another model")
+    second = TrackedModel(start, here(workplace), Redactor(), "", lambda: None)
+    third = TrackedModel(first.start, here(workplace, tracking_uri="http://elsewhere"), Redactor(), "", lambda: None)
+    assert len({first.outbox_path, second.outbox_path, third.outbox_path}) == 3
+
+
+# what goes wrong
+
+
+def test_a_failed_model_says_why(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace), finish=False)
+    model.failed_model("no board could be had")
+    delivery = deliver(model)
+    parent = MlflowClient().get_run(delivery.parent_run_id)
+    assert (parent.info.status, parent.data.tags["state"]) == ("FAILED", "failed")
+    assert "no board could be had" in parent.data.tags["mlflow.note.content"]
+
+
+def test_what_mlflow_refuses_for_good_does_not_hold_up_the_rest(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace), trials=1, finish=False)
+    outbox = model._outbox
+    assert outbox is not None
+    outbox.append(Record(key="bad", kind="child", name="bad one", metrics={"no & such # name": 1.0}))
+    model.finish_model(make_report(make_trials(1)), workplace / "out")
+    notices: Notices = []
+    delivery = deliver(model, notices)
+    assert delivery.waiting == 0
+    assert [text for name, text in notices if name == "refused" and "bad one" in text]
+    assert MlflowClient().get_run(delivery.parent_run_id).info.status == "FINISHED"
+
+
+def test_an_output_file_that_was_changed_or_removed_since_is_not_logged(workplace: Path) -> None:
+    model = record_run(workplace / "out", here(workplace))
+    (workplace / "out" / "net_options.ell").write_text("of a later run")
+    (workplace / "out" / "compile_switches.txt").unlink()
+    notices: Notices = []
+    delivery = deliver(model, notices)
+    logged = artifacts(MlflowClient(), MlflowClient().get_run(delivery.parent_run_id))
+    assert not logged & {"net_options.ell", "compile_switches.txt"}
+    assert "tuning_report.json" in logged
+    assert len([name for name, _ in notices if name == "missing"]) == 2
+
+
+def test_a_deleted_experiment_is_named_and_everything_waits(workplace: Path) -> None:
+    client = MlflowClient()
+    client.delete_experiment(client.create_experiment("ellopt/net"))
+    model = record_run(workplace / "out", here(workplace))
+    with pytest.raises(MlflowException, match="deleted"):
+        deliver(model)
+    assert model.undelivered() == 8
+
+
+def test_a_model_with_very_many_layers_fits_into_mlflow_s_batches(workplace: Path) -> None:
+    report = make_report(make_trials(1, 250), 250)
+    model = TrackedModel(make_start(workplace / "out"), here(workplace), Redactor(), "", lambda: None)
+    model.finish_model(report, workplace / "out")
+    deliver(model)
+    trial = only(runs_by_name(MlflowClient()), "trial 000")
+    assert len(trial.data.params) == 250
+    assert len([key for key in trial.data.metrics if key.startswith("layer_ms/")]) == 250
