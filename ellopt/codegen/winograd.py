@@ -8,7 +8,7 @@ import numpy as np
 
 from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import FloatArray
-from ellopt.codegen.winograd_blocking import CHANNEL_UNIT, blocking
+from ellopt.codegen.winograd_blocking import CHANNEL_UNIT, blocking, tall_blocking
 from ellopt.codegen.winograd_matrices import TILE_SIZES, WEIGHT_TRANSFORMS, Matrix
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
@@ -74,17 +74,17 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
         raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, TILE_SIZES))}")
     macros = {"WINOGRAD_TILE": str(tile)}
     if site.depthwise:
-        packing = DepthwiseWinogradPacking(tile, site.vector_width)
-        return make_kernel(site, "conv_winograd_depthwise.h", packing, macros, options.depths)
+        lanes = DepthwiseWinogradPacking(tile, site.vector_width)
+        return make_kernel(site, "conv_winograd_depthwise.h", lanes, macros, options.depths)
     cut = blocking(site.out_rows, site.out_columns, site.channels, site.filters, tile, site.vector_width)
-    return make_kernel(
-        site,
-        "conv_winograd.h",
-        WinogradPacking(tile, site.vector_width, cut.panels, cut.wide_panels, cut.vectors),
-        {**macros, **cut.macros},
-        options.depths,
-        thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
-    )
+    macros.update(cut.macros)
+    workspace = cut.workspace_floats(options.nonseparable_filter_block_depth)
+    tall = tall_blocking(cut, site.out_rows, site.out_columns, site.channels, site.filters, site.vector_width)
+    if tall is not None:
+        macros.update({f"{name}_TALL": value for name, value in tall.macros.items() if value != cut.macros[name]})
+        workspace = max(workspace, tall.workspace_floats(options.nonseparable_filter_block_depth))
+    packing = WinogradPacking(tile, site.vector_width, cut.panels, cut.wide_panels, cut.vectors)
+    return make_kernel(site, "conv_winograd.h", packing, macros, options.depths, thread_floats=workspace)
 
 
 def canonical_winograd(

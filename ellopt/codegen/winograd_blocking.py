@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ellopt.codegen.gemm_tiling import even_split
@@ -18,6 +18,9 @@ _REGISTER_TILES = {
     8: ((2, 6), (3, 3), (1, 12)),
     16: ((2, 14), (3, 9), (4, 6), (1, 28)),
 }
+#: Tiles at most by vectors of filters where there are 32 registers of 4 lanes (64-bit NEON); inputs are not broadcast
+#: there but multiplied by lanes, so a register holds four channels of each tile.
+_TALL_TILES = {1: 12, 2: 8, 3: 6}
 _LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
 _CACHE_LINE = 16
 #: Transformed input of a block, unless weights are large; its products may be twice as many.
@@ -80,35 +83,46 @@ def blocking(rows: int, columns: int, channels: int, filters: int, tile: int, ve
     tiles = ceil(rows / tile) * ceil(columns / tile)
     all_vectors = ceil(filters / vector_width)
     most_vectors, most_tiles = _register_tile(tiles, all_vectors, vector_width)
-    row_panels, tile_rows, tall_panels = even_split(tiles, most_tiles)
     panels, vectors, wide_panels = even_split(all_vectors, most_vectors)
-
-    positions = (tile + 2) ** 2
     pitch = ceil(channels / vector_width) * vector_width
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
-    input_step = _step(tile_rows * pitch)
-    product_step = _step(tile_rows * vectors * vector_width)
-    large = positions * channels * filters > _LARGE_WEIGHTS
+    cut = WinogradBlocking(tile, 0, 0, 0, vectors, panels, wide_panels, 0, 0, pitch, 0, 0)
+    return _cut_tiles(cut, tiles, most_tiles, vector_width, channels * filters)
+
+
+def tall_blocking(
+    cut: WinogradBlocking, rows: int, columns: int, channels: int, filters: int, vector_width: int
+) -> WinogradBlocking | None:
+    """``cut`` for processors with more registers of the same width, if there are any; packed weights stay the same."""
+    if vector_width != 4:
+        return None
+    tiles = ceil(rows / cut.tile) * ceil(columns / cut.tile)
+    tall = _cut_tiles(cut, tiles, _TALL_TILES[cut.vectors], vector_width, channels * filters)
+    return replace(tall, group_panels=cut.group_panels)
+
+
+def _cut_tiles(cut: WinogradBlocking, tiles: int, most_tiles: int, vector_width: int, weights: int) -> WinogradBlocking:
+    """``cut`` with row panels of at most ``most_tiles`` tiles and blocks that fit in the caches."""
+    positions = (cut.tile + 2) ** 2
+    row_panels, tile_rows, tall_panels = even_split(tiles, most_tiles)
+    input_step = _step(tile_rows * cut.input_pitch)
+    product_step = _step(tile_rows * cut.vectors * vector_width)
     block_panels = max(1, _BLOCK_FLOATS // (positions * input_step))
-    if large:
+    if positions * weights > _LARGE_WEIGHTS:
         block_panels = max(block_panels, ceil(_TILES_PER_PASS / tile_rows))
     block_panels = min(block_panels, row_panels)
     block_panels = ceil(row_panels / ceil(row_panels / block_panels))
-    group_panels = min(panels, max(1, 2 * _BLOCK_FLOATS // (positions * product_step * block_panels)))
-    return WinogradBlocking(
-        tile,
-        tile_rows,
-        row_panels,
-        tall_panels,
-        vectors,
-        panels,
-        wide_panels,
-        block_panels,
-        group_panels,
-        pitch,
-        input_step,
-        product_step,
+    group_panels = min(cut.panels, max(1, 2 * _BLOCK_FLOATS // (positions * product_step * block_panels)))
+    return replace(
+        cut,
+        tile_rows=tile_rows,
+        row_panels=row_panels,
+        tall_panels=tall_panels,
+        block_panels=block_panels,
+        group_panels=group_panels,
+        input_step=input_step,
+        product_step=product_step,
     )
 
 

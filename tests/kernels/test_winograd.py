@@ -60,7 +60,7 @@ def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
 
 
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
     kernels, cases = [], []

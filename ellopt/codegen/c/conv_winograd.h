@@ -14,6 +14,9 @@
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "vector.h"
+
+#include "conv_winograd_tall.h"
 
 #include "conv_winograd_input.h"
 #include "conv_winograd_multiply.h"

@@ -4,6 +4,34 @@
 
 #include "vector.h"
 
+/* sums[rows][vectors] += a[rows][1] * b[1][vectors] */
+ELL_INLINE void winograd_multiply_step(vec sums[TILE_ROWS][TILE_VECTORS], const float *a, const float *b,
+                                       const int rows, const int vectors) {
+    vec w[TILE_VECTORS];
+    ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(b + v * VECTOR_WIDTH);
+    ELL_UNROLL for (int r = 0; r < rows; r++) {
+        vec x = vec_splat(a[r * INPUT_PITCH]);
+        ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += x * w[v];
+    }
+}
+
+#if VECTOR_WIDTH == 4 && defined(__aarch64__)
+/* The same for four channels at once: NEON multiplies by a lane, so inputs need not be broadcast one by one. */
+ELL_INLINE void winograd_multiply_lanes(vec sums[TILE_ROWS][TILE_VECTORS], const float *a, const float *b,
+                                        const int rows, const int vectors) {
+    vec x[TILE_ROWS];
+    ELL_UNROLL for (int r = 0; r < rows; r++) x[r] = vec_load(a + r * INPUT_PITCH);
+#define WINOGRAD_LANE(lane)                                                                                   \
+    ELL_UNROLL for (int v = 0; v < vectors; v++) {                                                            \
+        vec w = vec_load(b + ((lane) * vectors + v) * VECTOR_WIDTH);                                          \
+        ELL_UNROLL for (int r = 0; r < rows; r++)                                                             \
+            sums[r][v] += __builtin_shufflevector(x[r], x[r], lane, lane, lane, lane) * w;                    \
+    }
+    WINOGRAD_LANE(0) WINOGRAD_LANE(1) WINOGRAD_LANE(2) WINOGRAD_LANE(3)
+#undef WINOGRAD_LANE
+}
+#endif
+
 /* c[rows][vectors] (+)= a[rows][depth] * b[depth][vectors]. Every input value is broadcast to a vector of filters. */
 ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c, int depth, int accumulate,
                                        const int rows, const int vectors) {
@@ -12,17 +40,16 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
         ELL_UNROLL for (int v = 0; v < vectors; v++)
             sums[r][v] = accumulate ? vec_load(c + (r * vectors + v) * VECTOR_WIDTH) : vec_zero();
     }
+#if VECTOR_WIDTH == 4 && defined(__aarch64__)
     ELL_NO_VECTORIZE
-    for (int k = 0; k < depth; k++) {
-        vec w[TILE_VECTORS];
-        ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(b + v * VECTOR_WIDTH);
-        ELL_UNROLL for (int r = 0; r < rows; r++) {
-            vec x = vec_splat(a[r * INPUT_PITCH]);
-            ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += x * w[v];
-        }
-        a++;
-        b += vectors * VECTOR_WIDTH;
+    for (; depth >= 4; depth -= 4) {
+        winograd_multiply_lanes(sums, a, b, rows, vectors);
+        a += 4;
+        b += 4 * vectors * VECTOR_WIDTH;
     }
+#endif
+    ELL_NO_VECTORIZE
+    for (int k = 0; k < depth; k++) winograd_multiply_step(sums, a + k, b + (ptrdiff_t)k * vectors * VECTOR_WIDTH, rows, vectors);
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int v = 0; v < vectors; v++) vec_store(c + (r * vectors + v) * VECTOR_WIDTH, sums[r][v]);
     }
