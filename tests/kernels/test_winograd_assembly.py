@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kernels_support import _C_FOLDER as C_FOLDER, FLAGS
+from kernels_support import FLAGS
 from test_winograd import plain_site
 
+import ellopt.codegen
 from ellopt.codegen.kernels import kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import TARGETS
+
+C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
 
 
 def assembly(target: str, tile: int, folder: Path) -> dict[str, list[str]]:

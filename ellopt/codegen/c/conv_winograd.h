@@ -28,9 +28,10 @@
 
 typedef struct {
     const ell_conv_args *args;
-    int group_panels;  /* filter panels per pass */
-    int depth;         /* channels per pass */
-    int block_panels;  /* row panels per block */
+    int group_panels; /* filter panels per pass */
+    int groups;       /* passes, where threads share them */
+    int depth;        /* channels per pass */
+    int block_panels; /* row panels per block */
     int first_row_panel, last_row_panel; /* of the block at hand, where all threads share one */
 } winograd_plan;
 
@@ -119,8 +120,7 @@ static void group_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
     const float *transformed = plan->args->workspace;
     float *products = plan->args->workspace + BLOCK_PANELS * INPUT_PANEL + worker * PRODUCT_FLOATS(plan->group_panels);
-    int first = index * plan->group_panels;
-    int last = first + plan->group_panels < PANELS ? first + plan->group_panels : PANELS;
+    int first = PANELS * index / plan->groups, last = PANELS * (index + 1) / plan->groups;
     multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
     finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);
 }
@@ -129,7 +129,7 @@ static int at_most(int value, int limit) { return value < limit ? value : limit;
 
 void KERNEL_NAME(const ell_conv_args *args) {
     int threads = ell_pool_threads(args->pool);
-    winograd_plan plan = {args, 0, 0, BLOCK_PANELS, 0, 0};
+    winograd_plan plan = {.args = args, .block_panels = BLOCK_PANELS};
     plan.group_panels = at_most(args->nonseparable_filter_block_depth ? args->nonseparable_filter_block_depth : GROUP_PANELS, PANELS);
     plan.depth = at_most(args->nonseparable_channel_depth ? 16 * args->nonseparable_channel_depth : CHANNELS, CHANNELS);
     int blocks = (ROW_PANELS + BLOCK_PANELS - 1) / BLOCK_PANELS;
@@ -143,12 +143,13 @@ void KERNEL_NAME(const ell_conv_args *args) {
         ell_pool_run(args->pool, block_task, &plan, blocks);
         return;
     }
-    int groups = (PANELS + plan.group_panels - 1) / plan.group_panels;
-    if (groups < threads) plan.group_panels = PANELS / threads;
+    /* as many groups for each thread */
+    plan.groups = (PANELS + plan.group_panels - 1) / plan.group_panels;
+    plan.groups = at_most((plan.groups + threads - 1) / threads * threads, PANELS);
     for (int r = 0; r < ROW_PANELS; r += BLOCK_PANELS) {
         plan.first_row_panel = r;
         plan.last_row_panel = at_most(r + BLOCK_PANELS, ROW_PANELS);
         ell_pool_run(args->pool, transform_task, &plan, panel_first_tile(plan.last_row_panel) - panel_first_tile(r));
-        ell_pool_run(args->pool, group_task, &plan, (PANELS + plan.group_panels - 1) / plan.group_panels);
+        ell_pool_run(args->pool, group_task, &plan, plan.groups);
     }
 }
