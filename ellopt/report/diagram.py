@@ -47,7 +47,7 @@ def network_diagram(report: TuningReport, identity: str = "network") -> str:
                 path = f"M{number(centre)} {number(tops[source] + heights[source])}V{number(tops[target] - 1)}"
             else:
                 x = left - 8 - LANE * lanes[source, target]
-                start, end = tops[source] + heights[source] / 2, tops[target] + heights[target] / 2
+                start, end = tops[source] + 0.7 * heights[source], tops[target] + 0.3 * heights[target]
                 path = f"M{number(left)} {number(start)}H{number(x + 5)}q-5 0 -5 5"
                 path += f"V{number(end - 5)}q0 5 5 5H{number(left - 1)}"
             body.append(element("path", d=path, class_="edge", marker_end="url(#arrow)"))

@@ -107,7 +107,10 @@ class Block:
 
 
 def blocks_of(report: TuningReport) -> list[Block]:
-    """Blocks in order of computation. A report without nodes shows its convolution layers as a chain."""
+    """Blocks in order of computation. A report without nodes shows its convolution layers as a chain.
+
+    Nodes that only move data and take no time of their own have no block: those that read them read their source.
+    """
     nodes = report.nodes
     if not nodes:
         return [
@@ -128,7 +131,9 @@ def blocks_of(report: TuningReport) -> list[Block]:
             tail = blocks[index].parts[-1] if blocks[index].parts else blocks[index].head
             if tail.node_id == sources[0]:
                 host = index
-        if host is None and node.kind == "constant" and not node.share_of_model:
+        if host is None and node.kind in SILENT and not node.share_of_model:
+            if len(sources) == 1:  # what only reads or arranges differently is seen through
+                place[node.node_id] = place[sources[0]]
             continue
         if host is None:
             host = len(blocks)

@@ -34,16 +34,19 @@ class Command:
 
 
 def commands(page: Path) -> Iterator[Command]:
-    """The lines that begin with "$ " in blocks fenced as ``console``; "test" behind that makes a block testable."""
+    """The lines that begin with "$ " in blocks fenced as ``console``, or all lines of a block that has none such;
+    "test" behind the fence makes a block testable."""
     if not page.exists():
         return
     text = page.read_text(encoding="utf-8")
     for block in BLOCK.finditer(text):
         number = text[: block.start("body")].count("\n") + 1
         joined = re.sub(r"\\\n(?:> )?\s*", " ", block["body"])
+        prompt = "$ " if re.search(r"^\$ ", joined, re.MULTILINE) else ""
         for offset, line in enumerate(joined.splitlines()):
-            if line.startswith("$ "):
-                yield Command(page.name, number + offset, line[2:].strip(), "test" in block["mark"].split())
+            if line.strip() and line.startswith(prompt):
+                typed = line.removeprefix(prompt).strip()
+                yield Command(page.name, number + offset, typed, "test" in block["mark"].split())
 
 
 ALL = [command for page in PAGES for command in commands(page)]
@@ -58,9 +61,14 @@ def _arguments(command: Command) -> list[str] | None:
     words = shlex.split(command.text, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
-    if words[:1] == ["ellopt"]:
-        return words[1:]
-    return words[3:] if words[1:3] == ["-m", "ellopt"] else None
+    for start, arguments in (
+        (["ellopt"], words[1:]),
+        (["python", "-m", "ellopt"], words[3:]),
+        (["python", "profile_and_optimize.py"], ["optimize", *words[2:]]),
+    ):
+        if words[: len(start)] == start:
+            return arguments
+    return None
 
 
 @pytest.mark.parametrize("command", [c for c in ALL if _arguments(c) is not None], ids=_name)
