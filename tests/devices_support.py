@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import os
 import shutil
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def processes_in(directory: Path) -> list[int]:
     return found
 
 
+def children_of(parent: int) -> list[int]:
+    """The processes that ``parent`` started, and those that they started, by /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found += [int(entry.name), *children_of(int(entry.name))]
+    return found
+
+
 def leftovers(directory: Path) -> list[str]:
     """What ellopt left on a board whose files are in ``directory``."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("ellopt-*"))
@@ -128,19 +139,18 @@ def openssh_server(root: Path) -> Iterator[Sshd]:
     )
     with contextlib.suppress(OSError):  # where sshd separates its privileges it wants this directory
         Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE, start_new_session=True)
+    server = subprocess.Popen([program, "-D", "-E", str(root / "sshd.log"), "-f", str(config)], start_new_session=True)
     try:
         wait_until_listening("127.0.0.1", port)
         kind, key = (root / "host_key.pub").read_text().split()[:2]
         known_hosts = root / "known_hosts"
         known_hosts.write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
-        import getpass
-
         yield Sshd("127.0.0.1", port, root, root / "home", getpass.getuser(), root / "user_key", known_hosts)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.communicate()
+        for pid in [*children_of(server.pid), server.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        server.wait()
 
 
 @contextlib.contextmanager
@@ -148,7 +158,3 @@ def short_directory() -> Iterator[Path]:
     """A temporary directory, also where pytest's own would have too long a name."""
     with tempfile.TemporaryDirectory(prefix="boards-") as name:
         yield Path(name).resolve()
-
-
-def environment_of(mapping: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **mapping}

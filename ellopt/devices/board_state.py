@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ellopt.measurement import DeviceState
 
@@ -12,57 +11,48 @@ _TICKS_PER_SECOND = 100  # USER_HZ of every Linux ABI that a board has
 _THROTTLED_NOW = 0xF
 
 
-@dataclass(frozen=True)
-class CpuTimes:
-    """Counters of ``/proc/stat`` over all CPUs, in ticks."""
-
-    busy: int
-    total: int
-    cpus: int
-
-
-def read_state(
-    lines: Sequence[str], previous: CpuTimes | None, own_cpu_seconds: float
-) -> tuple[CpuTimes | None, DeviceState]:
+def read_state(lines: Sequence[str], foreign: float | None = None) -> DeviceState:
     """The state in a board's answer. What the board does not offer, or says in an unknown form, is None.
 
-    ``load`` is the number of CPUs that others kept busy since ``previous``, of which ``own_cpu_seconds`` were our
-    own; without ``previous`` it is the load average of the last minute.
+    ``load`` is ``foreign`` where that is known, else the load average of the last minute.
     """
     facts: dict[str, str] = {}
-    cpus = 0
     for line in lines:
         word, separator, rest = line.replace("throttled=", "throttled ", 1).partition(" ")
-        if word.startswith("cpu") and word[3:].isdigit():
-            cpus += 1
-        elif separator:
+        if separator:
             facts.setdefault(word, rest.strip())
     frequency = _number(facts.get("frequency"))
     temperature = _number(facts.get("temperature"))
-    times = _cpu_times(facts.get("cpu"), cpus)
-    return times, DeviceState(
+    return DeviceState(
         governor=facts.get("governor"),
         frequency_mhz=None if frequency is None else frequency / 1000,
         temperature_c=None if temperature is None else temperature / 1000,
         throttled=_throttled(facts.get("throttled")),
-        load=_load(facts.get("load"), times, previous, own_cpu_seconds),
+        load=_number(facts.get("load", "").split(" ")[0]) if foreign is None else foreign,
     )
 
 
-def _cpu_times(text: str | None, cpus: int) -> CpuTimes | None:
-    fields = (text or "").split()
-    if len(fields) < 4 or not all(field.isdigit() for field in fields) or not cpus:
+def foreign_load(before: str, after: str, own_seconds: float, cpus: int) -> float | None:
+    """How many CPUs others kept busy, on average, between two readings of the first line of ``/proc/stat``.
+
+    ``own_seconds`` is the CPU time that our own command took in between. None where that cannot be told.
+    """
+    first, last = _ticks(before), _ticks(after)
+    if first is None or last is None or cpus < 1:
         return None
-    values = [int(field) for field in fields[:8]]  # user nice system idle iowait irq softirq steal
-    idle = sum(values[3:5])
-    return CpuTimes(busy=sum(values) - idle, total=sum(values), cpus=cpus)
+    (busy0, total0), (busy1, total1) = first, last
+    if total1 <= total0:
+        return None
+    return max(0.0, (busy1 - busy0 - own_seconds * _TICKS_PER_SECOND) * cpus / (total1 - total0))
 
 
-def _load(text: str | None, now: CpuTimes | None, before: CpuTimes | None, own_cpu_seconds: float) -> float | None:
-    if now and before and now.total > before.total:
-        elapsed = (now.total - before.total) / now.cpus
-        return max(0.0, (now.busy - before.busy - own_cpu_seconds * _TICKS_PER_SECOND) / elapsed)
-    return _number((text or "").split(" ")[0])
+def _ticks(line: str) -> tuple[int, int] | None:
+    """Busy and all ticks of all CPUs."""
+    fields = line.split()
+    if len(fields) < 5 or fields[0] != "cpu" or not all(field.isdigit() for field in fields[1:]):
+        return None
+    values = [int(field) for field in fields[1:9]]  # user nice system idle iowait irq softirq steal
+    return sum(values) - sum(values[3:5]), sum(values)
 
 
 def _throttled(text: str | None) -> bool | None:

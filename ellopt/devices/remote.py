@@ -67,6 +67,7 @@ for f in /proc/device-tree/model /sys/firmware/devicetree/base/model; do
 done
 [ -z "$model" ] && model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
 echo "model $model"
+echo "cpus $(grep -c '^processor' /proc/cpuinfo 2>/dev/null)"
 bases | while read -r b; do
   d=$b/ellopt-$mine
   mkdir "$d" 2>/dev/null || { [ -d "$d" ] && [ ! -L "$d" ] && [ -O "$d" ]; } || continue
@@ -123,6 +124,8 @@ trap '' PIPE HUP INT
 exec 3<&0 </dev/null
 group=
 command -v setsid >/dev/null 2>&1 && group=setsid
+before= after=
+[ -r /proc/stat ] && read -r before </proc/stat
 $group "$@" >.ellopt-stdout 2>.ellopt-stderr 3<&- &
 child=$!
 cd /
@@ -150,6 +153,7 @@ reader=$!
 timer=$!
 wait "$child" 2>/dev/null
 code=$?
+[ -r /proc/stat ] && read -r after </proc/stat
 kill -KILL "-$child" 2>/dev/null
 kill -TERM "$timer" 2>/dev/null
 kill -KILL "$reader" 2>/dev/null
@@ -158,6 +162,8 @@ cd "$run" || exit 1
 [ "$code" -ne 0 ] && ! echo probe 2>/dev/null >.ellopt-probe && echo full
 echo "exit $code"
 times
+echo "$before"
+echo "$after"
 for f in .ellopt-stdout .ellopt-stderr $outputs; do
   [ -f "$f" ] && echo "file $(size "$f") $(digest "$f") $f"
 done
@@ -182,7 +188,6 @@ r governor /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor
 r frequency /sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq
 r temperature /sys/class/thermal/thermal_zone0/temp
 r load /proc/loadavg
-[ -r /proc/stat ] && sed -n 's/^cpu/cpu/p' /proc/stat
 command -v vcgencmd >/dev/null 2>&1 && vcgencmd get_throttled 2>/dev/null
 echo done
 """

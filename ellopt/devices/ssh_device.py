@@ -14,7 +14,7 @@ from pathlib import Path
 from ellopt.deadline import Deadline
 from ellopt.devices import remote
 from ellopt.devices.base import DeviceKind
-from ellopt.devices.board_state import CpuTimes, read_state
+from ellopt.devices.board_state import foreign_load, read_state
 from ellopt.devices.emulator import emulator_arguments
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
@@ -43,7 +43,7 @@ class _Finished:
     """What the watchdog on the board said of a run."""
 
     exit_code: int
-    cpu_seconds: float
+    foreign_load: float | None
     files: dict[str, _FileFacts]
 
 
@@ -63,8 +63,7 @@ class SshDevice:
         self._session = session
         self._runs = itertools.count(1)
         self._bundles: dict[str, str] = {}  # digest -> base directory
-        self._cpu_times: CpuTimes | None = None
-        self._own_cpu_seconds = 0.0
+        self._foreign_load: float | None = None
         self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
         session.add_files(address)
         self._connection = SshConnection(address, settings, deadline)
@@ -98,6 +97,7 @@ class SshDevice:
                 "(tried $TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp)"
             )
         self._places = places
+        self._cpus = int(facts["cpus"]) if facts.get("cpus", "").isdigit() else 0
         machine = facts.get("machine", "unknown")
         if self.kind == "ssh" and target.triple.startswith("arm-") and target.vector_width > 1 and machine == "armv6l":
             raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
@@ -119,7 +119,7 @@ class SshDevice:
             outputs = self._fetch(run, finished.files, deadline)
         finally:
             self._remove(run)
-        self._own_cpu_seconds += finished.cpu_seconds
+        self._foreign_load = finished.foreign_load
         return Execution(
             exit_code=finished.exit_code,
             stdout=outputs.pop(".ellopt-stdout", b"").decode(errors="replace"),
@@ -129,12 +129,10 @@ class SshDevice:
         )
 
     def state(self) -> DeviceState:
-        """``load`` is what others used of the CPUs since the last call (the load average at the first)."""
+        """After a run, ``load`` is how many CPUs others kept busy during it; otherwise the board's load average."""
         answer = self._connection.execute(remote.state_command(), Deadline.after(_CLEAN_UP_SECONDS))
-        self._cpu_times, state = read_state(
-            self._lines("reading the board's state", answer.stdout), self._cpu_times, self._own_cpu_seconds
-        )
-        self._own_cpu_seconds = 0.0
+        state = read_state(self._lines("reading the board's state", answer.stdout), self._foreign_load)
+        self._foreign_load = None
         return state
 
     def close(self) -> None:
@@ -240,7 +238,8 @@ class SshDevice:
             exit_code = int(code)
             cpu_seconds = sum(_shell_seconds(part) for part in lines[2].split())
             files = {}
-            for line in lines[3:-1]:
+            load = foreign_load(lines[3], lines[4], cpu_seconds, self._cpus)
+            for line in lines[5:-1]:
                 word, size, digest, name = line.split(" ", 3)
                 if word != "file":
                     raise ValueError(word)
@@ -249,7 +248,7 @@ class SshDevice:
             raise InfrastructureError(f"board {self.name}: the run's answer is garbage") from None
         if exit_code in (126, 127):
             raise InfrastructureError(f"board {self.name}: cannot execute {program}: is it a {self.board}?")
-        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, cpu_seconds, files)
+        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, files)
 
     def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:
         """Fetch files of the sizes and hashes that the board announced."""
