@@ -79,6 +79,8 @@ class TuningConfig:
                 f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
                 "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"
             )
+        if self.register and not self.mlflow:
+            raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
         if self.ipaddress and self.cluster:
             raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
         if self.emulate and (self.ipaddress or self.cluster):

@@ -58,6 +58,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     target = find_target(config.target)
     space = SearchSpace.load(find_options_file(config.options))
     toolchain = make_toolchain(config)
+    _make_directory(config.output_path)
     tracking = TrackingConfig(
         enabled=config.mlflow,
         models=len(files),
@@ -69,6 +70,16 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         workshop = Workshop(config, space, target, toolchain, pool, tracker)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
+
+
+def _make_directory(path: Path) -> None:
+    """Make the output directory now rather than after an hour. Raises ConfigurationError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--output_path: {path} cannot be made a directory ({error.strerror}); give another one"
+        ) from error
 
 
 def device_settings(config: TuningConfig) -> DeviceSettings:
