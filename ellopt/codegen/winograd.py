@@ -76,10 +76,11 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
     if site.depthwise:
         lanes = DepthwiseWinogradPacking(tile, site.vector_width)
         return make_kernel(site, "conv_winograd_depthwise.h", lanes, macros, options.depths)
-    cut = blocking(site.out_rows, site.out_columns, site.channels, site.filters, tile, site.vector_width)
+    size = (site.out_rows, site.out_columns, site.channels, site.filters)
+    cut = blocking(*size, tile, site.vector_width, site.cores)
     macros.update(cut.macros)
     workspace = cut.workspace_floats(options.nonseparable_filter_block_depth)
-    tall = tall_blocking(cut, site.out_rows, site.out_columns, site.channels, site.filters, site.vector_width)
+    tall = tall_blocking(cut, *size, site.vector_width, site.cores)
     if tall is not None:
         macros.update({f"{name}_TALL": value for name, value in tall.macros.items() if value != cut.macros[name]})
         workspace = max(workspace, tall.workspace_floats(options.nonseparable_filter_block_depth))
@@ -107,7 +108,8 @@ def canonical_winograd(
             nonseparable_filter_block_depth=0,
             nonseparable_channel_depth=0,
         )
-    cut = blocking(shape.output_rows, shape.output_columns, shape.channels, shape.filters, tile, vector_width)
+    size = (shape.output_rows, shape.output_columns, shape.channels, shape.filters)
+    cut = blocking(*size, tile, vector_width, cores)
     filters = min(filters, cut.panels)
     return replace(
         options,
@@ -118,7 +120,7 @@ def canonical_winograd(
 
 
 def winograd_choices(
-    shape: ConvolutionShape, vector_width: int, depths: tuple[int, ...] = (1, 2, 4, 6, 8, 16)
+    shape: ConvolutionShape, vector_width: int, cores: int = 1, depths: tuple[int, ...] = (1, 2, 4, 6, 8, 16)
 ) -> tuple[ConvolutionOptions, ...]:
     """All distinct winograd options for ``shape``, not parallel: every tile size with the kernel's own depths first,
     then with each combination of ``depths`` that makes a difference. Empty where winograd does not apply."""
@@ -128,7 +130,7 @@ def winograd_choices(
             for filters in (0, *depths):
                 for channels in (0, *depths):
                     options = ConvolutionOptions("winograd", False, separable, filters, channels, tile)
-                    representative = canonical_winograd(shape, options, vector_width, 1)
+                    representative = canonical_winograd(shape, options, vector_width, cores)
                     if representative is not None:
                         found[representative] = None
     return tuple(found)

@@ -29,6 +29,8 @@ _BLOCK_FLOATS = 32 * 1024
 _LARGE_WEIGHTS = 96 * 1024
 #: Tiles that make a pass over large weights worth its while: as many multiply-adds for each value that is loaded.
 _TILES_PER_PASS = 18
+#: What an idle core counts when register tiles are compared, as one kernel serves one thread and all of them.
+_IDLE_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -78,34 +80,36 @@ def _step(floats: int) -> int:
     return (lines | 1) * _CACHE_LINE
 
 
-def blocking(rows: int, columns: int, channels: int, filters: int, tile: int, vector_width: int) -> WinogradBlocking:
+def blocking(
+    rows: int, columns: int, channels: int, filters: int, tile: int, vector_width: int, cores: int
+) -> WinogradBlocking:
     """The cut of a layer of ``rows`` x ``columns`` outputs."""
     tiles = ceil(rows / tile) * ceil(columns / tile)
-    all_vectors = ceil(filters / vector_width)
-    most_vectors, most_tiles = _register_tile(tiles, all_vectors, vector_width)
-    panels, vectors, wide_panels = even_split(all_vectors, most_vectors)
+    panels, vectors, wide_panels, most_tiles = _register_tile(tiles, ceil(filters / vector_width), vector_width, cores)
     pitch = ceil(channels / vector_width) * vector_width
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
     cut = WinogradBlocking(tile, 0, 0, 0, vectors, panels, wide_panels, 0, 0, pitch, 0, 0)
-    return _cut_tiles(cut, tiles, most_tiles, vector_width, channels * filters)
+    return _cut_tiles(cut, tiles, most_tiles, vector_width, channels * filters, cores)
 
 
 def tall_blocking(
-    cut: WinogradBlocking, rows: int, columns: int, channels: int, filters: int, vector_width: int
+    cut: WinogradBlocking, rows: int, columns: int, channels: int, filters: int, vector_width: int, cores: int
 ) -> WinogradBlocking | None:
     """``cut`` for processors with more registers of the same width, if there are any; packed weights stay the same."""
     if vector_width != 4:
         return None
     tiles = ceil(rows / cut.tile) * ceil(columns / cut.tile)
-    tall = _cut_tiles(cut, tiles, _TALL_TILES[cut.vectors], vector_width, channels * filters)
+    tall = _cut_tiles(cut, tiles, _TALL_TILES[cut.vectors], vector_width, channels * filters, cores)
     return replace(tall, group_panels=cut.group_panels)
 
 
-def _cut_tiles(cut: WinogradBlocking, tiles: int, most_tiles: int, vector_width: int, weights: int) -> WinogradBlocking:
+def _cut_tiles(
+    cut: WinogradBlocking, tiles: int, most_tiles: int, vector_width: int, weights: int, cores: int
+) -> WinogradBlocking:
     """``cut`` with row panels of at most ``most_tiles`` tiles and blocks that fit in the caches."""
     positions = (cut.tile + 2) ** 2
-    row_panels, tile_rows, tall_panels = even_split(tiles, most_tiles)
+    row_panels, tile_rows, tall_panels = _split_tiles(tiles, most_tiles, cut.panels, cores)
     input_step = _step(tile_rows * cut.input_pitch)
     product_step = _step(tile_rows * cut.vectors * vector_width)
     block_panels = max(1, _BLOCK_FLOATS // (positions * input_step))
@@ -126,21 +130,34 @@ def _cut_tiles(cut: WinogradBlocking, tiles: int, most_tiles: int, vector_width:
     )
 
 
-def _register_tile(tiles: int, all_vectors: int, vector_width: int) -> tuple[int, int]:
-    """(vectors of filters, tiles) of the register tile that multiplies fastest, roughly."""
-    best: tuple[float, int, int] | None = None
-    for vectors, most_tiles in _REGISTER_TILES[vector_width]:
-        panels, size, wide = even_split(all_vectors, vectors)
-        row_panels, rows, tall = even_split(tiles, most_tiles)
+def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[int, int, int]:
+    """(row panels, tiles of the tall ones, tall ones). Where filters are too few to be shared by the cores, tiles
+    are: then each core gets as many row panels."""
+    row_panels = ceil(tiles / most_tiles)
+    if panels < cores and row_panels < 8 * cores:
+        row_panels = min(tiles, ceil(row_panels / cores) * cores)
+    tile_rows = ceil(tiles / row_panels)
+    return row_panels, tile_rows, tiles - row_panels * (tile_rows - 1)
+
+
+def _register_tile(tiles: int, all_vectors: int, vector_width: int, cores: int) -> tuple[int, int, int, int]:
+    """(panels, vectors, wide panels, most tiles) of the register tile that multiplies fastest, roughly."""
+    best: tuple[float, tuple[int, int, int, int]] | None = None
+    for most_vectors, most_tiles in _REGISTER_TILES[vector_width]:
+        panels, vectors, wide = even_split(all_vectors, most_vectors)
+        row_panels, rows, tall = _split_tiles(tiles, most_tiles, panels, cores)
         cost = sum(
             count * panel_count * _cost(tile_rows, width, vector_width)
             for count, tile_rows in ((tall, rows), (row_panels - tall, rows - 1))
-            for panel_count, width in ((wide, size), (panels - wide, size - 1))
+            for panel_count, width in ((wide, vectors), (panels - wide, vectors - 1))
         )
+        if panels >= cores:
+            idle = ceil(panels / cores) * cores / panels - 1
+            cost *= 1 + _IDLE_WEIGHT * idle
         if best is None or cost < best[0]:
-            best = (cost, vectors, most_tiles)
+            best = (cost, (panels, vectors, wide, most_tiles))
     assert best is not None
-    return best[1], best[2]
+    return best[1]
 
 
 def _cost(tiles: int, vectors: int, vector_width: int) -> float:
