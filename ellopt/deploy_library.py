@@ -30,7 +30,7 @@ from ellopt.option_files import plan_for
 from ellopt.options import Plan
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.native import C_SOURCES, RUNTIME, NativeToolchain
-from ellopt.toolchains.zig import Compiler, vector_width
+from ellopt.toolchains.zig import Compiler, vector_registers, vector_width
 
 _BUILD_SECONDS = 1800.0
 #: functions of the runtime that cross object files; each library has them under names of its own
@@ -178,7 +178,9 @@ class _Library:
 
     def _variant(self, index: int) -> Variant:
         step = self._network.convolutions[index]
-        site = site_of(self._network, step, vector_width(self._target), self._target.cores)
+        site = site_of(
+            self._network, step, vector_width(self._target), self._target.cores, vector_registers(self._target)
+        )
         return Variant(kernel_for(site, self._plan[step.reported_id]))
 
     def _facts(self, model: Model, variants: list[Variant], weights: WeightFile) -> dict[str, Any]:

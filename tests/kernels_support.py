@@ -26,8 +26,8 @@ from ellopt.codegen.kernels import Kernel, KernelSite
 
 FloatArray = npt.NDArray[np.float32]
 
-_C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
-_POOL = Path(__file__).parent / "kernels" / "kernel_pool.c"
+C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
+_POOL = C_FOLDER / "ellopt_pool.c"
 _PATTERN = np.float32(-12345.678)
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
@@ -96,7 +96,7 @@ def compile_kernels(kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=na
             files.append(str(path))
         command = [
             *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, *flags, "-Wall", "-Werror"),
-            *("-I", str(_C_FOLDER), *files, str(_POOL), "-lm", "-o", str(library)),
+            *("-I", str(C_FOLDER), *files, str(_POOL), "-lm", "-o", str(library)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr

@@ -56,7 +56,9 @@ class Variant:
         return f"{self.function} {self.kernel.packing!r}"
 
 
-def site_of(network: Network, step: ConvolutionStep, vector_width: int, cores: int) -> KernelSite:
+def site_of(
+    network: Network, step: ConvolutionStep, vector_width: int, cores: int, vector_registers: int = 0
+) -> KernelSite:
     """Where a convolution's kernel works: its sizes and the strides of the tensors it touches."""
     source, result = network.tensors[step.inputs[0]], network.tensors[step.output]
     residual = network.tensors[step.inputs[1]] if step.residual else None
@@ -78,6 +80,7 @@ def site_of(network: Network, step: ConvolutionStep, vector_width: int, cores: i
         residual_row_stride=residual.row_stride if residual else 0,
         residual_pixel_stride=residual.pixel_stride if residual else 0,
         vector_width=vector_width,
+        vector_registers=vector_registers,
         cores=cores,
     )
 

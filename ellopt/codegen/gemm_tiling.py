@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
-#: Vector registers by float32 lanes. 32-bit NEON has 16 of 4 lanes, 64-bit NEON 32: the smaller is safe for both.
-_REGISTERS = {1: 16, 4: 16, 8: 16, 16: 32}
-#: Independent multiply-adds that keep a pipelined multiplier busy.
-_LATENCY = {1: 4, 4: 8, 8: 8, 16: 8}
+#: Independent multiply-adds that keep a pipelined multiplier busy; half of it where two work at once.
+_INDEPENDENT = 4
 _BLOCK_BYTES = 256 * 1024
 
 
@@ -68,24 +66,33 @@ def pixel_tiles(rows: int, columns: int, tile_rows: int, tile_columns: int) -> P
 
 
 def gemm_tiles(
-    rows: int, columns: int, filters: int, input_row_bytes: int, vector_width: int, blocking: str = ""
+    rows: int,
+    columns: int,
+    filters: int,
+    input_row_bytes: int,
+    vector_width: int,
+    vector_registers: int = 0,
+    blocking: str = "",
 ) -> GemmTiles:
     """The tiles called ``blocking`` ("6x32": at most 6 pixels times 32 filters), or the best guess if it is empty.
 
     ``input_row_bytes``: bytes of input that a row of output needs more than the row before.
+    ``vector_registers``: 0 means by the width.
     """
     all_vectors = ceil(filters / vector_width)
-    pixels, vectors = parse_blocking(blocking, vector_width) or _best(rows, columns, all_vectors, vector_width)
+    registers = vector_registers or (32 if vector_width == 16 else 16)
+    if blocking:
+        pixels, vectors = parse_blocking(blocking, vector_width)
+    else:
+        pixels, vectors = _best(rows, columns, all_vectors, registers)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
     tiles = _pixels_at_once(rows, columns, pixels)
     block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * tiles.tile_rows))
     return GemmTiles(tiles, tile_vectors, panels, wide_panels, block_groups)
 
 
-def parse_blocking(blocking: str, vector_width: int) -> tuple[int, int] | None:
-    """(pixels, vectors) of a blocking's name; None if it is empty. Raises ValueError for any other text."""
-    if not blocking:
-        return None
+def parse_blocking(blocking: str, vector_width: int) -> tuple[int, int]:
+    """(pixels, vectors) of a blocking's name. Raises ValueError for any other text."""
     pixels, _, filters = blocking.partition("x")
     return int(pixels), max(1, int(filters) // vector_width)
 
@@ -95,30 +102,30 @@ def _pixels_at_once(rows: int, columns: int, pixels: int) -> PixelTiles:
     return pixel_tiles(rows, columns, max(1, pixels // columns), min(pixels, columns))
 
 
-def _cost(pixels: int, vectors: int, vector_width: int) -> float:
-    """Cycles of one step of the inner loop, roughly: multiply-adds, loads, or the latency of the multiplier."""
-    multiply_adds = pixels * vectors
-    loads = pixels + vectors
-    return max(multiply_adds, loads, _LATENCY[vector_width] / 2) + 0.1 * loads
+def _cost(pixels: int, vectors: int) -> float:
+    """Cycles of one step of the inner loop, roughly: multiply-adds or loads, at least their latency's share.
+
+    Weights come from farther away than inputs, of which a whole cache line serves the next steps.
+    """
+    return max(pixels * vectors, pixels + vectors, _INDEPENDENT) + 0.08 * pixels + 0.3 * vectors
 
 
-def _best(rows: int, columns: int, all_vectors: int, vector_width: int) -> tuple[int, int]:
-    """(pixels, vectors) of the cheapest tile that fits in the registers."""
-    registers = _REGISTERS[vector_width]
+def _best(rows: int, columns: int, all_vectors: int, registers: int) -> tuple[int, int]:
+    """(pixels, vectors) of the cheapest tile that fits in the registers, with a vector of weights each and two more."""
     candidates = [
         (pixels, vectors)
         for vectors in range(1, min(all_vectors, 6) + 1)
-        for pixels in range(1, (registers - 1) // vectors)
+        for pixels in range(1, (registers - 2) // vectors)
     ]
-    return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile, vector_width))
+    return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile))
 
 
-def _total_cost(rows: int, columns: int, all_vectors: int, tile: tuple[int, int], vector_width: int) -> float:
+def _total_cost(rows: int, columns: int, all_vectors: int, tile: tuple[int, int]) -> float:
     pixels, vectors = tile
     tiles = _pixels_at_once(rows, columns, pixels)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
     return sum(
-        groups * parts * panels_here * _cost(tile_rows * tile_columns, vectors_here, vector_width)
+        groups * parts * panels_here * _cost(tile_rows * tile_columns, vectors_here)
         for groups, tile_rows in _sizes(tiles.row_groups, tiles.tile_rows, tiles.tall_groups)
         for parts, tile_columns in _sizes(tiles.column_tiles, tiles.tile_columns, tiles.wide_tiles)
         for panels_here, vectors_here in _sizes(panels, tile_vectors, wide_panels)

@@ -15,7 +15,11 @@ ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", 
 
 @dataclass(frozen=True)
 class KernelSite:
-    """One convolution of the lowered network, without weights. Strides in floats, sizes in elements."""
+    """One convolution of the lowered network, without weights. Strides in floats, sizes in elements.
+
+    ``vector_width`` is in float32 lanes; ``vector_registers`` bounds a register tile (0: by the
+    width).
+    """
 
     out_rows: int
     out_columns: int
@@ -34,6 +38,7 @@ class KernelSite:
     residual_row_stride: int = 0
     residual_pixel_stride: int = 0
     vector_width: int = 1
+    vector_registers: int = 0
     cores: int = 1
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ellopt.codegen.gemm_tiling import gemm_tiles, pixel_tiles
+from ellopt.codegen.gemm_tiling import GemmTiles, gemm_tiles, pixel_tiles
 from ellopt.codegen.kernel import ACTIVATIONS, Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import DepthwisePacking, DirectPacking, PanelPacking
 from ellopt.codegen.strassen import STRASSEN, strassen_applies, strassen_kernel
@@ -12,7 +12,16 @@ from ellopt.codegen.winograd import canonical_winograd, winograd_kernel
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 
-__all__ = ["ACTIVATIONS", "Kernel", "KernelSite", "canonical", "gemm_blockings", "kernel_for", "make_kernel"]
+__all__ = [
+    "ACTIVATIONS",
+    "GEMM_BLOCKINGS",
+    "Kernel",
+    "KernelSite",
+    "canonical",
+    "gemm_blockings",
+    "kernel_for",
+    "make_kernel",
+]
 
 #: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
 _DEPTHWISE_TILE = (2, 4)
@@ -31,14 +40,20 @@ def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
         return strassen_kernel(site)
     row_bytes = 4 * site.in_row_stride * site.stride
     tiles = gemm_tiles(
-        site.out_rows, site.out_columns, site.filters, row_bytes, site.vector_width, options.gemm_blocking
+        site.out_rows,
+        site.out_columns,
+        site.filters,
+        row_bytes,
+        site.vector_width,
+        site.vector_registers,
+        options.gemm_blocking,
     )
     packing = PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors)
     return make_kernel(site, "conv_unrolled.h", packing, tiles.macros)
 
 
 def canonical(
-    shape: ConvolutionShape, options: ConvolutionOptions, vector_width: int, cores: int
+    shape: ConvolutionShape, options: ConvolutionOptions, vector_width: int, cores: int, vector_registers: int = 0
 ) -> ConvolutionOptions | None:
     """The representative of all options that give the same code and behaviour; None if not valid for ``shape``."""
     if cores <= 1 and options.parallelize:
@@ -47,11 +62,32 @@ def canonical(
         return canonical_winograd(shape, options, vector_width, cores)
     if not options.gemm_blocking:
         return options
-    if options.method != "unrolled" or options.gemm_blocking not in gemm_blockings(shape, vector_width):
+    if options.method != "unrolled" or shape.depthwise:
         return None
+    if options.gemm_blocking == STRASSEN:
+        return options if strassen_applies(shape, vector_width) else None
+    names = gemm_blockings(vector_width, vector_registers)
+    if options.gemm_blocking not in names:
+        return None
+    # Blockings that cut this layer in the same way are one.
+    same = _cut(shape, options.gemm_blocking, vector_width, vector_registers)
+    for name in ("", *names):
+        if _cut(shape, name, vector_width, vector_registers) == same:
+            return replace(options, gemm_blocking=name)
     return options
 
 
-def gemm_blockings(shape: ConvolutionShape, vector_width: int) -> tuple[str, ...]:
-    """Blockings of the matrix multiplication that a search may try for ``shape`` besides the default (empty)."""
-    return (STRASSEN,) if strassen_applies(shape, vector_width) else ()
+def gemm_blockings(vector_width: int, vector_registers: int = 0) -> tuple[str, ...]:
+    """Register tiles of the matrix multiplication, besides the default, that a search may try: pixels x filters."""
+    if vector_width == 4 and vector_registers >= 32:
+        return ("8x12", "6x16")
+    return {1: ("4x4", "2x8"), 4: ("5x8", "3x12"), 8: ("6x16", "12x8"), 16: ("8x48", "14x32")}[vector_width]
+
+
+#: Every blocking that exists, the default first; ``canonical`` says which are valid where.
+GEMM_BLOCKINGS = ("", STRASSEN, "4x4", "2x8", "5x8", "3x12", "8x12", "6x16", "12x8", "8x48", "14x32")
+
+
+def _cut(shape: ConvolutionShape, blocking: str, vector_width: int, vector_registers: int) -> GemmTiles:
+    rows, columns = shape.output_rows, shape.output_columns
+    return gemm_tiles(rows, columns, shape.filters, 0, vector_width, vector_registers, blocking)

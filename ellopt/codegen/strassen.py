@@ -35,7 +35,9 @@ def strassen_kernel(site: KernelSite) -> Kernel:
     """The kernel that computes ``site`` with one level of Strassen's algorithm."""
     columns = (site.out_columns - 1) * site.stride + site.field
     row_floats = columns * site.channels // 2
-    tiles = gemm_tiles(site.out_rows // 2, site.out_columns, site.filters // 2, 0, site.vector_width)
+    tiles = gemm_tiles(
+        site.out_rows // 2, site.out_columns, site.filters // 2, 0, site.vector_width, site.vector_registers
+    )
 
     def sum_floats(groups: int) -> int:
         rows = min(groups * tiles.pixels.tile_rows, site.out_rows // 2)

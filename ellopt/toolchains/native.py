@@ -35,7 +35,7 @@ from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
 from ellopt.toolchains.native_bundle import LayerManifest, Manifest, StepManifest, digest_of
 from ellopt.toolchains.native_job import Choice, JobText, Records, decode
-from ellopt.toolchains.zig import Compiler, vector_width, zig_version
+from ellopt.toolchains.zig import Compiler, vector_registers, vector_width, zig_version
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class NativeToolchain:
 
     name: str = "native"
     plans_per_bundle: int | None = None
+    gemm_blockings: tuple[str, ...] = kernels.GEMM_BLOCKINGS
 
     def __init__(self, parallel_build: int = 0) -> None:
         self._parallel_build = parallel_build
@@ -83,7 +84,7 @@ class NativeToolchain:
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
-        return kernels.canonical(shape, options, vector_width(target), target.cores)
+        return kernels.canonical(shape, options, vector_width(target), target.cores, vector_registers(target))
 
     def valid_plan(self, model: Model, plan: Plan, target: Target) -> Plan:
         """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL."""
@@ -193,7 +194,7 @@ class NativeToolchain:
         layers: list[LayerManifest] = []
         variants: list[list[Variant]] = []
         for step in network.convolutions:
-            site = site_of(network, step, width, target.cores)
+            site = site_of(network, step, width, target.cores, vector_registers(target))
             row = self._variants(step, site, wanted[step.reported_id], target)
             variants.append(list(row.values()))
             layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))
@@ -266,12 +267,15 @@ def _key(model: Model, network: Network, wanted: Mapping[str, frozenset[Convolut
 
 
 def _move(source: Path, target: Path) -> None:
-    """Let a finished bundle appear under its name at once; another that was faster is as good."""
+    """Let a finished bundle appear under its name at once. Another that was faster is as good; what is left of a
+    damaged one goes."""
     try:
         os.replace(source, target)
     except OSError:
         if Manifest.read(target) is None:
-            raise
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-", ignore_cleanup_errors=True) as aside:
+                os.replace(target, Path(aside) / "damaged")
+                os.replace(source, target)
 
 
 def check_input(size: tuple[int, int, int]) -> FloatArray:

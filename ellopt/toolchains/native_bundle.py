@@ -33,7 +33,7 @@ class LayerManifest:
 
     def choice(self, options: ConvolutionOptions) -> Choice | None:
         """How the runner is told to use ``options``; None if the bundle lacks the kernel."""
-        best = canonical(self.shape, options, self.site.vector_width, self.site.cores)
+        best = canonical(self.shape, options, self.site.vector_width, self.site.cores, self.site.vector_registers)
         if best is None:
             return None
         kernel = kernel_for(self.site, best)

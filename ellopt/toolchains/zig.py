@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -28,7 +29,6 @@ COMPILE_SECONDS = 600.0
 _FLAGS = (
     "-O3",
     "-std=gnu11",
-    "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fno-sanitize=all",
@@ -70,6 +70,13 @@ def target_flags(target: Target) -> tuple[str, ...]:
     return ("-target", target.triple, f"-mcpu={target.cpu}")
 
 
+def compile_flags(target: Target) -> tuple[str, ...]:
+    """The flags of every compilation for ``target``."""
+    # Fused multiply-add, except on the old VFP, which has none: there clang takes "fast" as a ban on its unfused one.
+    contract = "on" if target.triple.startswith("arm-") and target.vector_width == 1 else "fast"
+    return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}")
+
+
 @lru_cache(maxsize=1)
 def host_vector_width() -> int:
     """float32 lanes of this machine's widest vectors, as the compiler sees them: 1, 4, 8 or 16."""
@@ -92,6 +99,17 @@ def vector_width(target: Target) -> int:
     return target.vector_width or host_vector_width()
 
 
+def vector_registers(target: Target) -> int:
+    """Registers of that width that a kernel may keep sums in."""
+    machine = platform.machine().lower() if target.is_host else target.triple.partition("-")[0]
+    if machine in ("aarch64", "arm64") or vector_width(target) == 16:
+        return 32
+    if machine.startswith("arm"):
+        # 32-bit NEON has 16, but compilers need some for the copies that its multiply-add wants. VFP has 32 scalars.
+        return 15 if vector_width(target) > 1 else 28
+    return 16
+
+
 class Compiler:
     """Compiles C sources to objects and links them. Safe to use from several threads.
 
@@ -104,7 +122,7 @@ class Compiler:
         self._cache = cache
         self._pool_size = parallel or os.cpu_count() or 1
         self._common = _hash(
-            [zig_version(), *_FLAGS, *target_flags(target), *(p.read_bytes() for p in sorted(include.glob("*.h")))]
+            [zig_version(), *compile_flags(target), *(p.read_bytes() for p in sorted(include.glob("*.h")))]
         )
         self._told = threading.Event()
 
@@ -156,7 +174,7 @@ class Compiler:
             directory = Path(name)
             (directory / "source.c").write_text(text, encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *target_flags(self._target), *_FLAGS, *flags, f"-I{self._include}"),
+                *(*zig_command(), "cc", *compile_flags(self._target), *flags, f"-I{self._include}"),
                 *("-c", "source.c", "-o", "source.o"),
             )
             self._run(command, directory, deadline, path.name)
