@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from codegen_support import CompiledNetwork, compile_networks, random_model
 
 from ellopt.model import reference
 from ellopt.options import ConvolutionOptions
-from codegen_support import CompiledNetwork, compile_networks, random_model
 
 OPTIONS = (
     ConvolutionOptions("unrolled"),

@@ -1,0 +1,188 @@
+"""What the runner does with a job, and which results are believed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from ellopt.deadline import Deadline
+from ellopt.devices.local import LocalDevice
+from ellopt.errors import CandidateError, InfrastructureError
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
+from ellopt.toolchains.native import NativeToolchain
+
+Runner = Callable[[Job], tuple[Execution, JobResult]]
+
+
+def test_a_check_has_every_layer_of_every_plan_once_and_passes(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job("check", tiny_plans))
+    expected = [(node_id, plan[node_id]) for plan in tiny_plans for node_id in plan]
+    assert [(check.node_id, check.options) for check in result.checks] == expected
+    assert all(check.passed for check in result.checks)
+    assert {c.limit for c in result.checks if c.options.method == "winograd"} == {1e-3}
+    assert {c.limit for c in result.checks if c.options.method != "winograd"} == {1e-4}
+
+
+def test_a_wrong_layer_fails_its_check_and_no_other(
+    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], device: LocalDevice, tmp_path
+) -> None:
+    """The reference of the last layer is made wrong: it disagrees with what every plan computes there."""
+    for name in tiny_bundle.files:
+        (tmp_path / name).write_bytes((tiny_bundle.path / name).read_bytes())
+        (tmp_path / name).chmod(0o755)
+    data = bytearray((tmp_path / "reference.bin").read_bytes())
+    data[-1] ^= 0x40
+    (tmp_path / "reference.bin").write_bytes(data)
+    job = Job("check", tiny_plans)
+    invocation = toolchain.invoke(tiny_bundle, job)
+    execution = device.run(replace(tiny_bundle, path=tmp_path), invocation, Deadline.after(60))
+    failed = {check.node_id for check in toolchain.read(tiny_bundle, job, execution).checks if not check.passed}
+    assert failed == {list(tiny_plans[0])[2]}
+
+
+@pytest.mark.parametrize("kind", ["profile", "bench"])
+def test_plans_are_interleaved_round_by_round(kind: str, run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job(kind, tiny_plans, warm_up=2, rounds=4, turn_warm_up=1, turn_passes=3))
+    assert [samples.plan for samples in result.samples] == list(tiny_plans)
+    for samples in result.samples:
+        assert samples.rounds == (0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3)
+        assert len(samples.total_ms) == 12
+        assert all(0 < ms < 1000 for ms in samples.total_ms)
+
+
+def test_a_profile_has_the_time_of_every_node(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job("profile", tiny_plans, rounds=3))
+    for samples in result.samples:
+        assert list(samples.layers_ms) == list(samples.plan)
+        assert {"1037", "1044", "1046"} <= set(samples.nodes_ms)  # pooling, fully connected, softmax
+        columns = [*samples.layers_ms.values(), *samples.nodes_ms.values()]
+        for i, total in enumerate(samples.total_ms):
+            assert sum(column[i] for column in columns) == pytest.approx(total, rel=1e-6)
+
+
+def test_a_bench_has_totals_alone(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job("bench", tiny_plans[:1], rounds=2))
+    assert result.samples[0].layers_ms == {}
+    assert result.samples[0].nodes_ms == {}
+    assert len(result.samples[0].total_ms) == 2
+
+
+def test_the_limit_stops_at_the_end_of_a_round(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job("bench", tiny_plans, rounds=10_000_000, limit_seconds=0.3))
+    counts = {len(samples.total_ms) for samples in result.samples}
+    assert len(counts) == 1
+    assert 1 <= counts.pop() < 10_000_000
+    assert 0.3 <= result.seconds < 5
+
+
+def test_a_plan_that_is_too_slow_keeps_one_sample(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
+    _, result = run(Job("bench", tiny_plans, warm_up=3, rounds=5, turn_passes=2, slow_factor=1e-9))
+    assert [len(samples.total_ms) for samples in result.samples] == [1, 1, 1]
+    _, result = run(Job("bench", tiny_plans, warm_up=3, rounds=5, turn_passes=2, slow_factor=1e9))
+    assert [samples.rounds for samples in result.samples] == [(0, 0, 1, 1, 2, 2, 3, 3, 4, 4)] * 3
+
+
+def test_options_that_give_a_built_kernel_run_without_being_asked_for(
+    run: Runner, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...]
+) -> None:
+    plan = tiny_plans[1].with_(list(tiny_plans[1])[1], ConvolutionOptions("unrolled", parallelize=True))
+    _, result = run(Job("check", (plan,)))
+    assert all(check.passed for check in result.checks)
+
+
+def test_a_plan_that_the_bundle_lacks_is_refused(
+    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...]
+) -> None:
+    first = next(iter(tiny_plans[0]))
+    lacking = tiny_plans[0].with_(first, ConvolutionOptions("winograd", winograd_tile_size=6))
+    assert not tiny_bundle.runs(lacking)
+    with pytest.raises(ValueError, match=first):
+        toolchain.invoke(tiny_bundle, Job("bench", (lacking,)))
+
+
+@pytest.fixture
+def done(run: Runner, tiny_plans: tuple[Plan, ...]) -> tuple[Job, Execution]:
+    job = Job("bench", tiny_plans, rounds=2)
+    return job, run(job)[0]
+
+
+@pytest.mark.parametrize("keep", [0, 7, 60, -1, -8])
+def test_a_truncated_result_is_an_infrastructure_failure(
+    keep: int, done: tuple[Job, Execution], toolchain: NativeToolchain, tiny_bundle: Bundle
+) -> None:
+    job, execution = done
+    cut = {name: data[:keep] for name, data in execution.outputs.items()}
+    with pytest.raises(InfrastructureError):
+        toolchain.read(tiny_bundle, job, replace(execution, outputs=cut))
+
+
+def test_any_altered_byte_is_noticed(
+    done: tuple[Job, Execution], toolchain: NativeToolchain, tiny_bundle: Bundle
+) -> None:
+    job, execution = done
+    ((name, data),) = execution.outputs.items()
+    for position in range(len(data)):
+        altered = bytearray(data)
+        altered[position] ^= 0x10
+        with pytest.raises(InfrastructureError):
+            toolchain.read(tiny_bundle, job, replace(execution, outputs={name: bytes(altered)}))
+
+
+def test_the_result_of_another_job_is_noticed(
+    done: tuple[Job, Execution], toolchain: NativeToolchain, tiny_bundle: Bundle
+) -> None:
+    job, execution = done
+    with pytest.raises(InfrastructureError, match="another job"):
+        toolchain.read(tiny_bundle, replace(job, warm_up=7), execution)
+
+
+def test_no_result_is_an_infrastructure_failure(
+    done: tuple[Job, Execution], toolchain: NativeToolchain, tiny_bundle: Bundle
+) -> None:
+    job, execution = done
+    with pytest.raises(InfrastructureError, match="no result"):
+        toolchain.read(tiny_bundle, job, replace(execution, outputs={}))
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (-signal.SIGSEGV, CandidateError),
+        (128 + signal.SIGSEGV, CandidateError),
+        (-signal.SIGILL, CandidateError),
+        (-signal.SIGKILL, InfrastructureError),
+        (-signal.SIGTERM, InfrastructureError),
+        (3, InfrastructureError),
+        (127, InfrastructureError),
+    ],
+)
+def test_a_crash_is_the_candidates_fault_and_a_kill_is_not(
+    code: int,
+    error: type[Exception],
+    done: tuple[Job, Execution],
+    toolchain: NativeToolchain,
+    tiny_bundle: Bundle,
+) -> None:
+    job, execution = done
+    with pytest.raises(error):
+        toolchain.read(tiny_bundle, job, replace(execution, exit_code=code))
+
+
+def test_a_damaged_bundle_is_noticed_by_the_runner(
+    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], device: LocalDevice, tmp_path
+) -> None:
+    for name in tiny_bundle.files:
+        (tmp_path / name).write_bytes((tiny_bundle.path / name).read_bytes())
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "weights.bin").write_bytes(b"short")
+    job = Job("bench", tiny_plans)
+    broken = replace(tiny_bundle, path=tmp_path)
+    execution = device.run(broken, toolchain.invoke(tiny_bundle, job), Deadline.after(60))
+    assert execution.exit_code == 3
+    assert "weights.bin" in execution.stderr
+    with pytest.raises(InfrastructureError, match=r"weights\.bin"):
+        toolchain.read(tiny_bundle, job, execution)
