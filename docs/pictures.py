@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
@@ -38,9 +40,10 @@ def main(directory: Path) -> None:
 def table(report: TuningReport) -> str:
     """The closing table as SVG in the reader's own monospaced font: nothing is fetched from anywhere."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(closing(report, Path("out") / report.tag))
+    store = {**report.mlflow_run, "tracking_uri": "sqlite:///mlflow.db"} if report.mlflow_run else {}
+    console.print(closing(replace(report, mlflow_run=store), Path("out") / report.tag))
     svg = console.export_svg(title="mlflow run . --env-manager local", theme=DIMMED_MONOKAI)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL)
     return svg.replace("Fira Code", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono'")
 
 
@@ -48,6 +51,7 @@ def photograph(browser: str, page: Path, picture: Path, scheme: str, height: int
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={page.parent}/p"]
     options += [f"--window-size=1040,{height}", f"--blink-settings=preferredColorScheme={scheme}"]
     subprocess.run([browser, *options, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True)
+    Image.open(picture).convert("RGB").quantize(96).save(picture, optimize=True)
 
 
 if __name__ == "__main__":

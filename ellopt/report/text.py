@@ -110,7 +110,7 @@ def _why(layer: LayerReport) -> str:
     if layer.tie and layer.runner_up:
         text = f"tie with {layer.runner_up}"
     elif layer.runner_up and layer.against_runner_up is not None:
-        text = f"{words.percent(layer.against_runner_up.gain)} less than {layer.runner_up}"
+        text = f"{words.less(layer.against_runner_up.gain)} than {layer.runner_up}"
     else:
         text = layer.why
     if verdict(layer) in ("not significant", "as default"):
