@@ -26,7 +26,7 @@ class Board:
     ``fault`` is called with every command before it runs and may return the name of a misfortune:
     ``refuse`` (the connection is closed), ``drop_in``, ``drop_out`` (closed in the middle of what the client
     sends or gets), ``garbage`` (noise instead of an answer), ``hang`` (nothing more is heard), ``altered`` (one byte
-    of the answer is another one), or None.
+    of the answer is another one), ``full`` (files can be made but not written), or None.
     """
 
     def __init__(self, host: str, directory: Path, port: int = 0, path: str = "") -> None:
@@ -130,7 +130,7 @@ class _Server(paramiko.ServerInterface):
             channel.close()
             return
         process = subprocess.Popen(
-            ["sh", "-c", command],
+            ["sh", "-c", f"ulimit -f 0; {command}" if fault == "full" else command],
             cwd="/",
             env=board.environment,
             stdin=subprocess.PIPE,

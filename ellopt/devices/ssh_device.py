@@ -29,6 +29,9 @@ _LOG = logging.getLogger(__name__)
 _LONGEST_RUN = 86_400
 _CLEAN_UP_SECONDS = 20.0
 _LARGEST_OUTPUT = 256 << 20
+#: how long one of our own small commands may take on a board; more for data, at the slowest rate in bytes a second
+STEP_SECONDS = 60.0
+_SLOWEST_RATE = 50_000
 _SPARE_KIB = 4096
 
 
@@ -76,7 +79,7 @@ class SshDevice:
     def _open(self, target: Target, deadline: Deadline) -> None:
         owner = self._session.owner
         stale = self._session.owners_at(self._address) - {owner}
-        answer = self._connection.execute(remote.open_command(owner, stale), deadline)
+        answer = self._connection.execute(remote.open_command(owner, stale), _step(deadline))
         facts: dict[str, str] = {}
         places: list[tuple[int | None, str]] = []
         left: list[str] = []
@@ -180,7 +183,8 @@ class SshDevice:
     def _is_there(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> bool:
         """Whether an earlier connection has left the whole bundle there."""
         command = remote.verify_command(f"{base}/bundle-{bundle.digest}", contents)
-        answer = self._connection.execute(command, deadline)
+        size = sum(facts.size for facts in contents.values())
+        answer = self._connection.execute(command, _step(deadline, size))
         if not answer.stdout.endswith(b"done\n"):
             return False
         found = [_file_facts(line.split()[1:]) for line in self._lines("verifying", answer.stdout)]
@@ -204,7 +208,9 @@ class SshDevice:
         stored = _file_facts(lines[0].split()[1:]) if lines else None
         if stored is not None and stored.digest == "none":
             whole = self._connection.execute(
-                remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]), deadline, limit=len(data)
+                remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]),
+                _step(deadline, len(data)),
+                limit=len(data),
             )
             stored = _facts_of(whole.stdout)
         if stored != wanted:
@@ -258,7 +264,8 @@ class SshDevice:
             raise InfrastructureError(f"board {self.name}: the run wrote {total} bytes of output")
         fetched = dict.fromkeys(files, b"")
         if wanted:
-            data = self._connection.execute(remote.fetch_command(run, wanted), deadline, limit=total).stdout
+            command = remote.fetch_command(run, wanted)
+            data = self._connection.execute(command, _step(deadline, total), limit=total).stdout
             for name in wanted:
                 fetched[name], data = data[: files[name].size], data[files[name].size :]
         for name, facts in files.items():
@@ -280,7 +287,7 @@ class SshDevice:
 
     def _ask(self, what: str, command: str, deadline: Deadline, data: bytes = b"") -> list[str]:
         """Run one of our scripts on the board. The lines of its answer but the last."""
-        answer = self._connection.execute(command, deadline, data)
+        answer = self._connection.execute(command, _step(deadline, len(data)), data)
         try:
             return self._lines(what, answer.stdout)
         except InfrastructureError as error:
@@ -290,6 +297,11 @@ class SshDevice:
 
     def _lines(self, what: str, output: bytes) -> list[str]:
         return remote.answer_lines(f"board {self.name}: {what}", output)
+
+
+def _step(deadline: Deadline, size: int = 0) -> Deadline:
+    """The deadline of one command that moves or reads ``size`` bytes."""
+    return deadline.at_most(STEP_SECONDS + size / _SLOWEST_RATE)
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,0 +1,60 @@
+"""A search over boards that misbehave; a test kills it and starts it again. The secrets are in the environment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from devices_support_recorded import RecordedToolchain
+from search_support import MODEL, TARGET, small_space, smooth_latency
+
+from ellopt.devices import cluster, remote, ssh_device
+from ellopt.devices.leasing import Pace
+from ellopt.devices.opening import open_pool
+from ellopt.devices.replay import ReplayPool
+from ellopt.devices.settings import DeviceSettings
+from ellopt.devices.staging import run_here
+from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.search.driver import search
+from ellopt.search.settings import SearchSettings
+
+# Everything that waits, waits less.
+remote.HEARTBEAT, remote.SILENCE, ssh_device.STEP_SECONDS = 1, 4, 8.0
+cluster.CALL_SECONDS = 10.0
+PACE = Pace(first_rest=0.2, longest_rest=3.0, shortest_pause=0.05, longest_pause=0.5, connect=15.0)
+
+directory = Path(sys.argv[1])
+logging.basicConfig(filename=directory.with_suffix(".log"), level=logging.DEBUG)
+toolchain = RecordedToolchain(latency=smooth_latency(), ballast=200_000)
+space = small_space(toolchain, (1, 2, 4, 8))
+if len(sys.argv) == 2:
+    opened = ReplayPool(run_here, count=2)
+else:
+    settings = DeviceSettings(
+        cluster=sys.argv[2],
+        apikey=os.environ["RPI_APIKEY"],
+        password=os.environ["RPI_PASSWORD"],
+        ssh_port=int(sys.argv[3]),
+        known_hosts=Path(sys.argv[4]),
+        state_directory=Path(sys.argv[5]),
+        board_timeout=60,
+        job_name="faults",
+    )
+    opened = open_pool(settings, TARGET, PACE)
+with opened as pool:
+    laboratory = Laboratory(
+        MODEL, toolchain, pool, TARGET, directory / "bundles", LaboratorySettings(attempts=20, disturbed_attempts=1)
+    )
+    result = search(space, laboratory, SearchSettings(sampler="grid", plans_per_visit=1), directory)
+    best = {node_id: str(options) for node_id, options in result.knowledge.best_plan().items()}
+    report = pool.report()
+    (directory / "result.json").write_text(
+        json.dumps({"best": best, "retries": report.retries, "set_aside": dict(report.set_aside)})
+    )
+assert not [t for t in threading.enumerate() if t.name.startswith("visit")]

@@ -1,0 +1,175 @@
+"""Sixteen boards and a cluster service that fail in every way, and a client that is killed: nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from devices_support import free_port, leftovers, processes_in
+from devices_support_boards import PASSWORD, Board
+from devices_support_cluster import API_KEY, ClusterService
+
+CLIENT = Path(__file__).with_name("fault_client.py")
+BOARDS = 16
+FAULTS = {
+    "refuse": 0.01,
+    "drop_in": 0.01,
+    "drop_out": 0.01,
+    "garbage": 0.01,
+    "altered": 0.01,
+    "full": 0.01,
+    "hang": 0.002,
+}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the whole of 127.0.0.0/8, which Linux has")
+
+
+class Misfortune:
+    """Which fault strikes a command. Reproducible, but for the order in which threads come."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.struck: Counter[str] = Counter()
+        self.active = True
+
+    def __call__(self, command: str) -> str | None:
+        if not self.active:
+            return None
+        draw = self.random.random()
+        for name, share in FAULTS.items():
+            draw -= share
+            if draw < 0:
+                self.struck[name] += 1
+                return name
+        return None
+
+    def service(self, method: str, path: str) -> tuple[int, bytes] | None:
+        draw = self.random.random() if self.active else 1.0
+        if draw < 0.02:
+            self.struck["service dropped"] += 1
+            raise ConnectionError
+        if draw < 0.04:
+            self.struck["service error"] += 1
+            return 503, b"<html>busy</html>"
+        if draw < 0.05:
+            self.struck["service garbage"] += 1
+            return 400, b"<html><body>Bad Request</body></html>"
+        return None
+
+
+@contextlib.contextmanager
+def boards(directory: Path) -> Iterator[list[Board]]:
+    port = free_port("127.0.1.1")
+    made = [Board(f"127.0.1.{i}", directory / f"board-{i}", port) for i in range(1, BOARDS + 1)]
+    try:
+        yield made
+    finally:
+        for board in made:
+            board.close()
+
+
+def client(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(CLIENT), str(directory), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "RPI_APIKEY": API_KEY, "RPI_PASSWORD": PASSWORD},
+        start_new_session=True,
+    )
+
+
+def trials(directory: Path) -> list[int]:
+    """The numbers of the trials in the observation log, in the order in which they were written."""
+    path = directory / "observations.jsonl"
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            found += list(_numbers(json.loads(line)))
+    return found
+
+
+def _numbers(value: object) -> Iterator[int]:
+    if isinstance(value, dict):
+        if isinstance(value.get("number"), int):
+            yield value["number"]
+        for item in value.values():
+            yield from _numbers(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item)
+
+
+def eventually(check: Callable[[], bool], seconds: float = 15.0) -> bool:
+    end = time.monotonic() + seconds
+    while not check() and time.monotonic() < end:
+        time.sleep(0.1)
+    return check()
+
+
+def test_a_search_survives_all_that_can_happen(tmp_path: Path) -> None:
+    calm = tmp_path / "calm"
+    assert client(calm).wait(120) == 0
+    wanted = json.loads((calm / "result.json").read_text())["best"]
+    count = len(trials(calm))
+    assert count > 15
+
+    stormy, places = tmp_path / "stormy", tmp_path / "boards"
+    misfortune = Misfortune(7)
+    with boards(places) as made, ClusterService([board.host for board in made]) as service:
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text("".join(board.known_hosts_line() for board in made))
+        for board in made:
+            board.fault = misfortune
+        service.before = misfortune.service
+        arguments = (service.url, str(made[0].port), str(known_hosts), str(tmp_path / "state"))
+
+        def busy_after(number: float, process: subprocess.Popen[str]) -> bool:
+            ended = process.poll() is not None
+            return ended or (len(trials(stormy)) > number and bool(service.locked))
+
+        for share in (0.0, 0.2, 0.4, 0.6):
+            process = client(stormy, *arguments)
+            assert eventually(functools.partial(busy_after, share * count, process), 120)
+            time.sleep(random.uniform(0, 0.5))
+            assert process.poll() is None, "the search ended before it could be killed"
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if share == 0.0:
+                assert service.locked, "the client was killed while it held boards"
+            if share == 0.2:
+                made[0].change_host_key()
+                made[1].die()
+            assert eventually(lambda: processes_in(places) == []), "boards end what a dead client has left running"
+
+        process = client(stormy, *arguments)
+        assert eventually(lambda: len(trials(stormy)) > 0.8 * count or process.poll() is not None, 120)
+        made[2].die()
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+
+        result = json.loads((stormy / "result.json").read_text())
+        assert result["best"] == wanted
+        assert sorted(trials(stormy)) == list(range(count)), "every trial is there exactly once"
+        assert service.locked == []
+        assert service.problems == []
+        gone = {made[0].directory, made[1].directory, made[2].directory}
+        for board in made:
+            if board.directory not in gone:
+                assert leftovers(board.directory) == []
+        assert processes_in(places) == []
+        assert set(misfortune.struck) >= {"refuse", "drop_in", "drop_out", "garbage", "altered", "full"}
+        assert "host key has changed" in stormy.with_suffix(".log").read_text()
