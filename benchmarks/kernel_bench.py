@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 import ellopt.codegen
+from ellopt.codegen.emit import site_of
 from ellopt.codegen.kernel import Kernel, KernelSite
 from ellopt.codegen.lower import lower
-from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.model.graph import read_model
+from ellopt.shapes import ConvolutionShape
 
 C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
 TIMER = Path(__file__).parent / "kernel_timer.c"
@@ -39,6 +40,7 @@ class Place:
     """A convolution of a network: what it computes, and where in the network's memory, in floats."""
 
     name: str
+    shape: ConvolutionShape
     site: KernelSite
     input: int
     output: int
@@ -53,7 +55,7 @@ class Places:
     floats: int
 
     @classmethod
-    def of_model(cls, path: Path, vector_width: int, cores: int) -> Places:
+    def of_model(cls, path: Path, vector_width: int, vector_registers: int, cores: int) -> Places:
         network = lower(read_model(path))
         start: dict[str, int] = {"arena": 0}
         for place in ("input", "output"):
@@ -61,38 +63,13 @@ class Places:
         end = network.arena_floats + 64 + max(t.floats for t in network.tensors.values() if t.place != "arena")
         places = []
         for step in network.convolutions:
-            site = _site(network, step, vector_width, cores)
+            site = site_of(network, step, vector_width, cores, vector_registers)
             tensors = [network.tensors[name] for name in (*step.inputs, step.output)]
             offsets = [start.get(tensor.place, 0) + tensor.offset for tensor in tensors]
             padding = step.shape.padding * (site.in_row_stride + site.in_pixel_stride)
-            places.append(Place(step.name, site, offsets[0] - padding, offsets[-1], offsets[1] if step.residual else 0))
+            residual = offsets[1] if step.residual else 0
+            places.append(Place(step.name, step.shape, site, offsets[0] - padding, offsets[-1], residual))
         return cls(tuple(places), end)
-
-
-def _site(network: Network, step: ConvolutionStep, vector_width: int, cores: int) -> KernelSite:
-    shape = step.shape
-    source, target = network.tensors[step.inputs[0]], network.tensors[step.output]
-    residual = network.tensors[step.inputs[1]] if step.residual else None
-    return KernelSite(
-        out_rows=shape.output_rows,
-        out_columns=shape.output_columns,
-        channels=shape.channels,
-        filters=shape.filters,
-        field=shape.receptive_field,
-        stride=shape.stride,
-        depthwise=shape.depthwise,
-        in_row_stride=source.row_stride,
-        in_pixel_stride=source.pixel_stride,
-        out_row_stride=target.row_stride,
-        out_pixel_stride=target.pixel_stride,
-        activation=step.activation,
-        leaky_factor=step.leaky_factor,
-        residual=residual is not None,
-        residual_row_stride=residual.row_stride if residual else 0,
-        residual_pixel_stride=residual.pixel_stride if residual else 0,
-        vector_width=vector_width,
-        cores=cores,
-    )
 
 
 def multiply_adds(site: KernelSite) -> int:
@@ -127,6 +104,11 @@ def build(kernels: Sequence[Kernel]) -> ctypes.CDLL:
     return loaded
 
 
+def host_peak() -> float:
+    """GFLOP/s of one core, now: measured by multiply-adds of independent vectors."""
+    return float(build(()).measure_peak())
+
+
 def _aligned(size: int) -> npt.NDArray[np.float32]:
     raw = np.zeros(size + 16, np.float32)
     start = (-raw.ctypes.data // 4) % 16
@@ -159,10 +141,6 @@ class Bench:
             self._arguments.append(Arguments(*pointers, self._pool, *kernel.depths))
         arena[:] = random.standard_normal(arena.size)
         self._count = len(kernels)
-
-    def peak(self) -> float:
-        """GFLOP/s of one core."""
-        return float(self._library.measure_peak())
 
     def run(self, passes: int) -> npt.NDArray[np.float64]:
         """Seconds [pass, kernel]; every pass runs all kernels in order."""
