@@ -59,7 +59,7 @@ def canonical(
     if cores <= 1 and options.parallelize:
         options = replace(options, parallelize=False)
     if options.method == "winograd":
-        return canonical_winograd(shape, options, vector_width, cores)
+        return canonical_winograd(shape, options, vector_width, cores, vector_registers)
     if not options.gemm_blocking:
         return options
     if options.method != "unrolled" or shape.depthwise:

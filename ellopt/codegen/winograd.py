@@ -8,7 +8,7 @@ import numpy as np
 
 from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import FloatArray
-from ellopt.codegen.winograd_blocking import CHANNEL_UNIT, blocking, tall_blocking
+from ellopt.codegen.winograd_blocking import CHANNEL_UNIT, blocking
 from ellopt.codegen.winograd_matrices import TILE_SIZES, WEIGHT_TRANSFORMS, Matrix
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
@@ -76,20 +76,32 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
     if site.depthwise:
         lanes = DepthwiseWinogradPacking(tile, site.vector_width)
         return make_kernel(site, "conv_winograd_depthwise.h", lanes, macros, options.depths)
-    size = (site.out_rows, site.out_columns, site.channels, site.filters)
-    cut = blocking(*size, tile, site.vector_width, site.cores)
-    macros.update(cut.macros)
-    workspace = cut.workspace_floats(options.nonseparable_filter_block_depth)
-    tall = tall_blocking(cut, *size, site.vector_width, site.cores)
-    if tall is not None:
-        macros.update({f"{name}_TALL": value for name, value in tall.macros.items() if value != cut.macros[name]})
-        workspace = max(workspace, tall.workspace_floats(options.nonseparable_filter_block_depth))
-    packing = WinogradPacking(tile, site.vector_width, cut.panels, cut.wide_panels, cut.vectors)
-    return make_kernel(site, "conv_winograd.h", packing, macros, options.depths, thread_floats=workspace)
+    cut = blocking(
+        site.out_rows,
+        site.out_columns,
+        site.channels,
+        site.filters,
+        tile,
+        site.vector_width,
+        site.cores,
+        site.vector_registers,
+    )
+    return make_kernel(
+        site,
+        "conv_winograd.h",
+        WinogradPacking(tile, site.vector_width, cut.tiles.panels, cut.tiles.wide_panels, cut.tiles.vectors),
+        {**macros, **cut.macros},
+        options.depths,
+        thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
+    )
 
 
 def canonical_winograd(
-    shape: ConvolutionShape, options: ConvolutionOptions, vector_width: int, cores: int
+    shape: ConvolutionShape,
+    options: ConvolutionOptions,
+    vector_width: int,
+    cores: int,
+    vector_registers: int = 0,
 ) -> ConvolutionOptions | None:
     """The representative of the winograd options that behave alike on ``shape``; None if they are not valid there.
 
@@ -108,8 +120,16 @@ def canonical_winograd(
             nonseparable_filter_block_depth=0,
             nonseparable_channel_depth=0,
         )
-    size = (shape.output_rows, shape.output_columns, shape.channels, shape.filters)
-    cut = blocking(*size, tile, vector_width, cores)
+    cut = blocking(
+        shape.output_rows,
+        shape.output_columns,
+        shape.channels,
+        shape.filters,
+        tile,
+        vector_width,
+        cores,
+        vector_registers,
+    )
     filters = min(filters, cut.panels)
     return replace(
         options,
@@ -120,7 +140,11 @@ def canonical_winograd(
 
 
 def winograd_choices(
-    shape: ConvolutionShape, vector_width: int, cores: int = 1, depths: tuple[int, ...] = (1, 2, 4, 6, 8, 16)
+    shape: ConvolutionShape,
+    vector_width: int,
+    cores: int = 1,
+    vector_registers: int = 0,
+    depths: tuple[int, ...] = (1, 2, 4, 6, 8, 16),
 ) -> tuple[ConvolutionOptions, ...]:
     """All distinct winograd options for ``shape``, not parallel: every tile size with the kernel's own depths first,
     then with each combination of ``depths`` that makes a difference. Empty where winograd does not apply."""
@@ -130,7 +154,7 @@ def winograd_choices(
             for filters in (0, *depths):
                 for channels in (0, *depths):
                     options = ConvolutionOptions("winograd", False, separable, filters, channels, tile)
-                    representative = canonical_winograd(shape, options, vector_width, cores)
+                    representative = canonical_winograd(shape, options, vector_width, cores, vector_registers)
                     if representative is not None:
                         found[representative] = None
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 from ellopt.codegen.gemm_tiling import even_split
@@ -10,17 +10,17 @@ from ellopt.codegen.gemm_tiling import even_split
 #: nonseparable_channel_depth counts blocks of so many channels.
 CHANNEL_UNIT = 16
 
-#: Register tiles by float32 lanes: (vectors of filters, tiles at most). Beside the sums there must be a register
-#: for every vector of weights and two for broadcast inputs, or the compiler spills a sum in the inner loop.
+#: Register tiles by float32 lanes and vector registers: (vectors of filters, tiles at most). Beside the sums there must
+#: be a register for every vector of weights and two for broadcast inputs, or the compiler spills a sum in the inner
+#: loop. 64-bit NEON multiplies by lanes: there a register holds four channels of each tile instead.
 _REGISTER_TILES = {
-    1: ((2, 4),),
-    4: ((2, 5), (3, 3), (1, 8)),
-    8: ((2, 6), (3, 3), (1, 12)),
-    16: ((2, 14), (3, 9), (4, 6), (1, 28)),
+    (1, 16): ((2, 4),),
+    (4, 16): ((2, 5), (3, 3), (1, 8)),
+    (4, 32): ((2, 8), (3, 6), (1, 12)),
+    (8, 16): ((2, 6), (3, 3), (1, 12)),
+    (8, 32): ((2, 12), (3, 8), (4, 6), (1, 24)),
+    (16, 32): ((2, 14), (3, 9), (4, 6), (1, 28)),
 }
-#: Tiles at most by vectors of filters where there are 32 registers of 4 lanes (64-bit NEON); inputs are not broadcast
-#: there but multiplied by lanes, so a register holds four channels of each tile.
-_TALL_TILES = {1: 12, 2: 8, 3: 6}
 _LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
 _CACHE_LINE = 16
 #: Transformed input of a block, unless weights are large; its products may be twice as many.
@@ -34,16 +34,24 @@ _IDLE_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
-class WinogradBlocking:
-    """The cut of one layer: see conv_winograd.h for the meaning of the macros."""
+class RegisterTiles:
+    """``row_panels`` panels of tiles, the first ``tall_panels`` of ``tile_rows`` tiles, the others one less; ``panels``
+    panels of filters, the first ``wide_panels`` of ``vectors`` vectors, the others one less."""
 
-    tile: int
     tile_rows: int
     row_panels: int
     tall_panels: int
     vectors: int
     panels: int
     wide_panels: int
+
+
+@dataclass(frozen=True)
+class WinogradBlocking:
+    """The cut of one layer: see conv_winograd.h for the meaning of the macros."""
+
+    tile: int
+    tiles: RegisterTiles
     block_panels: int
     group_panels: int
     input_pitch: int
@@ -51,14 +59,19 @@ class WinogradBlocking:
     product_step: int
 
     @property
+    def panels(self) -> int:
+        """Panels of filters."""
+        return self.tiles.panels
+
+    @property
     def macros(self) -> dict[str, str]:
         names = {
-            "TILE_ROWS": self.tile_rows,
-            "ROW_PANELS": self.row_panels,
-            "TALL_PANELS": self.tall_panels,
-            "TILE_VECTORS": self.vectors,
-            "PANELS": self.panels,
-            "WIDE_PANELS": self.wide_panels,
+            "TILE_ROWS": self.tiles.tile_rows,
+            "ROW_PANELS": self.tiles.row_panels,
+            "TALL_PANELS": self.tiles.tall_panels,
+            "TILE_VECTORS": self.tiles.vectors,
+            "PANELS": self.tiles.panels,
+            "WIDE_PANELS": self.tiles.wide_panels,
             "BLOCK_PANELS": self.block_panels,
             "GROUP_PANELS": self.group_panels,
             "INPUT_PITCH": self.input_pitch,
@@ -81,53 +94,35 @@ def _step(floats: int) -> int:
 
 
 def blocking(
-    rows: int, columns: int, channels: int, filters: int, tile: int, vector_width: int, cores: int
+    rows: int,
+    columns: int,
+    channels: int,
+    filters: int,
+    tile: int,
+    vector_width: int,
+    cores: int = 1,
+    vector_registers: int = 0,
 ) -> WinogradBlocking:
-    """The cut of a layer of ``rows`` x ``columns`` outputs."""
+    """The cut of a layer of ``rows`` x ``columns`` outputs.
+
+    ``vector_registers`` bounds the register tiles; 0 means as many as processors of that width have at least.
+    """
     tiles = ceil(rows / tile) * ceil(columns / tile)
-    panels, vectors, wide_panels, most_tiles = _register_tile(tiles, ceil(filters / vector_width), vector_width, cores)
+    registers = 32 if vector_width == 16 or (vector_width > 1 and vector_registers >= 32) else 16
+    cut = _register_tile(tiles, ceil(filters / vector_width), vector_width, registers, cores)
     pitch = ceil(channels / vector_width) * vector_width
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
-    cut = WinogradBlocking(tile, 0, 0, 0, vectors, panels, wide_panels, 0, 0, pitch, 0, 0)
-    return _cut_tiles(cut, tiles, most_tiles, vector_width, channels * filters, cores)
-
-
-def tall_blocking(
-    cut: WinogradBlocking, rows: int, columns: int, channels: int, filters: int, vector_width: int, cores: int
-) -> WinogradBlocking | None:
-    """``cut`` for processors with more registers of the same width, if there are any; packed weights stay the same."""
-    if vector_width != 4:
-        return None
-    tiles = ceil(rows / cut.tile) * ceil(columns / cut.tile)
-    tall = _cut_tiles(cut, tiles, _TALL_TILES[cut.vectors], vector_width, channels * filters, cores)
-    return replace(tall, group_panels=cut.group_panels)
-
-
-def _cut_tiles(
-    cut: WinogradBlocking, tiles: int, most_tiles: int, vector_width: int, weights: int, cores: int
-) -> WinogradBlocking:
-    """``cut`` with row panels of at most ``most_tiles`` tiles and blocks that fit in the caches."""
-    positions = (cut.tile + 2) ** 2
-    row_panels, tile_rows, tall_panels = _split_tiles(tiles, most_tiles, cut.panels, cores)
-    input_step = _step(tile_rows * cut.input_pitch)
-    product_step = _step(tile_rows * cut.vectors * vector_width)
+    positions = (tile + 2) ** 2
+    input_step = _step(cut.tile_rows * pitch)
+    product_step = _step(cut.tile_rows * cut.vectors * vector_width)
     block_panels = max(1, _BLOCK_FLOATS // (positions * input_step))
-    if positions * weights > _LARGE_WEIGHTS:
-        block_panels = max(block_panels, ceil(_TILES_PER_PASS / tile_rows))
-    block_panels = min(block_panels, row_panels)
-    block_panels = ceil(row_panels / ceil(row_panels / block_panels))
+    if positions * channels * filters > _LARGE_WEIGHTS:
+        block_panels = max(block_panels, ceil(_TILES_PER_PASS / cut.tile_rows))
+    block_panels = min(block_panels, cut.row_panels)
+    block_panels = ceil(cut.row_panels / ceil(cut.row_panels / block_panels))
     group_panels = min(cut.panels, max(1, 2 * _BLOCK_FLOATS // (positions * product_step * block_panels)))
-    return replace(
-        cut,
-        tile_rows=tile_rows,
-        row_panels=row_panels,
-        tall_panels=tall_panels,
-        block_panels=block_panels,
-        group_panels=group_panels,
-        input_step=input_step,
-        product_step=product_step,
-    )
+    return WinogradBlocking(tile, cut, block_panels, group_panels, pitch, input_step, product_step)
 
 
 def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[int, int, int]:
@@ -140,10 +135,10 @@ def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[
     return row_panels, tile_rows, tiles - row_panels * (tile_rows - 1)
 
 
-def _register_tile(tiles: int, all_vectors: int, vector_width: int, cores: int) -> tuple[int, int, int, int]:
-    """(panels, vectors, wide panels, most tiles) of the register tile that multiplies fastest, roughly."""
-    best: tuple[float, tuple[int, int, int, int]] | None = None
-    for most_vectors, most_tiles in _REGISTER_TILES[vector_width]:
+def _register_tile(tiles: int, all_vectors: int, vector_width: int, registers: int, cores: int) -> RegisterTiles:
+    """The cut into the register tiles that multiply fastest, roughly."""
+    best: tuple[float, RegisterTiles] | None = None
+    for most_vectors, most_tiles in _REGISTER_TILES[vector_width, registers]:
         panels, vectors, wide = even_split(all_vectors, most_vectors)
         row_panels, rows, tall = _split_tiles(tiles, most_tiles, panels, cores)
         cost = sum(
@@ -155,7 +150,7 @@ def _register_tile(tiles: int, all_vectors: int, vector_width: int, cores: int) 
             idle = ceil(panels / cores) * cores / panels - 1
             cost *= 1 + _IDLE_WEIGHT * idle
         if best is None or cost < best[0]:
-            best = (cost, (panels, vectors, wide, most_tiles))
+            best = (cost, RegisterTiles(rows, row_panels, tall, vectors, panels, wide))
     assert best is not None
     return best[1]
 

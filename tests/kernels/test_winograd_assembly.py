@@ -9,29 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kernels_support import FLAGS
+from kernels_support import C_FOLDER
 from test_winograd import plain_site
 
-import ellopt.codegen
 from ellopt.codegen.kernels import kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import TARGETS
-
-C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
+from ellopt.toolchains.zig import compile_flags, vector_registers
 
 
 def assembly(target: str, tile: int, folder: Path) -> dict[str, list[str]]:
     """The instructions of each function of a 64 to 64 channel layer's kernel for ``target``."""
-    kernel = kernel_for(
-        replace(plain_site(16, 16, 64, 64), vector_width=4), ConvolutionOptions("winograd", winograd_tile_size=tile)
-    )
+    row = TARGETS[target]
+    site = replace(plain_site(16, 16, 64, 64), vector_width=row.vector_width, vector_registers=vector_registers(row))
+    kernel = kernel_for(site, ConvolutionOptions("winograd", winograd_tile_size=tile))
     source, text = folder / "kernel.c", folder / "kernel.s"
     source.write_text(kernel.source("kernel"))
-    row = TARGETS[target]
-    command = [
-        *(sys.executable, "-m", "ziglang", "cc", "-S", "-g0", *FLAGS, "-target", row.triple, f"-mcpu={row.cpu}"),
-        *("-I", str(C_FOLDER), str(source), "-o", str(text)),
-    ]
+    command = [sys.executable, "-m", "ziglang", "cc", *compile_flags(row), "-g0", "-S"]
+    command += ["-I", str(C_FOLDER), str(source), "-o", str(text)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     functions: dict[str, list[str]] = {}

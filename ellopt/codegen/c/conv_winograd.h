@@ -14,9 +14,6 @@
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
-#include "vector.h"
-
-#include "conv_winograd_tall.h"
 
 #include "conv_winograd_input.h"
 #include "conv_winograd_multiply.h"
