@@ -1,170 +1,22 @@
 /* Runs a job on the network it is linked with: runner JOB RESULT
  *
- * The job is text; the result is binary and ends with a checksum and a mark, so that a part of it is never taken for
- * the whole. Weights and reference values are files beside the job or beside this program.
- * Exit codes: 0 the result is complete, 3 something around the program is wrong (files, memory), see stderr. */
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+ * Weights and reference values are files beside the job or beside this program. */
+#include "runner.h"
 
 #include "ellopt_network.h"
 
 extern const ell_network ell_the_network;
 #define NET (&ell_the_network)
 
-enum { CHECK, PROFILE, BENCH, PREDICT };
-static const char *const kinds[] = {"check", "profile", "bench", "predict"};
-
-typedef struct {
-    int kind, threads, warm_up, rounds, turn_warm_up, turn_passes, plans;
-    int64_t limit_ns;
-    double slow_factor;
-    ell_choice *choice; /* [plan][layer] */
-    uint32_t checksum;
-} job_t;
-
-static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("runner: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(3);
-}
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void *allocate(size_t bytes) {
-    void *p = 0;
-    if (posix_memalign(&p, 64, bytes + 64)) fail("out of memory: %zu bytes", bytes);
-    memset(p, 0, bytes + 64);
-    return p;
-}
-
-static uint32_t crc32(uint32_t crc, const void *data, size_t bytes) {
-    static uint32_t table[256];
-    if (!table[1])
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int k = 0; k < 8; k++) c = c & 1 ? 0xedb88320u ^ (c >> 1) : c >> 1;
-            table[i] = c;
-        }
-    const unsigned char *p = (const unsigned char *)data;
-    crc = ~crc;
-    for (size_t i = 0; i < bytes; i++) crc = table[(crc ^ p[i]) & 255] ^ (crc >> 8);
-    return ~crc;
-}
-
-/* --- files ------------------------------------------------------------------------------------------------------ */
-
-static char program_directory[4096] = ".";
-
-static void remember_directory(const char *program) {
-    const char *slash = strrchr(program, '/');
-    if (!slash || (size_t)(slash - program) >= sizeof program_directory) return;
-    memcpy(program_directory, program, (size_t)(slash - program));
-    program_directory[slash - program] = 0;
-}
-
-/* A file of exactly `bytes` (any number if 0), mapped; empty files are null. */
-static const void *map_file(const char *name, size_t bytes, size_t *size) {
-    char path[8192];
-    int file = open(name, O_RDONLY);
-    if (file < 0) {
-        snprintf(path, sizeof path, "%s/%s", program_directory, name);
-        file = open(path, O_RDONLY);
-    }
-    struct stat facts;
-    if (file < 0 || fstat(file, &facts)) fail("cannot open %s: %s", name, strerror(errno));
-    size_t found = (size_t)facts.st_size;
-    if (bytes && found != bytes) fail("%s has %zu bytes instead of %zu", name, found, bytes);
-    if (size) *size = found;
-    if (!found) return 0;
-    void *p = mmap(0, found, PROT_READ, MAP_PRIVATE, file, 0);
-    if (p == MAP_FAILED) {
-        p = allocate(found);
-        for (size_t done = 0; done < found;) {
-            ssize_t n = read(file, (char *)p + done, found - done);
-            if (n <= 0) fail("cannot read %s", name);
-            done += (size_t)n;
-        }
-    }
-    close(file);
-    return p;
-}
-
-/* --- the job ---------------------------------------------------------------------------------------------------- */
-
-static const char *cursor, *job_end;
-
-static const char *word(void) {
-    static char text[64];
-    size_t n = 0;
-    while (cursor < job_end && (*cursor == ' ' || *cursor == '\n')) cursor++;
-    while (cursor < job_end && *cursor != ' ' && *cursor != '\n' && n < sizeof text - 1) text[n++] = *cursor++;
-    text[n] = 0;
-    return text;
-}
-
-static void expect(const char *name) {
-    const char *found = word();
-    if (strcmp(found, name)) fail("the job has %s where %s belongs", found, name);
-}
-
-static int number(int least, int most) {
-    char *end;
-    const char *text = word();
-    long value = strtol(text, &end, 10);
-    if (!*text || *end || value < least || value > most) fail("bad number in the job: %s", text);
-    return (int)value;
-}
-
-static int setting(const char *name, int least, int most) {
-    expect(name);
-    return number(least, most);
-}
+static ell_choice *choices; /* [plan][layer] */
 
 static job_t read_job(const char *name) {
-    job_t job = {0};
-    size_t size;
-    cursor = (const char *)map_file(name, 0, &size);
-    job_end = cursor + size;
-    job.checksum = crc32(0, cursor, size);
-    expect("ellopt-job");
-    number(1, 1);
-    expect("kind");
-    const char *kind = word();
-    for (job.kind = 0; job.kind < 4 && strcmp(kind, kinds[job.kind]); job.kind++) {}
-    if (job.kind == 4) fail("unknown kind of job: %s", kind);
-    job.threads = setting("threads", 1, 1024);
-    job.warm_up = setting("warm_up", 0, 1 << 30);
-    job.rounds = setting("rounds", 0, 1 << 30);
-    job.turn_warm_up = setting("turn_warm_up", 0, 1 << 30);
-    job.turn_passes = setting("turn_passes", 0, 1 << 30);
-    job.limit_ns = (int64_t)setting("limit_ms", 0, 2147483647) * 1000000;
-    expect("slow_factor");
-    job.slow_factor = atof(word());
-    job.plans = setting("plans", 1, 1 << 20);
-    if (setting("layers", 0, 1 << 20) != NET->layers) fail("the job is for another network");
-    job.choice = (ell_choice *)allocate(sizeof(ell_choice) * (size_t)job.plans * (size_t)(NET->layers + 1));
+    job_t job = read_job_head(name);
+    if (job.layers != NET->layers) fail("the job is for another network");
+    choices = (ell_choice *)allocate(sizeof(ell_choice) * (size_t)job.plans * (size_t)(NET->layers + 1));
     for (int p = 0; p < job.plans; p++)
         for (int l = 0; l < NET->layers; l++) {
-            ell_choice *c = &job.choice[(size_t)p * (size_t)NET->layers + (size_t)l];
+            ell_choice *c = &choices[(size_t)p * (size_t)NET->layers + (size_t)l];
             c->variant = number(0, NET->layer[l].variants - 1);
             c->parallel = number(0, 1);
             c->separable_block_depth = number(0, 1 << 20);
@@ -175,69 +27,12 @@ static job_t read_job(const char *name) {
     return job;
 }
 
-/* --- the result ------------------------------------------------------------------------------------------------- */
+static const ell_choice *plan_of(int plan) { return choices + (size_t)plan * (size_t)NET->layers; }
 
-static int64_t *records;
-static size_t record_words, record_capacity, record_count;
-
-static void put(int64_t value) {
-    if (record_words == record_capacity) {
-        record_capacity = record_capacity ? 2 * record_capacity : 4096;
-        records = (int64_t *)realloc(records, record_capacity * sizeof *records);
-        if (!records) fail("out of memory");
-    }
-    records[record_words++] = value;
-}
-
-/* The largest resident memory of this process. On Linux getrusage also counts who started it, before exec. */
-static int64_t peak_bytes(void) {
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long long kib = -1;
-    while (file && kib < 0 && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %lld", &kib) != 1) kib = -1;
-    if (file) fclose(file);
-    if (kib >= 0) return (int64_t)kib * 1024;
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return usage.ru_maxrss;
-#else
-    return (int64_t)usage.ru_maxrss * 1024;
-#endif
-}
-
-static void write_result(const char *name, const job_t *job, int64_t elapsed) {
-    int64_t peak = peak_bytes();
-    const int64_t header[] = {
-        1,          (int64_t)job->checksum, job->kind, job->plans, NET->layers, NET->steps, (int64_t)record_count,
-        (int64_t)record_words, elapsed, peak,
-    };
-    char temporary[4096];
-    snprintf(temporary, sizeof temporary, "%s.part", name);
-    FILE *file = fopen(temporary, "wb");
-    if (!file) fail("cannot write %s: %s", name, strerror(errno));
-    uint32_t crc = crc32(0, "ELLRES01", 8);
-    crc = crc32(crc, header, sizeof header);
-    crc = crc32(crc, records, record_words * sizeof *records);
-    const int64_t checksum = (int64_t)crc;
-    fwrite("ELLRES01", 1, 8, file);
-    fwrite(header, sizeof header, 1, file);
-    fwrite(records, sizeof *records, record_words, file);
-    fwrite(&checksum, sizeof checksum, 1, file);
-    fwrite("ELLDONE1", 1, 8, file);
-    int failed = ferror(file) | fflush(file);
-    if (fclose(file) || failed || rename(temporary, name)) fail("cannot write %s: %s", name, strerror(errno));
-}
-
-/* --- kinds of jobs ---------------------------------------------------------------------------------------------- */
-
-static const ell_choice *plan_of(const job_t *job, int plan) {
-    return job->choice + (size_t)plan * (size_t)NET->layers;
-}
-
-/* One pass. With `times`, the nanoseconds of each step. Returns those of the pass. */
-static int64_t pass(const ell_memory *memory, const ell_choice *choice, int64_t *times) {
+static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times) {
+    const ell_memory *memory = (const ell_memory *)context;
+    const ell_choice *choice = plan_of(plan);
+    (void)job;
     int64_t start = now_ns();
     if (!times) {
         ell_run(NET, memory, choice);
@@ -252,47 +47,6 @@ static int64_t pass(const ell_memory *memory, const ell_choice *choice, int64_t 
         before = after;
     }
     return before - start;
-}
-
-/* A plan's turn in a round. Returns the nanoseconds of its first timed pass. */
-static int64_t turn(const job_t *job, const ell_memory *memory, int plan, int round, int passes, int64_t *times) {
-    const ell_choice *choice = plan_of(job, plan);
-    int64_t first = 0;
-    for (int i = 0; i < job->turn_warm_up; i++) ell_run(NET, memory, choice);
-    for (int i = 0; i < passes; i++) {
-        int64_t total = pass(memory, choice, times);
-        if (!i) first = total;
-        put(plan);
-        put(round);
-        put(total);
-        for (int s = 0; times && s < NET->steps; s++) put(times[s]);
-        record_count++;
-    }
-    return first;
-}
-
-static void measure(const job_t *job, const ell_memory *memory) {
-    int64_t begin = now_ns(), fastest = INT64_MAX;
-    int64_t *times = job->kind == PROFILE ? (int64_t *)allocate(sizeof(int64_t) * (size_t)NET->steps) : 0;
-    int64_t *first = (int64_t *)allocate(sizeof(int64_t) * (size_t)job->plans);
-    char *out = (char *)allocate((size_t)job->plans);
-    for (int p = 0; p < job->plans; p++)
-        for (int i = 0; i < job->warm_up; i++) ell_run(NET, memory, plan_of(job, p));
-    for (int round = 0; round < job->rounds; round++) {
-        int passes = job->turn_passes;
-        if (round == 0 && job->slow_factor > 0 && passes > 0) {
-            /* First one pass of each plan; who is too slow has no more. */
-            for (int p = 0; p < job->plans; p++) {
-                first[p] = turn(job, memory, p, round, 1, times);
-                if (first[p] < fastest) fastest = first[p];
-            }
-            for (int p = 0; p < job->plans; p++) out[p] = (double)first[p] > job->slow_factor * (double)fastest;
-            passes--;
-        }
-        for (int p = 0; passes > 0 && p < job->plans; p++)
-            if (!out[p]) turn(job, memory, p, round, passes, times);
-        if (now_ns() - begin > job->limit_ns) break;
-    }
 }
 
 /* max |value - reference| / max(1e-6, max |reference|); then the reference takes the place of the values. */
@@ -317,7 +71,7 @@ static void check(const job_t *job, const ell_memory *memory) {
     }
     const float *reference = (const float *)map_file("reference.bin", floats * sizeof(float), 0);
     for (int p = 0; p < job->plans; p++) {
-        const ell_choice *choice = plan_of(job, p);
+        const ell_choice *choice = plan_of(p);
         const float *expected = reference;
         ell_pool *pool = ell_common_pool(NET, memory, choice);
         for (int i = 0; i < NET->steps; i++) {
@@ -338,7 +92,7 @@ static void check(const job_t *job, const ell_memory *memory) {
 }
 
 static void predict(const job_t *job, const ell_memory *memory, size_t outputs) {
-    ell_run(NET, memory, plan_of(job, 0));
+    ell_run(NET, memory, plan_of(0));
     for (size_t i = 0; i < outputs; i++) {
         uint32_t bits;
         memcpy(&bits, &memory->output[i], sizeof bits);
@@ -356,7 +110,7 @@ int main(int argc, char **argv) {
     size_t outputs = (size_t)out->rows * (size_t)out->columns * (size_t)out->channels;
     size_t workspace = 0;
     for (int p = 0; p < job.plans; p++) {
-        size_t floats = ell_workspace_floats(NET, plan_of(&job, p), job.threads);
+        size_t floats = ell_workspace_floats(NET, plan_of(p), job.threads);
         if (floats > workspace) workspace = floats;
     }
     ell_memory memory = {0};
@@ -376,8 +130,8 @@ int main(int argc, char **argv) {
     else if (job.kind == PREDICT)
         predict(&job, &memory, outputs);
     else
-        measure(&job, &memory);
-    write_result(argv[2], &job, now_ns() - start);
+        measure(&job, &memory, NET->steps);
+    write_result(argv[2], &job, NET->steps, now_ns() - start);
     ell_pool_destroy(memory.pool);
     return 0;
 }
