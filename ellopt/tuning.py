@@ -28,7 +28,7 @@ from ellopt.profile import report_text
 from ellopt.report.html import render
 from ellopt.report.network import network_of
 from ellopt.search.driver import search
-from ellopt.search.observer import Observers, SearchObserver, SearchProgress
+from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.space import ModelSpace, SearchSpace, narrow
@@ -93,13 +93,14 @@ class _Tuning:
         )
         identity = self._identity(laboratory.board())
         tracker = shop.tracker.start_model(self._start(identity, laboratory.board(), space))
+        shown = UntilConfirmed(self.observer)
         try:
             result = search(
                 space,
                 laboratory,
                 self._search_settings(),
                 state / "search",
-                Observers((self.observer, _Tracked(tracker, self.model))),
+                Observers((shown, _Tracked(tracker, self.model))),
                 name=self.file.tag,
                 identity=identity,
             )
@@ -116,6 +117,7 @@ class _Tuning:
         plots = self._plots(report, state / "plots") if config.mlflow else ()
         tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=plots)
         shutil.rmtree(state / "bundles", ignore_errors=True)
+        shown.finish()
         return report
 
     def _plots(self, report: TuningReport, directory: Path) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.errors import MarkupError
 
 from ellopt.progress import PLAIN_INTERVAL, LiveDisplay, PlainDisplay, display, live_lines, plain_line
-from ellopt.search.observer import SearchProgress
+from ellopt.search.observer import SearchProgress, UntilConfirmed
 from ellopt.tuning_report import TrialReport
 
 PROGRESS = SearchProgress(
@@ -142,6 +142,15 @@ def test_the_live_display_redraws_and_leaves_a_clean_screen(terminal: Console) -
     assert "1 model done" in shown
     assert "trial 3: it crashed" in shown
     assert shown.rstrip().endswith("\x1b[2K")  # the last thing written erases the last line
+
+
+def test_a_search_is_not_done_before_its_result_is_confirmed(pipe: Console) -> None:
+    shown = UntilConfirmed(PlainDisplay(pipe).for_model("cnn64"))
+    shown.state_changed(replace(PROGRESS, phase="done"))
+    assert written(pipe).startswith("cnn64: deciding")
+    assert "confirming whole models" in written(pipe)
+    shown.finish()
+    assert written(pipe).splitlines()[1].startswith("cnn64: done")
 
 
 class Broken(io.StringIO):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from ellopt.measurement import PlanSamples
@@ -92,3 +92,27 @@ class Observers:
     def state_changed(self, progress: SearchProgress) -> None:
         for member in self.members:
             member.state_changed(progress)
+
+
+class UntilConfirmed:
+    """Hands on what a search tells, but not its end: more work follows, and ``finish`` says when that is done, too."""
+
+    def __init__(self, observer: SearchObserver) -> None:
+        self._observer = observer
+        self._end: SearchProgress | None = None
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+        self._observer.trial_finished(trial, samples)
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        self._observer.trials_resumed(trials)
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        if progress.phase == "done":
+            self._end = progress
+            progress = replace(progress, phase="deciding", message="confirming whole models", time_left=None)
+        self._observer.state_changed(progress)
+
+    def finish(self) -> None:
+        if self._end is not None:
+            self._observer.state_changed(self._end)

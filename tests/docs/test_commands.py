@@ -83,6 +83,14 @@ def test_options_exist(command: Command, capsys: pytest.CaptureFixture[str]) -> 
     assert code == 0, f"{_name(command)}: {command.text}\n{capsys.readouterr().err}"
 
 
+@pytest.mark.parametrize("command", [c for c in ALL if "mlflow run " in c.text], ids=_name)
+def test_parameters_of_the_project_exist(command: Command) -> None:
+    project = (REPOSITORY / "MLproject").read_text(encoding="utf-8")
+    main = project.split("  main:")[1].split("    command:")[0]
+    for name in re.findall(r"-P (\w+)=", command.text):
+        assert re.search(rf"^ +{name}:", main, re.MULTILINE), name
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a reader of the tutorial has it: the repository's examples, nothing else."""
