@@ -19,7 +19,7 @@ from ellopt.tuning_report import SpaceReport
 
 REQUIRED_KEYS = ("convolution_methods", "parallel", "winograd_parameters")
 OPTIONAL_KEYS = ("winograd_tile_sizes", "gemm_blockings")
-TILE_SIZES = (2, 3, 4, 6)
+TILE_SIZES = (2, 3, 4, 5, 6)
 LARGEST_DEPTH = 4096
 
 
