@@ -8,9 +8,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -134,11 +133,16 @@ class WriterProcess:
         if self._process is None:
             return
         self.send(close=seconds)
-        deadline = time.monotonic() + seconds + 0.5
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds + 0.5)
+        self.kill()
+
+    def kill(self) -> None:
+        """Make sure that it has ended. What it was about stays in the outbox."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
         for thread in self._threads:
             thread.join(2.0)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -147,9 +151,3 @@ class WriterProcess:
                     stream.close()
                 except OSError:  # what was left in its buffer has no reader any more
                     _LOG.debug("closing a pipe of the writer process failed")
-
-    def kill(self) -> None:
-        """End it at once. What it was about stays in the outbox."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()

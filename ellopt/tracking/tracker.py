@@ -148,15 +148,18 @@ class MlflowTracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for model in self._models.values():
+        with self._lock:
+            models = list(self._models.values())
+        for model in models:
             model.interrupted()
         patience = self._config.patience
         if patience is None:
             remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
             patience = _SERVER_PATIENCE if remote else _LOCAL_PATIENCE
-        with self._lock:
-            self._waiting = {path: model.undelivered() for path, model in self._models.items()}
-        self._writer.close(patience)
+        if self._models:
+            self._writer.close(patience)
+        else:
+            self._writer.kill()
         with self._lock:
             self._waiting = {path: model.undelivered() for path, model in self._models.items()}
             waiting = sum(self._waiting.values())

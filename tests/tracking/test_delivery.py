@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -407,3 +409,25 @@ def test_a_model_with_very_many_layers_fits_into_mlflow_s_batches(workplace: Pat
     trial = only(runs_by_name(MlflowClient()), "trial 000")
     assert len(trial.data.params) == 250
     assert len([key for key in trial.data.metrics if key.startswith("layer_ms/")]) == 250
+
+
+def test_a_full_disk_stops_nothing_and_the_end_tries_again(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = make_report(make_trials(3))
+    model = TrackedModel(make_start(workplace / "out"), here(workplace), Redactor(), "", lambda: None)
+
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fsync)
+        model.trial_finished(report.trials[0])
+        model.trial_finished(report.trials[1])
+    model.trial_finished(report.trials[2])
+    write_outputs(workplace / "out", report)
+    model.finish_model(report, workplace / "out")
+    deliver(model)
+    assert caplog.text.count("No space left") == 1
+    runs = runs_by_name(MlflowClient())
+    assert {len(runs[f"trial {number:03d}"]) for number in range(3)} == {1}
