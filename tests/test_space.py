@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest() -> None:
         ({"winograd_parameters": [True]}, r"winograd_parameters: wrong value true"),
         ({"winograd_parameters": [-1]}, r"winograd_parameters: wrong value -1"),
         ({"winograd_parameters": []}, r"winograd_parameters is \[\]"),
-        ({"winograd_tile_sizes": [5]}, r"winograd_tile_sizes: unknown value 5; use 2"),
+        ({"winograd_tile_sizes": [7]}, r"winograd_tile_sizes: unknown value 7; use 2"),
         ({"gemm_blockings": "some"}, r'gemm_blockings is "some"'),
     ],
 )
