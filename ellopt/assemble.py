@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ellopt.atomic import write_text
 from ellopt.deadline import Deadline
 from ellopt.errors import CandidateError
-from ellopt.measurement import compare, summarize
+from ellopt.measurement import compare
 from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model
 from ellopt.model.metadata import own_options, with_options
-from ellopt.observations import Outcome
 from ellopt.option_files import compile_options_json, compile_switches, options_from
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Measures, Procedure
 from ellopt.space import ModelSpace
 from ellopt.targets import Target
-from ellopt.tuning_report import Confirmation, WholeModel
+from ellopt.tuning_report import Comparison, Confirmation, WholeModel
 
 ASSEMBLED, BEFORE, UNIFORM, TRIAL = "assembled", "ELL's default", "best single option", "best trial"
 
+#: How often whole models are measured while it is not clear which is the fastest.
+VISITS = 3
 #: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
 CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=20, turn_warm_up=1, turn_passes=2)
 
@@ -58,44 +61,49 @@ class Confirmed:
 def confirm(
     laboratory: Measures, candidates: Mapping[str, Plan], procedure: Procedure = CONFIRMATION, seconds: float = 600.0
 ) -> Confirmed:
-    """Measure whole models interleaved and choose the fastest; equal plans are measured once.
+    """Measure whole models interleaved and choose the one with the lowest median; equal plans are measured once.
 
-    ``candidates`` has ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if neither can be measured.
+    While the winners put together are not the fastest, and are not significantly slower either, more is measured: up
+    to ``VISITS`` visits. Medians are over all samples: what disturbs the machine disturbs parallel plans most, and
+    that belongs to them. ``candidates`` has ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if one of those
+    cannot be measured.
     """
-    names = {name: plan for name, plan in candidates.items() if plan is not None}
-    outcomes = laboratory.measure(list(dict.fromkeys(names.values())), procedure, Deadline.after(seconds))
-    by_plan = {outcome.plan: outcome for outcome in outcomes}
-    measured = {name: by_plan[plan] for name, plan in names.items() if not by_plan[plan].failed}
-    if BEFORE not in measured or ASSEMBLED not in measured:
-        failed = next(outcome for outcome in outcomes if outcome.failed)
-        raise CandidateError(f"the whole model could not be measured: {failed.reason}")
-    wholes = {name: _whole(name, outcome) for name, outcome in measured.items()}
-    chosen = min(wholes.values(), key=lambda whole: (whole.median_ms, whole.name != ASSEMBLED)).name
-    if wholes[chosen].plan == wholes[ASSEMBLED].plan:
-        chosen = ASSEMBLED
-    before = _samples(measured[BEFORE])
-    after = _samples(measured[chosen])
-    against_before = None if measured[chosen] is measured[BEFORE] else compare(after, before, paired=True)
+    deadline = Deadline.after(seconds)
+    samples: dict[Plan, list[float]] = {}
+    for _ in range(VISITS):
+        plans = list(dict.fromkeys(candidates.values()))
+        for outcome in laboratory.measure(plans, procedure, deadline):
+            if outcome.samples is not None:
+                samples.setdefault(outcome.plan, []).extend(outcome.samples.total_ms)
+            elif outcome.plan in (candidates[ASSEMBLED], candidates[BEFORE]):
+                raise CandidateError(f"the whole model could not be measured: {outcome.reason}")
+        wholes = {name: _whole(name, plan, samples[plan]) for name, plan in candidates.items() if samples.get(plan)}
+        fastest = min(wholes.values(), key=lambda whole: (whole.median_ms, whole.name != ASSEMBLED))
+        if fastest.plan == wholes[ASSEMBLED].plan or deadline.passed:
+            break
+        if _compare(wholes[ASSEMBLED], fastest).significant:
+            break
+    chosen = ASSEMBLED if fastest.plan == wholes[ASSEMBLED].plan else fastest.name
+    before = wholes[BEFORE]
     return Confirmed(
-        plan=names[chosen],
+        plan=candidates[chosen],
         confirmation=Confirmation(
             candidates=tuple(wholes.values()),
             chosen=chosen,
             before=BEFORE,
-            against_before=against_before,
+            against_before=None if fastest.plan == before.plan else _compare(fastest, before),
             why=_why(chosen, wholes),
         ),
     )
 
 
-def _samples(outcome: Outcome) -> tuple[float, ...]:
-    return outcome.samples.total_ms if outcome.samples is not None else ()
+def _compare(a: WholeModel, b: WholeModel) -> Comparison:
+    return compare(a.samples_ms, b.samples_ms, paired=len(a.samples_ms) == len(b.samples_ms))
 
 
-def _whole(name: str, outcome: Outcome) -> WholeModel:
-    samples = _samples(outcome)
-    plan = {node_id: str(options) for node_id, options in outcome.plan.items()}
-    return WholeModel(name, plan, samples, summarize(samples).median_ms)
+def _whole(name: str, plan: Plan, samples: Sequence[float]) -> WholeModel:
+    texts = {node_id: str(options) for node_id, options in plan.items()}
+    return WholeModel(name, texts, tuple(samples), float(np.median(samples)))
 
 
 def _why(chosen: str, wholes: Mapping[str, WholeModel]) -> str:

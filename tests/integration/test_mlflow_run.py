@@ -1,0 +1,65 @@
+"""``mlflow run .`` logs into the run that MLflow started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+    """The store after a run of the project on tiny16."""
+    place = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    parameters = {
+        "model_path": ROOT / "tests" / "data" / "tiny16.ell",
+        "output_path": place / "out",
+        "options": "quick",
+        "trials": 4,
+    }
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
+    for name, value in parameters.items():
+        command += ["-P", f"{name}={value}"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment |= {
+        "MLFLOW_TRACKING_URI": uri,
+        "RPI_PASSWORD": "very-secret-password",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tiny16" in done.stdout
+    return MlflowClient(uri)
+
+
+def test_the_run_that_mlflow_started_is_the_parent_of_the_trials(client: MlflowClient) -> None:
+    runs = client.search_runs(["0"])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    parent = parents[0]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["latency_ms"] > 0
+    trials = [run for run in runs if run.data.tags.get("kind") == "trial"]
+    assert trials
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in trials)
+    assert all("layer.1034" in run.data.params and "layer_ms/1034" in run.data.metrics for run in trials)
+
+
+def test_the_parent_holds_the_output_model_and_the_summary(client: MlflowClient) -> None:
+    parent = next(run for run in client.search_runs(["0"]) if "mlflow.parentRunId" not in run.data.tags)
+    names = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id)}
+    names |= {Path(f.path).name for d in names for f in client.list_artifacts(parent.info.run_id, d)}
+    assert {"tiny16_options.ell", "compile_options.json", "tuning_report.html", "tuning_report.json"} <= names
+    assert parent.data.tags["mlflow.note.content"]
+
+
+def test_no_secret_is_logged(client: MlflowClient) -> None:
+    for run in client.search_runs(["0"]):
+        assert "very-secret-password" not in str(run.to_dictionary())
