@@ -130,7 +130,7 @@ class _Server(paramiko.ServerInterface):
             channel.close()
             return
         process = subprocess.Popen(
-            ["sh", "-c", f"ulimit -f 0; {command}" if fault == "full" else command],
+            ["sh", "-c", f"trap '' XFSZ; ulimit -f 0; {command}" if fault == "full" else command],
             cwd="/",
             env=board.environment,
             stdin=subprocess.PIPE,

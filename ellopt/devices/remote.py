@@ -159,7 +159,7 @@ kill -TERM "$timer" 2>/dev/null
 kill -KILL "$reader" 2>/dev/null
 wait "$timer" "$reader" 2>/dev/null
 cd "$run" || exit 1
-[ "$code" -ne 0 ] && ! echo probe 2>/dev/null >.ellopt-probe && echo full
+echo probe 2>/dev/null >.ellopt-probe || echo full
 echo "exit $code"
 times
 echo "$before"

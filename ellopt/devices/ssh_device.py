@@ -187,7 +187,7 @@ class SshDevice:
         answer = self._connection.execute(command, _step(deadline, size))
         if not answer.stdout.endswith(b"done\n"):
             return False
-        found = [_file_facts(line.split()[1:]) for line in self._lines("verifying", answer.stdout)]
+        found = [_stored_facts(line) for line in self._lines("verifying", answer.stdout)]
         return found == list(contents.values()) and all(facts.digest != "none" for facts in found)
 
     def _upload(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> None:
@@ -205,8 +205,8 @@ class SshDevice:
         """Write a file on the board and have it hashed there."""
         wanted = _facts_of(data)
         lines = self._ask(f"writing {path}", remote.store_command(path), deadline, data)
-        stored = _file_facts(lines[0].split()[1:]) if lines else None
-        if stored is not None and stored.digest == "none":
+        stored = _stored_facts(lines[-1] if lines else "")
+        if stored.digest == "none":
             whole = self._connection.execute(
                 remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]),
                 _step(deadline, len(data)),
@@ -316,6 +316,13 @@ def _contents(bundle: Bundle) -> dict[str, _FileFacts]:
 
 def _facts_of(data: bytes) -> _FileFacts:
     return _FileFacts(len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def _stored_facts(line: str) -> _FileFacts:
+    word, *rest = line.split() or [""]
+    if word != "stored":
+        raise InfrastructureError("the board's answer is garbage")
+    return _file_facts(rest)
 
 
 def _file_facts(words: list[str]) -> _FileFacts:
