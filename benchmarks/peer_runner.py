@@ -1,4 +1,4 @@
-"""Runs one peer's runtime on one model in this process and prints a JSON object: samples in ms and the output.
+"""Runs one runtime on one model in this process and prints a JSON object: samples in ms and the output.
 
 Started afresh by peers.py for every turn, so no runtime meets another one's threads, caches or settings.
 """
@@ -69,13 +69,31 @@ def ncnn_net(model: Path, image: np.ndarray, threads: int) -> Predict:
     return predict
 
 
-PEERS = {"onnxruntime": onnxruntime_session, "openvino": openvino_request, "ncnn": ncnn_net}
+def ellopt_library(model: Path, image: np.ndarray, threads: int) -> Predict:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(model.stem, model)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(model)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network = module.Model(threads=threads)
+    rows_first = np.ascontiguousarray(image.transpose(1, 2, 0))
+    return lambda: network.predict(rows_first)
+
+
+PEERS = {
+    "ellopt": ellopt_library,
+    "onnxruntime": onnxruntime_session,
+    "openvino": openvino_request,
+    "ncnn": ncnn_net,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("model", type=Path, help="the .onnx file, for ncnn the .param file")
+    parser.add_argument("model", type=Path, help="the .onnx file; for ncnn .param, for ellopt the library's .py")
     parser.add_argument("input", type=Path, help="a .npy file, rows x columns x channels")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--passes", type=int, default=30)
