@@ -68,9 +68,9 @@ class SshDevice:
         self._bundles: dict[str, str] = {}  # digest -> base directory
         self._foreign_load: float | None = None
         self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
-        session.add_files(address)
         self._connection = SshConnection(address, settings, deadline)
         try:
+            session.add_files(address)
             self._open(target, deadline)
         except BaseException:
             self._connection.close()
