@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ellopt.config import TuningConfig
-from ellopt.errors import ConfigurationError
 from ellopt.toolchains.base import Toolchain
 from ellopt.toolchains.native import NativeToolchain
 
@@ -12,4 +11,8 @@ def make_toolchain(config: TuningConfig) -> Toolchain:
     """The toolchain that ``config`` names. Raises ConfigurationError if it cannot be used here."""
     if config.toolchain == "native":
         return NativeToolchain(config.parallel_build)
-    raise ConfigurationError("--toolchain ell: not available yet; use --toolchain native")
+    from ellopt.toolchains.ell import EllToolchain
+    from ellopt.toolchains.ell_tools import find_tools
+
+    tools = find_tools(config.ell_root, config.ell_build_root)
+    return EllToolchain(tools, config.parallel_build, config.include_exercise_models)
