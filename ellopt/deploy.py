@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ellopt.deadline import Deadline
 from ellopt.deploy_library import DeployedLibrary, compile_library, load_predictor
 from ellopt.devices.base import Device
+from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.local import LocalPool
 from ellopt.errors import ConfigurationError
 from ellopt.model.graph import Model
@@ -63,7 +64,7 @@ def predict(
     with _directory(directory) as place:
         bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
         invocation = toolchain.invoke_predict(bundle, plan, array, threads)
-        with _device(device) as used:
+        with _device(device, target) as used:
             execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
         return toolchain.read_prediction(bundle, plan, execution, threads)
 
@@ -127,7 +128,7 @@ def bench(
     plan = toolchain.valid_plan(model, _plan(model, options), target)
     with _directory(directory) as place:
         bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
-        with _device(device) as used:
+        with _device(device, target) as used:
             text, invocation = toolchain.invoke_bench(bundle, plan, threads, _WARM_UP, iterations)
             execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
         records = toolchain.read_bench(bundle, text, execution)
@@ -149,9 +150,12 @@ def _directory(directory: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _device(device: Device | None) -> Iterator[Device]:
+def _device(device: Device | None, target: Target) -> Iterator[Device]:
     if device is not None:
         yield device
+        return
+    if not target.is_host:
+        yield EmulatedDevice(target)
         return
     with LocalPool() as pool, pool.lease(Deadline.after(_RUN_SECONDS)) as local:
         yield local

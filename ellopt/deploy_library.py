@@ -29,7 +29,8 @@ from ellopt.model.layers import FloatArray
 from ellopt.option_files import plan_for
 from ellopt.options import Plan
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.native import C_SOURCES, RUNTIME, NativeToolchain
+from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
 from ellopt.toolchains.zig import Compiler, vector_registers, vector_width
 
 _BUILD_SECONDS = 1800.0

@@ -24,7 +24,8 @@ from ellopt.model.graph import Model
 from ellopt.model.layers import MemoryLayout, Node
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import find_target
-from ellopt.toolchains.native import C_SOURCES, RUNTIME, NativeToolchain
+from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
 from ellopt.toolchains.zig import Compiler, host_vector_width
 
 FloatArray = npt.NDArray[np.float32]

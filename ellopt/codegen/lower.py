@@ -8,26 +8,22 @@ kept where a convolution reads them; pooling clips its windows instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NoReturn
-
-import numpy as np
 
 from ellopt.codegen.arena import plan_arena
+from ellopt.codegen.borders import Borders, fail
 from ellopt.codegen.fold import fold
-from ellopt.codegen.fuse import Group, fuse, same_reading
+from ellopt.codegen.fuse import Group, fuse
 from ellopt.codegen.network import (
     BinaryStep,
     Border,
     ConvolutionStep,
-    CopyStep,
     ElementwiseStep,
     FullyConnectedStep,
     Network,
     PoolingStep,
     Step,
-    Tensor,
 )
+from ellopt.codegen.values import Values
 from ellopt.errors import ModelFormatError
 from ellopt.model.graph import Model
 from ellopt.model.layers import (
@@ -37,10 +33,8 @@ from ellopt.model.layers import (
     BinaryOperation,
     Constant,
     Convolution,
-    FloatArray,
     FullyConnected,
     Input,
-    MemoryLayout,
     Node,
     Output,
     Pooling,
@@ -52,6 +46,8 @@ from ellopt.model.layers import (
 from ellopt.shapes import ConvolutionShape
 
 BINARY_OPERATIONS = ("add", "subtract", "coordinatewiseMultiply", "divide")
+#: borders of this value and below are those of maxima: cells there take no part
+_LOWEST = -3e38
 
 
 def lower(model: Model) -> Network:
@@ -62,157 +58,19 @@ def lower(model: Model) -> Network:
 class _Lowering:
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._by_id = model.by_id
         self._groups = fuse(model)
-        self._value_of: dict[str, str] = {}  # node id -> name of the tensor that holds its output
-        self._tensors: dict[str, Tensor] = {}
-        self._constants: dict[str, FloatArray] = {}
-        self._steps: list[Step] = []
-        self._borders: dict[tuple[str, float], Border] = {}
+        self._borders = Borders(model, model.convolutions)
+        self._values = Values(model, self._borders)
         self._input = self._output = ""
 
     def network(self) -> Network:
-        self._collect_borders()
         for group in self._groups:
             self._lower(group)
         if not self._input or not self._output:
             raise ModelFormatError(f"{self._model.path}: the model has no input or no output node")
-        self._place_output()
-        steps, tensors, floats = plan_arena(self._steps, self._tensors)
-        return Network(tuple(steps), tensors, self._constants, self._input, self._output, floats)
-
-    # --- borders -------------------------------------------------------------------------------------------------
-
-    def _collect_borders(self) -> None:
-        """The border that each value needs, by fill: the union over the convolutions that read it."""
-        for group in self._groups:
-            node = group.first
-            if isinstance(node, Convolution) and (border := self._read_border(node)):
-                key = (self._root(node.inputs[0]), border.fill)
-                self._borders[key] = self._borders.get(key, border).union(border)
-
-    def _read_border(self, node: Convolution) -> Border:
-        """The cells outside the tensor that a convolution reads, as far as its input buffer has them."""
-        layout = node.input_layouts[0]
-        needed = [(n - 1) * node.stride + node.receptive_field for n in node.output_layout.size[:2]]
-        if needed[0] > layout.extent[0] or needed[1] > layout.extent[1]:
-            self._fail(node, f"its windows need {needed[0]}x{needed[1]} cells, its input has {layout.extent[:2]}")
-        top, left = layout.offset[:2]
-        return Border(
-            top,
-            left,
-            max(0, needed[0] - top - layout.size[0]),
-            max(0, needed[1] - left - layout.size[1]),
-            self._outside(node),
-        )
-
-    def _root(self, node_id: str) -> str:
-        """The node whose values another one merely passes on."""
-        node = self._by_id[node_id]
-        while self._passes_on(node):
-            node = self._by_id[node.inputs[0]]
-        return node.node_id
-
-    def _passes_on(self, node: Node) -> bool:
-        if isinstance(node, Reinterpret):
-            return same_reading(self._by_id[node.inputs[0]].output_layout, node.output_layout)
-        if isinstance(node, Reorder):
-            return same_reading(self._by_id[node.inputs[0]].output_layout, node.input_layouts[0])
-        return False
-
-    def _outside(self, node: Node) -> float:
-        """What a convolution or a pooling layer finds around the tensor that it reads."""
-        source = self._by_id[node.inputs[0]]
-        while isinstance(source, Reinterpret) and self._passes_on(source):
-            source = self._by_id[source.inputs[0]]
-        layout = node.input_layouts[0]
-        if layout.extent != layout.size and (
-            isinstance(source, Reinterpret | Constant) or not same_reading(source.output_layout, layout)
-        ):
-            self._fail(node, f"reads the border of node {source.node_id} ({source.type_name}): not supported")
-        return source.padding_value
-
-    def _border_of(self, node_id: str) -> Border:
-        """The border to keep around a value: of the fills asked for the one that its own node gives, else any."""
-        fills = [fill for root, fill in self._borders if root == node_id]
-        if not fills:
-            return Border()
-        own = self._by_id[node_id].padding_value
-        return self._borders[node_id, own if own in fills else fills[0]]
-
-    # --- values --------------------------------------------------------------------------------------------------
-
-    def _tensor(self, name: str, size: tuple[int, int, int], border: Border = Border()) -> Tensor:  # noqa: B008
-        tensor = Tensor(name, "arena", *size, border)
-        self._tensors[name] = tensor
-        return tensor
-
-    def _define(self, node: Node) -> str:
-        """The tensor that the step of ``node`` writes."""
-        name = f"v{node.node_id}"
-        self._tensor(name, node.output_layout.size, self._border_of(node.node_id))
-        self._value_of[node.node_id] = name
-        return name
-
-    def _read(self, node: Node, index: int = 0) -> str:
-        """The tensor that input ``index`` of ``node`` reads, with the size of that input's layout."""
-        return self._view(node.inputs[index], node.input_layouts[index], node)
-
-    def _view(self, source: str, layout: MemoryLayout, reader: Node) -> str:
-        written = self._by_id[source].output_layout
-        if same_reading(written, layout):
-            return self._value_of[source]
-        return self._reinterpret(source, written, layout, reader)
-
-    def _reinterpret(self, source: str, written: MemoryLayout, read: MemoryLayout, reader: Node) -> str:
-        """The value as it appears when memory written with one layout is read with another."""
-        if written.elements != read.elements:
-            self._fail(reader, f"reads {read.elements} elements of {written.elements} that node {source} writes")
-        value = self._value_of[source]
-        if _dense(written) and _dense(read):
-            image = value
-        else:
-            image = self._tensor(f"{value}_image{len(self._steps)}", (1, 1, written.elements)).name
-            self._steps.append(
-                CopyStep(
-                    "copy", (source,), "ReinterpretLayoutNode", (value,), image,
-                    size=written.size, output_strides=written.strides, output_offset=_first(written),
-                    clear=self._by_id[source].padding_value,
-                )
-            )  # fmt: skip
-        result = self._tensor(f"{value}_as{len(self._steps)}", read.size).name
-        if image == value:
-            self._steps.append(
-                CopyStep(
-                    "copy", (reader.node_id,), "ReinterpretLayoutNode", (image,), result,
-                    size=written.size, output_strides=written.strides,
-                )
-            )  # fmt: skip
-        else:
-            self._steps.append(
-                CopyStep(
-                    "copy", (reader.node_id,), "ReinterpretLayoutNode", (image,), result,
-                    size=read.size, input_strides=read.strides, input_offset=_first(read),
-                )
-            )  # fmt: skip
-        return result
-
-    def _with_border(self, node: Convolution) -> str:
-        """The tensor that a convolution reads, with the border it needs; copied where it has another fill."""
-        border = self._read_border(node)
-        name = self._read(node)
-        tensor = self._tensors[name]
-        if tensor.border.union(replace(border, fill=tensor.border.fill)) == tensor.border and (
-            not border or border.fill == tensor.border.fill
-        ):
-            return name
-        copy = f"{name}_pad{border.top}_{border.left}_{border.bottom}_{border.right}_{len(self._steps)}"
-        size = (tensor.rows, tensor.columns, tensor.channels)
-        self._tensor(copy, size, border)
-        self._steps.append(CopyStep("copy", (node.inputs[0],), self._type(node.inputs[0]), (name,), copy, size=size))
-        return copy
-
-    # --- steps ---------------------------------------------------------------------------------------------------
+        self._values.write_output_directly()
+        steps, tensors, floats = plan_arena(self._values.steps, self._values.tensors)
+        return Network(tuple(steps), tensors, self._values.constants, self._input, self._output, floats)
 
     def _lower(self, group: Group) -> None:
         lowerings: dict[type[Node], Callable[[Group], None]] = {
@@ -233,73 +91,32 @@ class _Lowering:
         }
         lowering = lowerings.get(type(group.first))
         if lowering is None:
-            self._fail(group.first, "the native toolchain cannot compute it")
+            fail(self._model, group.first, "the native toolchain cannot compute it")
         lowering(group)
 
     def _lower_input(self, group: Group) -> None:
-        node = group.first
         if self._input:
-            self._fail(node, "a model with more than one input is not supported")
-        size = node.output_layout.size
-        self._input = "input"
-        self._tensors["input"] = Tensor("input", "input", *size)
-        if self._border_of(node.node_id):
-            name = self._define(node)
-            self._steps.append(CopyStep("copy", (node.node_id,), node.type_name, ("input",), name, size=size))
-        else:
-            self._value_of[node.node_id] = "input"
+            fail(self._model, group.first, "a model with more than one input is not supported")
+        self._input = self._values.define_input(group.first)
 
     def _lower_output(self, group: Group) -> None:
-        node = group.first
         if self._output:
-            self._fail(node, "a model with more than one output is not supported")
-        value = self._read(node)
-        tensor = self._tensors[value]
-        self._output = "output"
-        self._tensors["output"] = Tensor("output", "output", tensor.rows, tensor.columns, tensor.channels)
-        size = (tensor.rows, tensor.columns, tensor.channels)
-        self._steps.append(CopyStep("copy", (node.node_id,), node.type_name, (value,), "output", size=size))
-
-    def _place_output(self) -> None:
-        """Let the last step write the caller's array itself, where nobody else reads its result."""
-        copy = self._steps[-1]
-        source = copy.inputs[0]
-        readers = [step for step in self._steps if source in step.inputs]
-        writers = [step for step in self._steps if step.output == source]
-        if len(readers) != 1 or len(writers) != 1 or self._tensors[source].border:
-            return
-        index = self._steps.index(writers[0])
-        self._steps[index] = replace(writers[0], output="output")
-        self._steps.pop()
-        del self._tensors[source]
+            fail(self._model, group.first, "a model with more than one output is not supported")
+        self._output = self._values.define_output(group.first)
 
     def _lower_constant(self, group: Group) -> None:
-        node = group.first
-        assert isinstance(node, Constant)
-        layout = node.output_layout
-        memory = node.values.reshape([layout.extent[d] for d in layout.order])
-        logical = memory.transpose(np.argsort(layout.order))
-        window = tuple(slice(o, o + n) for o, n in zip(layout.offset, layout.size, strict=True))
-        border = self._border_of(node.node_id)
-        name = f"v{node.node_id}"
-        self._tensors[name] = Tensor(name, "weights", *layout.size, border)
-        pads = ((border.top, border.bottom), (border.left, border.right), (0, 0))
-        self._constants[name] = np.pad(logical[window], pads, constant_values=border.fill).astype(np.float32)
-        self._value_of[node.node_id] = name
+        assert isinstance(group.first, Constant)
+        self._values.define_constant(group.first)
 
     def _lower_reorder(self, group: Group) -> None:
         node = group.first
-        if self._passes_on(node):
-            self._value_of[node.node_id] = self._value_of[node.inputs[0]]
-            return
         if node.input_layouts[0].size != node.output_layout.size:
-            self._fail(node, f"cannot reorder {node.input_layouts[0].size} into {node.output_layout.size}")
-        self._value_of[node.node_id] = self._read(node)
+            fail(self._model, node, f"cannot reorder {node.input_layouts[0].size} into {node.output_layout.size}")
+        self._values.pass_on(node, self._values.read(node))
 
     def _lower_reinterpret(self, group: Group) -> None:
         node = group.first
-        source = self._by_id[node.inputs[0]]
-        self._value_of[node.node_id] = self._view(source.node_id, node.output_layout, node)
+        self._values.pass_on(node, self._values.view(node.inputs[0], node.output_layout, node))
 
     def _lower_convolution(self, group: Group) -> None:
         node = group.first
@@ -307,141 +124,111 @@ class _Lowering:
         layout, size = node.input_layouts[0], node.output_layout.size
         filters, channels = node.weights.shape[0], layout.size[2]
         if layout.extent[2] != channels or filters != size[2]:
-            self._fail(node, "padding along the channels is not supported")
+            fail(self._model, node, "padding along the channels is not supported")
         affine = fold(group.nodes[1:], filters)
-        activation, leaky = _activation(group.nodes)
-        inputs = [self._with_border(node)]
+        activation, leaky = _activation(group)
+        inputs = [self._values.read_with_border(node)]
         if group.residual is not None:
-            inputs.append(self._value_of[group.residual])
-        output = self._define(group.last)
-        self._steps.append(
+            inputs.append(self._values.output_of(group.residual))
+        shape = ConvolutionShape(
+            layout.size[0], layout.size[1], channels, filters, node.receptive_field, node.stride,
+            layout.offset[0], node.depthwise, size[0], size[1], _epilogue(group, activation),
+        )  # fmt: skip
+        self._add(
             ConvolutionStep(
-                "convolution",
-                tuple(n.node_id for n in group.nodes),
-                node.type_name,
-                tuple(inputs),
-                output,
-                activation,
-                leaky,
-                shape=ConvolutionShape(
-                    layout.size[0], layout.size[1], channels, filters, node.receptive_field, node.stride,
-                    layout.offset[0], node.depthwise, size[0], size[1], _epilogue(group, activation),
-                ),
-                border=self._read_border(node),
-                name=node.name,
-                weights=affine.scaled(node.weights),
-                bias=affine.shift,
+                "convolution", _ids(group), node.type_name, tuple(inputs), self._values.define(group.last),
+                activation, leaky,
+                shape=shape, border=self._borders.read_by(node), name=node.name,
+                weights=affine.scaled(node.weights), bias=affine.shift,
             )
         )  # fmt: skip
 
     def _lower_fully_connected(self, group: Group) -> None:
         node = group.first
         assert isinstance(node, FullyConnected)
-        source = self._read(node)
+        source = self._values.read(node)
         affine = fold(group.nodes[1:], node.output_layout.size[2])
-        activation, leaky = _activation(group.nodes)
-        self._steps.append(
+        activation, leaky = _activation(group)
+        self._add(
             FullyConnectedStep(
-                "fully_connected",
-                tuple(n.node_id for n in group.nodes),
-                node.type_name,
-                (source,),
-                self._define(group.last),
-                activation,
-                leaky,
-                weights=affine.scaled(node.weights),
-                bias=affine.shift,
+                "fully_connected", _ids(group), node.type_name, (source,), self._values.define(group.last),
+                activation, leaky, weights=affine.scaled(node.weights), bias=affine.shift,
             )
-        )
+        )  # fmt: skip
 
     def _lower_elementwise(self, group: Group) -> None:
-        node = group.first
-        source = self._read(node)
-        channels = node.output_layout.size[2]
-        affine = fold(group.nodes, channels)
-        activation, leaky = _activation(group.nodes)
-        last = group.last
-        alpha = last.alpha if isinstance(last, Activation) else None
-        has_affine = not isinstance(node, Activation)
-        self._steps.append(
+        node, last = group.first, group.last
+        source = self._values.read(node)
+        affine = fold(group.nodes, node.output_layout.size[2])
+        activation, leaky = _activation(group)
+        alone = isinstance(node, Activation)
+        self._add(
             ElementwiseStep(
-                "elementwise",
-                tuple(n.node_id for n in group.nodes),
-                node.type_name,
-                (source,),
-                self._define(last),
-                activation,
-                leaky,
-                scale=affine.scale if has_affine else None,
-                shift=affine.shift if has_affine else None,
-                alpha=alpha,
+                "elementwise", _ids(group), node.type_name, (source,), self._values.define(last),
+                activation, leaky,
+                scale=None if alone else affine.scale,
+                shift=None if alone else affine.shift,
+                alpha=last.alpha if isinstance(last, Activation) else None,
             )
-        )
+        )  # fmt: skip
 
     def _lower_pooling(self, group: Group) -> None:
         node = group.first
         assert isinstance(node, Pooling)
         if node.function not in ("max", "mean"):
-            self._fail(node, f"unknown pooling {node.function!r}")
+            fail(self._model, node, f"unknown pooling {node.function!r}")
         layout = node.input_layouts[0]
         top, left = layout.offset[:2]
         bottom, right = (layout.extent[d] - layout.offset[d] - layout.size[d] for d in (0, 1))
-        outside = self._outside(node)
-        self._steps.append(
+        outside = self._borders.outside(node)
+        self._add(
             PoolingStep(
-                "pooling",
-                (node.node_id,),
-                node.type_name,
-                (self._read(node),),
-                self._define(node),
+                "pooling", _ids(group), node.type_name, (self._values.read(node),), self._values.define(node),
                 function="max" if node.function == "max" else "mean",
                 size=node.pooling_size,
                 stride=node.stride,
                 padding=Border(top, left, bottom, right, outside),
-                ignore_outside=node.function == "max" and outside <= -3e38,
+                ignore_outside=node.function == "max" and outside <= _LOWEST,
             )
-        )
+        )  # fmt: skip
 
     def _lower_softmax(self, group: Group) -> None:
         node = group.first
-        source = self._read(node)
-        self._steps.append(Step("softmax", (node.node_id,), node.type_name, (source,), self._define(node)))
+        source = self._values.read(node)
+        self._add(Step("softmax", _ids(group), node.type_name, (source,), self._values.define(node)))
 
     def _lower_binary(self, group: Group) -> None:
         node = group.first
         assert isinstance(node, BinaryOperation)
         if node.operation not in BINARY_OPERATIONS:
-            self._fail(node, f"unknown operation {node.operation!r}; known: {', '.join(BINARY_OPERATIONS)}")
+            known = ", ".join(BINARY_OPERATIONS)
+            fail(self._model, node, f"unknown operation {node.operation!r}; known: {known}")
         if any(layout.size != node.output_layout.size for layout in node.input_layouts):
-            self._fail(node, "its operands differ in size")
-        sources = (self._read(node, 0), self._read(node, 1))
-        activation, leaky = _activation(group.nodes)
-        self._steps.append(
+            fail(self._model, node, "its operands differ in size")
+        sources = (self._values.read(node, 0), self._values.read(node, 1))
+        activation, leaky = _activation(group)
+        self._add(
             BinaryStep(
-                "binary",
-                tuple(n.node_id for n in group.nodes),
-                node.type_name,
-                sources,
-                self._define(group.last),
-                activation,
-                leaky,
-                operation=node.operation,
+                "binary", _ids(group), node.type_name, sources, self._values.define(group.last),
+                activation, leaky, operation=node.operation,
             )
-        )
+        )  # fmt: skip
 
-    def _type(self, node_id: str) -> str:
-        return self._by_id[node_id].type_name
-
-    def _fail(self, node: Node, what: str) -> NoReturn:
-        raise ModelFormatError(f"{self._model.path}: node {node.node_id} ({node.type_name}): {what}")
+    def _add(self, step: Step) -> None:
+        self._values.steps.append(step)
 
 
-def _activation(nodes: tuple[Node, ...]) -> tuple[str, float]:
-    last = nodes[-1]
+def _ids(group: Group) -> tuple[str, ...]:
+    return tuple(node.node_id for node in group.nodes)
+
+
+def _activation(group: Group) -> tuple[str, float]:
+    last = group.last
     return (last.function, last.leaky_factor) if isinstance(last, Activation) else ("none", 0.0)
 
 
 def _epilogue(group: Group, activation: str) -> str:
+    """What is fused behind a convolution, as ``ConvolutionShape.epilogue`` names it."""
     affine = any(isinstance(node, Bias | Scaling | BatchNormalization) for node in group.nodes)
     parts = ["bias"] if affine else []
     if group.residual is not None:
@@ -449,11 +236,3 @@ def _epilogue(group: Group, activation: str) -> str:
     if activation != "none":
         parts.append(activation)
     return " ".join(parts)
-
-
-def _dense(layout: MemoryLayout) -> bool:
-    return layout.order == (0, 1, 2) and layout.extent == layout.size
-
-
-def _first(layout: MemoryLayout) -> int:
-    return sum(o * s for o, s in zip(layout.offset, layout.strides, strict=True))

@@ -21,6 +21,11 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 
 
+def canonical_at(site: KernelSite, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:
+    """The representative of all options that do the same for a layer of ``shape`` at ``site``; None if not valid."""
+    return canonical(shape, options, site.vector_width, site.cores, site.vector_registers)
+
+
 @dataclass(frozen=True)
 class LayerManifest:
     """A convolution layer of the bundle. ``variants`` are the identities of its kernels, in their order."""
@@ -33,7 +38,7 @@ class LayerManifest:
 
     def choice(self, options: ConvolutionOptions) -> Choice | None:
         """How the runner is told to use ``options``; None if the bundle lacks the kernel."""
-        best = canonical(self.shape, options, self.site.vector_width, self.site.cores, self.site.vector_registers)
+        best = canonical_at(self.site, self.shape, options)
         if best is None:
             return None
         kernel = kernel_for(self.site, best)

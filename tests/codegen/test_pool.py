@@ -12,7 +12,7 @@ import pytest
 
 from ellopt.deadline import Deadline
 from ellopt.targets import find_target
-from ellopt.toolchains.native import C_SOURCES
+from ellopt.toolchains.native_build import C_SOURCES
 from ellopt.toolchains.zig import Compiler
 
 

@@ -1,0 +1,176 @@
+"""How a native bundle comes to be: generated, compiled, linked, and put in its place at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ellopt.codegen import kernels
+from ellopt.codegen.emit import Variant, emit_network, site_of
+from ellopt.codegen.network import ConvolutionStep, Network
+from ellopt.codegen.weights import WeightFile
+from ellopt.deadline import Deadline
+from ellopt.model import reference
+from ellopt.model.graph import Model
+from ellopt.model.layers import FloatArray
+from ellopt.options import ConvolutionOptions
+from ellopt.targets import Target
+from ellopt.toolchains.native_bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
+from ellopt.toolchains.zig import Compiler, vector_registers, vector_width, zig_version
+
+C_SOURCES = Path(__file__).parents[1] / "codegen" / "c"
+RUNTIME = ("ellopt_pool.c", "ellopt_layers.c", "ellopt_network.c")
+RUNNER = "runner"
+_ABANDONED_SECONDS = 86400
+
+
+@dataclass(frozen=True, eq=False)
+class BuildRequest:
+    """What a bundle must be able to do: ``wanted`` are the options of each layer, canonical ones among them."""
+
+    model: Model
+    network: Network
+    wanted: Mapping[str, frozenset[ConvolutionOptions]]
+    target: Target
+    parallel: int = 0
+
+    @property
+    def key(self) -> str:
+        """A hash over all that decides what the bundle holds."""
+        digest = hashlib.sha256()
+        facts = (generator_version(), repr(self.target), str(vector_width(self.target)))
+        for text in (*facts, *(node.node_id + node.type_name for node in self.model.nodes)):
+            digest.update(text.encode() + b"\0")
+        for step in self.network.steps:
+            for name, value in vars(step).items():
+                digest.update(f"{name}=".encode())
+                digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+        for name, tensor in self.network.tensors.items():
+            digest.update(f"{name} {tensor!r}".encode())
+        for values in self.network.constants.values():
+            digest.update(values.tobytes())
+        for node_id, options in sorted(self.wanted.items()):
+            digest.update(f"{node_id} {sorted(map(str, options))}".encode())
+        return digest.hexdigest()[:24]
+
+
+def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> tuple[Path, Manifest]:
+    """The bundle below ``directory``; built unless it is there already. Raises BuildError, DeadlineExceeded."""
+    path = directory / f"native-{request.target.name}-{request.key}"
+    manifest = Manifest.read(path)
+    if manifest is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(directory)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
+            manifest = _build(request, Path(name), directory / "objects", deadline)
+            _move(Path(name), path)
+    return path, manifest
+
+
+@lru_cache(maxsize=1)
+def generator_version() -> str:
+    """A hash over the generator's sources and the compiler's version."""
+    digest = hashlib.sha256(zig_version().encode())
+    package = Path(__file__).parents[1]
+    for path in sorted(
+        [*(package / "codegen").glob("*.py"), *C_SOURCES.iterdir(), *Path(__file__).parent.glob("*.py")]
+    ):
+        if path.suffix in (".py", ".c", ".h"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadline) -> Manifest:
+    """Fill ``directory`` with the bundle's files."""
+    model, network, wanted, target = request.model, request.network, request.wanted, request.target
+    width = vector_width(target)
+    layers: list[LayerManifest] = []
+    variants: list[list[Variant]] = []
+    for step in network.convolutions:
+        site = site_of(network, step, width, target.cores, vector_registers(target))
+        row = _variants(step, site, wanted[step.reported_id])
+        variants.append(list(row.values()))
+        layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))
+    with (directory / "weights.bin").open("wb") as stream:
+        table = emit_network(network, variants, WeightFile(stream))
+    sources = {name: (C_SOURCES / name).read_text(encoding="utf-8") for name in (*RUNTIME, "runner.c")}
+    sources["network.c"] = table
+    sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
+    compiler = Compiler(target, C_SOURCES, cache, request.parallel)
+    objects = compiler.objects(sources, deadline)
+    compiler.link(objects.values(), directory / RUNNER, deadline)
+    _write_check(model, network, directory)
+    files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin")
+    source, result = network.tensors[network.input_name], network.tensors[network.output_name]
+    order = [step.reported_id for step in network.convolutions]
+    manifest = Manifest(
+        digest=digest_of(directory, files),
+        files=files,
+        target=target.name,
+        code_bytes=(directory / RUNNER).stat().st_size,
+        layers=tuple(layers),
+        steps=tuple(
+            StepManifest(s.reported_id, s.type_name, order.index(s.reported_id) if s.kind == "convolution" else -1)
+            for s in network.steps
+        ),
+        order=tuple(node.node_id for node in model.convolutions),
+        input_shape=(source.rows, source.columns, source.channels),
+        output_shape=(result.rows, result.columns, result.channels),
+    )
+    manifest.write(directory)
+    return manifest
+
+
+def _variants(
+    step: ConvolutionStep, site: kernels.KernelSite, wanted: Iterable[ConvolutionOptions]
+) -> dict[str, Variant]:
+    """The kernels that the wanted options need, by identity."""
+    best = {canonical_at(site, step.shape, options) for options in wanted}
+    found = (Variant(kernels.kernel_for(site, options)) for options in sorted(o for o in best if o is not None))
+    return {variant.identity: variant for variant in found}
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Remove what killed builds left, a day later."""
+    for path in directory.glob(".build-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Let a finished bundle appear under its name at once. Another that was faster is as good; what is left of a
+    damaged one goes."""
+    try:
+        os.replace(source, target)
+    except OSError:
+        if Manifest.read(target) is None:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-", ignore_cleanup_errors=True) as aside:
+                os.replace(target, Path(aside) / "damaged")
+                os.replace(source, target)
+
+
+def check_input(size: tuple[int, int, int]) -> FloatArray:
+    """The input that bundles are checked with: always the same pseudo-random values between -1 and 1."""
+    return np.random.default_rng(20240229).uniform(-1, 1, size).astype(np.float32)
+
+
+def _write_check(model: Model, network: Network, directory: Path) -> None:
+    """The input that every plan is checked with, and what each convolution step must make of it."""
+    source = network.tensors[network.input_name]
+    values = check_input((source.rows, source.columns, source.channels))
+    (directory / "check_input.bin").write_bytes(values.astype("<f4").tobytes())
+    expected = reference.run(model, values)
+    with (directory / "reference.bin").open("wb") as stream:
+        for step in network.convolutions:
+            stream.write(np.ascontiguousarray(expected[step.result_id], "<f4").tobytes())

@@ -1,0 +1,66 @@
+"""What the runner of a native bundle left, as samples and checks."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+
+from ellopt.errors import CandidateError, InfrastructureError
+from ellopt.measurement import LayerCheck, PlanSamples
+from ellopt.toolchains.base import Execution, Job
+from ellopt.toolchains.native_bundle import Manifest
+from ellopt.toolchains.native_job import JobText, Records, decode
+
+RESULT = "result.bin"
+#: largest error of a layer relative to its largest value; winograd's transforms lose some bits
+LIMIT, WINOGRAD_LIMIT = 1e-4, 1e-3
+
+
+def read_records(execution: Execution, job: JobText, steps: int) -> Records:
+    """The records that an execution left. Raises CandidateError if the runner crashed by itself and
+    InfrastructureError for everything else that went wrong."""
+    if (code := execution.exit_code) != 0:
+        said = execution.stderr.strip()[-500:]
+        number = -code if code < 0 else code - 128 if code > 128 else 0
+        crashes = {
+            getattr(signal, name, None) for name in ("SIGSEGV", "SIGILL", "SIGFPE", "SIGABRT", "SIGBUS", "SIGTRAP")
+        }
+        if number in {int(s) for s in crashes if s is not None}:
+            raise CandidateError(f"the program crashed with signal {number} {said}".strip())
+        raise InfrastructureError(f"the runner ended with exit code {code}: {said}")
+    if RESULT not in execution.outputs:
+        raise InfrastructureError("the runner left no result file")
+    return decode(execution.outputs[RESULT], job, steps)
+
+
+def read_samples(manifest: Manifest, job: Job, records: Records) -> tuple[PlanSamples, ...]:
+    words = records.words
+    result: list[PlanSamples] = []
+    for i, plan in enumerate(job.plans):
+        mine = words[words[:, 0] == i] if words.size else words
+        rounds, total = (tuple(mine[:, 1].tolist()), mine[:, 2] / 1e6) if mine.size else ((), np.zeros(0))
+        layers: dict[str, tuple[float, ...]] = {}
+        nodes: dict[str, tuple[float, ...]] = {}
+        if job.kind == "profile" and mine.size:
+            sums: dict[tuple[bool, str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
+            for column, step in enumerate(manifest.steps):
+                key = (step.layer >= 0, step.node_id)
+                sums[key] = sums.get(key, np.zeros(len(mine))) + mine[:, 3 + column] / 1e6
+            layers = {node: tuple(sums[True, node].tolist()) for node in manifest.order}
+            nodes = {node: tuple(v.tolist()) for (is_layer, node), v in sums.items() if not is_layer}
+        result.append(PlanSamples(plan, tuple(total.tolist()), layers, nodes, rounds))
+    return tuple(result)
+
+
+def read_checks(manifest: Manifest, job: Job, records: Records) -> tuple[LayerCheck, ...]:
+    found: list[LayerCheck] = []
+    errors = records.words[:, 2].view(np.float64) if records.words.size else np.zeros(0)
+    if len(errors) != len(job.plans) * len(manifest.layers):
+        raise InfrastructureError("the result lacks checks")
+    for (plan_index, layer_index), error in zip(records.words[:, :2].tolist(), errors.tolist(), strict=True):
+        node_id = manifest.layers[layer_index].node_id
+        options = job.plans[plan_index][node_id]
+        limit = WINOGRAD_LIMIT if options.method == "winograd" else LIMIT
+        found.append(LayerCheck(node_id, options, error, limit))
+    return tuple(found)
