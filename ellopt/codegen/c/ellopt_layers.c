@@ -131,6 +131,36 @@ void ell_binary(ell_pool *pool, const ell_layer_args *a) {
 
 static int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
 
+/* One vector of channels of a window of size x size cells, all inside the tensor. */
+ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, const int size, const int is_max) {
+    vec v = vec_load(p);
+    ELL_UNROLL for (int r = 0; r < size; r++) {
+        ELL_UNROLL for (int i = 0; i < size; i++) {
+            if (r == 0 && i == 0) continue;
+            vec u = vec_load(p + r * row_stride + i * channels);
+            v = is_max ? vec_max(u, v) : v + u;
+        }
+    }
+    return v;
+}
+
+/* Output pixels first .. last - 1 of a row whose windows are inside the tensor; whole vectors of channels, no
+ * activation. `in` is the window of pixel `first`. */
+ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out, int pixels, const int size,
+                            const int is_max) {
+    const int channels = a->in->channels, step = a->step->stride * channels;
+    const ptrdiff_t row_stride = a->in->row_stride, ahead = a->step->stride * row_stride;
+    const vec share = vec_splat(1.0f / ((float)size * (float)size));
+    for (int x = 0; x < pixels; x++, in += step, out += channels) {
+        for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+            if (c % 16 == 0) /* a cache line of the next row's windows */
+                for (int r = 0; r < size; r++) __builtin_prefetch(in + ahead + r * row_stride + c, 0, 2);
+            vec v = pool_window(in + c, row_stride, channels, size, is_max);
+            vec_store(out + c, is_max ? v : v * share);
+        }
+    }
+}
+
 static void pooling_row(const void *context, int y, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
@@ -143,6 +173,16 @@ static void pooling_row(const void *context, int y, int worker) {
     const int all_rows = clamp(top + s->size, 0, in->rows + s->bottom) - top;
     const float share = 1.0f / ((float)s->size * (float)s->size);
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    if (top >= 0 && last_row == top + s->size && s->left == 0 && channels % VECTOR_WIDTH == 0 &&
+        (a->out->columns - 1) * s->stride + s->size <= in->columns && s->activation == ELL_ACTIVATION_NONE &&
+        (s->size == 2 || s->size == 3)) {
+        const float *window = a->input + (ptrdiff_t)top * in->row_stride;
+        if (s->size == 2 && is_max) pool_inside(a, window, out, a->out->columns, 2, 1);
+        if (s->size == 2 && !is_max) pool_inside(a, window, out, a->out->columns, 2, 0);
+        if (s->size == 3 && is_max) pool_inside(a, window, out, a->out->columns, 3, 1);
+        if (s->size == 3 && !is_max) pool_inside(a, window, out, a->out->columns, 3, 0);
+        return;
+    }
     for (int x = 0; x < a->out->columns; x++, out += channels) {
         const int left = x * s->stride - s->left;
         const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);
