@@ -262,7 +262,8 @@ class Delivery:
             params = {key: value for key, value in params.items() if key not in existing}
         fresh = record.kind in ("model", "child") and run_id != self._destination.run_id
         tags = {} if fresh else record.tags  # a new run was made with its tags
-        self._set(run_id, params, record.metrics, tags, record.end_ms or record.start_ms)
+        step = record.step if record.kind == "parent" else 0
+        self._set(run_id, params, record.metrics, tags, record.end_ms or record.start_ms, step)
         for file in record.files:
             self._upload(run_id, file)
 

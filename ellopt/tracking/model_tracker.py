@@ -215,6 +215,7 @@ class TrackedModel(ModelTracker):
             except OSError as error:
                 self._cannot_write(error)
                 files = ()
+            step = max((trial.number for trial in report.trials), default=-1) + 1  # behind the last trial
             note = self._redactor.text(description(report))
             self._append(
                 Record(
@@ -224,6 +225,7 @@ class TrackedModel(ModelTracker):
                     end_ms=now,
                     params=winning_params(report),
                     metrics=final_metrics(report),
+                    step=step,
                     tags=texts({"state": "complete", "mlflow.note.content": note}),
                     files=files,
                     table="measurements.csv" if any(file.name == "measurements.csv" for file in files) else "",
@@ -231,7 +233,7 @@ class TrackedModel(ModelTracker):
                     views=layer_params(report),
                 )
             )
-            self._registration(files, input_shape)
+            self._registration(files, input_shape, step)
             self._ended = True
 
     def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
@@ -255,10 +257,10 @@ class TrackedModel(ModelTracker):
         text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
         return Attachment.of(path.name, self._outbox.store_text(f"output/{path.name}", text), outbox)
 
-    def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...]) -> None:
+    def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...], step: int) -> None:
         model = next((file for file in files if file.name.endswith(".ell")), None)
         if self._register and model is not None:
-            registration = Registration(self._register, model.path, shape)
+            registration = Registration(self._register, model.path, shape, step)
             self._append(Record(key="register", kind="parent", registration=registration))
 
     def failed_model(self, reason: str) -> None:

@@ -54,20 +54,24 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Registration:
-    """The output model is to become a version of a registered model. ``shape``: rows, columns, channels."""
+    """The output model is to become a version of a registered model. ``shape``: rows, columns, channels.
+
+    ``step`` is that of the metrics of the parent run which belong to this model.
+    """
 
     name: str
     model: str  # artifact name of the .ell file among the record's files
     shape: tuple[int, ...] = ()
+    step: int = 0
 
 
 @dataclass(frozen=True)
 class Record:
     """One thing to do. ``key`` is unique in its outbox. Times are milliseconds since 1970.
 
-    ``history`` are metrics of the parent run at ``step``; ``marks`` gives further tags to children, by their keys.
-    ``views`` asks for saved views of the nested runs, with these parameters as columns and axes; a ``{views}`` in the
-    run's description becomes links to them.
+    ``history`` are metrics of the parent run at ``step``, which is also the step of a ``parent`` record's metrics;
+    ``marks`` gives further tags to children, by their keys. ``views`` asks for saved views of the nested runs, with
+    these parameters as columns and axes; a ``{views}`` in the run's description becomes links to them.
     """
 
     key: str

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow.pyfunc
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -27,13 +28,15 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
     for found in client.search_model_versions(f"name = '{registration.name}'"):
         if found.run_id == run_id:
             return str(found.version)
-    mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)  # where MLflow lists the model
+    run = client.get_run(run_id)
+    mlflow.set_experiment(experiment_id=run.info.experiment_id)  # where MLflow lists the model
     package = Path(ellopt.__file__).parent
     info = Model.log(
         artifact_path=None,
-        name="model",
+        name="tuned-model",
         flavor=mlflow.pyfunc,
         run_id=run_id,
+        step=registration.step,
         registered_model_name=registration.name,
         await_registration_for=30,
         loader_module="ellopt.pyfunc",
@@ -42,7 +45,25 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
         signature=_signature(registration.shape),
         pip_requirements=[_requirement(name) for name in _REQUIREMENTS],
     )
-    return str(info.registered_model_version)
+    version = str(info.registered_model_version)
+    client.update_model_version(registration.name, version, _description(run, registration.shape))
+    return version
+
+
+def _description(run: Run, shape: tuple[int, ...]) -> str:
+    """For a reader of the registry: what this is, how fast, how to run it."""
+    tags, metrics = run.data.tags, run.data.metrics
+    lines = [
+        f"{tags.get('model', 'A model')} with the fastest way for each layer, tuned for {tags.get('target', '?')}."
+    ]
+    if "latency_ms" in metrics and "default_latency_ms" in metrics:
+        lines.append(f"{metrics['default_latency_ms']:.3f} ms → {metrics['latency_ms']:.3f} ms a pass there.")
+    size = " x ".join(map(str, shape)) or "rows x columns x channels"
+    lines.append(
+        f"`mlflow.pyfunc.load_model(...)` compiles it for the machine it is loaded on; `predict` takes one "
+        f"float32 array of {size}."
+    )
+    return " ".join(lines)
 
 
 def _signature(shape: tuple[int, ...]) -> ModelSignature | None:

@@ -15,10 +15,10 @@ COLUMNS = (
     "layer",
     "shape",
     "options",
-    "state",
+    "median_ms",
     "winner",
     "default",
-    "median_ms",
+    "state",
     "min_ms",
     "max_ms",
     "samples",
@@ -47,14 +47,13 @@ def _headline(report: TuningReport) -> list[str]:
     confirmation = report.confirmation
     medians = {whole.name: whole.median_ms for whole in confirmation.candidates}
     before, after = medians.get(confirmation.before), medians.get(confirmation.chosen)
-    lines = [f"## {_cell(report.model)} on {_cell(report.target)}", ""]
+    lines = ["{views}"]
     if before and after is not None:
-        against = confirmation.against_before
-        gain = f"{_gain(1 - after / before)} than ELL's default{_evidence(against)}"
-        lines += (f"**{before:.3f} ms → {after:.3f} ms** a pass: {gain}.", "")
-    lines.append("Open: {views}")
-    if confirmation.why:
-        lines += ["", confirmation.why]
+        # One line: MLflow shows the first two or three lines and lays a veil over all but the first.
+        gain = f"{_gain(1 - after / before)} than ELL's default"
+        evidence = _evidence(confirmation.against_before)
+        lines = [f"**{before:.3f} ms → {after:.3f} ms** a pass, {gain} · {{views}}", "", *evidence]
+    lines += ("", confirmation.why)
     if report.emulated:
         lines += ("", "**These times come from an emulator and say nothing of a real board.**")
     return [
@@ -101,11 +100,11 @@ def _gain(gain: float) -> str:
     return f"{100 * gain:.1f} % less" if gain >= 0 else f"{-100 * gain:.1f} % more"
 
 
-def _evidence(comparison: Comparison | None) -> str:
+def _evidence(comparison: Comparison | None) -> list[str]:
     if comparison is None:
-        return ""
-    interval = f"95 % interval {100 * comparison.gain_low:.1f} to {100 * comparison.gain_high:.1f} %"
-    return f" ({interval}{'' if comparison.significant else ', not significant'})"
+        return []
+    interval = f"{100 * comparison.gain_low:.1f} to {100 * comparison.gain_high:.1f} %"
+    return [f"95 % confidence interval of the gain: {interval}{'' if comparison.significant else ', not significant'}."]
 
 
 def _cell(text: str) -> str:
@@ -131,10 +130,10 @@ def _measurement(layer: LayerReport, variant: VariantReport) -> tuple[object, ..
         layer.name,
         layer.shape,
         variant.options,
-        variant.state,
+        "" if median is None else median,
         variant.options == layer.winner,
         variant.options == layer.default,
-        "" if median is None else median,
+        variant.state,
         min(samples) if samples else "",
         max(samples) if samples else "",
         len(samples),

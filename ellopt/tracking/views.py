@@ -43,7 +43,7 @@ def saved_views(
         "modelVersionFilter": "All Runs",
         "selectedColumns": _columns(layers[:_LAYERS]),
         "columnOrder": [],
-        "columnWidths": dict.fromkeys((f"params.`{layer}`" for layer in layers), 190),
+        "columnWidths": {},
         "runsHiddenMode": "SHOWALL",
         "viewMaximized": False,
         "runListHidden": False,

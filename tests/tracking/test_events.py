@@ -41,7 +41,7 @@ def test_mlflow_takes_odd_node_ids(node: str) -> None:
 
 def test_infinite_and_missing_latencies_are_no_metrics() -> None:
     trial = TrialReport(1, {"7": "simple"}, "pruned", "too slow", None, {"7": float("inf")}, best_total_ms=None)
-    assert set(trial_record(trial, make_start(Path()), 0, 1).metrics) == {"trial", "board_seconds"}
+    assert set(trial_record(trial, make_start(Path()), 0, 1).metrics) == {"board_seconds"}
 
 
 @pytest.mark.parametrize(("state", "status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")])
@@ -50,6 +50,12 @@ def test_a_trial_s_state_is_its_status_and_its_reason_can_be_read(state: str, st
     assert (record.status, record.tags["state"], record.tags["reason"]) == (status, state, "because")
     assert record.tags["mlflow.note.content"] == f"**{state.capitalize()}**: because"
     assert (record.start_ms, record.end_ms) == (5, 9)
+
+
+def test_the_latency_comes_first_for_it_is_what_mlflow_compares_unasked() -> None:
+    trial = make_trials(1)[0]
+    record = trial_record(trial, make_start(Path()), 0, 1)
+    assert next(iter(record.metrics)) == next(iter(record.history)) == "latency_ms"
 
 
 def test_long_texts_are_cut() -> None:
@@ -79,7 +85,8 @@ def test_the_outcome_s_metrics_are_those_of_the_confirmation() -> None:
 
 def test_the_description_tells_the_outcome() -> None:
     text = description(make_report(make_trials(5)))
-    assert "**9.800 ms → 3.800 ms** a pass: 61.2 % less than ELL's default" in text
+    assert text.startswith("**9.800 ms → 3.800 ms** a pass, 61.2 % less than ELL's default · {views}\n")
+    assert "95 % confidence interval of the gain: 55.0 to 65.0 %." in text
     assert "| 1042 | 3x3/1 16x16x8 -> 16x16x8 | winograd s8 f2 c4 parallel | 1.800 | 4.800 |" in text
     assert "`net_options.ell`" in text
 
