@@ -180,7 +180,7 @@ class Laboratory:
             attempt += 1
             leased = False
             try:
-                with self.pool.lease(deadline.at_most(self.settings.board_timeout)) as device:
+                with self.pool.lease(deadline) as device:  # a pool bounds the wait itself
                     leased = True
                     self._changed_busy(+1)
                     try:
@@ -291,8 +291,10 @@ class Laboratory:
         job = replace(job, limit_seconds=limit, threads=self.settings.threads)
         invocation = self.toolchain.invoke(bundle, job)
         started = time.monotonic()
+        seconds: float | None = None
         try:
             execution = device.run(bundle, invocation, Deadline.after(limit + self.settings.run_grace))
+            seconds = execution.seconds
         except DeadlineExceeded as error:
             key = f"{bundle.digest} {hash(job.plans)}"
             with self._lock:
@@ -302,9 +304,10 @@ class Laboratory:
                 raise CandidateError(f"did not end within {limit + self.settings.run_grace:g} s") from error
             raise
         finally:
+            spent = time.monotonic() - started if seconds is None else seconds
             with self._lock:
                 self._boards[device.name] += 1
-                self._spent += Costs(runs=1, board_seconds=time.monotonic() - started)
+                self._spent += Costs(runs=1, board_seconds=spent)
         return self.toolchain.read(bundle, job, execution)
 
 

@@ -104,7 +104,7 @@ def without_slow_outliers(samples: Sequence[float]) -> list[float]:
     spread below the median gives the scale. With up to half of the samples spoiled the rest is found.
     """
     values = np.asarray(samples, dtype=np.float64)
-    if values.size < 3:
+    if values.size < 2:
         return [float(v) for v in values]
     ordered = np.sort(values)
     center = float(np.quantile(ordered, 0.1))

@@ -79,7 +79,7 @@ class _Search:
         self.space, self.laboratory, self.observer = space, laboratory, observer
         self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
         self.knowledge = Knowledge(space)
-        self.strategy: Strategy = make_strategy(space, settings)
+        self.strategy: Strategy = make_strategy(space, settings, laboratory.capacity)
         self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
         self.began = time.monotonic() - self.journal.elapsed
         self.spent = laboratory.costs
@@ -245,6 +245,7 @@ class _Search:
         reports, records, costs = self.journal.reports, self.journal.records, self.journal.costs
         states = [report.state for report in reports]
         visits = [record.outcome.visit for record in records if record.outcome.visit is not None]
+        explanation = self.strategy.explain(self.knowledge)
         return SearchResult(
             space=self.space,
             knowledge=self.knowledge,
@@ -267,4 +268,6 @@ class _Search:
             ),
             board=visits[0].board if visits else "",
             emulated=any(visit.emulated for visit in visits),
+            pruned=explanation.pruned,
+            untried=explanation.untried,
         )

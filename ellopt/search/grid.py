@@ -9,7 +9,7 @@ from ellopt.options import Plan
 from ellopt.procedure import Procedure
 from ellopt.search.knowledge import Knowledge
 from ellopt.search.settings import SearchSettings
-from ellopt.search.strategy import Proposal, Verdict, plain_verdict, repaired
+from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict, repaired
 from ellopt.space import ModelSpace
 
 STAGE = "grid"
@@ -52,6 +52,9 @@ class Grid:
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         self._take(outcomes)
         return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+
+    def explain(self, knowledge: Knowledge) -> Explanation:
+        return Explanation()
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:
         self._done.update(outcome.plan for outcome in outcomes)

@@ -131,6 +131,12 @@ class Knowledge:
             self._estimates = self._fit()
         return self._estimates[shape]
 
+    @property
+    def spoiled_share(self) -> float:
+        """The share of samples that something made slow, as far as it shows (a twentieth where nothing is known)."""
+        summaries = [e.summary for shape in self.shapes for e in self.estimates(shape).values() if e.count >= 2]
+        return (1 + sum(s.outliers for s in summaries)) / (20 + sum(s.count for s in summaries))
+
     def best(self, shape: ConvolutionShape) -> Estimate | None:
         """The lowest estimate among the candidates of a shape."""
         allowed = set(self.candidates(shape))
@@ -180,6 +186,11 @@ class Knowledge:
         if len(common) >= 6:
             return compare([rounds_a[key] for key in common], [rounds_b[key] for key in common], paired=True)
         return compare(list(rounds_a.values()), list(rounds_b.values()), paired=False)
+
+    def log_ratios(self, shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions) -> list[float]:
+        """log(a / b) for every round of a visit in which both were measured."""
+        rounds_a, rounds_b = self._by_round(shape, a, None), self._by_round(shape, b, None)
+        return [math.log(rounds_a[key] / rounds_b[key]) for key in sorted(rounds_a.keys() & rounds_b.keys())]
 
     def _by_round(
         self, shape: ConvolutionShape, options: ConvolutionOptions, node_id: str | None

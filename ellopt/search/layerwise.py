@@ -15,7 +15,7 @@ from ellopt.search.knowledge import Knowledge
 from ellopt.search.samplers import make_sampler
 from ellopt.search.settings import DEFAULT_TRIALS, SearchSettings
 from ellopt.search.shape_study import ShapeStudy
-from ellopt.search.strategy import Proposal, Verdict, plain_verdict
+from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
 from ellopt.space import ModelSpace
 
 EXPLORE, PLAYOFF = "explore", "playoff"
@@ -76,6 +76,9 @@ class Layerwise:
                 self._explored_now = True
                 self._tell(outcome, knowledge)
         return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+
+    def explain(self, knowledge: Knowledge) -> Explanation:
+        return Explanation()
 
     def _explore(self, count: int, knowledge: Knowledge, first: bool) -> tuple[Plan, ...]:
         plans = []

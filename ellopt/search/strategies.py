@@ -11,11 +11,16 @@ from ellopt.space import ModelSpace
 NAMES = ("grid", "tpe", "random", "auto")
 
 
-def make_strategy(space: ModelSpace, settings: SearchSettings) -> Strategy:
-    """The strategy that the settings name. Raises ConfigurationError for an unknown one."""
+def make_strategy(space: ModelSpace, settings: SearchSettings, capacity: int = 1) -> Strategy:
+    """The strategy that the settings name, for ``capacity`` devices at once. Raises ConfigurationError for an unknown
+    one."""
     if settings.sampler == "grid":
         return Grid(space, settings)
-    if settings.sampler in ("tpe", "random", "auto") or ":" in settings.sampler:
+    if settings.sampler == "auto":
+        from ellopt.search.racing import Racing
+
+        return Racing(space, settings, capacity)
+    if settings.sampler in ("tpe", "random") or ":" in settings.sampler:
         from ellopt.search.layerwise import Layerwise
 
         return Layerwise(space, settings)

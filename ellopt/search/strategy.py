@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ellopt.observations import Outcome
 from ellopt.options import Plan
 from ellopt.procedure import Procedure
-from ellopt.search.knowledge import Knowledge
+from ellopt.search.knowledge import Knowledge, Variant
 from ellopt.space import ModelSpace
 
 
@@ -31,6 +31,14 @@ class Verdict:
     saved_seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Variants that were pruned, and variants that were not tried, each with the reason."""
+
+    pruned: Mapping[Variant, str] = field(default_factory=dict)
+    untried: Mapping[Variant, str] = field(default_factory=dict)
+
+
 class Strategy(Protocol):
     """Decides what to measure. One instance serves one search; it is called from one thread."""
 
@@ -47,6 +55,9 @@ class Strategy(Protocol):
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         """Take in the outcomes of a proposal, in its order, which ``knowledge`` has learned already."""
+
+    def explain(self, knowledge: Knowledge) -> Explanation:
+        """At the end: which variants were given up, and which were never tried, and why."""
 
 
 def plain_verdict(outcome: Outcome, procedure: Procedure) -> Verdict:
