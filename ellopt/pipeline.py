@@ -16,7 +16,7 @@ from ellopt.progress import Display
 from ellopt.space import SearchSpace, find_options_file
 from ellopt.targets import find_target
 from ellopt.toolchains.choose import make_toolchain
-from ellopt.tracking import TrackingConfig, TrackingSummary, open_tracking
+from ellopt.tracking import QuietPool, TrackingConfig, TrackingSummary, open_tracking
 from ellopt.tuning import Workshop, tune_model
 from ellopt.tuning_report import TuningReport
 
@@ -67,7 +67,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         experiment=config.experiment or "",
     )
     with open_pool(device_settings(config), target) as pool, open_tracking(tracking) as tracker:
-        workshop = Workshop(config, space, target, toolchain, pool, tracker)
+        workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
 

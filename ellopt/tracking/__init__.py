@@ -2,6 +2,7 @@
 
 from ellopt.tracking.events import ModelStart
 from ellopt.tracking.model_tracker import ModelTracker
+from ellopt.tracking.quiet import QuietPool
 from ellopt.tracking.sync import SyncResult, sync
 from ellopt.tracking.tracker import (
     NullTracker,
@@ -16,6 +17,7 @@ __all__ = [
     "ModelStart",
     "ModelTracker",
     "NullTracker",
+    "QuietPool",
     "SyncResult",
     "Tracker",
     "TrackingConfig",
