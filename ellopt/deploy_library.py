@@ -34,6 +34,8 @@ from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
 from ellopt.toolchains.zig import Compiler, vector_registers, vector_width
 
 _BUILD_SECONDS = 1800.0
+#: the oldest C library that boards may have: that of Raspbian 10
+_GLIBC = "2.28"
 #: functions of the runtime that cross object files; each library has them under names of its own
 _RUNTIME_FUNCTIONS = (
     *("ell_pool_run", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
@@ -90,7 +92,7 @@ def compile_library(
     plan = toolchain.valid_plan(prepared, plan, target)
     name = library_name(model.name)
     if not target.is_host:
-        target = replace(target, triple=target.triple.replace("musl", "gnu"))
+        target = replace(target, triple=f"{target.triple.replace('musl', 'gnu')}.{_GLIBC}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="ellopt-compile-") as scratch:

@@ -126,6 +126,11 @@ class Compiler:
         )
         self._told = threading.Event()
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags that choose the target."""
+        return target_flags(self._target)
+
     def objects(self, sources: Mapping[str, str], deadline: Deadline, flags: Sequence[str] = ()) -> dict[str, Path]:
         """An object file for each of ``sources`` (name -> C text). Raises BuildError with the compiler's output."""
         wanted = {name: self._cache / f"{_hash([self._common, *flags, text])}.o" for name, text in sources.items()}

@@ -22,7 +22,7 @@ from ellopt.model.graph import Model, read_model
 from ellopt.option_files import compile_options_json
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import find_target
-from ellopt.toolchains.zig import zig_command
+from ellopt.toolchains.zig import Compiler, zig_command
 
 TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 
@@ -224,6 +224,26 @@ def test_two_libraries_fit_into_one_program(
     command += [str(library.directory / "libtiny16.a"), "-lm", "-lpthread", "-o", "both"]
     subprocess.run(command, cwd=tmp_path, check=True)
     subprocess.run([tmp_path / "both"], check=True)
+
+
+def test_a_library_for_a_board_is_made_for_its_c_library(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linking for boards sets up a C library for a minute; here it is left out."""
+    linked: list[tuple[str, ...]] = []
+
+    def link(self: Compiler, objects: object, output: Path, *_: object) -> None:
+        linked.append(self.flags)
+        output.touch()
+
+    monkeypatch.setattr(Compiler, "link", link)
+    library = deploy.compile_library(model, tmp_path, find_target("pi3_64"))
+    assert linked == [("-target", "aarch64-linux-gnu.2.28", "-mcpu=cortex_a53")]
+    subprocess.run([*zig_command(), "ar", "x", "libtiny16.a"], cwd=tmp_path, check=True)
+    members = list(tmp_path.glob("*.o"))
+    assert len(members) > 4
+    assert all(member.read_bytes()[18] == 183 for member in members)  # EM_AARCH64
+    assert library.threads == 4
 
 
 def test_a_directory_that_cannot_be_written_is_named(model: Model, tmp_path: Path) -> None:

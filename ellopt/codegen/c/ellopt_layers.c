@@ -190,11 +190,9 @@ static void pooling_row(const void *context, int y, int worker) {
         const int inside = (last_row - first_row) * (last - first);
         const int outside = s->ignore_outside ? 0 : all_rows * all_columns - inside;
         const float *window = a->input + (ptrdiff_t)first_row * in->row_stride + (ptrdiff_t)first * channels;
-        float start = 0.0f;
-        if (is_max)
-            start = outside || !inside ? s->outside : -FLT_MAX;
-        else if (outside)
-            start = (float)outside * s->outside;
+        const float start = !is_max ? 0.0f : outside || !inside ? s->outside : -FLT_MAX;
+        /* The border's part of a mean; shares first, as borders may hold the lowest number there is. */
+        const float rest = is_max || !outside ? 0.0f : (float)outside * share * s->outside;
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
             vec v = vec_splat(start);
@@ -212,7 +210,7 @@ static void pooling_row(const void *context, int y, int worker) {
                     }
                 }
             }
-            if (!is_max) v *= vec_splat(share);
+            if (!is_max) v = v * vec_splat(share) + vec_splat(rest);
             vec_store_partial(out + c, activate(s, v), lanes);
         }
     }
