@@ -21,12 +21,18 @@ _REGISTER_TILES = {
     (8, 32): ((2, 12), (3, 8), (4, 6), (1, 24)),
     (16, 32): ((2, 14), (3, 9), (4, 6), (1, 28)),
 }
+#: Where weights are small and the multiplier is kept busy by half the registers, transforms count more: their results
+#: stay nearer with fewer tiles at once.
+_SMALL_REGISTER_TILES = {(16, 32): ((2, 7), (3, 5), (4, 4), (1, 14))}
 _LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
 _CACHE_LINE = 16
-#: Transformed input of a block, unless weights are large; its products may be twice as many.
-_BLOCK_FLOATS = 32 * 1024
-#: Weights beyond this many floats stay in no private cache: few passes over them.
-_LARGE_WEIGHTS = 96 * 1024
+#: Transformed input and products of a block by float32 lanes: some of the second level of cache, which on small
+#: boards all cores share.
+_BLOCK_FLOATS = {1: 16 * 1024, 4: 16 * 1024, 8: 40 * 1024, 16: 40 * 1024}
+#: Products of the filter panels of one pass.
+_PRODUCT_FLOATS = 64 * 1024
+#: Weights beyond this many floats crowd out everything else from the second level of cache: few passes over them.
+_LARGE_WEIGHTS = 160 * 1024
 #: Tiles that make a pass over large weights worth its while: as many multiply-adds for each value that is loaded.
 _TILES_PER_PASS = 18
 #: What an idle core counts when register tiles are compared, as one kernel serves one thread and all of them.
@@ -109,19 +115,24 @@ def blocking(
     """
     tiles = ceil(rows / tile) * ceil(columns / tile)
     registers = 32 if vector_width == 16 or (vector_width > 1 and vector_registers >= 32) else 16
-    cut = _register_tile(tiles, ceil(filters / vector_width), vector_width, registers, cores)
+    positions = (tile + 2) ** 2
+    large = positions * channels * filters > _LARGE_WEIGHTS
+    choices = _REGISTER_TILES[vector_width, registers]
+    if not large:
+        choices = _SMALL_REGISTER_TILES.get((vector_width, registers), choices)
+    cut = _register_tile(tiles, ceil(filters / vector_width), vector_width, choices, cores)
     pitch = ceil(channels / vector_width) * vector_width
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
-    positions = (tile + 2) ** 2
     input_step = _step(cut.tile_rows * pitch)
     product_step = _step(cut.tile_rows * cut.vectors * vector_width)
-    block_panels = max(1, _BLOCK_FLOATS // (positions * input_step))
-    if positions * channels * filters > _LARGE_WEIGHTS:
+    panel_floats = positions * (input_step + min(cut.panels, 2) * product_step)
+    block_panels = max(1, _BLOCK_FLOATS[vector_width] // panel_floats)
+    if large:
         block_panels = max(block_panels, ceil(_TILES_PER_PASS / cut.tile_rows))
     block_panels = min(block_panels, cut.row_panels)
     block_panels = ceil(cut.row_panels / ceil(cut.row_panels / block_panels))
-    group_panels = min(cut.panels, max(1, 2 * _BLOCK_FLOATS // (positions * product_step * block_panels)))
+    group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (positions * product_step * block_panels)))
     return WinogradBlocking(tile, cut, block_panels, group_panels, pitch, input_step, product_step)
 
 
@@ -135,10 +146,12 @@ def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[
     return row_panels, tile_rows, tiles - row_panels * (tile_rows - 1)
 
 
-def _register_tile(tiles: int, all_vectors: int, vector_width: int, registers: int, cores: int) -> RegisterTiles:
+def _register_tile(
+    tiles: int, all_vectors: int, vector_width: int, choices: tuple[tuple[int, int], ...], cores: int
+) -> RegisterTiles:
     """The cut into the register tiles that multiply fastest, roughly."""
     best: tuple[float, RegisterTiles] | None = None
-    for most_vectors, most_tiles in _REGISTER_TILES[vector_width, registers]:
+    for most_vectors, most_tiles in choices:
         panels, vectors, wide = even_split(all_vectors, most_vectors)
         row_panels, rows, tall = _split_tiles(tiles, most_tiles, panels, cores)
         cost = sum(

@@ -19,6 +19,7 @@
 #include "conv_winograd_multiply.h"
 #include "conv_winograd_output.h"
 
+#define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
 #define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL)
@@ -51,15 +52,17 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
             int wide = panel < WIDE_PANELS;
             int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
             int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
-            const float *weights = plan->args->weights + (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS * CHANNELS +
+            const float *weights = plan->args->weights +
+                                   (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS * CHANNELS +
                                    (ptrdiff_t)position * CHANNELS * width;
             for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
                 int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
                 for (int r = first; r < last; r++) {
                     const float *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
-                    float *c = products + ((r - first) * (last_panel - first_panel) + panel - first_panel) * PRODUCT_PANEL +
-                               position * PRODUCT_STEP;
-                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth, channel > 0);
+                    int pair = (r - first) * (last_panel - first_panel) + panel - first_panel;
+                    float *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
+                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth,
+                                      channel > 0);
                 }
             }
         }
@@ -88,7 +91,8 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
 /* One block of tiles, all filters, on one thread. */
 static void block_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
-    float *transformed = plan->args->workspace + worker * (BLOCK_PANELS * INPUT_PANEL + PRODUCT_FLOATS(plan->group_panels));
+    ptrdiff_t floats = BLOCK_PANELS * INPUT_PANEL + PRODUCT_FLOATS(plan->group_panels);
+    float *transformed = plan->args->workspace + worker * floats;
     float *products = transformed + BLOCK_PANELS * INPUT_PANEL;
     int first = index * plan->block_panels;
     int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
@@ -127,8 +131,9 @@ static int at_most(int value, int limit) { return value < limit ? value : limit;
 void KERNEL_NAME(const ell_conv_args *args) {
     int threads = ell_pool_threads(args->pool);
     winograd_plan plan = {.args = args, .block_panels = BLOCK_PANELS};
-    plan.group_panels = at_most(args->nonseparable_filter_block_depth ? args->nonseparable_filter_block_depth : GROUP_PANELS, PANELS);
-    plan.depth = at_most(args->nonseparable_channel_depth ? 16 * args->nonseparable_channel_depth : CHANNELS, CHANNELS);
+    int filter_depth = args->nonseparable_filter_block_depth, channel_depth = args->nonseparable_channel_depth;
+    plan.group_panels = filter_depth ? at_most(filter_depth, PANELS) : GROUP_PANELS;
+    plan.depth = channel_depth ? at_most(CHANNEL_UNIT * channel_depth, CHANNELS) : CHANNELS;
     int blocks = (ROW_PANELS + BLOCK_PANELS - 1) / BLOCK_PANELS;
     if (threads == 1 || blocks >= 4 * threads || PANELS < threads) {
         if (threads > 1) {

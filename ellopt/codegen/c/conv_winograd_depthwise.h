@@ -22,7 +22,8 @@ static void depthwise_tile(const ell_conv_args *args, int row, int column, int v
     float tile[WINOGRAD_POSITIONS * VECTOR_WIDTH] __attribute__((aligned(64)));
     const float *weights = args->weights + (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS;
     int channel = vector * VECTOR_WIDTH;
-    winograd_input_tile(args->input + channel, row, column, CHANNELS - channel < VECTOR_WIDTH ? CHANNELS - channel : VECTOR_WIDTH, tile);
+    int channels = CHANNELS - channel < VECTOR_WIDTH ? CHANNELS - channel : VECTOR_WIDTH;
+    winograd_input_tile(args->input + channel, row, column, channels, tile);
     depthwise_multiply(tile, weights);
     winograd_output_tile(args, row, column, channel, VECTOR_WIDTH, tile);
 }
@@ -30,7 +31,8 @@ static void depthwise_tile(const ell_conv_args *args, int row, int column, int v
 static void depthwise_task(const void *context, int row, int worker) {
     (void)worker;
     const ell_conv_args *args = (const ell_conv_args *)context;
-    int depth = args->separable_block_depth && args->separable_block_depth < VECTORS ? args->separable_block_depth : VECTORS;
+    int depth = args->separable_block_depth;
+    if (depth == 0 || depth > VECTORS) depth = VECTORS;
     for (int first = 0; first < VECTORS; first += depth) {
         int last = first + depth < VECTORS ? first + depth : VECTORS;
         for (int column = 0; column < TILES_ACROSS; column++) {

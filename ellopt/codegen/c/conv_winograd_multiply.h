@@ -49,7 +49,8 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
     }
 #endif
     ELL_NO_VECTORIZE
-    for (int k = 0; k < depth; k++) winograd_multiply_step(sums, a + k, b + (ptrdiff_t)k * vectors * VECTOR_WIDTH, rows, vectors);
+    for (int k = 0; k < depth; k++)
+        winograd_multiply_step(sums, a + k, b + (ptrdiff_t)k * vectors * VECTOR_WIDTH, rows, vectors);
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int v = 0; v < vectors; v++) vec_store(c + (r * vectors + v) * VECTOR_WIDTH, sums[r][v]);
     }

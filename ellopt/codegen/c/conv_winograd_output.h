@@ -23,9 +23,9 @@ ELL_INLINE void winograd_load_column(const float *products, int x, vec m[WINOGRA
 }
 
 ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, int row, int column, int lanes) {
-    ell_finish_partial(
-        sums, RESIDUAL ? residual + row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE : 0,
-        output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE, lanes);
+    if (RESIDUAL) residual += row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE;
+    ell_finish_partial(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
+                       lanes);
 }
 
 /* One vector of filters of a whole tile. */
@@ -88,8 +88,9 @@ static void winograd_output_tile(const ell_conv_args *args, int row, int column,
                                  const float *products) {
     int y = row * WINOGRAD_TILE, x = column * WINOGRAD_TILE;
     float *output = args->output + y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
-    const float *residual =
-        RESIDUAL ? args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE + x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter : 0;
+    const float *residual = 0;
+    if (RESIDUAL)
+        residual = args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE + x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter;
     if (FILTERS - filter < filters) filters = FILTERS - filter;
     if (y + WINOGRAD_TILE <= OUT_ROWS && x + WINOGRAD_TILE <= OUT_COLUMNS) {
         winograd_output_inner(products, args->bias + filter, residual, output, filters);
