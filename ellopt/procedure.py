@@ -54,6 +54,9 @@ class Measures(Protocol):
     def failures(self) -> tuple[Failure, ...]:
         """Options that were found not to work, in the order in which that was found."""
 
+    def board(self) -> str:
+        """What measurements here may be compared with."""
+
     def watch(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from whatever thread, when ``status`` changes."""
 

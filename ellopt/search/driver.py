@@ -24,6 +24,7 @@ from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategies import make_strategy
 from ellopt.search.strategy import Proposal, Strategy
+from ellopt.search.warm_start import WarmStart
 from ellopt.space import ModelSpace
 from ellopt.tuning_report import BoardReport, CostReport
 
@@ -42,17 +43,19 @@ def search(
     *,
     name: str = "ellopt",
     identity: str = "",
+    warm_start: WarmStart | None = None,
 ) -> SearchResult:
     """Search ``space`` for the fastest options of every layer.
 
     Everything that is finished is kept in ``directory`` at once; the same call again, after whatever stopped the first
     one, goes on where it was. ``identity`` names what the measurements are of (model, target, toolchain, board): what
-    was kept under another identity, space or sampler is set aside. ``name`` is the Optuna study's.
+    was kept under another identity, space or sampler is set aside. ``name`` is the Optuna study's. ``warm_start``: what
+    earlier runs measured of the same shapes is known from the start (but for the exhaustive ``grid``).
 
     Raises ConfigurationError while another process searches in ``directory``, and what ``laboratory`` raises.
     """
     with exclusive(directory):
-        return _Search(space, laboratory, settings, directory, observer or Silent(), name, identity).run()
+        return _Search(space, laboratory, settings, directory, observer or Silent(), name, identity, warm_start).run()
 
 
 def search_identity(space: ModelSpace, settings: SearchSettings, identity: str) -> str:
@@ -75,10 +78,13 @@ class _Search:
         observer: SearchObserver,
         name: str,
         identity: str,
+        warm_start: WarmStart | None,
     ) -> None:
         self.space, self.laboratory, self.observer = space, laboratory, observer
         self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
         self.knowledge = Knowledge(space)
+        self.warm_start = warm_start
+        self.exhaustive = settings.sampler == "grid"
         self.strategy: Strategy = make_strategy(space, settings, laboratory.capacity)
         self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
         self.began = time.monotonic() - self.journal.elapsed
@@ -110,6 +116,8 @@ class _Search:
                     stopped = "the time limit was reached"
                 else:
                     stopped = self.strategy.ended
+        if self.warm_start is not None:
+            self.warm_start.remember(self.knowledge, (record.outcome for record in self.journal.records))
         self._tell("done", stopped)
         return self._result(stopped)
 
@@ -118,7 +126,10 @@ class _Search:
         self.knowledge.fail(self.journal.failures)
         records = self.journal.records
         for record in records:
-            self.knowledge.add(record.outcome, once=record.stage == "grid")
+            self.knowledge.add(record.outcome, once=self.exhaustive)
+        if self.warm_start is not None and not self.exhaustive:
+            own = {record.outcome.visit.uid for record in records if record.outcome.visit is not None}
+            self.warm_start.recall(self.knowledge, own)
         self.strategy.resume([r.outcome for r in records], [r.stage for r in records], self.knowledge)
         if records:
             log.info("%d finished trials were found and are not run again", len(records))
@@ -174,7 +185,7 @@ class _Search:
         self, proposal: Proposal, numbers: tuple[int, ...], outcomes: tuple[Outcome, ...], started: float
     ) -> None:
         for outcome in outcomes:
-            self.knowledge.add(outcome, once=proposal.stage == "grid")
+            self.knowledge.add(outcome, once=self.exhaustive)
         self.knowledge.fail(self.laboratory.failures)
         verdicts = self.strategy.judge(proposal, outcomes, self.knowledge)
         best = self.knowledge.predict_ms(self.knowledge.best_plan())
@@ -266,7 +277,7 @@ class _Search:
             boards=BoardReport(
                 runs=costs.runs, retries=costs.retries, boards=dict(costs.boards), failures=costs.failures
             ),
-            board=visits[0].board if visits else "",
+            board=visits[0].board if visits else self.laboratory.board(),
             emulated=any(visit.emulated for visit in visits),
             pruned=explanation.pruned,
             untried=explanation.untried,

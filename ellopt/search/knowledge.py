@@ -105,6 +105,14 @@ class Knowledge:
     def failed(self, shape: ConvolutionShape) -> Mapping[ConvolutionOptions, str]:
         return {options: reason for (s, options), reason in self._failed.items() if s == shape}
 
+    def shape_of(self, node_id: str) -> ConvolutionShape:
+        return self._shape_of[node_id]
+
+    def variants(self, shape: ConvolutionShape) -> frozenset[ConvolutionOptions]:
+        """All that may be measured of a shape: its variants, and ELL's default."""
+        layer = self.shapes[shape][0]
+        return frozenset((*layer.variants, layer.default))
+
     def candidates(self, shape: ConvolutionShape) -> tuple[ConvolutionOptions, ...]:
         """The variants of a shape that are not known to fail, simplest first."""
         return tuple(o for o in self.shapes[shape][0].variants if (shape, o) not in self._failed)

@@ -43,18 +43,32 @@ class Layerwise:
         }
         self._explored = 0
         self._explored_now = False
+        self._recalled = 0
         self._played: set[Plan] = set()
         self._final: tuple[Plan, ...] | None = None
         self.planned: int | None = self._trials
         self.ended = ""
 
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+        self._recall(knowledge)
         for outcome, stage in zip(finished, stages, strict=True):
             if stage == PLAYOFF:
                 self._played.add(outcome.plan)
             else:
                 self._explored += 1
                 self._tell(outcome, knowledge)
+
+    def _recall(self, knowledge: Knowledge) -> None:
+        """Tell the studies what earlier runs measured; the shape of which least is known counts as so many trials."""
+        counts = []
+        for shape, study in self._studies.items():
+            stored = [o for o in knowledge.estimates(shape) if knowledge.only_stored(shape, o)]
+            for options in stored:
+                study.tell(options, knowledge.estimates(shape)[options].ms)
+            if study.untried:
+                counts.append(len(stored) // len(self._space.by_shape[shape]))
+        self._recalled = min(counts, default=self._trials)
+        self._explored += self._recalled
 
     def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
         flying = sum(len(p.plans) for p in in_flight if p.stage == EXPLORE)
@@ -114,7 +128,9 @@ class Layerwise:
     def _playoff(self, knowledge: Knowledge) -> Proposal | None:
         if self._final is None:
             self._final = (
-                () if self._played and not self._explored_now else finalists(self._space, knowledge, self._finalists)
+                ()
+                if (self._played or self._recalled) and not self._explored_now
+                else finalists(self._space, knowledge, self._finalists)
             )
         rest = tuple(plan for plan in self._final if plan not in self._played)
         if rest:
@@ -122,6 +138,8 @@ class Layerwise:
             return Proposal(rest, procedure, PLAYOFF)
         everything = all(not study.untried for study in self._studies.values())
         self.ended = "every distinct variant was tried" if everything else "the limit of trials was reached"
+        if self._recalled and not self._explored_now:
+            self.ended += " by earlier runs"
         return None
 
 

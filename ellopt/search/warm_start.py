@@ -1,0 +1,61 @@
+"""What a search takes from the store of measurements, and what it leaves there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ellopt.observations import Outcome
+from ellopt.options import ConvolutionOptions
+from ellopt.search.knowledge import Knowledge, Sample
+from ellopt.shapes import ConvolutionShape
+from ellopt.store import MeasurementStore, StoreContext, StoredSamples
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """``use``: take from the store; it is given to in any case."""
+
+    store: MeasurementStore
+    context: StoreContext
+    use: bool = True
+
+    def recall(self, knowledge: Knowledge, own_visits: Iterable[str]) -> int:
+        """Teach ``knowledge`` what earlier runs measured of its shapes; ``own_visits`` it knows already. Returns the
+        number of variants found."""
+        if not self.use:
+            return 0
+        known, found = set(own_visits), set()
+        for stored in self.store.lookup(self.context, knowledge.shapes):
+            if stored.visit not in known and stored.options in knowledge.variants(stored.shape):
+                samples = (Sample(stored.visit, r, f"{stored.visit} {layer}", ms) for r, layer, ms in stored.samples)
+                knowledge.add_stored(stored.shape, stored.options, samples)
+                found.add((stored.shape, stored.options))
+        if found:
+            log.info("%d variants were measured by earlier runs", len(found))
+        return len(found)
+
+    def remember(self, knowledge: Knowledge, outcomes: Iterable[Outcome]) -> None:
+        """Keep the samples of ``outcomes``, apart from those of disturbed visits."""
+        measurements: dict[tuple[ConvolutionShape, ConvolutionOptions, str], list[tuple[int, str, float]]] = {}
+        for outcome in outcomes:
+            samples, visit = outcome.samples, outcome.visit
+            if samples is None or visit is None or visit.disturbed:
+                continue
+            rounds = samples.rounds or range(len(samples.total_ms))
+            for node_id, values in samples.layers_ms.items():
+                key = (knowledge.shape_of(node_id), outcome.plan[node_id], visit.uid)
+                measurements.setdefault(key, []).extend(
+                    (r, node_id, ms) for r, ms in zip(rounds, values, strict=True) if ms > 0
+                )
+        self.store.add(
+            self.context,
+            [
+                StoredSamples(shape, options, visit, tuple(v))
+                for (shape, options, visit), v in measurements.items()
+                if v
+            ],
+        )
