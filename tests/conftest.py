@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor fill the user's store of measurements."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELLOPT_STORE", str(tmp_path_factory.mktemp("store") / "measurements.sqlite"))
+        yield
 
 
 @pytest.fixture(scope="session")
