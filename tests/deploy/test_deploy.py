@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -131,14 +132,25 @@ def test_the_example_prints_the_output(
     assert f"largest: output {expected.argmax()}" in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+@pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("make")), reason="cmake and make are not installed")
 def test_the_cmake_file_builds_the_example(library: deploy.DeployedLibrary, tmp_path: Path) -> None:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler for CMake is installed")
-    subprocess.run(["cmake", "-S", library.directory, "-B", tmp_path], check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", tmp_path], check=True, capture_output=True)
-    done = subprocess.run([tmp_path / "tiny16_example"], check=True, capture_output=True, text=True)
+    compiler = tmp_path / "compiler"
+    compiler.write_text(f'#!/bin/sh\nexec {shlex.join(zig_command())} cc "$@"\n')
+    compiler.chmod(0o755)
+    build = tmp_path / "build"
+    configure = [
+        "cmake",
+        "-G",
+        "Unix Makefiles",
+        f"-DCMAKE_C_COMPILER={compiler}",
+        "-S",
+        library.directory,
+        "-B",
+        build,
+    ]
+    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
+    done = subprocess.run([build / "tiny16_example"], check=True, capture_output=True, text=True)
     assert len(done.stdout.split()) == 5
 
 
