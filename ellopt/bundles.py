@@ -124,8 +124,11 @@ class Bundles:
             return dict.fromkeys(plans, everything)
         with self._lock:
             found = {plan: self._by_plan[plan] for plan in plans if plan in self._by_plan}
-        if self.holds_any_number and (len(found) < len(set(plans)) or len({id(value) for value in found.values()}) > 1):
-            found = {}  # in one bundle they can be measured interleaved
+        failed = {plan: value for plan, value in found.items() if isinstance(value, BuildError)}
+        wanted = set(plans) - failed.keys()
+        one_bundle = self.toolchain.plans_per_bundle is None or len(wanted) <= self.toolchain.plans_per_bundle
+        if one_bundle and len({id(found.get(plan)) for plan in wanted}) > 1:
+            found = dict(failed)  # in one bundle they can be measured interleaved
         missing = [plan for plan in dict.fromkeys(plans) if plan not in found]
         size = self.toolchain.plans_per_bundle or max(1, len(missing))
         chunks = [missing[i : i + size] for i in range(0, len(missing), size)]

@@ -153,10 +153,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     config = config_from(arguments)
 
     from ellopt import pipeline  # heavy imports only when they are needed
+    from ellopt.from_reports import pick_winners
     from ellopt.logs import configure
     from ellopt.progress import display
 
     configure(arguments.verbosity, arguments.silence, arguments.logfile, arguments.logmode, config.secrets)
+    if config.from_reports is not None:
+        return pick_winners(config, config.from_reports, console)
     with display(console, silent=arguments.silence) as shown:
         outcome = pipeline.tune(config, shown)
     _show(outcome, console, arguments.silence)

@@ -125,7 +125,7 @@ class Toolchain(Protocol):
         """The convolution layers of a prepared model in its order, with their shapes."""
 
     def fused_into(self, model: Model) -> Mapping[str, str]:
-        """Node id -> id of the convolution (or other) node whose time includes it, for nodes without time of their own."""
+        """For nodes without time of their own: node id -> id of the node (mostly a convolution) that includes it."""
 
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
@@ -144,3 +144,9 @@ class Toolchain(Protocol):
     def read(self, bundle: Bundle, job: Job, execution: Execution) -> JobResult:
         """Read what the runner left. Raises CandidateError if it crashed by itself, InfrastructureError if the
         results are missing, truncated or altered."""
+
+
+def output_files(toolchain: Toolchain, plan: Plan) -> Mapping[str, str]:
+    """Texts that a toolchain adds to the output of a model computed by ``plan``, by file name. Most add none."""
+    add = getattr(toolchain, "output_files", None)
+    return {} if add is None else dict(add(plan))

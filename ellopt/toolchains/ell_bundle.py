@@ -55,7 +55,6 @@ class EllManifest:
     slots: tuple[str, ...]
     layers: tuple[str, ...]
     log_outputs: bool
-    blas: bool
     version: int = FORMAT_VERSION
 
     def write(self, directory: Path) -> None:

@@ -242,9 +242,9 @@ def commands_of(directory: Path) -> str:
 
 
 def for_ell(archive: Archive) -> Archive:
-    """The model as ELL gets it: without options, for those come with the command, and every ancestor is the node itself.
+    """The model as ELL gets it: without options, which come with the command, every node its own ancestor.
 
-    ELL passes an ancestor on that is there already, and profile reports name it.
+    ELL passes an ancestor on that is there already, and its profile names that one.
     """
     nodes: list[dict[str, Any]] = []
     for node in archive.nodes:

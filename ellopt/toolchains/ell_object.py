@@ -32,7 +32,7 @@ _LAYOUTS = {
 
 
 def is_elf(data: bytes) -> bool:
-    return data[:4] == b"\x7fELF" and data[4] in _LAYOUTS and data[5] in (1, 2)
+    return len(data) > 5 and data[:4] == b"\x7fELF" and data[4] in _LAYOUTS and data[5] in (1, 2)
 
 
 def rename_symbols(data: bytes, prefix: str) -> tuple[bytes, tuple[str, ...]]:
@@ -42,6 +42,13 @@ def rename_symbols(data: bytes, prefix: str) -> tuple[bytes, tuple[str, ...]]:
     """
     if not is_elf(data):
         raise ValueError("no ELF object")
+    try:
+        return _rename(data, prefix)
+    except (struct.error, IndexError, ValueError) as error:
+        raise ValueError(f"a damaged ELF object: {error}") from error
+
+
+def _rename(data: bytes, prefix: str) -> tuple[bytes, tuple[str, ...]]:
     layout = _LAYOUTS[data[4]]
     order = "<" if data[5] == 1 else ">"
     is_64 = data[4] == 2
@@ -49,7 +56,7 @@ def rename_symbols(data: bytes, prefix: str) -> tuple[bytes, tuple[str, ...]]:
     (table,) = struct.unpack_from(order + layout.address, data, layout.section_offset_at)
     (count,) = struct.unpack_from(order + "H", data, layout.section_count_at)
     if count == 0 or table + count * section.size > len(data):
-        raise ValueError("an object without sections")
+        raise ValueError("it has no sections")
     sections = [list(section.unpack_from(data, table + i * section.size)) for i in range(count)]
     result = bytearray(data)
     renamed: list[str] = []

@@ -1,4 +1,4 @@
-"""ELL's own programs and LLVM's, as somebody built or installed them: found and tried, nothing else of ELL is needed."""
+"""ELL's own programs and LLVM's, as somebody built them: found and tried. Nothing else of ELL is needed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EllTools:
 
 
 def find_tools(ell_root: Path | None, ell_build_root: Path | None) -> EllTools:
-    """ELL's tools in its build tree. Raises ConfigurationError, naming what is missing or does not run and what to do."""
+    """ELL's tools in its build tree. Raises ConfigurationError: what is missing or does not run, and what to do."""
     root = _build_root(ell_root, ell_build_root)
     named = _named_tools(root)
     found = {name: _program(root, name, named.get(name)) for name in ("compile", "print")}

@@ -1,4 +1,4 @@
-"""Stand-ins for ELL's compile and print and LLVM's opt and llc: the same options, files and faults, our own code."""
+"""Stand-ins for ELL's compile and print: the same options, files and faults, our own code."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import standin_code
+from standin_llvm import BITCODE
 from standin_options import CompileOptions, UsageError, parse
 
 from ellopt.errors import ModelFormatError
 from ellopt.model.archive import Archive, read_archive
-from ellopt.model.fields import Fields
 from ellopt.model.graph import Model, read_model
-from ellopt.model.metadata import text_properties
 from ellopt.targets import TARGETS
-
-_BITCODE = b"BC\xc0\xde"
 
 
 def compile_(arguments: list[str]) -> int:
@@ -68,7 +65,7 @@ def _write(options: CompileOptions, archive: Archive, model: Model) -> None:
     if "objectCode" in options.flags:
         (directory / f"{base}.o").write_bytes(code)
     if "bitcode" in options.flags:
-        (directory / f"{base}.bc").write_bytes(_BITCODE + code)
+        (directory / f"{base}.bc").write_bytes(BITCODE + code)
 
 
 def _own_options(archive: Archive, node_id: str) -> dict[str, str]:
@@ -147,52 +144,4 @@ def _size(model: Model, node_id: str) -> str:
     return " x ".join(map(str, model.by_id[node_id].output_layout.size))
 
 
-def opt(arguments: list[str]) -> int:
-    if "--version" not in arguments:
-        _output(arguments).write_bytes(Path(arguments[0]).read_bytes())
-    return 0
-
-
-def llc(arguments: list[str]) -> int:
-    """Faster code: without the pause that the plain form makes."""
-    if "--version" not in arguments:
-        code = Path(arguments[0]).read_bytes()
-        if not code.startswith(_BITCODE):
-            print(f"{arguments[0]}: error: expected top-level entity", file=sys.stderr)
-            return 1
-        code = code.removeprefix(_BITCODE).replace(b"STANDIN-DELAY=1", b"STANDIN-DELAY=0")
-        _output(arguments).write_bytes(code)
-    return 0
-
-
-def _output(arguments: list[str]) -> Path:
-    return Path(arguments[arguments.index("-o") + 1])
-
-
-TOOLS = {"compile": compile_, "print": print_, "opt": opt, "llc": llc}
-
-
-def ancestors_of(archive: Archive) -> dict[str, str]:
-    """Ancestor -> node id."""
-    return {text_properties(Fields(node, node["id"])).get("ancestor", node["id"]): node["id"] for node in archive.nodes}
-
-
-def install(root: Path, cache: Path, names: tuple[str, ...] = ("compile", "print", "opt", "llc")) -> Path:
-    """Put a build tree with the stand-ins at ``root``, as ELL's build leaves it."""
-    (root / "bin").mkdir(parents=True, exist_ok=True)
-    tools: dict[str, str] = {}
-    for name in names:
-        path = root / ("bin" if name in ("compile", "print") else "llvm") / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(
-            f"#!{sys.executable}\n"
-            "import os, sys\n"
-            f"os.environ['ELL_STANDIN_CACHE'] = {str(cache)!r}\n"
-            f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-            "from standin_tools import TOOLS\n"
-            f"sys.exit(TOOLS[{name!r}](sys.argv[1:]))\n"
-        )
-        path.chmod(0o755)
-        tools[name] = str(path)
-    (root / "ell_build_tools.json").write_text(json.dumps({**tools, "swig": "", "blas": ""}))
-    return root
+TOOLS = {"compile": compile_, "print": print_}

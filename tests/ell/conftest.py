@@ -1,0 +1,96 @@
+"""ELL's tools for the tests: those of ELL_BUILD_ROOT where it is set, else stand-ins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ellopt.deadline import Deadline
+from ellopt.devices.local import LocalDevice, LocalPool
+from ellopt.model.graph import Model, read_model
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.targets import Target, find_target
+from ellopt.toolchains.base import Bundle, Job, JobResult
+from ellopt.toolchains.ell import EllToolchain
+from ellopt.toolchains.ell_tools import find_tools
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ell_standin"))
+
+TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
+SIMPLE, UNROLLED = ConvolutionOptions("simple"), ConvolutionOptions("unrolled")
+WINOGRAD = ConvolutionOptions("winograd", True, 0, 2, 4)
+
+
+@pytest.fixture(scope="session")
+def standin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stand-in keeps compiled kernels."""
+    return tmp_path_factory.mktemp("standin-objects")
+
+
+@pytest.fixture(scope="session")
+def standin_root(tmp_path_factory: pytest.TempPathFactory, standin_cache: Path) -> Path:
+    """A build tree with stand-ins, as ELL's build leaves it."""
+    from standin_install import install
+
+    return install(tmp_path_factory.mktemp("ell") / "build", standin_cache)
+
+
+@pytest.fixture(scope="session")
+def ell_build_root(standin_root: Path) -> Path:
+    """A build tree of ELL: the real one, if there is one."""
+    return Path(os.environ["ELL_BUILD_ROOT"]) if os.environ.get("ELL_BUILD_ROOT") else standin_root
+
+
+@pytest.fixture(scope="session")
+def toolchain(ell_build_root: Path) -> EllToolchain:
+    return EllToolchain(find_tools(None, ell_build_root), parallel_build=2)
+
+
+@pytest.fixture(scope="session")
+def host() -> Target:
+    return find_target("host")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Model:
+    return read_model(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_plans(tiny: Model) -> tuple[Plan, ...]:
+    first, *rest = (node.node_id for node in tiny.convolutions)
+    mixed = Plan.of({first: WINOGRAD, rest[0]: SIMPLE, rest[1]: UNROLLED.with_parallelize(True)})
+    return (Plan.uniform([first, *rest], UNROLLED), mixed)
+
+
+@pytest.fixture(scope="session")
+def build_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ell-state") / "bundles"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    toolchain: EllToolchain, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, build_directory: Path
+) -> Bundle:
+    return toolchain.build(toolchain.prepare(tiny), tiny_plans, host, build_directory, Deadline.after(300))
+
+
+@pytest.fixture
+def device() -> Iterator[LocalDevice]:
+    with LocalPool() as pool, pool.lease(Deadline.after(60)) as device:
+        yield device
+
+
+@pytest.fixture
+def run(toolchain: EllToolchain, tiny_bundle: Bundle, device: LocalDevice) -> Callable[[Job], JobResult]:
+    """Run a job in the small bundle on this machine."""
+
+    def run_job(job: Job) -> JobResult:
+        execution = device.run(tiny_bundle, toolchain.invoke(tiny_bundle, job), Deadline.after(60))
+        return toolchain.read(tiny_bundle, job, execution)
+
+    return run_job
