@@ -33,7 +33,7 @@ from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.space import ModelSpace, SearchSpace, narrow
 from ellopt.targets import Target
-from ellopt.toolchains.base import Toolchain
+from ellopt.toolchains.base import Toolchain, output_files
 from ellopt.tracking import ModelStart, ModelTracker, Tracker
 from ellopt.tuning_report import TrialReport, TuningReport
 from ellopt.winners import Winners, choose_winners, without_evidence
@@ -191,6 +191,9 @@ class _Tuning:
             shop.target,
             own=shop.toolchain.name == "native",
         )
+        further = output_files(shop.toolchain, confirmed.plan)
+        for name, text in further.items():
+            write_text(self.directory / name, text)
         nodes_ms = _node_medians(space, result, winners.plan)
         report = TuningReport(
             model=self.file.name,
@@ -213,7 +216,7 @@ class _Tuning:
             cost=replace(result.cost, wall_seconds=time.monotonic() - self.started),
             boards=result.boards,
             mlflow_run=dict(tracker.mlflow_run),
-            files=(*written.names, REPORT_FILE, PAGE_FILE),
+            files=(*written.names, *further, REPORT_FILE, PAGE_FILE),
             nodes=network_of(self.model, nodes_ms, shop.toolchain.fused_into(self.model)),
         )
         write_text(self.directory / REPORT_FILE, report.to_json())
