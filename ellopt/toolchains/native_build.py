@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -134,10 +134,18 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
 def _variants(
     step: ConvolutionStep, site: kernels.KernelSite, wanted: Iterable[ConvolutionOptions]
 ) -> dict[str, Variant]:
-    """The kernels that the wanted options need, by identity."""
+    """The kernels that the wanted options need, by identity. One that serves several depths has room for each."""
     best = {canonical_at(site, step.shape, options) for options in wanted}
-    found = (Variant(kernels.kernel_for(site, options)) for options in sorted(o for o in best if o is not None))
-    return {variant.identity: variant for variant in found}
+    found: dict[str, Variant] = {}
+    for options in sorted(o for o in best if o is not None):
+        kernel = kernels.kernel_for(site, options)
+        known = found.get(Variant(kernel).identity)
+        if known is not None:
+            shared = max(kernel.shared_floats, known.kernel.shared_floats)
+            each = max(kernel.thread_floats, known.kernel.thread_floats)
+            kernel = replace(kernel, shared_floats=shared, thread_floats=each)
+        found[Variant(kernel).identity] = Variant(kernel)
+    return found
 
 
 def _remove_abandoned(directory: Path) -> None:
