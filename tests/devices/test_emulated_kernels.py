@@ -49,6 +49,7 @@ def odd_model() -> Model:
     """Sizes that divide nothing: full and depthwise, with and without stride, 1x1, 3x3 and 5x5."""
     maker = ModelMaker(np.random.default_rng(5))
     value = maker.reorder(maker.input(11, 9, 3), 1)
+    value = maker.convolution(value, 13, 3, padding=1)
     value = maker.convolution(value, 37, 3, padding=1)
     value = maker.convolution(value, 0, 3, depthwise=True, padding=1)
     value = maker.convolution(value, 41, 3, padding=1)
