@@ -6,13 +6,11 @@ and a run whose making was begun but not noted is looked for by its unique tag b
 
 from __future__ import annotations
 
-import getpass
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import mlflow
 import pandas as pd
@@ -24,22 +22,16 @@ from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.record import Attachment, Destination, Record, digest
 from ellopt.tracking.redaction import without_credentials
 from ellopt.tracking.registry import register
+from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, standard_tags
 from ellopt.tracking.views import saved_views
 
 _LOG = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 PARENT = "model"  # key of the record that opens the parent run
 _KEY_TAG = "ellopt.key"
 _PARENT_TAG = "mlflow.parentRunId"
-_NOTE_TAG = "mlflow.note.content"
 _RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run when nobody names it
-_BATCH = 100  # parameters or tags in one request; MLflow's own limit
-_EXPERIMENT_NOTE = (
-    "Each run is one model that ellopt tuned for one target; its nested runs are the trials. **Views** (above) holds, "
-    "for each run, the trials sorted by latency and the parallel coordinates of layer choices against latency; the "
-    "run's description links there too. The fastest confirmed combination carries the tag `winner`."
-)
+_CHILDREN = 25  # nested runs whose points in the parent's charts are logged together
 
 
 class Delivery:
@@ -54,6 +46,7 @@ class Delivery:
         self._client: MlflowClient | None = None
         self._destination = Destination()
         self._experiment_id = ""
+        self._unflushed: list[Record] = []  # nested runs that are there; their points in the parent's charts are not
 
     @property
     def waiting(self) -> int:
@@ -67,6 +60,7 @@ class Delivery:
 
     def pending(self) -> Iterator[Record]:
         """The records to deliver, in order."""
+        self._unflushed.clear()
         for record in list(self._records.values()):
             if record.destination is not None:
                 self._destination = record.destination
@@ -74,7 +68,12 @@ class Delivery:
                 yield record
 
     def deliver(self, record: Record) -> None:
-        """Bring one record to the store. Raises MlflowException, OSError, ... when the store cannot take it now."""
+        """Bring one record to the store. Raises MlflowException, OSError, ... when the store cannot take it now.
+
+        Nested runs are done with ``flush`` only, which the next record of another kind does too.
+        """
+        if record.kind != "child" or len(self._unflushed) >= _CHILDREN:
+            self.flush()
         try:
             if record.kind == "model":
                 self._open(record)
@@ -82,6 +81,8 @@ class Delivery:
                 self._reopen(record)
             elif record.kind == "child":
                 self._child(record)
+                self._unflushed.append(record)
+                return
             else:
                 self._parent(record)
         except MlflowException as error:
@@ -90,6 +91,13 @@ class Delivery:
                 raise
             self._notice("refused", f"MLflow refused {record.name or record.key}: {error.message}")
         self._journal.note(key=record.key, state="done")
+
+    def flush(self) -> None:
+        """Finish the nested runs delivered so far: one request adds them all to the charts of the parent run."""
+        self._history(self._unflushed)
+        for record in self._unflushed:
+            self._journal.note(key=record.key, state="done")
+        self._unflushed.clear()
 
     @property
     def parent_run_id(self) -> str:
@@ -138,7 +146,7 @@ class Delivery:
         if outer is not None:
             self._experiment_id = outer.info.experiment_id
         else:
-            self._experiment_id = self._find_experiment(destination)
+            self._experiment_id = find_experiment(self.client, destination)
         tags = dict(record.tags) | ({_PARENT_TAG: outer.info.run_id} if outer is not None else {})
         run_id = self._create(record, tags)
         self._log(run_id, record)
@@ -168,15 +176,16 @@ class Delivery:
 
     def _move(self, old: str, outer: Run, record: Record) -> None:
         """Move the nested runs below ``outer``: it shows the whole of the work, the interrupted run points to it."""
-        opening = self._records[PARENT]
-        self._adopt(outer, opening)
-        for key in list(self._journal.done):
-            child = self._records.get(key)
-            if child is None or child.kind != "child" or key not in self._journal.runs:
-                continue
-            self.client.set_tag(self._journal.runs[key], _PARENT_TAG, outer.info.run_id)
-            self._history(child)
-        for key in ("state", _NOTE_TAG):
+        self._adopt(outer, self._records[PARENT])
+        children = [
+            child
+            for key, child in self._records.items()
+            if child.kind == "child" and key in self._journal.done and key in self._journal.runs
+        ]
+        for child in children:
+            self.client.set_tag(self._journal.runs[child.key], _PARENT_TAG, outer.info.run_id)
+        self._history(children)
+        for key in ("state", NOTE_TAG):
             text = "continued" if key == "state" else f"Interrupted; continued in run {outer.info.run_id}."
             self.client.set_tag(old, key, text)
         self.client.set_terminated(old, "KILLED")
@@ -203,8 +212,8 @@ class Delivery:
         for view in views:
             self.client.set_experiment_tag(self._experiment(), view.tag, view.value)
         links = " · ".join(f"[{view.title}]({view.link})" for view in views)
-        note = record.tags.get(_NOTE_TAG, "").replace("{views}", links)
-        return replace(record, tags={**record.tags, _NOTE_TAG: note})
+        note = record.tags.get(NOTE_TAG, "").replace("{views}", links)
+        return replace(record, tags={**record.tags, NOTE_TAG: note})
 
     def _table(self, record: Record) -> None:
         """Log a CSV file as a table that ``mlflow.load_table`` reads, once: a second time would append to it."""
@@ -221,11 +230,13 @@ class Delivery:
         run_id = self._create(record, dict(record.tags) | {_PARENT_TAG: self._parent_id})
         self._log(run_id, record)
         self.client.set_terminated(run_id, record.status or "FINISHED", record.end_ms)
-        self._history(record)
 
-    def _history(self, record: Record) -> None:
-        if record.history:
-            self._set(self._parent_id, metrics=record.history, at_ms=record.end_ms, step=record.step)
+    def _history(self, children: Sequence[Record]) -> None:
+        points = [
+            Metric(key, value, child.end_ms, child.step) for child in children for key, value in child.history.items()
+        ]
+        if points:
+            log_values(self.client, self._parent_id, points)
 
     # what both have in common
 
@@ -241,7 +252,7 @@ class Delivery:
             run = self.client.create_run(
                 self._experiment(),
                 start_time=record.start_ms,
-                tags=_standard_tags() | dict(tags) | {_KEY_TAG: unique},
+                tags=standard_tags() | dict(tags) | {_KEY_TAG: unique},
                 run_name=record.name,
             )
             run_id = run.info.run_id
@@ -276,17 +287,13 @@ class Delivery:
         at_ms: int = 0,
         step: int = 0,
     ) -> None:
-        values = [Metric(key, value, at_ms, step) for key, value in (metrics or {}).items()]
-        names = _pieces([Param(key, value) for key, value in (params or {}).items()])
-        marks = _pieces([RunTag(key, value) for key, value in (tags or {}).items()])
-        groups = _pieces(values, 5 * _BATCH)
-        for i in range(max(len(names), len(marks), len(groups))):
-            self.client.log_batch(
-                run_id,
-                metrics=groups[i] if i < len(groups) else (),
-                params=names[i] if i < len(names) else (),
-                tags=marks[i] if i < len(marks) else (),
-            )
+        log_values(
+            self.client,
+            run_id,
+            [Metric(key, value, at_ms, step) for key, value in (metrics or {}).items()],
+            [Param(key, value) for key, value in (params or {}).items()],
+            [RunTag(key, value) for key, value in (tags or {}).items()],
+        )
 
     def _upload(self, run_id: str, file: Attachment) -> None:
         path = self._path / file.path
@@ -317,29 +324,3 @@ class Delivery:
         if not self._experiment_id:
             self._experiment_id = self.client.get_run(self._parent_id).info.experiment_id
         return self._experiment_id
-
-    def _find_experiment(self, destination: Destination) -> str:
-        if destination.experiment_id:
-            return destination.experiment_id
-        if (found := self.client.get_experiment_by_name(destination.experiment)) is not None:
-            if found.lifecycle_stage != "active":
-                raise MlflowException(
-                    f"the experiment {destination.experiment!r} was deleted: restore it, or name another "
-                    "with --experiment"
-                )
-            return found.experiment_id
-        tags = {_NOTE_TAG: _EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
-        return self.client.create_experiment(destination.experiment, tags=tags)
-
-
-def _pieces(items: Sequence[_T], size: int = _BATCH) -> list[Sequence[_T]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def _standard_tags() -> dict[str, str]:
-    """What MLflow's own fluent interface adds to a run."""
-    tags = {"mlflow.source.name": "ellopt optimize", "mlflow.source.type": "LOCAL"}
-    try:
-        return tags | {"mlflow.user": getpass.getuser()}
-    except (OSError, KeyError, ImportError):  # no such user in this system's tables
-        return tags

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ellopt import __version__
 from ellopt.tracking.record import Record, Status
+from ellopt.tracking.summary import gain_of
 from ellopt.tuning_report import TrialReport, TuningReport, WholeModel
 
 _STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -118,7 +119,7 @@ def final_metrics(report: TuningReport) -> dict[str, float]:
     if before is not None:
         metrics["default_latency_ms"] = before
     if before and after is not None:
-        metrics["gain_percent"] = 100 * (1 - after / before)
+        metrics["gain_percent"] = 100 * gain_of(before, after, report.confirmation.against_before)
     return _finite(
         metrics
         | {

@@ -50,10 +50,11 @@ def _headline(report: TuningReport) -> list[str]:
     lines = ["{views}"]
     if before and after is not None:
         # One line: MLflow shows the first two or three lines and lays a veil over all but the first.
-        gain = f"{_gain(1 - after / before)} than ELL's default"
-        evidence = _evidence(confirmation.against_before)
+        against = confirmation.against_before
+        gain = f"{_gain(gain_of(before, after, against))} than ELL's default"
+        evidence = _evidence(against)
         lines = [f"**{before:.3f} ms → {after:.3f} ms** a pass, {gain} · {{views}}", "", *evidence]
-    lines += ("", confirmation.why)
+    lines += ("", confirmation.why[:1].upper() + confirmation.why[1:])
     if report.emulated:
         lines += ("", "**These times come from an emulator and say nothing of a real board.**")
     return [
@@ -65,7 +66,7 @@ def _headline(report: TuningReport) -> list[str]:
 
 
 def _row(layer: LayerReport) -> str:
-    gain = 1 - layer.winner_ms / layer.default_ms if layer.default_ms else 0.0
+    gain = gain_of(layer.default_ms, layer.winner_ms, layer.against_default)
     winner = f"{_cell(layer.winner)}{' (tie)' if layer.tie else ''}"
     cells = (
         _cell(layer.node_id),
@@ -94,6 +95,13 @@ def _cost(report: TuningReport) -> list[str]:
 
 def _model_file(report: TuningReport) -> str:
     return next((file for file in report.files if file.endswith("_options.ell")), f"{report.model}_options.ell")
+
+
+def gain_of(before: float, after: float, comparison: Comparison | None) -> float:
+    """How much less time, as a share: from the comparison of samples taken in pairs, where there is one."""
+    if comparison is not None:
+        return comparison.gain
+    return 1 - after / before if before else 0.0
 
 
 def _gain(gain: float) -> str:

@@ -196,6 +196,7 @@ class Writer:
                         return True
                     delivery.deliver(record)
                     self._announce(path, delivery)
+                delivery.flush()
         except Exception as error:  # whatever a store, its driver or the network raises: the records wait
             _LOG.debug("delivery failed", exc_info=True)
             if not self._troubled:

@@ -46,6 +46,7 @@ def deliver(model: TrackedModel, notices: Notices | None = None) -> Delivery:
     delivery.read()
     for record in delivery.pending():
         delivery.deliver(record)
+    delivery.flush()
     return delivery
 
 
