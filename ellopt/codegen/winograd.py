@@ -18,8 +18,10 @@ from ellopt.shapes import ConvolutionShape
 def transform_weights(weights: FloatArray, tile: int) -> Matrix:
     """G g G^T of ``weights`` [filter, 3, 3, channel], as [position, channel, filter] in double precision."""
     g = WEIGHT_TRANSFORMS[tile]
-    transformed: Matrix = np.einsum("iy,fyxc,jx->ijcf", g, weights.astype(np.float64), g, optimize=True)
-    return transformed.reshape((tile + 2) ** 2, *transformed.shape[2:])
+    filters, _, _, channels = weights.shape
+    columns = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(9, -1)
+    transformed: Matrix = np.kron(g, g) @ columns  # one product is much faster than one for each filter
+    return transformed.reshape(-1, channels, filters)
 
 
 @dataclass(frozen=True)
