@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ellopt.config import TuningConfig
 from ellopt.toolchains.base import Toolchain
 from ellopt.toolchains.native import NativeToolchain
@@ -15,4 +17,5 @@ def make_toolchain(config: TuningConfig) -> Toolchain:
     from ellopt.toolchains.ell_tools import find_tools
 
     tools = find_tools(config.ell_root, config.ell_build_root)
-    return EllToolchain(tools, config.parallel_build, config.include_exercise_models)
+    elf = config.target != "host" or sys.platform != "darwin"
+    return EllToolchain(tools, config.parallel_build, config.include_exercise_models, one_program=elf)

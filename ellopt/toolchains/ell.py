@@ -47,18 +47,20 @@ _TRY_SECONDS = 300.0
 class EllToolchain:
     """See ``Toolchain``. ``parallel_build`` bounds the programs at work (0: this machine's cores).
 
-    ``exercise``: code without profiling is compiled too, and gives the times of whole models.
+    ``exercise``: code without profiling is compiled too, and gives the times of whole models. ``one_program``: models
+    can be linked together, which takes objects in ELF; else a bundle holds one plan, in the plain form.
     """
 
     name: str = "ell"
 
-    def __init__(self, tools: EllTools, parallel_build: int = 0, exercise: bool = False) -> None:
+    def __init__(
+        self, tools: EllTools, parallel_build: int = 0, exercise: bool = False, one_program: bool = True
+    ) -> None:
         self._tools = tools
         self._parallel_build = parallel_build or os.cpu_count() or 1
         self._exercise = exercise
         self._compiler = EllCompiler(tools, use_blas=tools.blas is not None, parallel=self._parallel_build)
-        # Elsewhere symbols cannot be told apart, see rename_symbols: one model a program.
-        self._one_program = sys.platform not in ("darwin", "win32")
+        self._one_program = one_program
         self.plans_per_bundle: int | None = 8 if self._one_program else 1
         self._seen: WeakSet[Model] = WeakSet()
         self._hashes: WeakKeyDictionary[Model, str] = WeakKeyDictionary()

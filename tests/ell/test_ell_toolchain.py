@@ -173,6 +173,18 @@ def test_whole_models_are_timed_without_profiling_too(
         assert [len(s.layers_ms) for s in result.samples] == ([] if kind == "check" else [layers])
 
 
+def test_where_objects_cannot_be_renamed_a_program_has_one_model(
+    tools: EllTools, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path, device: LocalDevice
+) -> None:
+    toolchain = EllToolchain(tools, one_program=False)
+    assert toolchain.plans_per_bundle == 1
+    bundle = toolchain.build(tiny, tiny_plans[:1], host, tmp_path, Deadline.after(120))
+    assert len(json.loads((bundle.path / "ell.json").read_text())["workers"]) == 1
+    job = Job("profile", tiny_plans[:1], rounds=2)
+    result = toolchain.read(bundle, job, device.run(bundle, toolchain.invoke(bundle, job), Deadline.after(60)))
+    assert len(result.samples[0].layers_ms) == 3
+
+
 def test_depthwise_winograd_is_wrong_and_the_others_are_right(
     toolchain: EllToolchain, shared_models: Path, host: Target, tmp_path: Path, device: LocalDevice
 ) -> None:
