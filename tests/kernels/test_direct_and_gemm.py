@@ -67,7 +67,7 @@ def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject)
 def strassen_sites(draw: st.DrawFn) -> KernelSite:
     width = draw(st.sampled_from((1, 4, 8, 16)))
     field, stride = draw(st.sampled_from(((1, 1), (3, 1), (3, 2), (2, 2), (5, 3))))
-    out_rows, out_columns = 2 * draw(st.integers(1, 20)), draw(st.integers(1, 30))
+    out_rows, out_columns = draw(st.integers(1, 20)), 2 * draw(st.integers(1, 20))
     channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
     filters = max(16, 2 * width * draw(st.integers(1, 3 if width > 1 else 20)))
     in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
@@ -105,10 +105,14 @@ def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
         assert_agrees(run_kernel(compiled, case, threads), case)
 
 
-def test_strassen_makes_its_sums_in_blocks_where_they_are_large() -> None:
-    site = KernelSite(48, 64, 64, 64, 3, 1, False, 66 * 64, 64, 64 * 64, 64, vector_width=8)
+@pytest.mark.parametrize("filters", [64, 256])
+def test_strassen_shares_its_sums_where_weights_are_large(filters: int) -> None:
+    site = KernelSite(
+        *(24, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters), vector_width=8, cores=2
+    )
     kernel = kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN))
-    assert kernel.thread_floats > 0
+    assert (kernel.shared_floats > 0) == (filters == 256)
+    assert (kernel.thread_floats > 0) == (filters == 64)
     (compiled,) = compile_kernels([kernel])
     case = draw_case(site)
     assert_agrees(run_kernel(compiled, case, 3), case)

@@ -2,9 +2,9 @@
  * place of eight (Strassen, Gaussian Elimination is not Optimal, 1969; fused with packing and micro-kernel as in
  * Huang et al., Strassen's Algorithm Reloaded, 2016).
  *
- * The image's upper and lower half (rows), the two halves of the channels and the two halves of the filters make the
- * matrices of two by two blocks: output C = input A * weights B. Sums of input blocks are written to a small image
- * (STRASSEN_SUMS: four, of half the channels); sums of weight blocks are made at build time:
+ * The image's left and right half (columns), the two halves of the channels and the two halves of the filters make the
+ * matrices of two by two blocks: output C = input A * weights B. Sums of input blocks are written to four small images
+ * of half the columns and channels; sums of weight blocks are made at build time:
  *
  *   S1 = A21 + A22   S2 = S1 - A11   S3 = A11 - A21   S4 = A12 - S2
  *   T1 = B12 - B11   T2 = B22 - T1   T3 = B22 - B12   T4 = B21 - T2
@@ -15,20 +15,21 @@
  * Most of the sums of products happen in the registers that accumulate them anyway.
  *
  * Weights: [panel][B11 B21 B22 T4 T1 T2 T3][row][column][channel of a half][filter of panel]; panels, row groups and
- * tiles as in conv_unrolled.h, but of half the output rows and half the filters. */
+ * tiles as in conv_unrolled.h, but of half the output columns and half the filters. STRASSEN_SHARED: see below. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 #include "gemm_tile.h"
 
-#define HALF_ROWS (OUT_ROWS / 2)
+#define HALF_COLUMNS (OUT_COLUMNS / 2)
 #define HALF_FILTERS (FILTERS / 2)
 #define DEPTH (CHANNELS / 2)
 #define BLOCK_WEIGHTS (FIELD * FIELD * DEPTH)
-#define IN_COLUMNS ((OUT_COLUMNS - 1) * STRIDE + FIELD)
+#define IN_COLUMNS ((HALF_COLUMNS - 1) * STRIDE + FIELD) /* of a half */
 #define SUM_ROW_STRIDE (IN_COLUMNS * DEPTH)
-#define LOWER_INPUT ((ptrdiff_t)HALF_ROWS * STRIDE * IN_ROW_STRIDE)
-#define LOWER_OUTPUT ((ptrdiff_t)HALF_ROWS * OUT_ROW_STRIDE)
-#define LOWER_RESIDUAL ((ptrdiff_t)HALF_ROWS * RESIDUAL_ROW_STRIDE)
+/* From an element of the left half to its counterpart of the right. */
+#define RIGHT_INPUT (HALF_COLUMNS * STRIDE * IN_PIXEL_STRIDE)
+#define RIGHT_OUTPUT (HALF_COLUMNS * OUT_PIXEL_STRIDE)
+#define RIGHT_RESIDUAL (HALF_COLUMNS * RESIDUAL_PIXEL_STRIDE)
 
 /* Floats of one of the sums' images: the input rows of BLOCK_GROUPS row groups. */
 #define SUM_FLOATS (((BLOCK_GROUPS * TILE_ROWS - 1) * STRIDE + FIELD) * SUM_ROW_STRIDE)
@@ -41,10 +42,10 @@ ELL_INLINE int group_row(int group) {
 /* One input row of S1 .. S4. */
 static void strassen_sum_row(const float *input, float *sums) {
     for (int x = 0; x < IN_COLUMNS; x++) {
-        const float *upper = input + (ptrdiff_t)x * IN_PIXEL_STRIDE, *lower = upper + LOWER_INPUT;
+        const float *left = input + (ptrdiff_t)x * IN_PIXEL_STRIDE, *right = left + RIGHT_INPUT;
         for (int k = 0; k < DEPTH; k += VECTOR_WIDTH) {
-            vec a11 = vec_load(upper + k), a12 = vec_load(upper + DEPTH + k);
-            vec a21 = vec_load(lower + k), a22 = vec_load(lower + DEPTH + k);
+            vec a11 = vec_load(left + k), a12 = vec_load(left + DEPTH + k);
+            vec a21 = vec_load(right + k), a22 = vec_load(right + DEPTH + k);
             vec s1 = a21 + a22, s2 = s1 - a11;
             vec_store(sums + k, s1);
             vec_store(sums + SUM_FLOATS + k, s2);
@@ -80,9 +81,9 @@ ELL_INLINE void strassen_tile(const float *a, const float *s, const float *weigh
                               const int vectors) {
     gemm_sums sums, kept, u2, u3;
     const ptrdiff_t block = (ptrdiff_t)BLOCK_WEIGHTS * vectors * VECTOR_WIDTH;
-    const float *upper_residual = RESIDUAL ? residual : 0, *lower_residual = RESIDUAL ? residual + LOWER_RESIDUAL : 0;
-    const float *upper_right = RESIDUAL ? upper_residual + HALF_FILTERS : 0;
-    const float *lower_right = RESIDUAL ? lower_residual + HALF_FILTERS : 0;
+    /* Of the residual's blocks, row by row. */
+    const float *res12 = RESIDUAL ? residual + HALF_FILTERS : 0, *res21 = RESIDUAL ? residual + RIGHT_RESIDUAL : 0;
+    const float *res22 = RESIDUAL ? res21 + HALF_FILTERS : 0;
 #define STRASSEN_A(pointer, index)                                                                      \
     gemm_accumulate(sums, pointer, weights + (index)*block, rows, columns, vectors, DEPTH, IN_ROW_STRIDE, \
                     IN_PIXEL_STRIDE)
@@ -93,24 +94,23 @@ ELL_INLINE void strassen_tile(const float *a, const float *s, const float *weigh
     STRASSEN_A(a, 0);
     gemm_set(kept, sums, rows, columns, vectors); /* P1 */
     STRASSEN_A(a + DEPTH, 1);
-    gemm_finish_biased(sums, bias, upper_residual, output, rows, columns, vectors);
+    gemm_finish_biased(sums, bias, residual, output, rows, columns, vectors);
 
     gemm_set(sums, kept, rows, columns, vectors);
     STRASSEN_S(2, 5);
     gemm_set(u2, sums, rows, columns, vectors);
     STRASSEN_S(3, 6);
     gemm_set(u3, sums, rows, columns, vectors);
-    STRASSEN_A(a + LOWER_INPUT + DEPTH, 3);
-    gemm_finish_biased(sums, bias, lower_residual, output + LOWER_OUTPUT, rows, columns, vectors);
+    STRASSEN_A(a + RIGHT_INPUT + DEPTH, 3);
+    gemm_finish_biased(sums, bias, res21, output + RIGHT_OUTPUT, rows, columns, vectors);
 
     gemm_clear(sums, rows, columns, vectors);
     STRASSEN_S(1, 4);
     gemm_add(u3, sums, rows, columns, vectors);
-    gemm_finish_biased(u3, bias + HALF_FILTERS, lower_right, output + LOWER_OUTPUT + HALF_FILTERS, rows, columns,
-                       vectors);
+    gemm_finish_biased(u3, bias + HALF_FILTERS, res22, output + RIGHT_OUTPUT + HALF_FILTERS, rows, columns, vectors);
     gemm_add(sums, u2, rows, columns, vectors);
     STRASSEN_S(4, 2);
-    gemm_finish_biased(sums, bias + HALF_FILTERS, upper_right, output + HALF_FILTERS, rows, columns, vectors);
+    gemm_finish_biased(sums, bias + HALF_FILTERS, res12, output + HALF_FILTERS, rows, columns, vectors);
 #undef STRASSEN_A
 #undef STRASSEN_S
 }
@@ -165,8 +165,9 @@ static void strassen_multiply(const ell_conv_args *args, const float *sums, int 
     }
 }
 
-#if BLOCK_GROUPS == ROW_GROUPS
-/* All sums fit in one block: threads share them, then share out panels and rows. */
+#if STRASSEN_SHARED
+/* Weights that a core's cache cannot hold: threads share the sums, one block, and split the panels, so that no core
+ * reads all weights. */
 
 static void strassen_sum_task(const void *context, int row, int worker) {
     (void)worker;
@@ -196,7 +197,7 @@ void KERNEL_NAME(const ell_conv_args *args) {
         split.group_chunks = (4 * threads + split.panel_chunks - 1) / split.panel_chunks;
         if (split.group_chunks > ROW_GROUPS) split.group_chunks = ROW_GROUPS;
     }
-    ell_pool_run(args->pool, strassen_sum_task, args, (HALF_ROWS - 1) * STRIDE + FIELD);
+    ell_pool_run(args->pool, strassen_sum_task, args, (OUT_ROWS - 1) * STRIDE + FIELD);
     ell_pool_run(args->pool, strassen_task, &split, split.panel_chunks * split.group_chunks);
 }
 
@@ -208,7 +209,7 @@ static void strassen_block_task(const void *context, int index, int worker) {
     float *sums = args->workspace + (ptrdiff_t)worker * 4 * SUM_FLOATS;
     int first = index * BLOCK_GROUPS;
     int last = first + BLOCK_GROUPS < ROW_GROUPS ? first + BLOCK_GROUPS : ROW_GROUPS;
-    int row = group_row(first), end = last == ROW_GROUPS ? HALF_ROWS : group_row(last);
+    int row = group_row(first), end = last == ROW_GROUPS ? OUT_ROWS : group_row(last);
     for (int y = 0; y < (end - row - 1) * STRIDE + FIELD; y++)
         strassen_sum_row(args->input + (ptrdiff_t)(row * STRIDE + y) * IN_ROW_STRIDE,
                          sums + (ptrdiff_t)y * SUM_ROW_STRIDE);
