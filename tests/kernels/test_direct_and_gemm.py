@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels_support import assert_agrees, compile_kernels, draw_case, run_kernel
 
-from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, kernel_for
+from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, gemm_blockings, kernel_for
 from ellopt.codegen.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
 
@@ -45,22 +45,35 @@ def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
 
 
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
-    drawn = [data.draw(sites(depthwise)) for _ in range(3)]
     kernels, cases = [], []
-    for i, site in enumerate(drawn):
+    for i in range(4):
+        site = data.draw(sites(depthwise))
         case = draw_case(site, i)
-        for width in (1, 4, 8, 16):
-            for method in ("simple", "unrolled") if width == 8 else ("unrolled",):
-                at_width = replace(site, vector_width=width)
-                kernels.append(kernel_for(at_width, ConvolutionOptions(method)))
-                cases.append(replace(case, site=at_width))
+        narrow, wide = data.draw(st.sampled_from((1, 4))), data.draw(st.sampled_from((8, 16)))
+        for width, method in ((narrow, "simple"), (narrow, "unrolled"), (wide, "unrolled")):
+            at_width = replace(site, vector_width=width)
+            kernels.append(kernel_for(at_width, ConvolutionOptions(method)))
+            cases.append(replace(case, site=at_width))
     threads = data.draw(st.integers(1, 4))
     for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
         assert_agrees(run_kernel(compiled, case), case)
         assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+def test_blockings_agree_with_the_definition() -> None:
+    kernels, cases = [], []
+    for width, registers in ((1, 28), (4, 15), (4, 32), (8, 16), (16, 32)):
+        for blocking in gemm_blockings(width, registers):
+            site = KernelSite(
+                *(7, 11, 5, 37, 3, 1, False, 13 * 5, 5, 11 * 37, 37), vector_width=width, vector_registers=registers
+            )
+            kernels.append(kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=blocking)))
+            cases.append(draw_case(site))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        assert_agrees(run_kernel(compiled, case, 2), case)
 
 
 @st.composite
@@ -93,10 +106,10 @@ def strassen_sites(draw: st.DrawFn) -> KernelSite:
     )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
-    drawn = [data.draw(strassen_sites()) for _ in range(6)]
+    drawn = [data.draw(strassen_sites()) for _ in range(4)]
     kernels = [kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN)) for site in drawn]
     threads = data.draw(st.integers(2, 4))
     for i, (compiled, site) in enumerate(zip(compile_kernels(kernels), drawn, strict=True)):
