@@ -83,8 +83,6 @@ class TuningConfig:
             raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
         if self.ipaddress and self.cluster:
             raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
-        if self.emulate and (self.ipaddress or self.cluster):
-            raise ConfigurationError("--emulate runs here, without boards: leave out --ipaddress and --cluster")
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _add_boards(group: ArgumentGroup) -> None:
     group.number(
         "--board_timeout", default=600.0, kind=float, help="seconds to wait for a board to come (back) (default: 600)"
     )
-    group.flag("--emulate", help="run under qemu-user on this machine instead of on a board")
+    group.flag("--emulate", help="run under qemu-user: on this machine, or on the boards that are given")
     group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
 
 
