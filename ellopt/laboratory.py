@@ -108,6 +108,10 @@ class Laboratory:
         """Call ``callback``, from whatever thread, when ``status`` changes."""
         self._watchers.append(callback)
 
+    def stop(self) -> None:
+        """End what runs on devices, at once: the user wants no more of it. The pool is of no use afterwards."""
+        self.pool.close()
+
     def status(self) -> LaboratoryStatus:
         report = self.pool.report()
         return LaboratoryStatus(

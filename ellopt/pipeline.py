@@ -109,9 +109,11 @@ def _tune_all(files: list[ModelFile], workshop: Workshop, display: Display) -> t
         futures = [threads.submit(_tune_one, file, workshop, display) for file in files]
         try:
             return tuple(future.result() for future in futures)
-        except BaseException:
+        except BaseException as error:
             for future in futures:
                 future.cancel()
+            if not isinstance(error, Exception):  # interrupted: what runs on boards is not waited for
+                workshop.pool.close()
             raise
 
 

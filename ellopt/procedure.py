@@ -60,6 +60,9 @@ class Measures(Protocol):
     def watch(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from whatever thread, when ``status`` changes."""
 
+    def stop(self) -> None:
+        """End, from another thread, what runs on devices; whoever waits for it gets an InfrastructureError."""
+
     def prepare(self, space: ModelSpace) -> None:
         """Build all that ``space`` may ask for, where one bundle can hold it."""
 

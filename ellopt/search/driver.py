@@ -157,12 +157,17 @@ class _Search:
             return submit
         executor = ThreadPoolExecutor(self.laboratory.capacity, thread_name_prefix="visit")
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+        stack.push(self._interrupted)  # before that: visits may take minutes
 
         def submit_thread(proposal: Proposal) -> None:
             numbers = self.journal.reserve(len(proposal.plans))
             self.in_flight[executor.submit(self._measure, proposal)] = (proposal, numbers, self._elapsed)
 
         return submit_thread
+
+    def _interrupted(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self.laboratory.stop()
 
     def _measure(self, proposal: Proposal) -> tuple[Outcome, ...]:
         return self.laboratory.measure(proposal.plans, proposal.procedure, self.deadline)

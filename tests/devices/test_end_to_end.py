@@ -150,17 +150,24 @@ def test_the_same_files_wherever_it_runs(client: Client, board: Board, tmp_path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("boards", [1, 2])
 def test_an_interrupted_run_releases_what_it_holds(
-    client: Client, board: Board, tmp_path: Path, number: signal.Signals
+    client: Client, board: Board, tmp_path: Path, number: signal.Signals, boards: int
 ) -> None:
-    with ClusterService([board.host]) as service:
+    hosts = [board.host]
+    if boards == 2:
+        other = Board("127.0.0.2", board.directory / "other", board.port)
+        with (tmp_path / "home" / ".ssh" / "known_hosts").open("a") as file:
+            file.write(other.known_hosts_line())
+        hosts.append(other.host)
+    with ClusterService(hosts) as service:
         process = client.start(
             *("-o", str(tmp_path / "out"), "--no_mlflow", "--cluster", service.url, "--ssh_port", str(board.port))
         )
         end = time.monotonic() + 300
         while not processes_in(board.directory) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
-        assert service.locked == [board.host]
+        assert service.locked
         started = time.monotonic()
         process.send_signal(number)
         output, _ = process.communicate(timeout=60)
