@@ -25,7 +25,7 @@ from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 
 # Everything that waits, waits less.
-remote.HEARTBEAT, remote.SILENCE, ssh_device.STEP_SECONDS = 1, 4, 8.0
+remote.HEARTBEAT, remote.SILENCE, ssh_device.STEP_SECONDS = 1, 3, 4.0
 cluster.CALL_SECONDS = 10.0
 PACE = Pace(first_rest=0.2, longest_rest=3.0, shortest_pause=0.05, longest_pause=0.5, connect=15.0)
 

@@ -57,7 +57,19 @@ class Client:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ellopt", "optimize", "--model_path", str(TINY), "--options", "quick"]
-        command += ["--target", "pi3", "--emulate", "--sampler", "grid", "--verbosity", "DEBUG"]
+        command += [
+            "--temp_dir",
+            str(self.root / "temp"),
+            "--target",
+            "pi3",
+            "--emulate",
+            "--sampler",
+            "grid",
+            "--trials",
+            "4",
+            "--verbosity",
+            "DEBUG",
+        ]
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.root / "work",
@@ -107,7 +119,7 @@ def outputs(directory: Path) -> dict[str, bytes]:
 
 def test_the_same_files_wherever_it_runs(client: Client, board: Board, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    client.run("-o", str(out))
+    client.run("-o", str(out), "--no_mlflow")
     wanted = outputs(out)
 
     def again() -> Path:
