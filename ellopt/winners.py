@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ellopt.options import ConvolutionOptions, Plan
+from ellopt.search.contest import leader
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
 from ellopt.shapes import ConvolutionShape
@@ -14,6 +15,8 @@ from ellopt.tuning_report import Comparison, LayerReport, VariantReport
 
 #: A simpler option that cannot be told apart from the fastest wins if its estimate is at most this share above.
 TIE_SHARE = 0.01
+#: A stable variant is preferred to an unstable one if its estimate is at most this share above.
+UNTRUSTED_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _choose(
     if not ranked:
         return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
     trusted = [estimate for estimate in ranked if not estimate.summary.unstable]
-    fastest = (trusted or ranked)[0]
+    lead = leader(knowledge, shape, ranked)
+    fastest = _trusted_leader(knowledge, shape, lead, trusted)
     winner = _simplest_tied(knowledge, shape, fastest, trusted)
     rest = [e for e in (trusted if len(trusted) > 1 else ranked) if e.options != winner.options]
     runner_up = rest[0] if rest else None
@@ -127,13 +131,23 @@ def _choose(
     against_default = None if winner.options == default else knowledge.compare(shape, winner.options, default)
     tie = against_runner_up is not None and tied(against_runner_up)
     why = _explain(winner, fastest, runner_up, against_runner_up, against_default, tie, default)
-    if not trusted:
-        why += " All of its measurements are unstable."
-    elif ranked[0].summary.unstable:
-        why += f" {ranked[0].options} looked faster, but its measurement is unstable and not trusted."
+    if lead is not fastest:
+        why += f" {lead.options} looked faster, but its measurement is unstable and not trusted."
+    elif lead.summary.unstable:
+        why += " Its measurement is unstable."
     return _Choice(
         winner.options, runner_up.options if runner_up else None, against_runner_up, against_default, tie, why
     )
+
+
+def _trusted_leader(knowledge: Knowledge, shape: ConvolutionShape, lead: Estimate, trusted: list[Estimate]) -> Estimate:
+    """``lead`` if it is stable or its lead is beyond doubt, else the best of the ``trusted`` that is not far behind."""
+    if not lead.summary.unstable or not trusted:
+        return lead
+    stable = leader(knowledge, shape, trusted)
+    comparison = knowledge.compare(shape, lead.options, stable.options)
+    sure = comparison is not None and comparison.significant and comparison.gain > 0
+    return lead if sure or stable.ms > lead.ms * (1 + UNTRUSTED_SHARE) else stable
 
 
 def tied(comparison: Comparison) -> bool:
@@ -178,7 +192,8 @@ def _explain(
     if tie:
         return text + f"; a tie with {runner_up.options} (p = {against_runner_up.p_value:.2g})."
     return text + (
-        f"; {against_runner_up.gain:.1%} less than the runner-up {runner_up.options} "
+        f"; {abs(against_runner_up.gain):.1%} {'less' if against_runner_up.gain >= 0 else 'more'} than the "
+        f"runner-up {runner_up.options} "
         f"(p = {against_runner_up.p_value:.2g})."
     )
 

@@ -10,11 +10,15 @@ import numpy as np
 
 from ellopt.measurement import MAD_TO_DEVIATION
 from ellopt.options import ConvolutionOptions
-from ellopt.search.knowledge import SAMPLE_DEVIATION, Estimate, Knowledge
+from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.shapes import ConvolutionShape
 
 #: From this many common rounds on two variants are compared in pairs.
 MINIMUM_PAIRS = 4
+#: The fewest pairs that can be significant.
+SIGNIFICANT_PAIRS = 6
+#: Only variants up to this many times the lowest estimate can lead.
+NEAR = 3.0
 #: Timers and caches alone make the ratio of two passes differ by this much.
 LEAST_DEVIATION = 0.01
 #: A variant this many standard deviations behind the best is out.
@@ -56,13 +60,30 @@ class Contest:
         return self.best.ms * max((rival.expected_gain for rival in self.rivals), default=0.0)
 
 
+def leader(knowledge: Knowledge, shape: ConvolutionShape, ranked: Sequence[Estimate]) -> Estimate:
+    """The best of ``ranked``, fastest first: the first, unless another was significantly faster in common rounds.
+
+    An estimate looks past slow outliers; where a variant is slow in most rounds, as parallel ones are on a busy
+    machine, pairs of rounds show it.
+    """
+    best = ranked[0]
+    for other in ranked[1:]:
+        if other.ms > NEAR * ranked[0].ms:
+            break
+        if len(knowledge.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
+            comparison = knowledge.compare(shape, other.options, best.options)
+            if comparison is not None and comparison.significant and comparison.gain > 0:
+                best = other
+    return best
+
+
 def contest(
     knowledge: Knowledge, shape: ConvolutionShape, variants: Sequence[ConvolutionOptions], most: int
 ) -> Contest:
     """Who of the measured ``variants`` is best and who is not behind, at most ``most`` in all."""
     estimates = sorted((knowledge.estimates(shape)[o] for o in variants), key=lambda e: e.ms)
-    best = estimates[0]
-    rivals = (rival(knowledge, shape, best, other) for other in estimates[1:])
+    best = leader(knowledge, shape, estimates)
+    rivals = (rival(knowledge, shape, best, other) for other in estimates if other is not best)
     near = sorted((r for r in rivals if not r.behind), key=lambda r: r.log_ratio)
     return Contest(best, tuple(near[: most - 1]))
 
@@ -75,5 +96,6 @@ def rival(knowledge: Knowledge, shape: ConvolutionShape, best: Estimate, other: 
         spread = MAD_TO_DEVIATION * float(np.median(np.abs(np.asarray(pairs) - middle)))
         # The median's standard error is a quarter larger than the mean's.
         return Rival(other.options, middle, 1.25 * max(spread, LEAST_DEVIATION) / math.sqrt(len(pairs)))
-    error = math.hypot(*(SAMPLE_DEVIATION / math.sqrt(max(1, e.count - e.summary.outliers)) for e in (best, other)))
+    noise = knowledge.sample_deviation
+    error = math.hypot(*(noise / math.sqrt(max(1, e.count - e.summary.outliers)) for e in (best, other)))
     return Rival(other.options, math.log(other.ms / best.ms), error)

@@ -23,8 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Standard deviations of the effects on the log latency.
 _CONSTANT, _SHAPE_WIDE, _SHAPE = 3.0, 0.8, 0.3
-_WAY, _WAY_WIDE, _WAY_SHAPE = 0.8, 0.5, 0.25
-_PARALLEL, _PARALLEL_SHAPE, _PARALLEL_WAY = 0.35, 0.25, 0.1
+_WAY, _WAY_WIDE, _WAY_SHAPE = 0.8, 0.5, 0.35
+_PARALLEL, _PARALLEL_SHAPE, _PARALLEL_WAY = 0.35, 0.25, 0.2
 _DEPTH, _DEPTH_SHAPE = 0.08, 0.12
 #: Log2 distances at which shapes, and depths, stop being alike.
 _NEAR, _WIDE, _DEPTH_LENGTH = 1.5, 4.0, 1.5
@@ -33,7 +33,7 @@ _SAME_METHOD = 0.5
 #: What a depth that is left to the generator has in common with any other.
 _AUTOMATIC = 0.3
 #: By how much, on a log scale, something else on a machine slows a pass; probabilities below the last are forgotten.
-_SPOILED_MEAN, _SPOILED_DEVIATION, _LEAST_DOUBT = 1.0, 0.4, 0.001
+_SPOILED_MEAN, _SPOILED_DEVIATION, _LEAST_DOUBT = 0.8, 0.5, 0.001
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,19 @@ class Knowledge:
         summaries = [e.summary for shape in self.shapes for e in self.estimates(shape).values() if e.count >= 2]
         return (1 + sum(s.outliers for s in summaries)) / (20 + sum(s.count for s in summaries))
 
+    @property
+    def sample_deviation(self) -> float:
+        """The standard deviation of the log of one undisturbed sample, over all variants measured often enough."""
+        shares = [
+            e.summary.deviation_ms / e.summary.median_ms
+            for shape in self.shapes
+            for e in self.estimates(shape).values()
+            if e.count - e.summary.outliers >= 4 and e.summary.median_ms > 0
+        ]
+        if len(shares) < 4:
+            return SAMPLE_DEVIATION
+        return min(max(float(np.median(shares)), SAMPLE_DEVIATION / 2), 4 * SAMPLE_DEVIATION)
+
     def best(self, shape: ConvolutionShape) -> Estimate | None:
         """The lowest estimate among the candidates of a shape."""
         allowed = set(self.candidates(shape))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,15 +39,27 @@ FINALISTS = 4
 PLANS_PER_VISIT = 6
 EXPLORE_VISITS = 12
 #: From this share of spoiled samples on, the sketch is made twice and new variants are timed more often.
-MANY_SPOILED, MORE_ROUNDS = 0.12, 4
+MANY_SPOILED, MORE_ROUNDS = 0.12, 6
 #: Of the allowed loss, what may be left untried and what may be chosen wrongly.
-UNTRIED_SHARE, WRONG_SHARE = 0.5, 0.5
+UNTRIED_SHARE, WRONG_SHARE = 0.4, 0.5
 #: A posterior this many standard deviations above the best is out of the race.
 BEHIND = 2.5
 #: Simple convolutions are sketched on this many shapes, those with the least work.
 SHAPES_FOR_SIMPLE = 2
 
 Wanted = Mapping[ConvolutionShape, Sequence[ConvolutionOptions]]
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """By shape: variants worth trying, best first, and the expected gain as a share of the model's latency."""
+
+    wanted: Wanted
+    gains: Mapping[ConvolutionShape, float]
+
+    @property
+    def share(self) -> float:
+        return sum(self.gains.values())
 
 
 class Racing:
@@ -62,7 +74,6 @@ class Racing:
         self._explore_visits = 0
         self._final_visits = 0
         self._exploring = True
-        self._untried_share = 0.0
         self.planned: int | None = settings.trials
         self.ended = ""
 
@@ -144,46 +155,54 @@ class Racing:
         fillers = {shape: layers[0].default for shape, layers in self._groups.items()}
         return [self._space.default_plan, *self._plans(wanted, fillers)]
 
-    def _explore(self, knowledge: Knowledge) -> list[Plan]:
-        """The most promising untried variants, some of each shape; none when little is left to gain."""
+    def _survey(self, knowledge: Knowledge) -> _Survey:
+        """What is worth trying on each shape, and what all that was not tried may still gain."""
         model = fit(knowledge)
         generator = np.random.default_rng(self._settings.seed)
         total = knowledge.predict_ms(knowledge.best_plan()) or math.inf
+        worth = UNTRIED_SHARE * self._settings.tolerance * total / len(self._space.layers)
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
-        fillers: dict[ConvolutionShape, ConvolutionOptions] = {}
         gains: dict[ConvolutionShape, float] = {}
         for shape, layers in self._groups.items():
-            best = knowledge.best(shape)
+            best, known = knowledge.best(shape), knowledge.estimates(shape)
             assert best is not None
-            known = knowledge.estimates(shape)
             posterior = model.predict(shape, [o for o in knowledge.candidates(shape) if o not in known])
             doubts = {
-                o: gain
-                for o in known
-                if o != best.options
-                and (d := model.doubts.get((shape, o)))
-                and (gain := d.expected_improvement(best.ms))
+                o: doubt.expected_improvement(best.ms)
+                for o in knowledge.candidates(shape)
+                if o != best.options and (doubt := model.doubts.get((shape, o))) is not None
             }
-            worth = UNTRIED_SHARE * self._settings.tolerance * total / len(self._space.layers)
-            fillers[shape] = best.options
-            gains[shape] = len(layers) * (posterior.expected_best(best.ms, generator) + sum(doubts.values()))
+            gain = posterior.expected_best(best.ms, generator) + sum(doubts.values())
+            gains[shape] = len(layers) * gain / total
             wanted[shape] = promising(posterior, best.ms, doubts, worth / 20, PLANS_PER_VISIT * len(layers))
-        self._untried_share = sum(gains.values()) / total
-        if self._untried_share <= UNTRIED_SHARE * self._settings.tolerance:
+        return _Survey(wanted, gains)
+
+    def _explore(self, knowledge: Knowledge) -> list[Plan]:
+        """The most promising untried variants, some of each shape; none when little is left to gain."""
+        survey = self._survey(knowledge)
+        allowed = UNTRIED_SHARE * self._settings.tolerance
+        if survey.share <= allowed:
             return []
         # As many plans as the shapes need that have more than their share to gain; the others use the opportunity.
-        fair = UNTRIED_SHARE * self._settings.tolerance * total / len(gains)
-        needed = [math.ceil(len(wanted[s]) / len(self._groups[s])) for s, gain in gains.items() if gain > fair / 2]
-        return self._plans(wanted, fillers)[: max(needed, default=0)]
+        needed = [
+            math.ceil(len(survey.wanted[shape]) / len(self._groups[shape]))
+            for shape, gain in survey.gains.items()
+            if gain > allowed / len(survey.gains) / 2
+        ]
+        fillers = {shape: best.options for shape in self._groups if (best := knowledge.best(shape)) is not None}
+        return self._plans(survey.wanted, fillers)[: max(needed, default=0)]
 
     def _final(self, knowledge: Knowledge, room: int) -> list[Proposal]:
         """The next visit of the final; nothing when the winners are clear enough."""
         contests = self._contests(knowledge)
         total = knowledge.predict_ms(knowledge.best_plan()) or math.inf
         wrong = sum(len(self._groups[shape]) * c.risk_ms for shape, c in contests.items()) / total
-        left = f"{self._untried_share + wrong:.2%} of the model's latency"
+        untried = self._survey(knowledge).share
+        left = f"{untried + wrong:.2%} of the model's latency"
         if wrong <= WRONG_SHARE * self._settings.tolerance and self._has_evidence(knowledge, contests):
-            self.ended = f"what is left to gain is expected to be {left}, less than {self._settings.tolerance:.2%}"
+            enough = untried + wrong <= self._settings.tolerance
+            limit = f"less than {self._settings.tolerance:.2%}" if enough else "after as many visits as are allowed"
+            self.ended = f"what is left to gain is expected to be {left}, {limit}"
             return []
         if self._final_visits >= len(FINAL_ROUNDS):
             self.ended = f"the last {FINALISTS} of every layer were measured enough; {left} may be left to gain"
@@ -288,14 +307,12 @@ class Racing:
 
 def fit(knowledge: Knowledge) -> CostModel:
     """The cost model that all estimates so far give."""
-    spoiled = knowledge.spoiled_share
+    spoiled, noise = knowledge.spoiled_share, knowledge.sample_deviation
     observations = {}
     for shape in knowledge.shapes:
         for options, estimate in knowledge.estimates(shape).items():
             kept = max(1, estimate.count - estimate.summary.outliers)
-            observations[shape, options] = Observation(
-                estimate.ms, SAMPLE_DEVIATION / math.sqrt(kept), spoiled**estimate.count
-            )
+            observations[shape, options] = Observation(estimate.ms, noise / math.sqrt(kept), spoiled**estimate.count)
     return CostModel(observations)
 
 

@@ -1,7 +1,8 @@
 """Searches replayed on recorded measurements: no compiler, no device, the real noise.
 
 A table holds raw samples of every variant of every layer, taken interleaved. A replayed round draws one of the recorded
-rounds (bootstrap: Efron 1979) and reads every sample from it, so what the machine did to that round it does again.
+rounds (as a bootstrap does: Efron 1979) and reads every sample from it, so what the machine did to that round it does
+again.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ class ReplayLaboratory:
 
     def watch(self, callback: Callable[[], None]) -> None: ...
 
+    def stop(self) -> None: ...
+
     def prepare(self, space: ModelSpace) -> None:
         self._costs += Costs(builds=1, build_seconds=self._table.build_seconds)
 
@@ -156,8 +159,7 @@ class ReplayLaboratory:
         passes: list[list[tuple[int, dict[str, float], float]]] = [[] for _ in plans]
         untimed = [procedure.warm_up] * len(plans)
         dropped: set[int] = set()
-        for r in range(procedure.rounds):
-            recorded = int(self._generator.integers(self._table.rounds))
+        for r, recorded in enumerate(self._draw(procedure.rounds)):
             for i, plan in enumerate(plans):
                 if i not in dropped:
                     untimed[i] += procedure.turn_warm_up
@@ -181,6 +183,13 @@ class ReplayLaboratory:
             runs=1,
         )
         return tuple(outcomes)
+
+    def _draw(self, rounds: int) -> list[int]:
+        """Recorded rounds, none twice in a visit as long as there are others."""
+        drawn: list[int] = []
+        while len(drawn) < rounds:
+            drawn += self._generator.permutation(self._table.rounds).tolist()
+        return drawn[:rounds]
 
     def _pass(self, plan: Plan, recorded: int) -> tuple[dict[str, float], float]:
         factors: npt.NDArray[np.float64] = np.ones(len(plan))
