@@ -31,7 +31,9 @@ from ellopt.search.driver import search
 from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from ellopt.search.warm_start import WarmStart
 from ellopt.space import ModelSpace, SearchSpace, narrow
+from ellopt.store import MeasurementStore, StoreContext
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain, output_files
 from ellopt.tracking import ModelStart, ModelTracker, Tracker
@@ -103,6 +105,7 @@ class _Tuning:
                 Observers((shown, _Tracked(tracker, self.model))),
                 name=self.file.tag,
                 identity=identity,
+                warm_start=self._warm_start(laboratory.board()),
             )
             winners = choose_winners(result)
             candidates = _candidates(space, result, winners)
@@ -154,6 +157,11 @@ class _Tuning:
             "emulated": self.workshop.pool.emulated,
         }
         return json.dumps(facts, sort_keys=True)
+
+    def _warm_start(self, board: str) -> WarmStart:
+        shop = self.workshop
+        context = StoreContext(shop.target.name, shop.toolchain.name, shop.toolchain.version, board, shop.pool.emulated)
+        return WarmStart(MeasurementStore.default(), context, use=self.config.warm_start)
 
     @property
     def _sha256(self) -> str:
