@@ -21,7 +21,6 @@ from mlflow.exceptions import MlflowException
 from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.record import Attachment, Destination, Record, digest
 from ellopt.tracking.redaction import without_credentials
-from ellopt.tracking.registry import register
 from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, standard_tags
 from ellopt.tracking.views import saved_views
 
@@ -200,6 +199,8 @@ class Delivery:
             if key in self._journal.runs:
                 self._set(self._journal.runs[key], tags=tags)
         if record.registration is not None:
+            from ellopt.tracking.registry import register  # takes long to import and is seldom needed
+
             version = register(self.client, self._parent_id, record.registration, self._path)
             self._notice("registered", f"{record.registration.name} version {version}")
         if record.status and not self._managed:

@@ -48,8 +48,7 @@ class WriterProcess:
         # A group of its own: Ctrl-C on the terminal is for the tuning process, which then closes this one in order.
         group: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
-            group = {"creationflags": flags}
+            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         try:
             return subprocess.Popen(
                 [sys.executable, "-m", "ellopt.tracking.writer"],

@@ -128,9 +128,10 @@ class MlflowTracker:
             register = f"{register}-{start.tag}"
         model = TrackedModel(start, self._destination(start), self._redactor, register, self._news)
         if model.outbox_path is not None:
+            path = str(model.outbox_path.resolve())
             with self._lock:
-                self._models[str(model.outbox_path)] = model
-            self._writer.send(open=str(model.outbox_path))
+                self._models[path] = model
+            self._writer.send(open=path)
         return model
 
     def quiet(self) -> AbstractContextManager[None]:

@@ -236,8 +236,6 @@ def main() -> int:
     # Events have the real standard output to themselves; whatever a library prints goes to standard error.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    if hasattr(os, "nice"):
-        os.nice(10)
     _environment()
     orders = Orders(events)
     threading.Thread(target=orders.read, args=(sys.stdin,), daemon=True).start()
@@ -251,4 +249,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # All is on the disk or in the store. What libraries do on the way out takes seconds, and someone waits.
+    os._exit(main())

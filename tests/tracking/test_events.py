@@ -100,7 +100,7 @@ def test_the_description_of_a_large_model_fits_and_says_what_it_leaves_out() -> 
 
 def test_an_emulated_run_says_so_and_a_slower_result_too() -> None:
     report = make_report(make_trials(2))
-    slower = replace(report.confirmation, before="assembled", chosen="ell default")
+    slower = replace(report.confirmation, before="assembled", chosen="ell default", against_before=None)
     text = description(replace(report, emulated=True, confirmation=slower))
     assert "emulator" in text
     assert "% more than ELL's default" in text

@@ -10,7 +10,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from conftest import free_port, running_server
 from mlflow import MlflowClient
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -18,6 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+from tracking_servers import free_port, running_server
 from tracking_support import make_report, make_start, make_trials, write_outputs
 
 from ellopt.tracking import TrackingConfig, TrackingSummary, open_tracking
