@@ -324,4 +324,6 @@ def disturbance(before: DeviceState, after: DeviceState, cores: int) -> str:
         return "throttled"
     if cores and before.load is not None and before.load > 1.5 * cores:
         return f"loaded ({before.load:.1f} on {cores} cores)"
+    if cores and after.foreign_load is not None and after.foreign_load > 0.5 * cores:
+        return f"loaded by others (they used {after.foreign_load:.1f} of {cores} cores)"
     return ""

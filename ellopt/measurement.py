@@ -16,13 +16,18 @@ from ellopt.tuning_report import Comparison
 
 @dataclass(frozen=True)
 class DeviceState:
-    """What a device said of itself around a measurement; None where it does not offer the fact."""
+    """What a device said of itself around a measurement; None where it does not offer the fact.
+
+    ``load`` is the load average, our own runs included; ``foreign_load`` how many CPUs others kept busy, on average,
+    during the run that has just ended.
+    """
 
     governor: str | None = None
     frequency_mhz: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
     load: float | None = None
+    foreign_load: float | None = None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Device(Protocol):
 
         A command that ends by itself, whatever its exit code or signal (negative exit code), returns an
         Execution. Raises InfrastructureError when the device, not the command, failed, and DeadlineExceeded
-        when ``deadline`` passed; the command has been killed then.
+        when ``deadline`` passed while the device itself was well; the command has been killed then.
         """
 
     def state(self) -> DeviceState:
@@ -51,9 +51,9 @@ class DevicePool(Protocol):
     emulated: bool
 
     def lease(self, deadline: Deadline) -> AbstractContextManager[Device]:
-        """A device for the length of a ``with``. An InfrastructureError that leaves the block counts against the
-        device (it may be set aside for a growing time) and is raised on. Raises DeadlineExceeded if no
-        device could be had."""
+        """A device for the length of a ``with``. An InfrastructureError, other than DeadlineExceeded, that leaves the
+        block counts against the device (it may be set aside for a growing time) and is raised on. Raises
+        DeadlineExceeded if no device could be had, and ConfigurationError if every one refuses us for good."""
 
     def report(self) -> PoolReport: ...
 

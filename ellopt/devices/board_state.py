@@ -14,7 +14,7 @@ _THROTTLED_NOW = 0xF
 def read_state(lines: Sequence[str], foreign: float | None = None) -> DeviceState:
     """The state in a board's answer. What the board does not offer, or says in an unknown form, is None.
 
-    ``load`` is ``foreign`` where that is known, else the load average of the last minute.
+    ``foreign`` is what is known of the load that others made; the answer itself holds the load average.
     """
     facts: dict[str, str] = {}
     for line in lines:
@@ -28,7 +28,8 @@ def read_state(lines: Sequence[str], foreign: float | None = None) -> DeviceStat
         frequency_mhz=None if frequency is None else frequency / 1000,
         temperature_c=None if temperature is None else temperature / 1000,
         throttled=_throttled(facts.get("throttled")),
-        load=_number(facts.get("load", "").split(" ")[0]) if foreign is None else foreign,
+        load=_number(facts.get("load", "").split(" ")[0]),
+        foreign_load=foreign,
     )
 
 

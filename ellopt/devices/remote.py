@@ -25,10 +25,13 @@ _COMMON = r"""
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH
 LC_ALL=C; export LC_ALL
 umask 077
-sweep() { # end everything that works inside directory $1
+working() { # the links to the working directories of processes inside directory $1
   ls -l /proc/[0-9]*/cwd 2>/dev/null | while read -r l; do
-    case $l in *" -> $1"|*" -> $1/"*|*" -> $1 (deleted)") l=${l#* /proc/}; kill -KILL "${l%%/*}" 2>/dev/null ;; esac
+    case $l in *" -> $1"|*" -> $1/"*|*" -> $1 (deleted)") echo "${l#* /proc/}" ;; esac
   done
+}
+sweep() { # end everything that works inside directory $1
+  working "$1" | while read -r l; do kill -KILL "${l%%/*}" 2>/dev/null; done
 }
 wipe() { # end everything inside directory $1 and remove it; fails if something is left
   [ -d "$1" ] || return 0
@@ -57,7 +60,7 @@ bases | while read -r b; do
   for o in "$@"; do wipe "$b/ellopt-$o" || echo "left $b/ellopt-$o"; done
   for d in "$b"/ellopt-????????????????????????????????; do
     [ -d "$d" ] && [ -O "$d" ] && [ "$d" != "$b/ellopt-$mine" ] || continue
-    [ -n "$(find "$d" -prune -mtime "+$days" 2>/dev/null)" ] && wipe "$d"
+    [ -n "$(find "$d" -prune -mtime "+$days" 2>/dev/null)" ] && [ -z "$(working "$d")" ] && wipe "$d"
   done
 done
 echo "machine $(uname -m)"

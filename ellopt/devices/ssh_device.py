@@ -132,7 +132,7 @@ class SshDevice:
         )
 
     def state(self) -> DeviceState:
-        """After a run, ``load`` is how many CPUs others kept busy during it; otherwise the board's load average."""
+        """What the board says; ``foreign_load`` belongs to the last run and is told once."""
         answer = self._connection.execute(remote.state_command(), Deadline.after(_CLEAN_UP_SECONDS))
         state = read_state(self._lines("reading the board's state", answer.stdout), self._foreign_load)
         self._foreign_load = None
@@ -253,7 +253,9 @@ class SshDevice:
         except (ValueError, IndexError):
             raise InfrastructureError(f"board {self.name}: the run's answer is garbage") from None
         if exit_code in (126, 127):
-            raise InfrastructureError(f"board {self.name}: cannot execute {program}: is it a {self.board}?")
+            raise InfrastructureError(
+                f"board {self.name} ({self.board}) cannot execute {' '.join([*self._wrapper, program])}"
+            )
         return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, files)
 
     def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:

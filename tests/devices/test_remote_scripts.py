@@ -58,6 +58,8 @@ def test_a_run_tells_its_exit_code_and_files(shell: str, run_directory: Path) ->
     files = {line.split()[3]: line.split()[1] for line in lines if line.startswith("file ")}
     assert files == {".ellopt-stdout": "6", ".ellopt-stderr": "6", "result": "8"}
     assert lines[-1] == "done"
+    assert lines[3].startswith("cpu ")
+    assert lines[4].startswith("cpu ")
     assert process.wait(5) == 0
 
 

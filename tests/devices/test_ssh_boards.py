@@ -295,7 +295,7 @@ def test_a_bundle_that_the_board_cannot_execute_is_not_the_candidates_fault(
 def test_the_state_of_a_raspberry_pi() -> None:
     lines = ["governor ondemand", "frequency 1200000", "temperature 48312", "load 0.52 0.58 0.59 1/123 4567"]
     assert read_state([*lines, "throttled=0x0"]) == DeviceState("ondemand", 1200.0, 48.312, False, 0.52)
-    assert read_state([*lines, "throttled=0x50005"], 1.5) == DeviceState("ondemand", 1200.0, 48.312, True, 1.5)
+    assert read_state([*lines, "throttled=0x50005"], 1.5) == DeviceState("ondemand", 1200.0, 48.312, True, 0.52, 1.5)
     # throttled once since it was started, but not now
     assert read_state(["throttled=0x50000"]).throttled is False
 

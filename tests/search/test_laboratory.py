@@ -215,6 +215,8 @@ def test_load_counts_where_it_cannot_be_our_own() -> None:
     assert disturbance(busy, busy, 4).startswith("loaded (8.0")
     assert disturbance(idle, busy, 4) == ""
     assert disturbance(busy, busy, 0) == ""
+    assert disturbance(idle, DeviceState(foreign_load=2.5), 4).startswith("loaded by others")
+    assert disturbance(idle, DeviceState(foreign_load=0.5), 4) == ""
 
 
 def test_a_deadline_shortens_the_job() -> None:
