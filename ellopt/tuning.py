@@ -128,7 +128,7 @@ class _Tuning:
         from ellopt.report.plots import write_plots  # imports matplotlib
 
         try:
-            return write_plots(report, directory)
+            return write_plots(report, directory, layers=0)  # the page shows each layer
         except OSError as error:
             _LOG.warning("the plots of %s could not be written: %s", self.file.tag, error)
             return ()

@@ -84,10 +84,11 @@ class LocalPool:
 def cpu_model() -> str:
     """The name of this machine's CPU, as it tells it."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip().lower() in ("model name", "hardware", "model") and value.strip():
-                return value.strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        facts = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        for key in ("model name", "hardware", "cpu model"):
+            if facts.get(key):
+                return facts[key]
     return platform.processor() or platform.machine() or "unknown"
 
 
