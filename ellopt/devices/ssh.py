@@ -22,12 +22,11 @@ from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.errors import ConfigurationError, InfrastructureError
 
 _LOG = logging.getLogger(__name__)
+_LOG_CHANNEL = f"{__name__}.paramiko"
 _CHUNK = 32768
 _SYSTEM_KNOWN_HOSTS = (Path("/etc/ssh/ssh_known_hosts"), Path("~/.ssh/known_hosts"))
 _CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError, ValueError, IndexError, struct.error)
 _KNOWN_HOSTS_MUTEX = threading.Lock()
-
-logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 class HostKeyError(ConfigurationError):
@@ -63,6 +62,8 @@ class SshConnection:
         self.address = address
         own_file = settings.known_hosts or known_hosts_path()
         self._client = paramiko.SSHClient()
+        self._client.set_log_channel(_LOG_CHANNEL)
+        logging.getLogger(_LOG_CHANNEL).setLevel(logging.CRITICAL)  # what matters of its errors, ours say
         self._client.set_missing_host_key_policy(
             _AcceptNew(own_file) if settings.accept_new_host_keys else _RefuseUnknown()
         )
