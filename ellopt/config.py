@@ -21,7 +21,7 @@ class TuningConfig:
 
     model_path: Path
     output_path: Path
-    options: str = "default"
+    options: str = ""  # the options file of the toolchain, see options_file
     models: tuple[str, ...] = ()
     target: str = "pi3"
     temp_dir: Path | None = None
@@ -48,7 +48,7 @@ class TuningConfig:
     emulate: bool = False
     accept_emulated_timings: bool = False
     # search
-    sampler: str = "tpe"
+    sampler: str = "auto"
     trials: int | None = None
     timeout: float | None = None
     seed: int = 0
@@ -83,6 +83,12 @@ class TuningConfig:
             raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
         if self.ipaddress and self.cluster:
             raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
+
+    @property
+    def options_file(self) -> str:
+        """The options file that was asked for, else the one that suits the toolchain: ELL knows no more than the
+        original's options."""
+        return self.options or ("extended" if self.toolchain == "native" else "default")
 
     @property
     def secrets(self) -> tuple[str, ...]:

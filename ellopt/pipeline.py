@@ -56,7 +56,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     """
     files = discover(config.model_path, config.models)
     target = find_target(config.target)
-    space = SearchSpace.load(find_options_file(config.options))
+    space = SearchSpace.load(find_options_file(config.options_file))
     toolchain = make_toolchain(config)
     _make_directory(config.output_path)
     tracking = TrackingConfig(

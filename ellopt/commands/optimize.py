@@ -76,13 +76,14 @@ def _add_boards(group: ArgumentGroup) -> None:
 def _add_search(group: ArgumentGroup) -> None:
     group.value(
         "--options",
-        default="default",
-        help="options file that says what may be tried: a path, or default, quick, extended (default: default)",
+        default="",
+        help="options file that says what may be tried: a path, or extended, default (what ELL's scripts tried), quick "
+        "(default: extended; with the ell toolchain: default)",
     )
     group.value(
         "--sampler",
-        default="tpe",
-        help=f"{', '.join(SAMPLERS)}, or the import path of an Optuna sampler, module:Class (default: tpe)",
+        default="auto",
+        help=f"{', '.join(SAMPLERS)}, or the import path of an Optuna sampler, module:Class (default: auto)",
     )
     group.number("--trials", help="how many plans to try at most (default: the sampler's own)")
     group.number("--timeout", kind=float, help="seconds after which no new trial starts, a model (default: none)")

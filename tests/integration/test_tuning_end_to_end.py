@@ -39,8 +39,8 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complete
     """tiny16, tuned exhaustively for this machine."""
     place = tmp_path_factory.mktemp("tuned")
     done = ellopt(
-        "optimize", "--model_path", TINY, "--target", "host", "--sampler", "grid", "--no_mlflow",
-        "--no_warm_start", "-o", "out", cwd=place,
+        "optimize", "--model_path", TINY, "--target", "host", "--sampler", "grid", "--options", "default",
+        "--no_mlflow", "--no_warm_start", "-o", "out", cwd=place,
     )  # fmt: skip
     return done, place / "out" / "tiny16"
 
