@@ -8,7 +8,6 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable
 
 from ellopt.deadline import Deadline
 from ellopt.devices.cluster import ClusterClient, Machine
@@ -25,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 _TRUSTED_SECONDS = 30.0
 #: a list of machines this old, in seconds, still does
 _FRESH_SECONDS = 0.5
+#: at the end, what could not be freed before is tried this often
+_LAST_TRIES = 4
 
 
 class ClusterHolding:
@@ -158,8 +159,10 @@ class ClusterSource:
 
     def close(self) -> None:
         self._connector.clean_up(self._session.addresses)
-        for lock in self._session.locks:
-            self.free(lock)
+        for attempt in range(_LAST_TRIES):
+            time.sleep(0.3 * attempt if self._session.locks else 0.0)
+            for lock in self._session.locks:
+                self.free(lock)
         for lock in self._session.locks:
             _LOG.error(
                 "board %s is still locked for us; run 'ellopt devices --release-mine' when the service answers again",
@@ -201,27 +204,26 @@ def platform_expression(settings: DeviceSettings, target: Target) -> re.Pattern[
 def release_dead_locks(client: ClusterClient, session: Session) -> list[HeldLock]:
     """Free the boards of ``client``'s service that processes of this user have left locked when they died.
 
-    Returns those that were freed. What the same processes left on boards is adopted by ``session``.
+    Returns those that were freed. The others, and what the same processes left on boards, are adopted by ``session``.
     """
     freed: list[HeldLock] = []
     with session.dead() as sessions:
         for dead in sessions:
-            others = [lock for lock in dead.locks if lock.cluster != client.url]
-            if not dead.locks or others or not _relieve(client, dead.locks, freed):
+            if not dead.locks or any(lock.cluster != client.url for lock in dead.locks):
                 continue
-            session.adopt(DeadSession(dead.owner, frozenset(), dead.files))
+            left = frozenset(lock for lock in dead.locks if not _relieve(client, lock, freed))
+            session.adopt(DeadSession(dead.owner, left, dead.files))
             session.forget(dead)
     return freed
 
 
-def _relieve(client: ClusterClient, locks: Iterable[HeldLock], freed: list[HeldLock]) -> bool:
-    done = True
-    for lock in locks:
-        try:
-            if client.free(lock.address, lock.user, lock.key):
-                _LOG.warning("freed board %s, which an earlier run had left locked", lock.address)
-                freed.append(lock)
-        except (InfrastructureError, ConfigurationError) as error:
-            _LOG.warning("cannot free board %s of an earlier run yet: %s", lock.address, error)
-            done = False
-    return done
+def _relieve(client: ClusterClient, lock: HeldLock, freed: list[HeldLock]) -> bool:
+    """Free a dead process's lock, if it still is one. Whether that is settled."""
+    try:
+        if client.free(lock.address, lock.user, lock.key):
+            _LOG.warning("freed board %s, which an earlier run had left locked", lock.address)
+            freed.append(lock)
+    except (InfrastructureError, ConfigurationError) as error:
+        _LOG.warning("cannot free board %s of an earlier run yet: %s", lock.address, error)
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 
 from ellopt.deadline import Deadline
@@ -12,11 +13,12 @@ from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh import LoginError
 from ellopt.devices.ssh_device import SshDevice
-from ellopt.errors import ConfigurationError, ElloptError, InfrastructureError
+from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.targets import Target
 
 _LOG = logging.getLogger(__name__)
 _VISIT_SECONDS = 15.0
+_VISITS = 5
 
 
 class SshConnector:
@@ -43,13 +45,21 @@ class SshConnector:
         return device
 
     def clean_up(self, addresses: Iterable[Address]) -> None:
-        """Visit boards on which there may be files of ours, once and side by side, and remove them."""
+        """Visit boards on which there may be files of ours, side by side, and remove them. A few tries for each."""
 
         def visit(address: Address) -> None:
-            try:
-                SshDevice(address, self.settings, self.target, self.session, Deadline.after(_VISIT_SECONDS)).close()
-            except ElloptError as error:
-                _LOG.info("cannot clean up yet: %s", error)
+            deadline = Deadline.after(_VISIT_SECONDS)
+            for attempt in range(_VISITS):
+                time.sleep(min(deadline.remaining, 0.2 * attempt))
+                try:
+                    SshDevice(address, self.settings, self.target, self.session, deadline).close()
+                except InfrastructureError as error:
+                    _LOG.info("cannot clean up yet: %s", error)
+                except ConfigurationError as error:
+                    _LOG.info("cannot clean up: %s", error)
+                    return
+                if deadline.passed or not self.session.owners_at(address):
+                    return
 
         threads = [threading.Thread(target=visit, args=(address,), daemon=True) for address in addresses]
         for thread in threads:

@@ -327,6 +327,20 @@ def test_a_lock_that_cannot_be_freed_stays_on_record(
     assert service.locked == []
 
 
+def test_a_dead_process_s_lock_that_cannot_be_freed_at_once_is_tried_again(
+    service: ClusterService, settings: DeviceSettings
+) -> None:
+    dead = Session(settings.state_directory)
+    dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
+    dead._guard.close()
+    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
+    service.before = lambda method, path: (400, b"<html>") if path == "free" else None
+    with open_pool(settings, PI3_TARGET, QUICK):
+        assert service.locked == [ONE]
+        service.before = lambda method, path: None
+    assert service.locked == []
+
+
 def test_listing(service: ClusterService, settings: DeviceSettings) -> None:
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", CurrentTaskName="bench")
     service.machines[TWO].update(IsAlive=False, Platform="Toaster", Comment="hot")
