@@ -28,8 +28,8 @@ class SearchSpace:
     """The values of an options file.
 
     ``winograd_parameters`` serves each of the three depths; 0 leaves a depth to the generator. ``gemm_blockings``
-    names blockings of the matrix multiplication: the empty name is the default one, "all" stands for what the
-    toolchain offers.
+    names blockings of the matrix multiplication of ``unrolled``: the empty name is the default one, "all" stands for
+    what the toolchain offers.
     """
 
     path: str
@@ -82,8 +82,8 @@ class SearchSpace:
                     yield ConvolutionOptions(method, parallelize, gemm_blocking=blocking)
             else:
                 p = self.winograd_parameters
-                for tile, blocking, s, f, c in product(self.winograd_tile_sizes, blockings, p, p, p):
-                    yield ConvolutionOptions(method, parallelize, s, f, c, tile, blocking)
+                for tile, s, f, c in product(self.winograd_tile_sizes, p, p, p):
+                    yield ConvolutionOptions(method, parallelize, s, f, c, tile)
 
     def blockings(self, offered: Sequence[str]) -> tuple[str, ...]:
         """The blockings to try of those that a toolchain offers. Raises ConfigurationError for one it does not."""

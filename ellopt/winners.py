@@ -14,7 +14,7 @@ from ellopt.space import LayerSpace, ModelSpace, simplicity
 from ellopt.tuning_report import Comparison, LayerReport, VariantReport
 
 #: A simpler option that cannot be told apart from the fastest wins if its estimate is at most this share above.
-TIE_SHARE = 0.01
+TIE_SHARE = 0.005
 #: A stable variant is preferred to an unstable one if its estimate is at most this share above.
 UNTRUSTED_SHARE = 0.15
 
@@ -158,11 +158,12 @@ def tied(comparison: Comparison) -> bool:
 def _simplest_tied(
     knowledge: Knowledge, shape: ConvolutionShape, fastest: Estimate, trusted: list[Estimate]
 ) -> Estimate:
-    near = [e for e in trusted if e.ms <= fastest.ms * (1 + TIE_SHARE) and e.options != fastest.options]
-    simpler = [e for e in near if simplicity(e.options) < simplicity(fastest.options)]
+    """The simplest that cannot be told apart from ``fastest``, by its estimate or by their samples in pairs."""
+    simpler = [e for e in trusted if simplicity(e.options) < simplicity(fastest.options)]
     for estimate in sorted(simpler, key=lambda e: simplicity(e.options)):
-        comparison = knowledge.compare(shape, estimate.options, fastest.options)
-        if comparison is not None and tied(comparison):
+        comparison = knowledge.compare(shape, fastest.options, estimate.options)
+        near = estimate.ms <= fastest.ms * (1 + TIE_SHARE)
+        if comparison is not None and tied(comparison) and (near or comparison.gain <= TIE_SHARE):
             return estimate
     return fastest
 

@@ -32,6 +32,8 @@ _NEAR, _WIDE, _DEPTH_LENGTH = 1.5, 4.0, 1.5
 _SAME_METHOD = 0.5
 #: What a depth that is left to the generator has in common with any other.
 _AUTOMATIC = 0.3
+#: How often, and by how much, a variant is altogether unlike what the others let one expect.
+_SURPRISE, _SURPRISE_DEVIATION = 0.05, 1.0
 #: By how much, on a log scale, something else on a machine slows a pass; probabilities below the last are forgotten.
 _SPOILED_MEAN, _SPOILED_DEVIATION, _LEAST_DOUBT = 0.8, 0.5, 0.001
 
@@ -148,7 +150,9 @@ def _probably_spoiled(residual: FloatArray, variance: FloatArray, spoiled: Float
         return np.asarray(np.exp(-(z**2) / (2 * v)) / np.sqrt(v))
 
     bad = spoiled * density(residual - _SPOILED_MEAN, variance + _SPOILED_DEVIATION**2)
-    good = (1 - spoiled) * density(residual, variance)
+    # The model may be wrong about a variant: then anything is possible, and many samples are believed rather than it.
+    wide = density(residual, variance + _SURPRISE_DEVIATION**2)
+    good = (1 - spoiled) * ((1 - _SURPRISE) * density(residual, variance) + _SURPRISE * wide)
     return np.asarray(bad / np.maximum(bad + good, 1e-300))
 
 

@@ -3,10 +3,10 @@
 1. *Sketch*: ELL's default on every layer, and every way (method, tile, blocking, parallel) on some of them.
 2. *Explore*: the cost model, fitted to all layers, names the variants with the highest expected improvement (Jones,
    Schonlau, Welch 1998). One visit measures some of each layer at once; what is clearly behind the best of its layer is
-   out. It goes on until all untried variants together are expected to gain less than half the tolerance.
+   out. It goes on until all untried variants together are expected to gain less than a quarter of the tolerance.
 3. *Final*: what is left of each shape is measured against each other and against ELL's default, round by round, in
    visits of more and more rounds; the slow drop out on the way (racing: Maron, Moore 1994). It goes on until choosing
-   the wrong ones is expected to cost less than half the tolerance.
+   the wrong ones is expected to cost less than a third of the tolerance.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ EXPLORE_PROCEDURE = Procedure(warm_up=1, rounds=2, turn_warm_up=0, slow_factor=3
 FINAL_ROUNDS = (6, 8, 12)
 #: Variants of a shape that enter the final, at most.
 FINALISTS = 4
+#: A rival that may gain less than this part of its layer's share of the tolerance is not measured any more.
+NEGLIGIBLE = 0.2
 PLANS_PER_VISIT = 6
 EXPLORE_VISITS = 12
 #: From this share of spoiled samples on, the sketch is made twice and new variants are timed more often.
 MANY_SPOILED, MORE_ROUNDS = 0.12, 6
 #: Of the allowed loss, what may be left untried and what may be chosen wrongly.
-UNTRIED_SHARE, WRONG_SHARE = 0.4, 0.5
+UNTRIED_SHARE, WRONG_SHARE = 0.25, 0.3
 #: A posterior this many standard deviations above the best is out of the race.
 BEHIND = 2.5
 #: Simple convolutions are sketched on this many shapes, those with the least work.
@@ -73,13 +75,11 @@ class Racing:
         self._sketches = 0
         self._explore_visits = 0
         self._final_visits = 0
-        self._exploring = True
         self.planned: int | None = settings.trials
         self.ended = ""
 
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
         self._made = len(finished)
-        self._exploring = FINAL not in stages
         visits = {(s, o.visit.uid) for o, s in zip(finished, stages, strict=True) if o.visit is not None}
         self._sketches = math.ceil(sum(stage == SKETCH for stage, _ in visits) / self._capacity)
         self._explore_visits = math.ceil(sum(stage == EXPLORE for stage, _ in visits) / self._capacity)
@@ -130,12 +130,11 @@ class Racing:
                 return []
             self._sketches += 1
             return self._shared_out(self._sketch()[:room], SKETCH, procedure)
-        if self._exploring and self._explore_visits < EXPLORE_VISITS:
+        if self._explore_visits < EXPLORE_VISITS:
             plans = self._explore(knowledge)
             if plans:
                 self._explore_visits += 1
                 return self._shared_out(plans[:room], EXPLORE, procedure)
-        self._exploring = False
         return self._final(knowledge, room)
 
     def _sketch(self) -> list[Plan]:
@@ -199,7 +198,8 @@ class Racing:
         wrong = sum(len(self._groups[shape]) * c.risk_ms for shape, c in contests.items()) / total
         untried = self._survey(knowledge).share
         left = f"{untried + wrong:.2%} of the model's latency"
-        if wrong <= WRONG_SHARE * self._settings.tolerance and self._has_evidence(knowledge, contests):
+        compared = all(self._compared(knowledge, shape, c) for shape, c in contests.items())
+        if wrong <= WRONG_SHARE * self._settings.tolerance and compared:
             enough = untried + wrong <= self._settings.tolerance
             limit = f"less than {self._settings.tolerance:.2%}" if enough else "after as many visits as are allowed"
             self.ended = f"what is left to gain is expected to be {left}, {limit}"
@@ -209,10 +209,14 @@ class Racing:
             return []
         rounds = math.ceil(FINAL_ROUNDS[self._final_visits] / self._capacity)
         self._final_visits += 1
-        wanted = {
-            shape: list(dict.fromkeys((*(r.options for r in c.rivals), c.best.options, self._groups[shape][0].default)))
-            for shape, c in contests.items()
-        }
+        fair = WRONG_SHARE * self._settings.tolerance * total / len(self._space.layers)
+        wanted = {}
+        for shape, c in contests.items():
+            entrants = [r.options for r in c.rivals if r.expected_gain * c.best.ms > NEGLIGIBLE * fair]
+            entrants.append(c.best.options)
+            if not self._compared(knowledge, shape, c):
+                entrants.append(self._groups[shape][0].default)
+            wanted[shape] = list(dict.fromkeys(entrants))
         most = max(map(len, wanted.values()))
         plans = tuple(dict.fromkeys(self._everywhere(wanted, contests, t) for t in range(most)))
         return [Proposal(plans[:room], Procedure(warm_up=1, rounds=rounds), FINAL)] * self._capacity
@@ -231,13 +235,10 @@ class Racing:
             found[shape] = contest(knowledge, shape, allowed, FINALISTS)
         return found
 
-    def _has_evidence(self, knowledge: Knowledge, contests: Mapping[ConvolutionShape, Contest]) -> bool:
-        """Whether every winner was compared with ELL's default often enough for a verdict."""
-        return all(
-            c.best.options == (default := self._groups[shape][0].default)
-            or len(knowledge.log_ratios(shape, c.best.options, default)) >= FINAL_ROUNDS[0]
-            for shape, c in contests.items()
-        )
+    def _compared(self, knowledge: Knowledge, shape: ConvolutionShape, c: Contest) -> bool:
+        """Whether the best of a shape was compared with ELL's default often enough for a verdict."""
+        default = self._groups[shape][0].default
+        return c.best.options == default or len(knowledge.log_ratios(shape, c.best.options, default)) >= FINAL_ROUNDS[0]
 
     def behind(self, knowledge: Knowledge) -> dict[Variant, str]:
         """The measured variants that are out of the race, and why."""

@@ -1,0 +1,353 @@
+"""What each search strategy costs, and how much slower than the best its model is.
+
+For every model a table of all distinct variants is measured once, live, and kept as a file. Strategies are then
+replayed on it, with the real noise, over many seeds, without a compiler or a device: builds, seconds of board time,
+observations, and loss (latency of the model it ends with over that of the best one). With ``--live`` the searches also
+run for real, and the model that they end with is measured against the exhaustive winner in one interleaved run.
+
+The cost to compare with is the original's sweep: every combination of search_spaces/default.json built and run twice,
+30 passes each.
+
+    python benchmarks/search.py --json search.json --plot search.png
+    python benchmarks/search.py --models tutorial160 --strategies auto,tpe --seeds 100 --live
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as TextTable
+
+from ellopt.devices.local import LocalPool
+from ellopt.laboratory import Laboratory
+from ellopt.measurement import compare, summarize
+from ellopt.model.discover import discover
+from ellopt.model.graph import Model, read_model
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.procedure import Measures, Procedure
+from ellopt.search.driver import search
+from ellopt.search.replay import ReplayLaboratory, Table
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+from ellopt.space import LayerSpace, ModelSpace, SearchSpace, find_options_file, narrow
+from ellopt.targets import find_target
+from ellopt.toolchains.native import NativeToolchain
+from ellopt.winners import choose_winners
+
+MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
+STRATEGIES = ("auto", "tpe", "random", "grid")
+#: Passes of one variant in the original: 10 warm-up and 20 timed, of two builds.
+SWEEP_PASSES = 2 * (10 + 20)
+_MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model, ready to be measured here."""
+
+    name: str
+    model: Model
+    space: ModelSpace
+    toolchain: NativeToolchain
+    directory: Path
+
+    @classmethod
+    def of(cls, name: str, models_dir: Path, options: str, directory: Path) -> Bench:
+        toolchain = NativeToolchain()
+        file = discover(models_dir, [name])[0]
+        model = toolchain.prepare(read_model(file.path))
+        space = SearchSpace.load(find_options_file(options))
+        narrowed = narrow(space, toolchain.layers(model), toolchain, find_target("host"))
+        return cls(name, model, narrowed, toolchain, directory)
+
+    def laboratory(self) -> Laboratory:
+        return Laboratory(self.model, self.toolchain, LocalPool(), find_target("host"), self.directory / self.name)
+
+    def sweep_plans(self) -> list[Plan]:
+        """The plans of the original sweep: one for each combination, what does not apply being ELL's default."""
+        target = find_target("host")
+        original = SearchSpace.load(find_options_file("default"))
+        return [
+            Plan(
+                tuple(
+                    (s.node_id, self.toolchain.canonical(s.shape, options, target) or s.default)
+                    for s in self.space.layers
+                )
+            )
+            for options in original.combinations()
+        ]
+
+
+def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
+    """Measure every variant of every layer, all interleaved, and keep the quietest ``keep`` of the rounds."""
+    laboratory = bench.laboratory()
+    began = time.monotonic()
+    laboratory.prepare(bench.space)
+    build_seconds = time.monotonic() - began
+    plans = bench.space.covering_plans()
+    checked = laboratory.check(plans)
+    plans = tuple(plan for plan, outcome in zip(plans, checked, strict=True) if not outcome.reason)
+    found: list[tuple[float, float, dict[tuple[str, ConvolutionOptions], float]]] = []
+    per_visit = 5
+    for _ in range(math.ceil(rounds / per_visit)):
+        outcomes = laboratory.measure(plans, Procedure(warm_up=1, rounds=per_visit))
+        for r in range(min(len(o.samples.total_ms) for o in outcomes if o.samples)):
+            row: dict[tuple[str, ConvolutionOptions], float] = {}
+            others = []
+            for outcome in outcomes:
+                assert outcome.samples is not None
+                times = {n: values[r] for n, values in outcome.samples.layers_ms.items()}
+                others.append(outcome.samples.total_ms[r] - sum(times.values()))
+                for node_id, ms in times.items():
+                    row.setdefault((node_id, outcome.plan[node_id]), ms)
+            found.append((sum(row.values()), float(np.median(others)), row))
+    kept = sorted(found, key=lambda entry: entry[0])[: max(2, round(keep * len(found)))]
+    samples: dict[str, dict[ConvolutionOptions, tuple[float, ...]]] = {s.node_id: {} for s in bench.space.layers}
+    for node_id, options in kept[0][2]:
+        samples[node_id][options] = tuple(row[node_id, options] for _, _, row in kept)
+    about = {
+        "model": bench.name,
+        "board": laboratory.board(),
+        "toolchain": bench.toolchain.version,
+        "rounds measured": str(len(found)),
+        "rounds kept": str(len(kept)),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    others_ms = tuple(others for _, others, _ in kept)
+    return Table(
+        _only_measured(bench.space, samples), samples, others_ms, _run_seconds(laboratory, bench), build_seconds, about
+    )
+
+
+def _only_measured(space: ModelSpace, samples: Mapping[str, Mapping[ConvolutionOptions, object]]) -> ModelSpace:
+    layers = tuple(
+        LayerSpace(s.layer, tuple(o for o in s.variants if o in samples[s.node_id]), s.default) for s in space.layers
+    )
+    distinct = sum(len(s.variants) for s in layers)
+    return ModelSpace(space.options_file, layers, space.original_combinations, space.valid, distinct)
+
+
+def _run_seconds(laboratory: Laboratory, bench: Bench) -> float:
+    """What starting a job costs beyond its passes: the lowest of some short ones."""
+    rest = []
+    for _ in range(7):
+        before = laboratory.costs.board_seconds
+        outcome = laboratory.measure([bench.space.default_plan], Procedure(warm_up=0, rounds=1, turn_warm_up=0))[0]
+        assert outcome.samples is not None
+        rest.append(laboratory.costs.board_seconds - before - outcome.samples.total_ms[0] / 1000)
+    return max(0.0, min(rest))
+
+
+def sweep_seconds(bench: Bench, table: Table) -> float:
+    """Board seconds of the original sweep. A variant that the table does not hold counts as its nearest."""
+    return sum(table.plan_ms(_nearest(table, plan)) for plan in bench.sweep_plans()) * SWEEP_PASSES / 1000
+
+
+def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
+    def distance(a: ConvolutionOptions, b: ConvolutionOptions) -> float:
+        unlike = 100.0 * (a.method != b.method) + 30.0 * (a.parallelize != b.parallelize)
+        unlike += 10.0 * (a.winograd_tile_size != b.winograd_tile_size) + 5.0 * (a.gemm_blocking != b.gemm_blocking)
+        return unlike + sum(abs(math.log2((x or 8) / (y or 8))) for x, y in zip(a.depths, b.depths, strict=True))
+
+    return {n: min(table.samples_ms[n], key=lambda known, o=o: distance(known, o)) for n, o in plan.items()}
+
+
+def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
+    """A whole search: its result, the plan it ends with, and the seconds of this machine that it took."""
+    with tempfile.TemporaryDirectory() as directory:
+        began = time.monotonic()
+        result = search(space, laboratory, SearchSettings(sampler=strategy, seed=seed), Path(directory))
+        return result, choose_winners(result).plan, time.monotonic() - began
+
+
+def replay(table: Table, sweep: float, strategy: str, seed: int, spoiled: float) -> dict[str, Any]:
+    """One search replayed on the table: what it cost and how much is lost."""
+    result, plan, seconds = run_search(table.space, ReplayLaboratory(table, seed, spoiled), strategy, seed)
+    return {
+        "strategy": strategy,
+        "seed": seed,
+        "spoiled": spoiled,
+        "loss": table.plan_ms(plan) / table.plan_ms(table.best_plan) - 1,
+        "wall_seconds": seconds,
+        **_costs(result, sweep),
+    }
+
+
+def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
+    return {
+        "builds": result.cost.builds,
+        "board_seconds": result.cost.board_seconds,
+        "share_of_sweep": result.cost.board_seconds / sweep,
+        "observations": result.cost.observations,
+        "trials": len(result.trials),
+        "pruned": result.cost.trials_pruned,
+        "saved_seconds": result.cost.saved_seconds,
+        "stopped_because": result.cost.stopped_because,
+    }
+
+
+def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
+    """One search for real, and its model against the exhaustive winner and ELL's default, interleaved."""
+    laboratory = bench.laboratory()
+    result, plan, seconds = run_search(bench.space, laboratory, strategy, seed)
+    candidates = [plan, table.best_plan, bench.space.default_plan]
+    procedure = Procedure(kind="bench", warm_up=3, rounds=40)
+    outcomes = dict(zip(candidates, laboratory.measure(candidates, procedure), strict=True))
+    totals = [outcomes[candidate].samples for candidate in candidates]
+    found, best, default = (list(samples.total_ms) for samples in totals if samples is not None)
+    comparison = compare(found, best, paired=True)
+    return {
+        "strategy": strategy,
+        "seed": seed,
+        "loss": 1 / (1 - comparison.gain) - 1 if plan == table.best_plan else -comparison.gain,
+        "loss_low": -comparison.gain_high,
+        "loss_high": -comparison.gain_low,
+        "p_value": comparison.p_value,
+        "median_ms": summarize(found).median_ms,
+        "exhaustive_ms": summarize(best).median_ms,
+        "default_ms": summarize(default).median_ms,
+        "wall_seconds": seconds,
+        **_costs(result, sweep),
+    }
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each strategy and share of spoiled samples."""
+    rows = []
+    for strategy, spoiled in sorted({(r["strategy"], r["spoiled"]) for r in runs}, key=str):
+        some = [r for r in runs if (r["strategy"], r["spoiled"]) == (strategy, spoiled)]
+        losses = [r["loss"] for r in some]
+        rows.append(
+            {
+                "strategy": strategy,
+                "spoiled": spoiled,
+                "seeds": len(some),
+                "loss_mean": float(np.mean(losses)),
+                "loss_max": float(np.max(losses)),
+                "board_seconds": float(np.mean([r["board_seconds"] for r in some])),
+                "share_of_sweep_mean": float(np.mean([r["share_of_sweep"] for r in some])),
+                "share_of_sweep_max": float(np.max([r["share_of_sweep"] for r in some])),
+                "builds": float(np.mean([r["builds"] for r in some])),
+                "observations": float(np.mean([r["observations"] for r in some])),
+                "trials": float(np.mean([r["trials"] for r in some])),
+            }
+        )
+    return rows
+
+
+def show(console: Console, name: str, entry: Mapping[str, Any]) -> None:
+    table = TextTable(title=f"{name}: the original sweep takes {entry['sweep_seconds']:.0f} s of board time")
+    columns = "strategy", "spoiled", "seeds", "loss, mean", "loss, most", "board s", "of the sweep", "at most", "trials"
+    for column in columns:
+        table.add_column(column, justify="left" if column == "strategy" else "right")
+    for row in entry["summary"]:
+        table.add_row(
+            row["strategy"], f"{row['spoiled']:.0%}", str(row["seeds"]), f"{row['loss_mean']:.2%}",
+            f"{row['loss_max']:.2%}", f"{row['board_seconds']:.2f}", f"1/{1 / row['share_of_sweep_mean']:.0f}",
+            f"1/{1 / row['share_of_sweep_max']:.0f}", f"{row['trials']:.0f}",
+        )  # fmt: skip
+    console.print(table)
+    for run in entry["live"]:
+        console.print(
+            f"live, {run['strategy']}: {run['median_ms']:.3f} ms against {run['exhaustive_ms']:.3f} of the exhaustive "
+            f"winner and {run['default_ms']:.3f} of ELL's default; loss {run['loss']:.2%} "
+            f"({run['loss_low']:.2%} to {run['loss_high']:.2%}); {run['board_seconds']:.2f} s of board time, "
+            f"1/{1 / run['share_of_sweep']:.0f} of the sweep; {run['wall_seconds']:.0f} s in all"
+        )
+
+
+def plot(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Loss against cost, one panel a model, one point a seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(models), figsize=(4.2 * len(models), 4), squeeze=False, sharey=True)
+    for axis, (name, entry) in zip(axes[0], models.items(), strict=True):
+        clean = [run for run in entry["runs"] if run["spoiled"] == 0]
+        for strategy in dict.fromkeys(run["strategy"] for run in clean):
+            some = [run for run in clean if run["strategy"] == strategy]
+            axis.plot(
+                [run["board_seconds"] for run in some], [100 * run["loss"] for run in some], "o", alpha=0.6,
+                label=strategy,
+            )  # fmt: skip
+        axis.axvline(entry["sweep_seconds"] / 100, linestyle="--", color="gray", label="1/100 of the sweep")
+        axis.axhline(1.0, linestyle=":", color="gray", label="1 % loss")
+        axis.set(xscale="log", title=name, xlabel="board time in s")
+    axes[0][0].set_ylabel("loss in %")
+    axes[0][-1].legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default=",".join(MODELS), help="names, comma-separated")
+    parser.add_argument("--models_dir", type=Path, default=_MODELS_DIR)
+    parser.add_argument("--options", default="default", help="options file of the searches")
+    parser.add_argument("--tables", type=Path, default=Path("out/search_tables"), help="where tables are kept")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds that a table is measured")
+    parser.add_argument("--keep", type=float, default=0.75, help="share of the rounds kept, the quietest")
+    parser.add_argument("--strategies", default=",".join(STRATEGIES), help="names or import paths, comma-separated")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--spoiled", default="0,0.3", help="shares of samples to spoil, comma-separated")
+    parser.add_argument("--live", action="store_true", help="run auto for real too")
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot loss against cost")
+    arguments = parser.parse_args()
+    console = Console(stderr=arguments.json == "-")
+    results: dict[str, Any] = {}
+    for name in arguments.models.split(","):
+        bench = Bench.of(name, arguments.models_dir, arguments.options, arguments.tables / "bundles")
+        file = arguments.tables / f"{name}-{Path(arguments.options).stem}.json"
+        if not file.exists():
+            console.print(f"{name}: measuring {bench.space.distinct} variants")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            measure_table(bench, arguments.rounds, arguments.keep).save(file)
+        table = Table.load(file)
+        sweep = sweep_seconds(bench, table)
+        runs = [
+            replay(table, sweep, strategy, seed, float(spoiled))
+            for strategy in arguments.strategies.split(",")
+            for spoiled in arguments.spoiled.split(",")
+            for seed in range(arguments.seeds)
+        ]
+        results[name] = {
+            "about": dict(table.about),
+            "sweep_seconds": sweep,
+            "sweep_builds": 2 * len(bench.sweep_plans()),
+            "best_ms": table.plan_ms(table.best_plan),
+            "default_ms": table.plan_ms(table.space.default_plan),
+            "distinct": table.space.distinct,
+            "summary": summary(runs),
+            "runs": runs,
+            "live": [live(bench, table, sweep, "auto", seed) for seed in range(1 if arguments.live else 0)],
+        }
+        show(console, name, results[name])
+    if arguments.plot:
+        plot(results, arguments.plot)
+    if arguments.json:
+        data = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "options": arguments.options}
+        text = json.dumps({**data, "models": results}, indent=1)
+        if arguments.json == "-":
+            sys.stdout.write(text + "\n")
+        else:
+            Path(arguments.json).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
