@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,20 @@ def shared_models() -> Path:
     if not (root / "models").is_dir():
         pytest.skip(f"the shared models are not at {root} (set ELLOPT_SHARED to the folder that holds models/)")
     return root / "models"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands that run inside the tests set logging up; the next test must not notice."""
+    loggers = (logging.getLogger(), logging.getLogger("ellopt"))
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        for handler in [h for h in logger.handlers if h not in handlers]:
+            logger.removeHandler(handler)
+            handler.close()
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")
