@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 
 from ellopt.deadline import Deadline
-from ellopt.devices.leasing import BoardFailed
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
+from ellopt.devices.sources import BoardFailed
 from ellopt.devices.ssh import LoginError
 from ellopt.devices.ssh_device import SshDevice
 from ellopt.errors import ConfigurationError, InfrastructureError

@@ -13,8 +13,9 @@ import pytest
 
 from ellopt.deadline import Deadline
 from ellopt.devices.fixed_source import FixedHolding, FixedSource
-from ellopt.devices.leasing import BoardFailed, Holding, Pace, Pool
+from ellopt.devices.leasing import Pace, Pool
 from ellopt.devices.replay import ReplayDevice, ReplayPool
+from ellopt.devices.sources import BoardFailed, Holding
 from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.toolchains.base import Bundle, Execution, Invocation
 
