@@ -25,10 +25,17 @@ def test_a_secret_is_cut_out_in_each_of_its_forms(secret: str, before: str, afte
         assert form.rstrip("=") not in clean
 
 
+def texts_in(value: object) -> list[str]:
+    """Every text in a value, and the value as JSON if it is of another kind."""
+    if isinstance(value, list):
+        return [text for element in value for text in texts_in(element)]
+    return [value if isinstance(value, str) else json.dumps(value)]
+
+
 @given(secret=SECRETS, value=st.recursive(st.text() | st.integers() | st.none(), st.lists, max_leaves=5))
 def test_what_holds_no_secret_is_left_alone(secret: str, value: object) -> None:
     redactor = Redactor([secret])
-    assume(redactor.text(json.dumps(value, ensure_ascii=False)) == json.dumps(value, ensure_ascii=False))
+    assume(all(redactor.text(text) == text for text in texts_in(value)))
     assert redactor.json(value) == value
 
 
