@@ -30,8 +30,12 @@ working() { # the links to the working directories of processes inside directory
     case $l in *" -> $1"|*" -> $1/"*|*" -> $1 (deleted)") echo "${l#* /proc/}" ;; esac
   done
 }
-sweep() { # end everything that works inside directory $1
-  working "$1" | while read -r l; do kill -KILL "${l%%/*}" 2>/dev/null; done
+sweep() { # end everything that works inside directory $1, also what is being started meanwhile
+  for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    w=$(working "$1")
+    [ -z "$w" ] && return
+    echo "$w" | while read -r l; do kill -KILL "${l%%/*}" 2>/dev/null; done
+  done
 }
 wipe() { # end everything inside directory $1 and remove it; fails if something is left
   [ -d "$1" ] || return 0
