@@ -102,29 +102,36 @@ class Summary:
         return (self.high_ms - self.low_ms) / 2 / self.median_ms if self.median_ms > 0 else 0.0
 
 
-def without_slow_outliers(samples: Sequence[float]) -> list[float]:
-    """``samples`` without those that something else on the machine made slow.
+def slow_limit(samples: Sequence[float]) -> float:
+    """The latency above which samples must have been slowed by something else on the machine.
 
     Disturbances only ever add time, so the fast half is what tells how much samples differ by themselves: its
-    spread below the median gives the scale. With up to half of the samples spoiled the rest is found.
+    spread below the median gives the scale. With up to half of the samples spoiled the limit still separates them.
     """
-    values = np.asarray(samples, dtype=np.float64)
-    if values.size < 2:
-        return [float(v) for v in values]
-    ordered = np.sort(values)
+    ordered = np.sort(np.asarray(samples, dtype=np.float64))
+    if ordered.size < 2:
+        return math.inf
     center = float(np.quantile(ordered, 0.1))
     fast = ordered[: (ordered.size + 1) // 2]
     deviation = MAD_TO_DEVIATION * float(np.median(np.abs(fast - np.median(fast))))
     spread = min(2 * OUTLIER_DEVIATIONS * deviation, LARGEST_SPREAD * center)
-    limit = center + max(spread, OUTLIER_SHARE * center)
-    return [float(v) for v in values if v <= limit]
+    return center + max(spread, OUTLIER_SHARE * center)
 
 
-def summarize(samples: Sequence[float]) -> Summary:
-    """The robust summary of at least one sample. Raises ValueError for none, or for one that is not finite."""
+def without_slow_outliers(samples: Sequence[float]) -> list[float]:
+    """``samples`` up to their ``slow_limit``."""
+    limit = slow_limit(samples)
+    return [float(value) for value in samples if value <= limit]
+
+
+def summarize(samples: Sequence[float], forgiving: bool = True) -> Summary:
+    """The robust summary of at least one sample. Raises ValueError for none, or for one that is not finite.
+
+    ``forgiving``: slow outliers are the machine's fault and left out; otherwise they count like all others.
+    """
     if not samples or not np.isfinite(samples).all():
         raise ValueError("a summary needs at least one sample, and finite ones")
-    kept = np.sort(np.asarray(without_slow_outliers(samples), dtype=np.float64))
+    kept = np.sort(np.asarray(without_slow_outliers(samples) if forgiving else samples, dtype=np.float64))
     median = float(np.median(kept))
     deviation = MAD_TO_DEVIATION * float(np.median(np.abs(kept - median)))
     low, high = median_interval(kept)
@@ -163,6 +170,13 @@ def _lowest_rank(n: int) -> int:
         rank += 1
         below += math.comb(n, rank) * 0.5**n
     return max(1, rank)
+
+
+def binomial_tail(hits: int, trials: int, probability: float) -> float:
+    """The probability of at least ``hits`` in ``trials`` independent trials."""
+    return math.fsum(
+        math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k) for k in range(hits, trials + 1)
+    )
 
 
 def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> Comparison:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ellopt.options import ConvolutionOptions, Plan
-from ellopt.search.contest import leader
+from ellopt.search.contest import SIGNIFICANT_PAIRS, leader
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
 from ellopt.shapes import ConvolutionShape
@@ -102,7 +102,7 @@ def for_ell(knowledge: Knowledge, layer: LayerSpace, winner: ConvolutionOptions)
         for options, estimate in knowledge.estimates(layer.shape).items()
         if ell_can(layer.shape, options) and (options in layer.variants or options == layer.default)
     ]
-    best = min(measured, key=lambda estimate: estimate.ms, default=None)
+    best = min(measured, key=lambda estimate: estimate.cautious_ms, default=None)
     return replace(best.options if best else layer.default, gemm_blocking="")
 
 
@@ -118,7 +118,7 @@ def _choose(
     rejected: frozenset[ConvolutionOptions],
 ) -> _Choice:
     allowed = set(knowledge.candidates(shape)) - rejected
-    ranked = sorted((e for o, e in knowledge.estimates(shape).items() if o in allowed), key=lambda e: e.ms)
+    ranked = sorted((e for o, e in knowledge.estimates(shape).items() if o in allowed), key=lambda e: e.cautious_ms)
     if not ranked:
         return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
     trusted = [estimate for estimate in ranked if not estimate.summary.unstable]
@@ -159,7 +159,11 @@ def _simplest_tied(
     knowledge: Knowledge, shape: ConvolutionShape, fastest: Estimate, trusted: list[Estimate]
 ) -> Estimate:
     """The simplest that cannot be told apart from ``fastest``, by its estimate or by their samples in pairs."""
-    simpler = [e for e in trusted if simplicity(e.options) < simplicity(fastest.options)]
+    if fastest.count < SIGNIFICANT_PAIRS:
+        return fastest  # so few samples cannot tell anything apart
+    simpler = [
+        e for e in trusted if simplicity(e.options) < simplicity(fastest.options) and e.count >= SIGNIFICANT_PAIRS
+    ]
     for estimate in sorted(simpler, key=lambda e: simplicity(e.options)):
         comparison = knowledge.compare(shape, fastest.options, estimate.options)
         near = estimate.ms <= fastest.ms * (1 + TIE_SHARE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ellopt.measurement import MAD_TO_DEVIATION
+from ellopt.measurement import MAD_TO_DEVIATION, SIGNIFICANCE
 from ellopt.options import ConvolutionOptions
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.shapes import ConvolutionShape
@@ -17,8 +17,8 @@ from ellopt.shapes import ConvolutionShape
 MINIMUM_PAIRS = 4
 #: The fewest pairs that can be significant.
 SIGNIFICANT_PAIRS = 6
-#: Only variants up to this many times the lowest estimate can lead.
-NEAR = 3.0
+#: Only so many variants, of up to so many times the lowest estimate, can lead instead.
+CHALLENGERS, NEAR = 4, 3.0
 #: Timers and caches alone make the ratio of two passes differ by this much.
 LEAST_DEVIATION = 0.01
 #: A variant this many standard deviations behind the best is out.
@@ -67,12 +67,12 @@ def leader(knowledge: Knowledge, shape: ConvolutionShape, ranked: Sequence[Estim
     machine, pairs of rounds show it.
     """
     best = ranked[0]
-    for other in ranked[1:]:
-        if other.ms > NEAR * ranked[0].ms:
-            break
+    near = [other for other in ranked[1:] if other.ms <= NEAR * best.ms][:CHALLENGERS]
+    for other in near:
         if len(knowledge.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
             comparison = knowledge.compare(shape, other.options, best.options)
-            if comparison is not None and comparison.significant and comparison.gain > 0:
+            # Several are asked, so each answer must be the surer (Bonferroni).
+            if comparison is not None and comparison.gain > 0 and comparison.p_value < SIGNIFICANCE / CHALLENGERS:
                 best = other
     return best
 
@@ -81,7 +81,7 @@ def contest(
     knowledge: Knowledge, shape: ConvolutionShape, variants: Sequence[ConvolutionOptions], most: int
 ) -> Contest:
     """Who of the measured ``variants`` is best and who is not behind, at most ``most`` in all."""
-    estimates = sorted((knowledge.estimates(shape)[o] for o in variants), key=lambda e: e.ms)
+    estimates = sorted((knowledge.estimates(shape)[o] for o in variants), key=lambda e: e.cautious_ms)
     best = leader(knowledge, shape, estimates)
     rivals = (rival(knowledge, shape, best, other) for other in estimates if other is not best)
     near = sorted((r for r in rivals if not r.behind), key=lambda r: r.log_ratio)

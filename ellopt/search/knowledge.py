@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ellopt.measurement import Summary, compare, summarize, without_slow_outliers
+from ellopt.measurement import Summary, binomial_tail, compare, slow_limit, summarize, without_slow_outliers
 from ellopt.observations import Failure, Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionShape
@@ -27,6 +27,8 @@ SAMPLE_DEVIATION = 0.05
 VISIT_DEVIATION = 0.15
 LAYER_DEVIATION = 0.05
 _SWEEPS = 20
+#: A variant answers for its slow samples if there are so many that this is as probable as to get them by chance.
+TOO_OFTEN = 0.002
 
 Variant = tuple[ConvolutionShape, ConvolutionOptions]
 
@@ -43,11 +45,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a variant takes on a layer of its shape, visits and places accounted for."""
+    """What a variant takes on a layer of its shape, visits and places accounted for.
+
+    ``cautious_ms`` is a standard error above: variants are ranked by it, so that few samples are no advantage.
+    """
 
     options: ConvolutionOptions
     ms: float
     summary: Summary
+    cautious_ms: float
 
     @property
     def count(self) -> int:
@@ -69,6 +75,9 @@ class Knowledge:
         self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
         self._visit_effects: dict[str, float] = {}
         self._layer_effects: dict[str, float] = {}
+        self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
+        self._spoiled_share = 0.05
+        self._sample_deviation = SAMPLE_DEVIATION
 
     def add(self, outcome: Outcome, once: bool = False) -> None:
         """Learn from an outcome. ``once``: a variant that a layer was measured with before learns nothing more."""
@@ -141,28 +150,23 @@ class Knowledge:
 
     @property
     def spoiled_share(self) -> float:
-        """The share of samples that something made slow, as far as it shows (a twentieth where nothing is known)."""
-        summaries = [e.summary for shape in self.shapes for e in self.estimates(shape).values() if e.count >= 2]
-        return (1 + sum(s.outliers for s in summaries)) / (20 + sum(s.count for s in summaries))
+        """The share of samples that something else made slow, whatever was measured."""
+        if self._estimates is None:
+            self._estimates = self._fit()
+        return self._spoiled_share
 
     @property
     def sample_deviation(self) -> float:
         """The standard deviation of the log of one undisturbed sample, over all variants measured often enough."""
-        shares = [
-            e.summary.deviation_ms / e.summary.median_ms
-            for shape in self.shapes
-            for e in self.estimates(shape).values()
-            if e.count - e.summary.outliers >= 4 and e.summary.median_ms > 0
-        ]
-        if len(shares) < 4:
-            return SAMPLE_DEVIATION
-        return min(max(float(np.median(shares)), SAMPLE_DEVIATION / 2), 4 * SAMPLE_DEVIATION)
+        if self._estimates is None:
+            self._estimates = self._fit()
+        return self._sample_deviation
 
     def best(self, shape: ConvolutionShape) -> Estimate | None:
         """The lowest estimate among the candidates of a shape."""
         allowed = set(self.candidates(shape))
         found = [e for o, e in self.estimates(shape).items() if o in allowed]
-        return min(found, key=lambda e: e.ms, default=None)
+        return min(found, key=lambda e: e.cautious_ms, default=None)
 
     def best_plan(self) -> Plan | None:
         """The best option of every layer; None while a layer has no measurement."""
@@ -216,12 +220,13 @@ class Knowledge:
     def _by_round(
         self, shape: ConvolutionShape, options: ConvolutionOptions, node_id: str | None
     ) -> dict[tuple[str, int], float]:
-        """Adjusted milliseconds of each round: the median of what was measured in it."""
+        """Adjusted milliseconds of each round, but for slow outliers: the median of what was measured in it."""
         self.estimates(shape)
         rounds: dict[tuple[str, int], list[float]] = {}
         for sample in self._samples.get((shape, options), ()):
-            if node_id is None or sample.node_id == node_id:
-                rounds.setdefault((sample.visit, sample.round), []).append(self._adjusted(sample))
+            ms = self._adjusted(sample)
+            if (node_id is None or sample.node_id == node_id) and ms <= self._limits.get((shape, options), math.inf):
+                rounds.setdefault((sample.visit, sample.round), []).append(ms)
         return {key: float(np.median(values)) for key, values in rounds.items()}
 
     def _adjusted(self, sample: Sample) -> float:
@@ -237,16 +242,59 @@ class Knowledge:
             if float(np.median(values)) > 0:
                 cells[None, visit, ""] = [value for value in values if value > 0]
         self._visit_effects, self._layer_effects = _effects(cells)
+        adjusted = {
+            variant: [self._adjusted(sample) for sample in self._trusted(samples)]
+            for variant, samples in self._samples.items()
+            if samples and variant not in self._failed
+        }
+        self._limits = self._fair_limits(adjusted)
+        summaries = {
+            variant: summarize(values, forgiving=math.isfinite(self._limits[variant]))
+            for variant, values in adjusted.items()
+        }
+        self._sample_deviation = _pooled_deviation(summaries.values())
         estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] = {shape: {} for shape in self.shapes}
-        for (shape, options), samples in self._samples.items():
-            if samples and (shape, options) not in self._failed:
-                summary = summarize([self._adjusted(sample) for sample in self._trusted(samples)])
-                estimates[shape][options] = Estimate(options, summary.median_ms, summary)
+        for (shape, options), summary in summaries.items():
+            error = self._sample_deviation / math.sqrt(max(1, summary.count - summary.outliers))
+            cautious_ms = summary.median_ms * math.exp(error)
+            estimates[shape][options] = Estimate(options, summary.median_ms, summary, cautious_ms)
         return estimates
+
+    def _fair_limits(self, adjusted: Mapping[Variant, list[float]]) -> dict[Variant, float]:
+        """Above what a sample is an outlier; infinite for a variant that is slow too often to blame the machine.
+
+        What the machine does to all, it does to variants on one thread too: how often it slows them is what is forgiven
+        to every variant. One that is slow significantly more often (parallel on busy cores) answers for it itself.
+        """
+        limits = {variant: slow_limit(values) for variant, values in adjusted.items()}
+        rounds: dict[Variant, dict[tuple[str, int], list[bool]]] = {}
+        for variant, values in adjusted.items():
+            for sample, ms in zip(self._trusted(self._samples[variant]), values, strict=True):
+                rounds.setdefault(variant, {}).setdefault((sample.visit, sample.round), []).append(ms > limits[variant])
+        # Layers of one shape are slow together, so rounds are counted, not samples.
+        slow = {variant: sum(2 * sum(odd) > len(odd) for odd in found.values()) for variant, found in rounds.items()}
+        count = {variant: len(found) for variant, found in rounds.items()}
+        plain = [variant for variant in adjusted if not variant[1].parallelize and count[variant] >= 2]
+        self._spoiled_share = (1 + sum(slow[v] for v in plain)) / (20 + sum(count[v] for v in plain))
+        return {
+            variant: math.inf
+            if binomial_tail(slow[variant], count[variant], self._spoiled_share) < TOO_OFTEN
+            else limit
+            for variant, limit in limits.items()
+        }
 
     def _trusted(self, samples: list[Sample]) -> list[Sample]:
         """Samples of undisturbed visits, where there are any."""
         return [s for s in samples if s.visit not in self._disturbed] or samples
+
+
+def _pooled_deviation(summaries: Iterable[Summary]) -> float:
+    """The typical deviation of samples as a share of their median, within sensible bounds."""
+    enough = [s for s in summaries if s.count - s.outliers >= 4 and s.median_ms > 0]
+    if len(enough) < 4:
+        return SAMPLE_DEVIATION
+    middle = float(np.median([s.deviation_ms / s.median_ms for s in enough]))
+    return min(max(middle, SAMPLE_DEVIATION / 2), 4 * SAMPLE_DEVIATION)
 
 
 def _effects(cells: Mapping[tuple[Variant | None, str, str], list[float]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -262,11 +310,14 @@ def _effects(cells: Mapping[tuple[Variant | None, str, str], list[float]]) -> tu
     layer = np.array([layers[k] for _, _, k in cells])
 
     def mean(index: np.ndarray, residual: np.ndarray, prior: float) -> np.ndarray:
-        return np.bincount(index, weight * residual) / (np.bincount(index, weight) + prior)
+        return np.bincount(index, trust * residual) / (np.bincount(index, trust) + prior)
 
-    visit_effect, layer_effect = np.zeros(len(visits)), np.zeros(len(layers))
+    visit_effect, layer_effect, trust = np.zeros(len(visits)), np.zeros(len(layers)), weight
     for _ in range(_SWEEPS):
         center = mean(variant, y - visit_effect[visit] - layer_effect[layer], 0.0)
+        # Cells in which every sample was spoiled pull less (Huber 1964).
+        odd = np.abs(y - center[variant] - visit_effect[visit] - layer_effect[layer])
+        trust = weight * np.minimum(1.0, 2 * SAMPLE_DEVIATION / np.maximum(odd, 1e-9))
         visit_effect = mean(visit, y - center[variant] - layer_effect[layer], VISIT_DEVIATION**-2)
         layer_effect = mean(layer, y - center[variant] - visit_effect[visit], LAYER_DEVIATION**-2)
     return (

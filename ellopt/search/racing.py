@@ -199,13 +199,12 @@ class Racing:
         untried = self._survey(knowledge).share
         left = f"{untried + wrong:.2%} of the model's latency"
         compared = all(self._compared(knowledge, shape, c) for shape, c in contests.items())
-        if wrong <= WRONG_SHARE * self._settings.tolerance and compared:
-            enough = untried + wrong <= self._settings.tolerance
-            limit = f"less than {self._settings.tolerance:.2%}" if enough else "after as many visits as are allowed"
+        over = self._final_visits >= len(FINAL_ROUNDS)
+        if over or (wrong <= WRONG_SHARE * self._settings.tolerance and compared):
+            limit = f"less than {self._settings.tolerance:.2%}"
+            if untried + wrong > self._settings.tolerance:
+                limit = f"but the last {FINALISTS} of every layer were measured as often as is allowed"
             self.ended = f"what is left to gain is expected to be {left}, {limit}"
-            return []
-        if self._final_visits >= len(FINAL_ROUNDS):
-            self.ended = f"the last {FINALISTS} of every layer were measured enough; {left} may be left to gain"
             return []
         rounds = math.ceil(FINAL_ROUNDS[self._final_visits] / self._capacity)
         self._final_visits += 1

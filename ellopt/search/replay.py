@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import numpy.typing as npt
 from ellopt.atomic import write_text
 from ellopt.deadline import Deadline
 from ellopt.errors import ConfigurationError
-from ellopt.measurement import PlanSamples, summarize
+from ellopt.measurement import PlanSamples
 from ellopt.observations import Costs, Failure, Outcome, Visit
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import LaboratoryStatus, Procedure
+from ellopt.search.knowledge import Knowledge
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.space import LayerSpace, ModelSpace
 
@@ -48,23 +50,33 @@ class Table:
     def rounds(self) -> int:
         return len(self.others_ms)
 
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What all samples together say."""
+        knowledge = Knowledge(self.space)
+        visit = Visit("table", "table", self.about.get("board", "table"))
+        for plan in self.space.covering_plans():
+            layers_ms = {node_id: self.samples_ms[node_id][options] for node_id, options in plan.items()}
+            total_ms = tuple(map(sum, zip(self.others_ms, *layers_ms.values(), strict=True)))
+            knowledge.add(Outcome(plan, PlanSamples(plan, total_ms, layers_ms), visit), once=True)
+        return knowledge
+
     def true_ms(self, node_id: str, options: ConvolutionOptions) -> float:
         """The latency that all samples together give."""
-        return summarize(self.samples_ms[node_id][options]).median_ms
+        ms = self.knowledge.layer_ms(node_id, options)
+        assert ms is not None
+        return ms
 
     def plan_ms(self, plan: Mapping[str, ConvolutionOptions]) -> float:
         """The latency of a whole model: its layers and everything else."""
-        others = float(np.median(self.others_ms))
-        return others + sum(self.true_ms(node_id, options) for node_id, options in plan.items())
+        return self.knowledge.others_ms + sum(self.true_ms(node_id, options) for node_id, options in plan.items())
 
-    @property
+    @cached_property
     def best_plan(self) -> Plan:
         """The fastest option of each shape, over all layers of that shape."""
-        chosen: dict[str, ConvolutionOptions] = {}
-        for layers in self.space.by_shape.values():
-            totals = {o: sum(self.true_ms(layer.node_id, o) for layer in layers) for o in layers[0].variants}
-            chosen |= dict.fromkeys((layer.node_id for layer in layers), min(totals, key=lambda o: totals[o]))
-        return Plan(tuple((layer.node_id, chosen[layer.node_id]) for layer in self.space.layers))
+        plan = self.knowledge.best_plan()
+        assert plan is not None
+        return plan
 
     def save(self, path: Path) -> None:
         data = {
