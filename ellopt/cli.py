@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+import shtab
 from rich.console import Console
 
 from ellopt import __version__
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ellopt {__version__}")
+    shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (optimize, models, boards, reports, doctor):
         module.register(subparsers)
