@@ -22,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 #: how long one call, its retries included, may take, in seconds
 CALL_SECONDS = 30.0
 _TRIES = 3
+_PAUSE = 0.3  # before the next try, twice as long each time
 _LARGEST_ANSWER = 16 << 20
 _ALIVE_SECONDS = 300.0
 
@@ -150,7 +151,7 @@ class ClusterClient:
         failure = InfrastructureError(f"cluster {self.url}: does not answer")
         for attempt in range(_TRIES):
             if attempt:
-                time.sleep(min(deadline.remaining, 0.3 * 2**attempt * random.uniform(0.5, 1.5)))
+                time.sleep(min(deadline.remaining, _PAUSE * 2**attempt * random.uniform(0.5, 1.5)))
             if deadline.passed:
                 break
             try:
@@ -163,10 +164,10 @@ class ClusterClient:
             except (requests.RequestException, OSError) as error:
                 failure = InfrastructureError(f"cluster {self.url}: {type(error).__name__}: {error}")
                 continue
-            if status >= 500:
-                failure = InfrastructureError(f"cluster {self.url}: answered with error {status}")
-                continue
-            return self._read(status, content)
+            try:
+                return self._read(status, content)
+            except InfrastructureError as error:
+                failure = error
         raise failure
 
     def _send(self, method: str, path: str, body: Mapping[str, str] | None, deadline: Deadline) -> tuple[int, bytes]:
@@ -196,6 +197,8 @@ class ClusterClient:
             raise ConfigurationError(f"cluster {self.url}: refuses the API key; check --apikey or RPI_APIKEY")
         if status == 404:
             raise ConfigurationError(f"--cluster: there is no cluster service at {self.url} (404)")
+        if status >= 500:
+            raise InfrastructureError(f"cluster {self.url}: answered with error {status}")
         try:
             answer = json.loads(content)
         except ValueError:

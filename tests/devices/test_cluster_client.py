@@ -34,6 +34,11 @@ ONE, TWO = "127.0.2.1", "127.0.2.2"
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PAUSE", 0.01)
+
+
 @pytest.fixture
 def service() -> Iterator[ClusterService]:
     with ClusterService([ONE, TWO]) as running:
