@@ -61,7 +61,7 @@ def test_depthwise_winograd_is_rejected_by_its_result(
     assert found["winograd s2"].state == "failed"
     assert "wrong output: off by" in found["winograd s2"].reason
     assert not layer.winner.startswith("winograd")
-    assert {v.state for text, v in found.items() if not text.startswith("winograd")} == {"measured"}
+    assert {v.state for text, v in found.items() if not text.startswith("winograd")} <= {"measured", "pruned"}
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path, options: Path, capfd: pytest.CaptureFixture[str]) -> None:
