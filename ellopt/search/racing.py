@@ -32,15 +32,17 @@ SKETCH, EXPLORE, FINAL = "sketch", "explore", "final"
 
 #: New variants are warmed up once and timed twice: the faster pass counts unless both agree.
 EXPLORE_PROCEDURE = Procedure(warm_up=1, rounds=2, turn_warm_up=0, slow_factor=3.0)
+#: The sketch is what everything else is judged by.
+SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=4)
 #: Rounds of the visits of the final, one after the other. Six pairs are the fewest that can be significant.
-FINAL_ROUNDS = (6, 8, 12)
+FINAL_ROUNDS = (6, 8)
 #: Variants of a shape that enter the final, at most.
 FINALISTS = 4
 #: A rival that may gain less than this part of its layer's share of the tolerance is not measured any more.
 NEGLIGIBLE = 0.2
 PLANS_PER_VISIT = 6
 EXPLORE_VISITS = 12
-#: From this share of spoiled samples on, the sketch is made twice and new variants are timed more often.
+#: From this share of spoiled samples on, new variants are timed more often.
 MANY_SPOILED, MORE_ROUNDS = 0.12, 6
 #: Of the allowed loss, what may be left untried and what may be chosen wrongly.
 UNTRIED_SHARE, WRONG_SHARE = 0.25, 0.3
@@ -72,7 +74,7 @@ class Racing:
         self._groups = space.by_shape
         self._queue: list[Proposal] = []
         self._made = 0
-        self._sketches = 0
+        self._sketched = False
         self._explore_visits = 0
         self._final_visits = 0
         self.planned: int | None = settings.trials
@@ -81,7 +83,7 @@ class Racing:
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
         self._made = len(finished)
         visits = {(s, o.visit.uid) for o, s in zip(finished, stages, strict=True) if o.visit is not None}
-        self._sketches = math.ceil(sum(stage == SKETCH for stage, _ in visits) / self._capacity)
+        self._sketched = SKETCH in stages
         self._explore_visits = math.ceil(sum(stage == EXPLORE for stage, _ in visits) / self._capacity)
         self._final_visits = math.ceil(sum(stage == FINAL for stage, _ in visits) / self._capacity)
 
@@ -124,12 +126,12 @@ class Racing:
             return []
         many = knowledge.spoiled_share > MANY_SPOILED
         procedure = replace(EXPLORE_PROCEDURE, rounds=MORE_ROUNDS) if many else EXPLORE_PROCEDURE
-        if self._unmeasured(knowledge) or (many and self._sketches == 1):
-            if self._sketches >= 2:
+        if self._unmeasured(knowledge):
+            if self._sketched:
                 self.ended = "not every layer could be measured"
                 return []
-            self._sketches += 1
-            return self._shared_out(self._sketch()[:room], SKETCH, procedure)
+            self._sketched = True
+            return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
         if self._explore_visits < EXPLORE_VISITS:
             plans = self._explore(knowledge)
             if plans:
