@@ -92,7 +92,10 @@ class Bench:
 
 
 def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
-    """Measure every variant of every layer, all interleaved, and keep the quietest ``keep`` of the rounds."""
+    """Measure every variant of every layer, all interleaved, and keep the quietest ``keep`` of the rounds.
+
+    Visits are short, as those of a search are: much of what disturbs a visit stays the same as long as it lasts.
+    """
     laboratory = bench.laboratory()
     began = time.monotonic()
     laboratory.prepare(bench.space)
@@ -100,9 +103,9 @@ def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
     plans = bench.space.covering_plans()
     checked = laboratory.check(plans)
     plans = tuple(plan for plan, outcome in zip(plans, checked, strict=True) if not outcome.reason)
-    found: list[tuple[float, float, dict[tuple[str, ConvolutionOptions], float]]] = []
-    per_visit = 5
-    for _ in range(math.ceil(rounds / per_visit)):
+    found: list[tuple[float, float, int, dict[tuple[str, ConvolutionOptions], float]]] = []
+    per_visit = 4
+    for visit in range(math.ceil(rounds / per_visit)):
         outcomes = laboratory.measure(plans, Procedure(warm_up=1, rounds=per_visit))
         for r in range(min(len(o.samples.total_ms) for o in outcomes if o.samples)):
             row: dict[tuple[str, ConvolutionOptions], float] = {}
@@ -113,11 +116,11 @@ def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
                 others.append(outcome.samples.total_ms[r] - sum(times.values()))
                 for node_id, ms in times.items():
                     row.setdefault((node_id, outcome.plan[node_id]), ms)
-            found.append((sum(row.values()), float(np.median(others)), row))
+            found.append((sum(row.values()), float(np.median(others)), visit, row))
     kept = sorted(found, key=lambda entry: entry[0])[: max(2, round(keep * len(found)))]
     samples: dict[str, dict[ConvolutionOptions, tuple[float, ...]]] = {s.node_id: {} for s in bench.space.layers}
-    for node_id, options in kept[0][2]:
-        samples[node_id][options] = tuple(row[node_id, options] for _, _, row in kept)
+    for node_id, options in kept[0][3]:
+        samples[node_id][options] = tuple(row[node_id, options] for _, _, _, row in kept)
     about = {
         "model": bench.name,
         "board": laboratory.board(),
@@ -126,9 +129,14 @@ def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
         "rounds kept": str(len(kept)),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    others_ms = tuple(others for _, others, _ in kept)
     return Table(
-        _only_measured(bench.space, samples), samples, others_ms, _run_seconds(laboratory, bench), build_seconds, about
+        space=_only_measured(bench.space, samples),
+        samples_ms=samples,
+        others_ms=tuple(others for _, others, _, _ in kept),
+        run_seconds=_run_seconds(laboratory, bench),
+        build_seconds=build_seconds,
+        about=about,
+        visits=tuple(visit for _, _, visit, _ in kept),
     )
 
 

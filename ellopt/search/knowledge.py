@@ -4,7 +4,8 @@ Layers of equal shape share observations. What a sample took is explained, on a 
 variant takes, how slow the device was in that visit, and how the place of the layer in the model matters:
 ``log t = variant + visit + layer + noise``, visits and layers being small random effects that are shrunk towards zero
 (a mixed model, fitted by backfitting: Hastie, Tibshirani 1990). So variants measured in different visits, or on
-different layers of one shape, can be compared.
+different layers of one shape, can be compared. Where the system puts a process's threads can slow all that is parallel
+in a visit and nothing else, so a visit has two effects: one on what is sequential, one on what is parallel.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,6 +33,7 @@ _SWEEPS = 20
 TOO_OFTEN = 0.002
 
 Variant = tuple[ConvolutionShape, ConvolutionOptions]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Knowledge:
         self._failed: dict[Variant, str] = {}
         self._stored: set[str] = set()
         self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
-        self._visit_effects: dict[str, float] = {}
+        self._visit_effects: dict[tuple[str, bool], float] = {}
         self._layer_effects: dict[str, float] = {}
         self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
         self._spoiled_share = 0.05
@@ -224,13 +227,14 @@ class Knowledge:
         self.estimates(shape)
         rounds: dict[tuple[str, int], list[float]] = {}
         for sample in self._samples.get((shape, options), ()):
-            ms = self._adjusted(sample)
+            ms = self._adjusted(sample, options)
             if (node_id is None or sample.node_id == node_id) and ms <= self._limits.get((shape, options), math.inf):
                 rounds.setdefault((sample.visit, sample.round), []).append(ms)
         return {key: float(np.median(values)) for key, values in rounds.items()}
 
-    def _adjusted(self, sample: Sample) -> float:
-        effect = self._visit_effects.get(sample.visit, 0.0) + self._layer_effects.get(sample.node_id, 0.0)
+    def _adjusted(self, sample: Sample, options: ConvolutionOptions) -> float:
+        effect = self._visit_effects.get((sample.visit, options.parallelize), 0.0)
+        effect += self._layer_effects.get(sample.node_id, 0.0)
         return sample.ms * math.exp(-effect)
 
     def _fit(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
@@ -243,7 +247,7 @@ class Knowledge:
                 cells[None, visit, ""] = [value for value in values if value > 0]
         self._visit_effects, self._layer_effects = _effects(cells)
         adjusted = {
-            variant: [self._adjusted(sample) for sample in self._trusted(samples)]
+            variant: [self._adjusted(sample, variant[1]) for sample in self._trusted(samples)]
             for variant, samples in self._samples.items()
             if samples and variant not in self._failed
         }
@@ -297,16 +301,22 @@ def _pooled_deviation(summaries: Iterable[Summary]) -> float:
     return min(max(middle, SAMPLE_DEVIATION / 2), 4 * SAMPLE_DEVIATION)
 
 
-def _effects(cells: Mapping[tuple[Variant | None, str, str], list[float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Log effects of visits and of layers, by shrunken backfitting over the robust centers of the cells."""
+def _effects(
+    cells: Mapping[tuple[Variant | None, str, str], list[float]],
+) -> tuple[dict[tuple[str, bool], float], dict[str, float]]:
+    """Log effects of visits (on what is sequential, on what is parallel) and of layers, by shrunken backfitting over
+    the robust centers of the cells."""
     if not cells:
         return {}, {}
     kept = [without_slow_outliers(values) for values in cells.values()]
     y = np.log([max(float(np.median(values)), 1e-9) for values in kept])
     weight = np.array([len(values) for values in kept]) / SAMPLE_DEVIATION**2
-    variants, visits, layers = ({key: i for i, key in enumerate(dict.fromkeys(k))} for k in zip(*cells, strict=True))
+    visit_of = [(uid, variant is not None and variant[1].parallelize) for variant, uid, _ in cells]
+    variants = _numbered(variant for variant, _, _ in cells)
+    visits = _numbered(visit_of)
+    layers = _numbered(node_id for _, _, node_id in cells)
     variant = np.array([variants[k] for k, _, _ in cells])
-    visit = np.array([visits[k] for _, k, _ in cells])
+    visit = np.array([visits[k] for k in visit_of])
     layer = np.array([layers[k] for _, _, k in cells])
 
     def mean(index: np.ndarray, residual: np.ndarray, prior: float) -> np.ndarray:
@@ -324,3 +334,7 @@ def _effects(cells: Mapping[tuple[Variant | None, str, str], list[float]]) -> tu
         {key: float(visit_effect[i]) for key, i in visits.items()},
         {key: float(layer_effect[i]) for key, i in layers.items()},
     )
+
+
+def _numbered(keys: Iterable[Key]) -> dict[Key, int]:
+    return {key: number for number, key in enumerate(dict.fromkeys(keys))}

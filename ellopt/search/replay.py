@@ -1,8 +1,8 @@
 """Searches replayed on recorded measurements: no compiler, no device, the real noise.
 
-A table holds raw samples of every variant of every layer, taken interleaved. A replayed round draws one of the recorded
-rounds (as a bootstrap does: Efron 1979) and reads every sample from it, so what the machine did to that round it does
-again.
+A table holds raw samples of every variant of every layer, taken interleaved in several visits. A replayed visit draws
+one of the recorded ones, a replayed round one of its rounds (as a bootstrap does: Efron 1979), and every sample is read
+from that, so what the machine did to that visit and that round it does again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Table:
     """Recorded samples of a model on one board.
 
     ``samples_ms``: node id -> options -> one sample for each recorded round. ``others_ms``: what the nodes that are not
-    convolutions took. ``run_seconds``: what starting a job costs beyond its passes. ``about``: where it comes from.
+    convolutions took. ``visits``: the number of the visit of each round. ``run_seconds``: what starting a job costs
+    beyond its passes. ``about``: where it comes from.
     """
 
     space: ModelSpace
@@ -45,20 +46,29 @@ class Table:
     run_seconds: float
     build_seconds: float
     about: Mapping[str, str]
+    visits: tuple[int, ...] = ()
 
     @property
-    def rounds(self) -> int:
-        return len(self.others_ms)
+    def rounds_by_visit(self) -> tuple[tuple[int, ...], ...]:
+        """The rounds of each recorded visit; all in one where visits were not recorded."""
+        visits = self.visits or (0,) * len(self.others_ms)
+        return tuple(tuple(r for r, v in enumerate(visits) if v == visit) for visit in sorted(set(visits)))
 
     @cached_property
     def knowledge(self) -> Knowledge:
         """What all samples together say."""
         knowledge = Knowledge(self.space)
-        visit = Visit("table", "table", self.about.get("board", "table"))
-        for plan in self.space.covering_plans():
-            layers_ms = {node_id: self.samples_ms[node_id][options] for node_id, options in plan.items()}
-            total_ms = tuple(map(sum, zip(self.others_ms, *layers_ms.values(), strict=True)))
-            knowledge.add(Outcome(plan, PlanSamples(plan, total_ms, layers_ms), visit), once=True)
+        board = self.about.get("board", "table")
+        for number, rounds in enumerate(self.rounds_by_visit):
+            visit = Visit(f"visit {number}", "table", board)
+            seen: set[tuple[str, ConvolutionOptions]] = set()
+            for plan in self.space.covering_plans():
+                new = {n: o for n, o in plan.items() if (n, o) not in seen}
+                seen.update(new.items())
+                layers_ms = {n: tuple(self.samples_ms[n][o][r] for r in rounds) for n, o in new.items()}
+                others = tuple(self.others_ms[r] for r in rounds)
+                total_ms = tuple(map(sum, zip(others, *layers_ms.values(), strict=True)))
+                knowledge.add(Outcome(plan, PlanSamples(plan, total_ms, layers_ms), visit))
         return knowledge
 
     def true_ms(self, node_id: str, options: ConvolutionOptions) -> float:
@@ -88,6 +98,7 @@ class Table:
             "run_seconds": self.run_seconds,
             "build_seconds": self.build_seconds,
             "others_ms": self.others_ms,
+            "visits": self.visits,
             "layers": [
                 {
                     "node_id": layer.node_id,
@@ -197,10 +208,12 @@ class ReplayLaboratory:
         return tuple(outcomes)
 
     def _draw(self, rounds: int) -> list[int]:
-        """Recorded rounds, none twice in a visit as long as there are others."""
+        """Recorded rounds of one recorded visit, none twice as long as there are others."""
+        visits = self._table.rounds_by_visit
+        visit = visits[int(self._generator.integers(len(visits)))]
         drawn: list[int] = []
         while len(drawn) < rounds:
-            drawn += self._generator.permutation(self._table.rounds).tolist()
+            drawn += self._generator.permutation(np.asarray(visit)).tolist()
         return drawn[:rounds]
 
     def _pass(self, plan: Plan, recorded: int) -> tuple[dict[str, float], float]:
@@ -231,4 +244,12 @@ def _table(data: Mapping[str, Any]) -> Table:
         data["valid"],
         sum(len(layer.variants) for layer in layers),
     )
-    return Table(space, samples, tuple(data["others_ms"]), data["run_seconds"], data["build_seconds"], data["about"])
+    return Table(
+        space,
+        samples,
+        tuple(data["others_ms"]),
+        data["run_seconds"],
+        data["build_seconds"],
+        data["about"],
+        tuple(data.get("visits", ())),
+    )
