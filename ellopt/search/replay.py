@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,25 @@ class Table:
         """The rounds of each recorded visit; all in one where visits were not recorded."""
         visits = self.visits or (0,) * len(self.others_ms)
         return tuple(tuple(r for r, v in enumerate(visits) if v == visit) for visit in sorted(set(visits)))
+
+    def halves(self) -> tuple[Table, Table]:
+        """Every other visit, and those between: what is chosen by the one can be confirmed by the other."""
+        visits = self.rounds_by_visit
+        if len(visits) < 2:
+            return self, self
+        return self._of_rounds(visits[0::2]), self._of_rounds(visits[1::2])
+
+    def _of_rounds(self, visits: Sequence[Sequence[int]]) -> Table:
+        rounds = [r for visit in visits for r in visit]
+        return replace(
+            self,
+            samples_ms={
+                node_id: {options: tuple(values[r] for r in rounds) for options, values in by_options.items()}
+                for node_id, by_options in self.samples_ms.items()
+            },
+            others_ms=tuple(self.others_ms[r] for r in rounds),
+            visits=tuple(number for number, visit in enumerate(visits) for _ in visit),
+        )
 
     @cached_property
     def knowledge(self) -> Knowledge:
