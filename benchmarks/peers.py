@@ -1,9 +1,10 @@
 """Tuned models against onnxruntime, OpenVINO and ncnn, on this machine, in one run.
 
-Every model is tuned (unless --tuned names an earlier output folder), compiled as it would be deployed, and converted
-to ONNX and from there to ncnn's format. Then all runtimes take turns, every turn in a fresh process with a warm-up, on
-one thread and on all cores. Outputs are compared with ELL's recorded ones. The lowest latency of all turns and the
-median of the turns' medians are shown; ratios are best peer / ellopt, so above 1 ellopt is ahead.
+Every model is tuned for each number of threads (unless --tuned has it from an earlier run), compiled as it would be
+deployed, and converted to ONNX and from there to ncnn's format. Then all runtimes take turns, every turn in a fresh
+process with a warm-up, on one thread and on all cores. Outputs are compared with ELL's recorded ones. The lowest
+latency of all turns and the median of the turns' medians are shown; ratios are best peer / ellopt, so above 1 ellopt
+is ahead; of memory, ellopt / best peer.
 
 Needs the extra "bench".
 """
@@ -40,16 +41,17 @@ def ellopt(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "ellopt", *arguments], check=True, stdout=sys.stderr)
 
 
-def tuned_model(path: Path, name: str, tuned: Path) -> Path:
-    """The tuned model below ``tuned``; tunes it first if it is not there."""
-    found = tuned / name / f"{name}_options.ell"
+def tuned_model(path: Path, name: str, tuned: Path, threads: int) -> Path:
+    """The model tuned for so many threads, below ``tuned``; tunes it first if it is not there."""
+    folder = tuned / f"{threads} threads"
+    found = folder / name / f"{name}_options.ell"
     if not found.exists():
-        ellopt("optimize", "--model_path", str(path), "--target", "host", "--options", "extended", "-o", str(tuned))
+        ellopt("optimize", "--model_path", str(path), "--target", "host", "--threads", str(threads), "-o", str(folder))
     return found
 
 
-def convert(path: Path, model: Model, tuned: Path, folder: Path) -> dict[str, Path]:
-    """The model as each runtime reads it."""
+def convert(model: Model, folder: Path) -> dict[str, Path]:
+    """The model as each peer reads it."""
     rows, columns, channels = model.nodes[0].output_layout.size
     name = model.name
     onnx.save(to_onnx(model), str(folder / f"{name}.onnx"))
@@ -61,14 +63,18 @@ def convert(path: Path, model: Model, tuned: Path, folder: Path) -> dict[str, Pa
     converted.mkdir()
     shutil.copy(folder / f"{name}.onnx", converted)
     subprocess.run([pnnx, f"{name}.onnx", shape, "fp16=0"], cwd=converted, check=True, capture_output=True)
-    library = folder / "ellopt"
-    ellopt("compile", str(tuned_model(path, name, tuned)), "--target", "host", "-o", str(library))
     return {
-        "ellopt": next(library.glob("*.py")),
         "onnxruntime": folder / f"{name}.onnx",
         "openvino": folder / f"{name}.onnx",
         "ncnn": converted / f"{name}.ncnn.param",
     }
+
+
+def compiled(path: Path, name: str, tuned: Path, threads: int, folder: Path) -> Path:
+    """The Python wrapper of the tuned model's library."""
+    library = folder / f"ellopt {threads}"
+    ellopt("compile", str(tuned_model(path, name, tuned, threads)), "--target", "host", "-o", str(library))
+    return next(library.glob("*.py"))
 
 
 def turn(runtime: str, model: Path, image: Path, threads: int, passes: int) -> dict[str, Any]:
@@ -93,8 +99,9 @@ def compare(path: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     expected = np.load(path.parent / f"{model.name}.expected.npy").reshape(-1)
     results = []
     with tempfile.TemporaryDirectory() as name:
-        files = convert(path, model, arguments.tuned, Path(name))
+        files = convert(model, Path(name))
         for threads in arguments.threads:
+            files["ellopt"] = compiled(path, model.name, arguments.tuned, threads, Path(name))
             turns: dict[str, list[dict[str, Any]]] = {runtime: [] for runtime in RUNTIMES}
             for _ in range(arguments.turns):
                 for runtime in RUNTIMES:
@@ -130,6 +137,7 @@ def summary(
         "share_of_peak": mflop / runtimes["ellopt"]["min_ms"] / peak,
         "ratio_min": ratios["min_ms"],
         "ratio_median": ratios["median_ms"],
+        "ratio_memory": runtimes["ellopt"]["peak_rss_mb"] / min(runtimes[peer]["peak_rss_mb"] for peer in RUNTIMES[1:]),
         "runtimes": runtimes,
     }
 
@@ -140,7 +148,8 @@ def show(result: dict[str, Any]) -> None:
         f"{result['model']:<12} {result['threads']} thread(s)  "
         + "  ".join(cells)
         + f"  ratio {result['ratio_min']:.2f} /"
-        f" {result['ratio_median']:.2f}  {100 * result['share_of_peak']:.0f} % of peak",
+        f" {result['ratio_median']:.2f}  {100 * result['share_of_peak']:.0f} % of peak,"
+        f" memory {result['ratio_memory']:.2f} of the best peer's",
         flush=True,
     )
 
@@ -150,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("models", nargs="*", type=Path, help="model files (default: the four large shared models)")
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared" / "models")
     parser.add_argument(
-        "--tuned", type=Path, help="output folder of ellopt optimize; models not in it are tuned into it"
+        "--tuned", type=Path, help="folder that keeps the tuned models; those not in it are tuned into it"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, os.cpu_count() or 1}))
     parser.add_argument("--turns", type=int, default=5)

@@ -33,6 +33,7 @@ class TuningConfig:
     ell_build_root: Path | None = None
     from_reports: Path | None = None
     # devices
+    threads: int | None = None
     platform_regex: str | None = None
     parallel_run: int = 24
     cluster: str | None = None
@@ -60,7 +61,7 @@ class TuningConfig:
     register: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("concurrent_models", "parallel_build", "parallel_run", "trials"):
+        for name in ("concurrent_models", "parallel_build", "parallel_run", "threads", "trials"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"--{name}: must be at least 1, not {value}")

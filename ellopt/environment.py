@@ -16,10 +16,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def environment(board: str) -> Mapping[str, str]:
-    """Facts that explain a measurement: the board, this machine, versions."""
+def environment(board: str, threads: int) -> Mapping[str, str]:
+    """Facts that explain a measurement: the board and how many threads were used on it, this machine, versions."""
     facts = {
         "board": board,
+        "threads": str(threads),
         "client": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
     }

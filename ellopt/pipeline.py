@@ -14,7 +14,7 @@ from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.model.discover import ModelFile, discover
 from ellopt.progress import Display
 from ellopt.space import SearchSpace, find_options_file
-from ellopt.targets import find_target
+from ellopt.targets import Target, find_target
 from ellopt.toolchains.choose import make_toolchain
 from ellopt.tracking import QuietPool, TrackingConfig, TrackingSummary, open_tracking
 from ellopt.tuning import Workshop, tune_model
@@ -55,7 +55,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     Raises ConfigurationError for settings with which no model can be tuned.
     """
     files = discover(config.model_path, config.models)
-    target = find_target(config.target)
+    target = _target(config)
     space = SearchSpace.load(find_options_file(config.options_file))
     toolchain = make_toolchain(config)
     _make_directory(config.output_path)
@@ -70,6 +70,13 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
+
+
+def _target(config: TuningConfig) -> Target:
+    cores = find_target(config.target).cores
+    if config.threads is not None and config.threads > cores:
+        raise ConfigurationError(f"--threads: {config.target} has {cores} cores, not {config.threads}")
+    return find_target(config.target, config.threads)
 
 
 def _make_directory(path: Path) -> None:

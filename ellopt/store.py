@@ -45,6 +45,7 @@ class StoreContext:
     toolchain_version: str
     board: str
     emulated: bool
+    threads: int = 0
 
     @property
     def key(self) -> str:

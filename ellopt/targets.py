@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from ellopt.errors import ConfigurationError
@@ -83,10 +83,13 @@ _TABLE = (
 TARGETS: dict[str, Target] = {target.name: target for target in _TABLE}
 
 
-def find_target(name: str) -> Target:
-    """The target called ``name``. Raises ConfigurationError, listing the known ones."""
+def find_target(name: str, threads: int | None = None) -> Target:
+    """The target called ``name``, of whose cores ``threads`` are used (None: all).
+
+    Raises ConfigurationError for a name that is not known, listing those that are.
+    """
     if name in TARGETS:
-        return TARGETS[name]
+        return TARGETS[name] if threads is None else replace(TARGETS[name], cores=threads)
     close = get_close_matches(name, TARGETS, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise ConfigurationError(f"--target: unknown target {name!r}{hint}; known targets: {', '.join(TARGETS)}")

@@ -152,6 +152,7 @@ class _Tuning:
         facts = {
             "model": self._sha256,
             "target": self.workshop.target.name,
+            "threads": self.workshop.target.cores,
             "toolchain": [self.workshop.toolchain.name, self.workshop.toolchain.version],
             "board": board,
             "emulated": self.workshop.pool.emulated,
@@ -160,7 +161,14 @@ class _Tuning:
 
     def _warm_start(self, board: str) -> WarmStart:
         shop = self.workshop
-        context = StoreContext(shop.target.name, shop.toolchain.name, shop.toolchain.version, board, shop.pool.emulated)
+        context = StoreContext(
+            shop.target.name,
+            shop.toolchain.name,
+            shop.toolchain.version,
+            board,
+            shop.pool.emulated,
+            shop.target.cores,
+        )
         return WarmStart(MeasurementStore.default(), context, use=self.config.warm_start)
 
     @property
@@ -181,6 +189,7 @@ class _Tuning:
             params={
                 "options_file": Path(space.options_file).name,
                 "seed": str(config.seed),
+                "threads": str(self.workshop.target.cores),
                 "distinct_variants": str(space.distinct),
                 "model_file": self.file.path.name,
             },
@@ -216,7 +225,7 @@ class _Tuning:
             seed=self.config.seed,
             ellopt_version=__version__,
             created=now(),
-            environment=environment(result.board),
+            environment=environment(result.board, shop.target.cores),
             space=space.report(),
             layers=winners.layers,
             trials=result.trials,

@@ -117,6 +117,10 @@ MISTAKES = [
     Mistake("a depth that is none", tune("--options", "o.json"), ("o.json", "winograd_parameters", "-1"),
             options(convolution_methods=["winograd"], winograd_parameters=[-1])),
     Mistake("an unknown target", tune("--target", "pi33"), ("--target", "did you mean pi3", "pi_zero2")),
+    Mistake(
+        "more threads than cores", tune("--target", "pi3", "--emulate", "--threads", "8"),
+        ("--threads", "pi3 has 4 cores"),
+    ),
     Mistake("no board", tune("--target", "pi3"), ("--target pi3", "--ipaddress", "--emulate")),
     Mistake("boards in two ways", tune("--target", "pi3", "--ipaddress", "127.0.0.1", "--cluster", "https://c/api"),
             ("--ipaddress and --cluster",)),

@@ -49,7 +49,8 @@ def kernel_for(site: KernelSite, options: ConvolutionOptions) -> Kernel:
         options.gemm_blocking,
     )
     packing = PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors)
-    return make_kernel(site, "conv_unrolled.h", packing, tiles.macros)
+    macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.own_weight_bytes)}
+    return make_kernel(site, "conv_unrolled.h", packing, macros)
 
 
 def canonical(

@@ -14,8 +14,7 @@ from ellopt.shapes import ConvolutionShape
 
 #: Its name among the blockings of a matrix multiplication.
 STRASSEN = "strassen"
-#: Weights of more bytes are not read by every core: threads share the sums of the input and split the filters.
-_WEIGHT_BYTES = 512 * 1024
+#: Where filters are split among threads, they share sums of the input, of at most as many bytes.
 _SHARED_BYTES = 512 * 1024
 #: Bytes of sums that a thread makes at a time.
 _BLOCK_BYTES = 64 * 1024
@@ -56,7 +55,7 @@ def strassen_kernel(site: KernelSite) -> Kernel:
         return 4 * rows * row_floats
 
     weight_bytes = 7 * site.field**2 * site.channels * site.filters
-    shared = weight_bytes > _WEIGHT_BYTES and 4 * sum_floats(groups) <= _SHARED_BYTES
+    shared = weight_bytes > site.own_weight_bytes and 4 * sum_floats(groups) <= _SHARED_BYTES
     blocks = groups if shared else max(1, min(groups // (4 * site.cores), _BLOCK_BYTES // (4 * sum_floats(1))))
     tiles = replace(tiles, block_groups=blocks)
     packing = StrassenPacking(PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors))

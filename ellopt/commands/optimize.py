@@ -64,6 +64,7 @@ def _add_models(group: ArgumentGroup) -> None:
 
 def _add_boards(group: ArgumentGroup) -> None:
     group.value("--target", default="pi3", help="what to compile for (default: pi3; 'ellopt targets' lists them)")
+    group.number("--threads", help="how many of the target's cores the model will have (default: all)")
     add_device_arguments(group)
     group.number("--parallel_run", default=24, help="how many boards to use at once at most (default: 24)")
     group.number(

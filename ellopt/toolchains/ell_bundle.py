@@ -15,7 +15,7 @@ from ellopt.options import Plan
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.base import Bundle
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "ell.json"
 REFERENCE = "reference.npy"  # stays here: the bundle's outputs are compared on this side
 
@@ -49,6 +49,7 @@ class EllManifest:
     digest: str
     files: tuple[str, ...]
     target: str
+    threads: int
     code_bytes: int
     plans: tuple[Plan, ...]
     workers: tuple[Worker, ...]
@@ -88,7 +89,7 @@ class EllManifest:
     def bundle(self, path: Path) -> EllBundle:
         """The bundle that this manifest describes, at ``path``."""
         choices = {node_id: frozenset(plan[node_id] for plan in self.plans) for node_id in self.layers}
-        target: Target = find_target(self.target)
+        target: Target = find_target(self.target, self.threads)
         return EllBundle(path, self.digest, self.files, "ell", target, choices, self.code_bytes, self.plans)
 
     def workers_of(self, plan: Plan, profiled: bool) -> Mapping[str, int]:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from ellopt.errors import CandidateError, InfrastructureError
 from ellopt.measurement import LayerCheck, PlanSamples
 from ellopt.model.layers import FloatArray
-from ellopt.targets import find_target
 from ellopt.toolchains.base import Job
 from ellopt.toolchains.ell_bundle import EllManifest, output_error
 from ellopt.toolchains.ell_compile import PLAIN
@@ -50,7 +49,7 @@ def job_rows(manifest: EllManifest, job: Job) -> tuple[JobText, tuple[Row, ...]]
     ]
     text = JobText(
         job.kind,
-        job.threads or find_target(manifest.target).cores,
+        job.threads or manifest.threads,
         [[Choice(index, False, (0, 0, 0))] for _, index in found],
         job.warm_up,
         job.rounds,

@@ -75,6 +75,7 @@ class Linker:
             digest=digest_of(directory, files),
             files=files,
             target=self.target.name,
+            threads=self.target.cores,
             code_bytes=(directory / RUNNER).stat().st_size,
             plans=plans,
             workers=tuple(Worker(number, form.form, form.profiled) for number, form in forms),

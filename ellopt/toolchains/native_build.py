@@ -117,6 +117,7 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
         digest=digest_of(directory, files),
         files=files,
         target=target.name,
+        threads=target.cores,
         code_bytes=(directory / RUNNER).stat().st_size,
         layers=tuple(layers),
         steps=tuple(

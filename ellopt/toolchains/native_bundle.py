@@ -17,7 +17,8 @@ from ellopt.targets import Target, find_target
 from ellopt.toolchains.base import Bundle
 from ellopt.toolchains.native_job import Choice
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_PLAIN = ("version", "digest", "files", "target", "threads", "code_bytes", "order")
 MANIFEST = "manifest.json"
 
 
@@ -64,6 +65,7 @@ class Manifest:
     digest: str
     files: tuple[str, ...]
     target: str
+    threads: int
     code_bytes: int
     layers: tuple[LayerManifest, ...]
     steps: tuple[StepManifest, ...]
@@ -75,7 +77,10 @@ class Manifest:
 
     def write(self, directory: Path) -> None:
         data: dict[str, Any] = {
-            **{key: getattr(self, key) for key in ("version", "digest", "files", "target", "code_bytes", "order")},
+            **{
+                key: getattr(self, key)
+                for key in ("version", "digest", "files", "target", "threads", "code_bytes", "order")
+            },
             "input_shape": self.input_shape,
             "output_shape": self.output_shape,
             "layers": [
@@ -103,6 +108,7 @@ class Manifest:
                 digest=data["digest"],
                 files=tuple(data["files"]),
                 target=data["target"],
+                threads=data["threads"],
                 code_bytes=data["code_bytes"],
                 layers=tuple(
                     LayerManifest(
@@ -136,7 +142,7 @@ class Manifest:
         )
 
     def _target(self) -> Target:
-        return find_target(self.target)
+        return find_target(self.target, self.threads)
 
 
 def digest_of(directory: Path, files: Iterable[str]) -> str:

@@ -176,3 +176,16 @@ def test_a_mistake_is_named_and_exits_with_2(tmp_path: Path, arguments: list[str
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_tuned_for_one_thread_tries_nothing_parallel(tmp_path: Path) -> None:
+    done = ellopt(
+        "optimize", "--model_path", TINY, "--target", "host", "--threads", "1", "--sampler", "grid",
+        "--options", "default", "--no_mlflow", "-o", "out", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = TuningReport.load(tmp_path / "out" / "tiny16" / "tuning_report.json")
+    tried = [variant.options for layer in report.layers for variant in layer.variants]
+    assert tried
+    assert not any("parallel" in options for options in tried)
+    assert report.environment["threads"] == "1"

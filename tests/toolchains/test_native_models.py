@@ -112,4 +112,4 @@ def test_the_arena_holds_little_more_than_what_is_alive_at_once(name: str, share
             if last_read.get(step.output, j) >= i and network.tensors[step.output].place == "arena"
         }
         most = max(most, sum(network.tensors[name].floats for name in alive))
-    assert most <= network.arena_floats <= 1.1 * most
+    assert most <= network.arena_floats <= 1.25 * most

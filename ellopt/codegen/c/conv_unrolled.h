@@ -101,10 +101,10 @@ void KERNEL_NAME(const ell_conv_args *args) {
     gemm_split split = {args, 1, 1};
     int threads = ell_pool_threads(args->pool);
     if (threads > 1) {
-        /* Enough tasks to even out cores of unequal speed. Weights that a core's cache cannot hold are split first,
-         * so that no core reads all of them; otherwise rows are. */
+        /* Enough tasks to even out cores of unequal speed. Weights of more than OWN_WEIGHT_BYTES are split first, so
+         * that no core reads all of them; otherwise rows are. */
         const int wanted = 4 * threads;
-        if (PANEL_DEPTH * FILTERS * 4 > 256 * 1024) {
+        if (PANEL_DEPTH * FILTERS * 4 > OWN_WEIGHT_BYTES) {
             split.panel_chunks = PANELS < wanted ? PANELS : wanted;
             split.group_chunks = (wanted + split.panel_chunks - 1) / split.panel_chunks;
             if (split.group_chunks > ROW_GROUPS) split.group_chunks = ROW_GROUPS;
