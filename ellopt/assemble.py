@@ -27,7 +27,7 @@ ASSEMBLED, BEFORE, UNIFORM, TRIAL = "assembled", "ELL's default", "best single o
 #: How often whole models are measured while it is not clear which is the fastest.
 VISITS = 3
 #: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
-CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=20, turn_warm_up=1, turn_passes=2)
+CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
 
 
 def best_uniform(space: ModelSpace, layers_ms: Mapping[str, Mapping[ConvolutionOptions, float]]) -> Plan | None:

@@ -30,12 +30,14 @@ from ellopt.space import ModelSpace
 
 SKETCH, EXPLORE, FINAL = "sketch", "explore", "final"
 
-#: New variants are warmed up once and timed twice: the faster pass counts unless both agree.
-EXPLORE_PROCEDURE = Procedure(warm_up=1, rounds=2, turn_warm_up=0, slow_factor=3.0)
+#: New variants are timed twice: the faster pass counts unless both agree. Every pass follows an untimed one of the same
+#: plan, as in use: with the caches full of another plan's weights, those with more weights would look slower.
+EXPLORE_PROCEDURE = Procedure(warm_up=0, rounds=2, slow_factor=3.0)
 #: The sketch is what everything else is judged by.
-SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=4)
+SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=3)
+FINAL_PROCEDURE = Procedure(warm_up=1, turn_passes=2)
 #: Rounds of the visits of the final, one after the other. Six pairs are the fewest that can be significant.
-FINAL_ROUNDS = (6, 8)
+FINAL_ROUNDS = (8, 10)
 #: Variants of a shape that enter the final, at most.
 FINALISTS = 4
 #: A rival that may gain less than this part of its layer's share of the tolerance is not measured any more.
@@ -220,7 +222,7 @@ class Racing:
             wanted[shape] = list(dict.fromkeys(entrants))
         most = max(map(len, wanted.values()))
         plans = tuple(dict.fromkeys(self._everywhere(wanted, contests, t) for t in range(most)))
-        return [Proposal(plans[:room], Procedure(warm_up=1, rounds=rounds), FINAL)] * self._capacity
+        return [Proposal(plans[:room], replace(FINAL_PROCEDURE, rounds=rounds), FINAL)] * self._capacity
 
     # What they are made of
 
