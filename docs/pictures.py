@@ -1,4 +1,7 @@
-"""Draws the guide's pictures from a tuning run: ``python docs/pictures.py out/cnn64``. Needs Chromium for the page."""
+"""Draws the guide's pictures from a tuning run: ``python docs/pictures.py out/cnn64``. Needs Chromium for the page.
+
+The picture of MLflow's page is one that tests/tracking/test_mlflow_ui.py leaves in tests/output.
+"""
 
 from __future__ import annotations
 

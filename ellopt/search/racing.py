@@ -34,10 +34,10 @@ SKETCH, EXPLORE, FINAL = "sketch", "explore", "final"
 #: plan, as in use: with the caches full of another plan's weights, those with more weights would look slower.
 EXPLORE_PROCEDURE = Procedure(warm_up=0, rounds=2, slow_factor=3.0)
 #: The sketch is what everything else is judged by.
-SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=3)
-FINAL_PROCEDURE = Procedure(warm_up=1, turn_passes=2)
+SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=2)
+FINAL_PROCEDURE = Procedure(warm_up=0)
 #: Rounds of the visits of the final, one after the other. Six pairs are the fewest that can be significant.
-FINAL_ROUNDS = (8, 10)
+FINAL_ROUNDS = (6, 8)
 #: Variants of a shape that enter the final, at most.
 FINALISTS = 4
 #: A rival that may gain less than this part of its layer's share of the tolerance is not measured any more.
