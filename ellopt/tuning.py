@@ -33,6 +33,7 @@ from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.warm_start import WarmStart
 from ellopt.space import ModelSpace, SearchSpace, narrow
+from ellopt.space_bounds import within_bytes
 from ellopt.store import MeasurementStore, StoreContext
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain, output_files
@@ -84,6 +85,8 @@ class _Tuning:
     def run(self) -> TuningReport:
         shop, config = self.workshop, self.config
         space = narrow(shop.space, shop.toolchain.layers(self.model), shop.toolchain, shop.target)
+        if shop.toolchain.name == "native":
+            space = within_bytes(space)
         state = self._state_directory()
         laboratory = Laboratory(
             self.model,

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "ellopt"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "deadline", "options", "shapes", "targets", "tuning_report", "atomic", "environment"),
     ("model", "measurement", "config"),
-    ("codegen", "space", "toolchains", "devices"),
+    ("codegen", "space", "space_bounds", "toolchains", "devices"),
     ("option_files", "observations", "procedure", "profile", "profile_join"),
     ("bundles", "inspection", "laboratory", "store", "deploy", "deploy_library"),
     ("search", "winners", "assemble", "report", "tracking", "logs", "from_reports", "pyfunc"),
