@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ellopt.options import ConvolutionOptions, Plan
-from ellopt.search.contest import SIGNIFICANT_PAIRS, leader
+from ellopt.search.contest import MINIMUM_PAIRS, SIGNIFICANT_PAIRS, leader
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
 from ellopt.shapes import ConvolutionShape
@@ -118,7 +118,11 @@ def _choose(
     rejected: frozenset[ConvolutionOptions],
 ) -> _Choice:
     allowed = set(knowledge.candidates(shape)) - rejected
-    ranked = sorted((e for o, e in knowledge.estimates(shape).items() if o in allowed), key=lambda e: e.cautious_ms)
+    measured = [e for o, e in knowledge.estimates(shape).items() if o in allowed]
+    # A glance that a search did not find worth another is no evidence, however fast it looks.
+    evident = [e for e in measured if e.count >= MINIMUM_PAIRS]
+    some = any(e.options != default for e in evident)
+    ranked = sorted(evident if some else measured, key=lambda e: e.cautious_ms)
     if not ranked:
         return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
     trusted = [estimate for estimate in ranked if not estimate.summary.unstable]
