@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a test takes on a busy machine says nothing about what it tests.
+settings.register_profile("ellopt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ellopt")
 
 
 @pytest.fixture(scope="session", autouse=True)
