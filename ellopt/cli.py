@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ellopt import __version__
 from ellopt.commands import boards, doctor, models, optimize, reports
+from ellopt.commands.examples import add_examples
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (optimize, models, boards, reports, doctor):
         module.register(subparsers)
+    add_examples(subparsers)
     return parser
 
 
