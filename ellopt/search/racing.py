@@ -33,8 +33,6 @@ SKETCH, EXPLORE, FINAL = "sketch", "explore", "final"
 #: New variants are timed twice: the faster pass counts unless both agree. Every pass follows an untimed one of the same
 #: plan, as in use: with the caches full of another plan's weights, those with more weights would look slower.
 EXPLORE_PROCEDURE = Procedure(warm_up=0, rounds=2, slow_factor=3.0)
-#: The sketch is what everything else is judged by.
-SKETCH_PROCEDURE = replace(EXPLORE_PROCEDURE, rounds=2)
 FINAL_PROCEDURE = Procedure(warm_up=0)
 #: Rounds of the visits of the final, one after the other. Six pairs are the fewest that can be significant.
 FINAL_ROUNDS = (6, 8)
@@ -133,7 +131,7 @@ class Racing:
                 self.ended = "not every layer could be measured"
                 return []
             self._sketched = True
-            return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
+            return self._shared_out(self._sketch()[:room], SKETCH, EXPLORE_PROCEDURE)
         if self._explore_visits < EXPLORE_VISITS:
             plans = self._explore(knowledge)
             if plans:
