@@ -83,7 +83,9 @@ class Posterior:
         if not self.variants:
             return 0.0
         size = len(self.variants)
-        root = np.linalg.cholesky(self.covariance + 1e-9 * np.eye(size))
+        # By eigenvalues: rounding can leave a covariance that is not quite positive definite.
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
         sampled: FloatArray = self.mean + generator.standard_normal((draws, size)) @ root.T
         return float(np.mean(np.maximum(0.0, best_ms - np.exp(sampled.min(axis=1)))))
 

@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from ellopt.deadline import Deadline
 from ellopt.errors import DeadlineExceeded
 from ellopt.observations import Costs, Outcome, TrialRecord
@@ -54,7 +56,9 @@ def search(
 
     Raises ConfigurationError while another process searches in ``directory``, and what ``laboratory`` raises.
     """
-    with exclusive(directory):
+    # After each matrix operation the threads of a BLAS spin for a while. On the machine that is measured, they would
+    # take a processor from the visit that follows.
+    with exclusive(directory), threadpool_limits(1):
         return _Search(space, laboratory, settings, directory, observer or Silent(), name, identity, warm_start).run()
 
 

@@ -16,20 +16,21 @@ from ellopt.toolchains.native_build import C_SOURCES
 from ellopt.toolchains.zig import Compiler
 
 
-def build(directory: Path, *flags: str) -> Path:
+def build(directory: Path, program: str, *flags: str) -> Path:
     compiler = Compiler(find_target("host"), C_SOURCES, directory)
-    sources = {
-        "pool": (C_SOURCES / "ellopt_pool.c").read_text(),
-        "stress": Path(__file__).with_name("pool_stress.c").read_text(),
-    }
+    sources = {"pool": (C_SOURCES / "ellopt_pool.c").read_text(), "program": program}
     objects = compiler.objects(sources, Deadline.after(300), flags)
-    compiler.link(objects.values(), directory / "stress", Deadline.after(300), flags)
-    return directory / "stress"
+    compiler.link(objects.values(), directory / "program", Deadline.after(300), flags)
+    return directory / "program"
+
+
+def beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()
 
 
 @pytest.fixture(scope="module")
 def stress(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("pool"))
+    return build(tmp_path_factory.mktemp("pool"), beside("pool_stress.c"))
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 3, 9])
@@ -43,15 +44,23 @@ def test_every_task_runs_exactly_once(stress: Path, threads: int) -> None:
     reason="the thread sanitizer takes minutes to set up: run on Linux with ELLOPT_NO_SKIP=1, as .ci/run does",
 )
 def test_no_data_race(tmp_path: Path) -> None:
-    program = build(tmp_path, "-fsanitize=thread", "-g")
+    program = build(tmp_path, beside("pool_stress.c"), "-fsanitize=thread", "-g")
     done = subprocess.run([program, "3", "2000"], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads are not bound to CPUs")
+def test_workers_make_room_for_the_caller(tmp_path: Path) -> None:
+    """Wherever the system has put the caller, no worker is bound to its CPU."""
+    program = build(tmp_path, beside("pool_room.c"))
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n")
+
+
 def test_an_idle_pool_uses_no_time(tmp_path: Path) -> None:
     """Workers sleep: while nothing happens they take no processor time."""
-    source = tmp_path / "idle.c"
-    source.write_text(
+    program = build(
+        tmp_path,
         '#include <stdio.h>\n#include <time.h>\n#include <unistd.h>\n#include "ellopt_pool.h"\n'
         "static void task(const void *c, int i, int w) { (void)c, (void)i, (void)w; }\n"
         "int main(void) {\n"
@@ -60,12 +69,9 @@ def test_an_idle_pool_uses_no_time(tmp_path: Path) -> None:
         "    usleep(300000);\n"
         '    printf("%ld\\n", (long)(clock() * 1000 / CLOCKS_PER_SEC));\n'
         "    ell_pool_destroy(pool);\n"
-        "    return 0;\n}\n"
+        "    return 0;\n}\n",
     )
-    compiler = Compiler(find_target("host"), C_SOURCES, tmp_path)
-    sources = {"pool": (C_SOURCES / "ellopt_pool.c").read_text(), "idle": source.read_text()}
-    compiler.link(compiler.objects(sources, Deadline.after(300)).values(), tmp_path / "idle", Deadline.after(300))
     started = time.monotonic()
-    done = subprocess.run([tmp_path / "idle"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=True)
     assert time.monotonic() - started >= 0.3
     assert int(done.stdout) < 30, "milliseconds of processor time in 300 idle ones"

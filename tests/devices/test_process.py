@@ -33,6 +33,12 @@ def test_what_a_command_says(tmp_path: Path) -> None:
     assert sh("echo $ELLOPT_TEST; cat", tmp_path)[1] == b"1\n"
 
 
+def test_the_time_is_the_commands_own(tmp_path: Path) -> None:
+    """What is counted ends with the command, not when somebody looks again."""
+    took = [run_in_group(["sleep", "0.07"], tmp_path, Deadline.after(20)).seconds for _ in range(5)]
+    assert 0.07 <= min(took) < 0.1
+
+
 def test_more_output_than_is_kept_blocks_nothing(tmp_path: Path) -> None:
     code, out, _ = sh(f"head -c {KEPT_OUTPUT + 100_000} /dev/zero", tmp_path)
     assert code == 0

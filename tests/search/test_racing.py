@@ -30,7 +30,7 @@ from ellopt.laboratory import Laboratory
 from ellopt.options import ConvolutionOptions
 from ellopt.procedure import Procedure
 from ellopt.search.contest import Rival
-from ellopt.search.cost_model import CostModel, Observation, expected_improvement
+from ellopt.search.cost_model import CostModel, Observation, Posterior, expected_improvement
 from ellopt.search.driver import search
 from ellopt.search.racing import promising
 from ellopt.search.replay import ReplayLaboratory, Table
@@ -244,6 +244,17 @@ def test_a_few_samples_far_above_what_is_expected_are_doubted() -> None:
     assert math.exp(model.doubts[odd].mean) < known[odd].ms / 2
     believed = CostModel({**known, odd: replace(known[odd], spoiled=0.01**6)})
     assert odd not in believed.doubts
+
+
+@given(st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_variants_that_are_certainly_alike_are_as_good_as_one(count: int, seed: int) -> None:
+    """A covariance that rounding leaves short of positive definite is no failure."""
+    variants = tuple(ConvolutionOptions("winograd", False, 0, f, 1) for f in range(1, count + 1))
+    covariance = np.full((count, count), 0.01) - 1e-7 * np.eye(count)
+    alike = Posterior(variants, np.zeros(count), covariance)
+    one = Posterior(variants[:1], np.zeros(1), np.full((1, 1), 0.01))
+    gains = [p.expected_best(1.0, np.random.default_rng(seed), 4096) for p in (alike, one)]
+    assert gains[0] == pytest.approx(gains[1], rel=0.15)
 
 
 @settings(deadline=None, max_examples=50)

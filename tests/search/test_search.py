@@ -25,6 +25,7 @@ from search_support import (
     small_space,
     smooth_latency,
 )
+from threadpoolctl import threadpool_info
 
 from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.laboratory import Laboratory, LaboratorySettings
@@ -58,6 +59,17 @@ class Watcher:
 
     def state_changed(self, progress: SearchProgress) -> None:
         self.progress.append(progress)
+
+
+class BusyThreads(Watcher):
+    """How many threads the matrix operations of this process may use while a search runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        self.seen |= {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def run(
@@ -109,6 +121,12 @@ def test_grid_measures_every_variant_exactly_once(tmp_path: Path) -> None:
             assert len(own) == 10  # rounds of one trial: what came by starting again does not count
     assert result.cost.stopped_because == "every distinct variant was measured"
     assert loss(result, smooth_latency()) == pytest.approx(0, abs=1e-9)
+
+
+def test_no_thread_of_a_matrix_operation_is_in_the_way_of_what_is_measured(tmp_path: Path) -> None:
+    watcher = BusyThreads()
+    run(tmp_path, PretendDevice(smooth_latency()), observer=watcher, sampler="auto")
+    assert watcher.seen == {1}
 
 
 def test_grid_measures_what_shares_a_plan_with_a_failing_variant(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import struct
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,15 +29,21 @@ def test_a_check_has_every_layer_of_every_plan_once_and_passes(run: Runner, tiny
     assert {c.limit for c in result.checks if c.options.method != "winograd"} == {1e-4}
 
 
+@pytest.mark.parametrize("wrong", [1e3, -1e3, float("nan"), float("inf")])
 def test_a_wrong_layer_fails_its_check_and_no_other(
-    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], device: LocalDevice, tmp_path
+    toolchain: NativeToolchain,
+    tiny_bundle: Bundle,
+    tiny_plans: tuple[Plan, ...],
+    device: LocalDevice,
+    tmp_path: Path,
+    wrong: float,
 ) -> None:
     """The reference of the last layer is made wrong: it disagrees with what every plan computes there."""
     for name in tiny_bundle.files:
         (tmp_path / name).write_bytes((tiny_bundle.path / name).read_bytes())
         (tmp_path / name).chmod(0o755)
     data = bytearray((tmp_path / "reference.bin").read_bytes())
-    data[-1] ^= 0x40
+    data[-4:] = struct.pack("<f", wrong)
     (tmp_path / "reference.bin").write_bytes(data)
     job = Job("check", tiny_plans)
     invocation = toolchain.invoke(tiny_bundle, job)

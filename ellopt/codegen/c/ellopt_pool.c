@@ -23,6 +23,7 @@
 typedef struct {
     struct ell_pool *pool;
     int worker;
+    int cpu; /* the only one that it may use; -1: any */
     pthread_t thread;
 } member;
 
@@ -41,6 +42,7 @@ struct ell_pool {
     share *shares; /* one a worker */
     uint32_t sleepers, stop;
     int threads;
+    int free_cpu; /* that of no worker; -1: workers are not bound to CPUs */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     member *members;
@@ -111,11 +113,54 @@ static void *serve(void *argument) {
     }
 }
 
+#if defined(__linux__)
+static int bind_to(member *worker, int cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (pthread_setaffinity_np(worker->thread, sizeof(one), &one)) return 0;
+    worker->cpu = cpu;
+    return 1;
+}
+
+/* Where a pool takes all CPUs that it may use, every worker gets one of its own, other than the caller's. Left to
+ * themselves, a caller and a worker that it has just woken often share a CPU for milliseconds, and time is doubled.
+ * With CPUs to spare the system chooses: other pools may be at work. */
+static void spread(ell_pool *pool) {
+    cpu_set_t allowed;
+    int own = sched_getcpu(), cpu = -1;
+    if (own < 0 || sched_getaffinity(0, sizeof(allowed), &allowed) || CPU_COUNT(&allowed) != pool->threads) return;
+    for (int i = 1; i < pool->threads; i++) {
+        do cpu++;
+        while (cpu < CPU_SETSIZE && (cpu == own || !CPU_ISSET(cpu, &allowed)));
+        if (cpu >= CPU_SETSIZE || !bind_to(&pool->members[i], cpu)) return;
+    }
+    pool->free_cpu = own;
+}
+
+/* The system may move the caller, or another thread may be the caller now: a worker that is bound to the caller's CPU
+ * changes to the free one. */
+static void make_room(ell_pool *pool) {
+    if (pool->free_cpu < 0) return;
+    int own = sched_getcpu();
+    if (own == pool->free_cpu) return;
+    for (int i = 1; i < pool->threads; i++)
+        if (pool->members[i].cpu == own && bind_to(&pool->members[i], pool->free_cpu)) {
+            pool->free_cpu = own;
+            return;
+        }
+}
+#else
+static void spread(ell_pool *pool) { (void)pool; }
+static void make_room(ell_pool *pool) { (void)pool; }
+#endif
+
 void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count) {
     if (!pool || count <= 1) {
         for (int i = 0; i < count; i++) task(context, i, 0);
         return;
     }
+    make_room(pool);
     pool->task = task;
     pool->context = context;
     for (int64_t i = 0; i < pool->threads; i++) {
@@ -140,27 +185,6 @@ void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count)
     }
 }
 
-#if defined(__linux__)
-/* Where a pool takes all CPUs that it may use, every worker gets one of its own, other than the caller's. Left to
- * themselves, a caller and a worker that it has just woken often share a CPU for milliseconds, and time is doubled.
- * With CPUs to spare the system chooses: other pools may be at work. */
-static void spread(ell_pool *pool) {
-    cpu_set_t allowed, one;
-    int own = sched_getcpu(), cpu = -1;
-    if (own < 0 || sched_getaffinity(0, sizeof(allowed), &allowed) || CPU_COUNT(&allowed) != pool->threads) return;
-    for (int i = 1; i < pool->threads; i++) {
-        do cpu++;
-        while (cpu < CPU_SETSIZE && (cpu == own || !CPU_ISSET(cpu, &allowed)));
-        if (cpu >= CPU_SETSIZE) return;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        pthread_setaffinity_np(pool->members[i].thread, sizeof(one), &one);
-    }
-}
-#else
-static void spread(ell_pool *pool) { (void)pool; }
-#endif
-
 int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
 
 ell_pool *ell_pool_create(int threads) {
@@ -178,8 +202,9 @@ ell_pool *ell_pool_create(int threads) {
     }
     pthread_cond_init(&pool->wake, 0);
     pool->threads = 1;
+    pool->free_cpu = -1;
     for (int i = 1; i < threads; i++) {
-        pool->members[i] = (member){pool, i, 0};
+        pool->members[i] = (member){pool, i, -1, 0};
         if (pthread_create(&pool->members[i].thread, 0, serve, &pool->members[i])) break;
         pool->threads++;
     }
