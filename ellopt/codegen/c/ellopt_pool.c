@@ -18,7 +18,7 @@
 #define OPEN 0x8000u
 #define JOINED 0x7fffu
 #define JOB_SHIFT 16
-#define SPIN_NANOSECONDS 50000
+#define SPIN_NANOSECONDS 200000
 
 typedef struct {
     struct ell_pool *pool;
