@@ -10,7 +10,7 @@ The cost to compare with is the original's sweep: every combination of search_sp
 30 passes each.
 
     python benchmarks/search.py --json search.json --plot search.png
-    python benchmarks/search.py --models tutorial160 --strategies auto,tpe --seeds 100 --live
+    python benchmarks/search.py --models tutorial160 --strategies auto,tpe --seeds 100 --live 5
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ from ellopt.winners import choose_winners
 
 MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
 STRATEGIES = ("auto", "tpe", "random", "grid")
-#: Passes of one variant in the original: 10 warm-up and 20 timed, of two builds.
-SWEEP_PASSES = 2 * (10 + 20)
+#: Of one variant in the original: two builds, of each a run with 10 passes of warm-up and 20 timed ones.
+SWEEP_RUNS = 2
+SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
+#: The share of a table's rounds that tells what is true: on shared machines, the others are disturbed.
+QUIET = 0.5
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
@@ -92,8 +95,8 @@ class Bench:
         ]
 
 
-def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
-    """Measure every variant of every layer, all interleaved, and keep the quietest ``keep`` of the rounds.
+def measure_table(bench: Bench, rounds: int) -> Table:
+    """Measure every variant of every layer, all interleaved.
 
     Visits are short, as those of a search are: much of what disturbs a visit stays the same as long as it lasts.
     """
@@ -104,7 +107,7 @@ def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
     plans = bench.space.covering_plans()
     checked = laboratory.check(plans)
     plans = tuple(plan for plan, outcome in zip(plans, checked, strict=True) if not outcome.reason)
-    found: list[tuple[float, float, int, dict[tuple[str, ConvolutionOptions], float]]] = []
+    found: list[tuple[float, int, dict[tuple[str, ConvolutionOptions], float]]] = []
     per_visit = 4
     for visit in range(math.ceil(rounds / per_visit)):
         outcomes = laboratory.measure(plans, Procedure(warm_up=1, rounds=per_visit))
@@ -117,27 +120,25 @@ def measure_table(bench: Bench, rounds: int, keep: float) -> Table:
                 others.append(outcome.samples.total_ms[r] - sum(times.values()))
                 for node_id, ms in times.items():
                     row.setdefault((node_id, outcome.plan[node_id]), ms)
-            found.append((sum(row.values()), float(np.median(others)), visit, row))
-    kept = sorted(found, key=lambda entry: entry[0])[: max(2, round(keep * len(found)))]
+            found.append((float(np.median(others)), visit, row))
     samples: dict[str, dict[ConvolutionOptions, tuple[float, ...]]] = {s.node_id: {} for s in bench.space.layers}
-    for node_id, options in kept[0][3]:
-        samples[node_id][options] = tuple(row[node_id, options] for _, _, _, row in kept)
+    for node_id, options in found[0][2]:
+        samples[node_id][options] = tuple(row[node_id, options] for _, _, row in found)
     about = {
         "model": bench.name,
         "board": laboratory.board(),
         "toolchain": bench.toolchain.version,
-        "rounds measured": str(len(found)),
-        "rounds kept": str(len(kept)),
+        "rounds": str(len(found)),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     return Table(
         space=_only_measured(bench.space, samples),
         samples_ms=samples,
-        others_ms=tuple(others for _, others, _, _ in kept),
+        others_ms=tuple(others for others, _, _ in found),
         run_seconds=_run_seconds(laboratory, bench),
         build_seconds=build_seconds,
         about=about,
-        visits=tuple(visit for _, _, visit, _ in kept),
+        visits=tuple(visit for _, visit, _ in found),
     )
 
 
@@ -161,8 +162,13 @@ def _run_seconds(laboratory: Laboratory, bench: Bench) -> float:
 
 
 def sweep_seconds(bench: Bench, table: Table) -> float:
-    """Board seconds of the original sweep. A variant that the table does not hold counts as its nearest."""
-    return sum(table.plan_ms(_nearest(table, plan)) for plan in bench.sweep_plans()) * SWEEP_PASSES / 1000
+    """Board seconds of the original sweep, passes and starts of its programs, as a search's board seconds are.
+
+    A variant that the table does not hold counts as its nearest.
+    """
+    plans = bench.sweep_plans()
+    passes = sum(table.plan_ms(_nearest(table, plan)) for plan in plans) * SWEEP_PASSES / 1000
+    return passes + len(plans) * SWEEP_RUNS * table.run_seconds
 
 
 def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
@@ -185,16 +191,18 @@ def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int
 def replay(table: Table, sweep: float, strategy: str, seed: int, spoiled: float) -> dict[str, Any]:
     """One search replayed on the table: what it cost and how much is lost.
 
-    Every other visit of the table is what strategies see, and what the exhaustive winner is chosen by, from all of its
-    samples. Both plans are compared by the visits between: what won by luck does not win again.
+    Every other visit of the table is what strategies see, with all that disturbed it; the exhaustive winner is chosen
+    by all samples of its quiet rounds. Both plans are compared by the quiet rounds of the visits between: what won by
+    luck does not win again.
     """
     seen, confirming = table.halves()
+    exhaustive, confirming = seen.quietest(QUIET), confirming.quietest(QUIET)
     result, plan, seconds = run_search(table.space, ReplayLaboratory(seen, seed, spoiled), strategy, seed)
     return {
         "strategy": strategy,
         "seed": seed,
         "spoiled": spoiled,
-        "loss": confirming.plan_ms(plan) / confirming.plan_ms(seen.best_plan) - 1,
+        "loss": confirming.plan_ms(plan) / confirming.plan_ms(exhaustive.best_plan) - 1,
         "wall_seconds": seconds,
         **_costs(result, sweep),
     }
@@ -314,12 +322,11 @@ def main() -> None:
     parser.add_argument("--models_dir", type=Path, default=_MODELS_DIR)
     parser.add_argument("--options", default="default", help="options file of the searches")
     parser.add_argument("--tables", type=Path, default=Path("out/search_tables"), help="where tables are kept")
-    parser.add_argument("--rounds", type=int, default=40, help="rounds that a table is measured")
-    parser.add_argument("--keep", type=float, default=0.75, help="share of the rounds kept, the quietest")
+    parser.add_argument("--rounds", type=int, default=80, help="rounds that a table is measured")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="names or import paths, comma-separated")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--spoiled", default="0,0.3", help="shares of samples to spoil, comma-separated")
-    parser.add_argument("--live", action="store_true", help="run auto for real too")
+    parser.add_argument("--live", type=int, default=0, metavar="N", help="run auto N times for real too")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot loss against cost")
     arguments = parser.parse_args()
@@ -331,9 +338,10 @@ def main() -> None:
         if not file.exists():
             console.print(f"{name}: measuring {bench.space.distinct} variants")
             file.parent.mkdir(parents=True, exist_ok=True)
-            measure_table(bench, arguments.rounds, arguments.keep).save(file)
+            measure_table(bench, arguments.rounds).save(file)
         table = Table.load(file)
-        sweep = sweep_seconds(bench, table)
+        quiet = table.quietest(QUIET)
+        sweep = sweep_seconds(bench, quiet)
         runs = [
             replay(table, sweep, strategy, seed, float(spoiled))
             for strategy in arguments.strategies.split(",")
@@ -343,13 +351,13 @@ def main() -> None:
         results[name] = {
             "about": dict(table.about),
             "sweep_seconds": sweep,
-            "sweep_builds": 2 * len(bench.sweep_plans()),
-            "best_ms": table.plan_ms(table.best_plan),
-            "default_ms": table.plan_ms(table.space.default_plan),
+            "sweep_builds": SWEEP_RUNS * len(bench.sweep_plans()),
+            "best_ms": quiet.plan_ms(quiet.best_plan),
+            "default_ms": quiet.plan_ms(table.space.default_plan),
             "distinct": table.space.distinct,
             "summary": summary(runs),
             "runs": runs,
-            "live": [live(bench, table, sweep, "auto", seed) for seed in range(1 if arguments.live else 0)],
+            "live": [live(bench, quiet, sweep, "auto", seed) for seed in range(arguments.live)],
         }
         show(console, name, results[name])
     if arguments.plot:

@@ -61,6 +61,13 @@ class Table:
             return self, self
         return self._of_rounds(visits[0::2]), self._of_rounds(visits[1::2])
 
+    def quietest(self, share: float) -> Table:
+        """Of the rounds, the share in which all variants together took least: what a machine left alone would do."""
+        ms = np.sum([values for by_options in self.samples_ms.values() for values in by_options.values()], axis=0)
+        kept = set(np.argsort(ms, kind="stable")[: max(2, round(share * len(ms)))].tolist())
+        visits = ([r for r in visit if r in kept] for visit in self.rounds_by_visit)
+        return self._of_rounds([visit for visit in visits if visit])
+
     def _of_rounds(self, visits: Sequence[Sequence[int]]) -> Table:
         rounds = [r for visit in visits for r in visit]
         return replace(
