@@ -146,10 +146,15 @@ def layout(size: Size, padding: int = 0) -> str:
     extent = (rows + 2 * padding, columns + 2 * padding, channels)
     return _object(
         {
-            "_type": '"MemoryLayout"', "_version": '"0"', "size": json.dumps(size), "extent": json.dumps(extent),
-            "offset": f"[{padding},{padding},0]", "order": "[0,1,2]", "increment": f"[{extent[1] * channels},{channels},1]",
+            "_type": '"MemoryLayout"',
+            "_version": '"0"',
+            "size": json.dumps(size),
+            "extent": json.dumps(extent),
+            "offset": f"[{padding},{padding},0]",
+            "order": "[0,1,2]",
+            "increment": f"[{extent[1] * channels},{channels},1]",
         }
-    )  # fmt: skip
+    )
 
 
 def port(node: int, source: int, name: str = "input") -> str:
