@@ -80,7 +80,7 @@ def gemm_tiles(
     ``vector_registers``: 0 means by the width.
     """
     all_vectors = ceil(filters / vector_width)
-    registers = vector_registers or (32 if vector_width == 16 else 16)
+    registers = vector_registers or usual_registers(vector_width)
     if blocking:
         pixels, vectors = parse_blocking(blocking, vector_width)
     else:
@@ -89,6 +89,11 @@ def gemm_tiles(
     tiles = _pixels_at_once(rows, columns, pixels)
     block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * tiles.tile_rows))
     return GemmTiles(tiles, tile_vectors, panels, wide_panels, block_groups)
+
+
+def usual_registers(vector_width: int) -> int:
+    """How many vector registers machines with such vectors have at least."""
+    return 32 if vector_width == 16 else 16
 
 
 def parse_blocking(blocking: str, vector_width: int) -> tuple[int, int]:

@@ -77,7 +77,7 @@ class DepthwisePacking:
 
 @dataclass(frozen=True)
 class StrassenPacking:
-    """[panel][B11 B21 B22 T4 T1 T2 T3][row][column][channel of a half][filter of the panel]: see conv_strassen.h.
+    """[panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of the panel]: see conv_strassen.h.
 
     ``panels`` says how half of the filters are cut into panels.
     """
@@ -91,6 +91,6 @@ class StrassenPacking:
         b21, b22 = wide[:filters, ..., channels:], wide[filters:, ..., channels:]
         t1, t3 = b12 - b11, b22 - b12
         t2 = b22 - t1
-        blocks = (b11, b21, b22, b21 - t2, t1, t2, t3)
+        blocks = (b11, b21, t2, t3, b21 - t2, t1, b22)
         cut = [self.panels.cut(block.astype(np.float32)) for block in blocks]
         return np.concatenate([panel for same_panel in zip(*cut, strict=True) for panel in same_panel])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ellopt.codegen.gemm_tiling import gemm_tiles
+from ellopt.codegen.gemm_tiling import gemm_tiles, usual_registers
 from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import PanelPacking, StrassenPacking
 from ellopt.shapes import ConvolutionShape
@@ -16,6 +16,8 @@ from ellopt.shapes import ConvolutionShape
 STRASSEN = "strassen"
 #: Where filters are split among threads, they share sums of the input, of at most as many bytes.
 _SHARED_BYTES = 512 * 1024
+#: Products of fewer terms than the first use tiles for as many registers as the second. Measured with 16 lanes.
+_SHORT_DEPTH, _REGISTERS_IF_SHORT = 32, 20
 #: Bytes of sums that a thread makes at a time.
 _BLOCK_BYTES = 64 * 1024
 
@@ -36,27 +38,24 @@ def strassen_kernel(site: KernelSite) -> Kernel:
     """The kernel that computes ``site`` with one level of Strassen's algorithm."""
     half_columns = site.out_columns // 2
     row_floats = ((half_columns - 1) * site.stride + site.field) * site.channels // 2
-    # Sums leave the registers between products, so the tiles that suit plain multiplication are not the best here:
-    # measured with 16 lanes.
-    blocking = "" if site.vector_width < 16 else "16x16" if site.out_columns >= 16 else "6x64"
-    tiles = gemm_tiles(
-        site.out_rows,
-        half_columns,
-        site.filters // 2,
-        0,
-        site.vector_width,
-        site.vector_registers,
-        blocking,
-    )
+    # Sums leave the registers between products. Short products make that dear, so tiles are smaller there.
+    registers = site.vector_registers or usual_registers(site.vector_width)
+    if site.field**2 * site.channels // 2 < _SHORT_DEPTH:
+        registers = min(registers, _REGISTERS_IF_SHORT)
+    tiles = gemm_tiles(site.out_rows, half_columns, site.filters // 2, 0, site.vector_width, registers)
     groups = tiles.pixels.row_groups
 
     def sum_floats(block_groups: int) -> int:
         rows = (block_groups * tiles.pixels.tile_rows - 1) * site.stride + site.field
         return 4 * rows * row_floats
 
+    def waiting_floats(block_groups: int) -> int:
+        pixels = tiles.pixels.tile_rows * tiles.pixels.tile_columns * tiles.pixels.column_tiles
+        return 3 * block_groups * pixels * tiles.tile_vectors * site.vector_width
+
     weight_bytes = 7 * site.field**2 * site.channels * site.filters
     shared = weight_bytes > site.own_weight_bytes and 4 * sum_floats(groups) <= _SHARED_BYTES
-    blocks = groups if shared else max(1, min(groups // (4 * site.cores), _BLOCK_BYTES // (4 * sum_floats(1))))
+    blocks = groups if shared else min(groups, max(1, _BLOCK_BYTES // (4 * sum_floats(1))))
     tiles = replace(tiles, block_groups=blocks)
     packing = StrassenPacking(PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors))
     return make_kernel(
@@ -65,5 +64,5 @@ def strassen_kernel(site: KernelSite) -> Kernel:
         packing,
         {**tiles.macros, "STRASSEN_SHARED": str(int(shared))},
         shared_floats=sum_floats(blocks) if shared else 0,
-        thread_floats=0 if shared else sum_floats(blocks),
+        thread_floats=waiting_floats(blocks) + (0 if shared else sum_floats(blocks)),
     )

@@ -16,6 +16,25 @@ typedef vec gemm_sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
     ELL_UNROLL for (int r = 0; r < (rows); r++)        \
         ELL_UNROLL for (int c = 0; c < (columns); c++)
 
+/* One channel's products: `input` is the first pixel's, of which the others are `c_stride` and `r_stride` away. */
+ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
+                          const int vectors, const ptrdiff_t r_stride, const ptrdiff_t c_stride) {
+    vec w[TILE_VECTORS];
+    ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
+    GEMM_PIXELS(rows, columns) {
+        vec a = vec_splat(input[r * r_stride + c * c_stride]);
+        ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
+    }
+}
+
+/* So many steps at a time, which spares branches and pointers. Only where registers are renamed: elsewhere the compiler
+ * would move loads away from their use, and spill. */
+#if defined(__AVX__)
+#define GEMM_STEPS 4
+#else
+#define GEMM_STEPS 1
+#endif
+
 /* Adds the products of `depth` channels of the receptive fields with weights [row][column][channel][filter of panel].
  * Strides are those of the input in floats. All but the pointers are constants when it is inlined. */
 ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
@@ -23,19 +42,17 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
                                 const ptrdiff_t pixel_stride) {
     const int runs = pixel_stride == depth ? 1 : FIELD;
     const int length = pixel_stride == depth ? FIELD * depth : depth;
+    const int steps = length % GEMM_STEPS ? 1 : GEMM_STEPS;
     for (int ky = 0; ky < FIELD; ky++) {
         for (int run = 0; run < runs; run++) {
             const float *in = input + ky * row_stride + run * pixel_stride;
             ELL_NO_VECTORIZE
-            for (int k = 0; k < length; k++) {
-                vec w[TILE_VECTORS];
-                ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
-                GEMM_PIXELS(rows, columns) {
-                    vec a = vec_splat(in[r * STRIDE * row_stride + c * STRIDE * pixel_stride]);
-                    ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
-                }
-                in++;
-                weights += vectors * VECTOR_WIDTH;
+            for (int k = 0; k < length; k += steps) {
+                ELL_UNROLL for (int step = 0; step < steps; step++)
+                    gemm_step(sums, in + step, weights + step * vectors * VECTOR_WIDTH, rows, columns, vectors,
+                              STRIDE * row_stride, STRIDE * pixel_stride);
+                in += steps;
+                weights += steps * vectors * VECTOR_WIDTH;
             }
         }
     }
