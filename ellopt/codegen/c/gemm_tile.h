@@ -35,6 +35,15 @@ ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weigh
 #define GEMM_STEPS 1
 #endif
 
+/* Weights are read in order, panel after panel, the first time from far away: they are fetched so many floats ahead.
+ * (An address behind them does no harm.) 0: not at all. Measured on x86-64. */
+#if defined(__AVX__)
+#define GEMM_AHEAD 2048
+#else
+#define GEMM_AHEAD 0
+#endif
+#define CACHE_LINE 16 /* floats */
+
 /* Adds the products of `depth` channels of the receptive fields with weights [row][column][channel][filter of panel].
  * Strides are those of the input in floats. All but the pointers are constants when it is inlined. */
 ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
@@ -51,6 +60,8 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
                 ELL_UNROLL for (int step = 0; step < steps; step++)
                     gemm_step(sums, in + step, weights + step * vectors * VECTOR_WIDTH, rows, columns, vectors,
                               STRIDE * row_stride, STRIDE * pixel_stride);
+                ELL_UNROLL for (int i = 0; GEMM_AHEAD && i < steps * vectors * VECTOR_WIDTH; i += CACHE_LINE)
+                    __builtin_prefetch(weights + GEMM_AHEAD + i, 0, 3);
                 in += steps;
                 weights += steps * vectors * VECTOR_WIDTH;
             }
