@@ -47,6 +47,15 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
         a += 4;
         b += 4 * vectors * VECTOR_WIDTH;
     }
+#elif ELL_STEPS > 1
+    ELL_NO_VECTORIZE
+    for (; depth >= ELL_STEPS; depth -= ELL_STEPS) {
+        ELL_UNROLL for (int step = 0; step < ELL_STEPS; step++)
+            winograd_multiply_step(sums, a + step, b + step * vectors * VECTOR_WIDTH, rows, vectors);
+        ell_fetch_ahead(b, ELL_STEPS * vectors * VECTOR_WIDTH);
+        a += ELL_STEPS;
+        b += ELL_STEPS * vectors * VECTOR_WIDTH;
+    }
 #endif
     ELL_NO_VECTORIZE
     for (int k = 0; k < depth; k++)

@@ -27,23 +27,6 @@ ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weigh
     }
 }
 
-/* So many steps at a time, which spares branches and pointers. Only where registers are renamed: elsewhere the compiler
- * would move loads away from their use, and spill. */
-#if defined(__AVX__)
-#define GEMM_STEPS 4
-#else
-#define GEMM_STEPS 1
-#endif
-
-/* Weights are read in order, panel after panel, the first time from far away: they are fetched so many floats ahead.
- * (An address behind them does no harm.) 0: not at all. Measured on x86-64. */
-#if defined(__AVX__)
-#define GEMM_AHEAD 2048
-#else
-#define GEMM_AHEAD 0
-#endif
-#define CACHE_LINE 16 /* floats */
-
 /* Adds the products of `depth` channels of the receptive fields with weights [row][column][channel][filter of panel].
  * Strides are those of the input in floats. All but the pointers are constants when it is inlined. */
 ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
@@ -51,7 +34,7 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
                                 const ptrdiff_t pixel_stride) {
     const int runs = pixel_stride == depth ? 1 : FIELD;
     const int length = pixel_stride == depth ? FIELD * depth : depth;
-    const int steps = length % GEMM_STEPS ? 1 : GEMM_STEPS;
+    const int steps = length % ELL_STEPS ? 1 : ELL_STEPS;
     for (int ky = 0; ky < FIELD; ky++) {
         for (int run = 0; run < runs; run++) {
             const float *in = input + ky * row_stride + run * pixel_stride;
@@ -60,8 +43,7 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
                 ELL_UNROLL for (int step = 0; step < steps; step++)
                     gemm_step(sums, in + step, weights + step * vectors * VECTOR_WIDTH, rows, columns, vectors,
                               STRIDE * row_stride, STRIDE * pixel_stride);
-                ELL_UNROLL for (int i = 0; GEMM_AHEAD && i < steps * vectors * VECTOR_WIDTH; i += CACHE_LINE)
-                    __builtin_prefetch(weights + GEMM_AHEAD + i, 0, 3);
+                ell_fetch_ahead(weights, steps * vectors * VECTOR_WIDTH);
                 in += steps;
                 weights += steps * vectors * VECTOR_WIDTH;
             }
