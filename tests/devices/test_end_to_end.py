@@ -174,7 +174,8 @@ def test_an_interrupted_run_releases_what_it_holds(
         hosts.append(other.host)
     with ClusterService(hosts) as service:
         process = client.start(
-            *("-o", str(tmp_path / "out"), "--no_mlflow", "--cluster", service.url, "--ssh_port", str(board.port))
+            *("-o", str(tmp_path / "out"), "--no_mlflow", "--cluster", service.url, "--ssh_port", str(board.port)),
+            *("--sampler", "random", "--trials", "1000"),  # so that it is not over before the signal comes
         )
         end = time.monotonic() + 300
         while not processes_in(board.directory) and process.poll() is None and time.monotonic() < end:
