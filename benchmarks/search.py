@@ -108,7 +108,7 @@ def measure_table(bench: Bench, rounds: int) -> Table:
     checked = laboratory.check(plans)
     plans = tuple(plan for plan, outcome in zip(plans, checked, strict=True) if not outcome.reason)
     found: list[tuple[float, int, dict[tuple[str, ConvolutionOptions], float]]] = []
-    per_visit = 4
+    per_visit = 8  # as the rounds of a final
     for visit in range(math.ceil(rounds / per_visit)):
         outcomes = laboratory.measure(plans, Procedure(warm_up=1, rounds=per_visit))
         for r in range(min(len(o.samples.total_ms) for o in outcomes if o.samples)):
