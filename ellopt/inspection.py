@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from ellopt.errors import BuildError, CandidateError
+from ellopt.measurement import LayerCheck
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.toolchains.base import JobResult
 
@@ -18,6 +19,28 @@ class Findings:
 
     layers: dict[Pair, str] = field(default_factory=dict)
     plans: dict[Plan, str] = field(default_factory=dict)
+
+
+def judge(checks: Sequence[LayerCheck], passed: set[Pair]) -> dict[Pair, str]:
+    """Add to ``passed`` what is right in ``checks``; return what is wrong, and how."""
+    wrong: dict[Pair, str] = {}
+    for check in checks:
+        pair = (check.node_id, check.options)
+        if check.passed:
+            passed.add(pair)
+        else:
+            wrong[pair] = f"wrong output: off by {check.error:.3g} of the largest value, {check.limit:.3g} is allowed"
+    return wrong
+
+
+def to_check(plans: Sequence[Plan], passed: Set[Pair]) -> frozenset[Plan]:
+    """Those of ``plans`` in which everything occurs that has not passed yet."""
+    known, chosen = set(passed), []
+    for plan in plans:
+        if not known.issuperset(plan.items()):
+            known.update(plan.items())
+            chosen.append(plan)
+    return frozenset(chosen)
 
 
 @dataclass
@@ -73,14 +96,7 @@ class Inspection:
             return f"does not build: {error}"
         except CandidateError as error:
             return str(error)
-        for check in result.checks:
-            pair = (check.node_id, check.options)
-            if check.passed:
-                self.passed.add(pair)
-            else:
-                self.findings.layers[pair] = (
-                    f"wrong output: off by {check.error:.3g} of the largest value, {check.limit:.3g} is allowed"
-                )
+        self.findings.layers.update(judge(result.checks, self.passed))
         return ""
 
     def _blame(self, plan: Plan, reason: str) -> None:

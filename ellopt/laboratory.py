@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,7 +18,7 @@ from ellopt.bundles import Bundles
 from ellopt.deadline import Deadline
 from ellopt.devices.base import Device, DevicePool
 from ellopt.errors import BuildError, CandidateError, DeadlineExceeded, InfrastructureError
-from ellopt.inspection import Inspection, Pair
+from ellopt.inspection import Inspection, Pair, judge, to_check
 from ellopt.measurement import DeviceState
 from ellopt.model.graph import Model
 from ellopt.observations import Costs, Failure, Outcome, Visit
@@ -152,8 +153,9 @@ class Laboratory:
     ) -> tuple[Outcome, ...]:
         """Measure ``plans``, interleaved where one bundle holds them; one outcome each, in their order.
 
-        What has not been checked on this kind of board is checked first. Raises InfrastructureError when no device
-        could do it, CandidateError when the model crashes even with ELL's default options.
+        What has not been checked on this kind of board is checked first, in the same job where the toolchain can do
+        that. Raises InfrastructureError when no device could do it, CandidateError when the model crashes even with
+        ELL's default options.
         """
         return self._try(plans, procedure, deadline or Deadline.never())
 
@@ -213,6 +215,10 @@ class Laboratory:
         self._board = self._board or device.board
         with self._lock:
             passed = self._passed.setdefault(device.board, set())
+        if procedure is not None and procedure.turn_warm_up and self.toolchain.checks_in_turns:
+            unchecked = to_check(plans, passed)
+            with contextlib.suppress(CandidateError):  # something crashes: the inspection finds out what
+                return self._measure(device, bundle, plans, procedure, deadline, unchecked)
         inspection = Inspection(
             plans=plans,
             default=self._bundles.default_plan,
@@ -226,7 +232,7 @@ class Laboratory:
         good = [plan for plan in plans if plan not in found.plans and not self.rejected(plan)]
         if procedure is None:
             return outcomes + [Outcome(plan, None) for plan in good]
-        return outcomes + (self._measure(device, bundle, good, procedure, deadline) if good else [])
+        return outcomes + (self._measure_parts(device, bundle, good, procedure, deadline) if good else [])
 
     def _run_somewhere(self, device: Device, bundle: Bundle, plans: Sequence[Plan], deadline: Deadline) -> JobResult:
         """Run a check of ``plans``, in ``bundle`` if it holds them, else in another."""
@@ -240,9 +246,30 @@ class Laboratory:
                 raise found_bundle
         return JobResult(checks=tuple(check for result in results for check in result.checks))
 
-    def _measure(
+    def _measure_parts(
         self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure, deadline: Deadline
     ) -> list[Outcome]:
+        """Measure ``plans`` together; where that crashes, each half by itself."""
+        try:
+            return self._measure(device, bundle, plans, procedure, deadline)
+        except CandidateError as error:
+            if len(plans) == 1:
+                return [Outcome(plans[0], None, reason=str(error))]
+            half = len(plans) // 2
+            return self._measure_parts(device, bundle, plans[:half], procedure, deadline) + self._measure_parts(
+                device, bundle, plans[half:], procedure, deadline
+            )
+
+    def _measure(
+        self,
+        device: Device,
+        bundle: Bundle,
+        plans: list[Plan],
+        procedure: Procedure,
+        deadline: Deadline,
+        unchecked: frozenset[Plan] = frozenset(),
+    ) -> list[Outcome]:
+        """One job that measures ``plans``, and checks those that are ``unchecked``; wrong ones have no outcome."""
         job = Job(
             kind=procedure.kind,
             plans=tuple(plans),
@@ -251,16 +278,12 @@ class Laboratory:
             turn_warm_up=procedure.turn_warm_up,
             turn_passes=procedure.turn_passes,
             slow_factor=procedure.slow_factor,
+            unchecked=unchecked,
         )
-        try:
-            result, disturbed = self._run_undisturbed(device, bundle, job, deadline)
-        except CandidateError as error:
-            if len(plans) == 1:
-                return [Outcome(plans[0], None, reason=str(error))]
-            half = len(plans) // 2
-            return self._measure(device, bundle, plans[:half], procedure, deadline) + self._measure(
-                device, bundle, plans[half:], procedure, deadline
-            )
+        result, disturbed = self._run_undisturbed(device, bundle, job, deadline)
+        with self._lock:
+            wrong = judge(result.checks, self._passed[device.board])
+        self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in wrong.items()])
         visit = Visit(
             uuid.uuid4().hex[:12], device.name, device.board, self.pool.emulated or device.kind == "emulated", disturbed
         )
@@ -274,6 +297,7 @@ class Laboratory:
                 board_seconds=result.seconds * time_ms / (sum(busy) or 1.0),
             )
             for plan, samples, time_ms in zip(plans, result.samples, busy, strict=True)
+            if not wrong or not self.rejected(plan)
         ]  # fmt: skip
 
     def _run_undisturbed(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> tuple[JobResult, str]:

@@ -61,6 +61,7 @@ class Job:
     ``limit_seconds``: the runner stops at the end of the round in which it passes; finished rounds count.
     ``slow_factor``: where positive, a plan whose first timed pass is slower than this times the fastest plan's
     first pass takes no further part (its one sample is kept).
+    ``unchecked``: plans whose first untimed pass in a turn is a check, where the toolchain ``checks_in_turns``.
     """
 
     kind: JobKind
@@ -72,6 +73,7 @@ class Job:
     threads: int = 0  # 0: the target's cores
     limit_seconds: float = 60.0
     slow_factor: float = 0.0
+    unchecked: frozenset[Plan] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Execution:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job yielded: ``samples`` in the order of the job's plans (profile, bench), ``checks`` for check."""
+    """What a job yielded: ``samples`` in the order of the job's plans (profile, bench), ``checks`` of check jobs and of
+    unchecked plans."""
 
     samples: tuple[PlanSamples, ...] = ()
     checks: tuple[LayerCheck, ...] = ()
@@ -110,6 +113,8 @@ class Toolchain(Protocol):
     name: str
     #: how many plans one bundle can hold; None: any number
     plans_per_bundle: int | None
+    #: whether plans can be checked by the untimed passes of a job that measures them
+    checks_in_turns: bool
 
     @property
     def version(self) -> str:

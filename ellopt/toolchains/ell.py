@@ -61,6 +61,7 @@ class EllToolchain:
         self._exercise = exercise
         self._compiler = EllCompiler(tools, use_blas=tools.blas is not None, parallel=self._parallel_build)
         self._one_program = one_program
+        self.checks_in_turns = False
         self.plans_per_bundle: int | None = 8 if self._one_program else 1
         self._seen: WeakSet[Model] = WeakSet()
         self._hashes: WeakKeyDictionary[Model, str] = WeakKeyDictionary()

@@ -42,6 +42,7 @@ class NativeToolchain:
 
     name: str = "native"
     plans_per_bundle: int | None = None
+    checks_in_turns: bool = True
     gemm_blockings: tuple[str, ...] = kernels.GEMM_BLOCKINGS
 
     def __init__(self, parallel_build: int = 0) -> None:
@@ -107,7 +108,8 @@ class NativeToolchain:
         records = read_records(execution, self.job_text(manifest, job), len(manifest.steps))
         if job.kind == "check":
             return JobResult(checks=read_checks(manifest, job, records), seconds=records.seconds)
-        return JobResult(samples=read_samples(manifest, job, records), seconds=records.seconds)
+        checks = read_checks(manifest, job, records) if job.unchecked else ()
+        return JobResult(read_samples(manifest, job, records), checks, records.seconds)
 
     def invoke_predict(self, bundle: Bundle, plan: Plan, values: npt.ArrayLike, threads: int = 0) -> Invocation:
         """How ``plan`` computes the model's output for one input, rows x columns x channels."""
@@ -147,6 +149,7 @@ class NativeToolchain:
             job.turn_passes,
             job.limit_seconds,
             job.slow_factor,
+            frozenset(i for i, plan in enumerate(job.plans) if plan in job.unchecked),
         )
 
     def _network(self, model: Model) -> Network:

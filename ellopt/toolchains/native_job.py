@@ -28,7 +28,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class JobText:
-    """What the runner is told. ``plans`` has a row of choices, one for each layer, for each plan."""
+    """What the runner is told. ``plans`` has a row of choices, one for each layer, for each plan.
+
+    ``unchecked``: the numbers of the plans whose first untimed pass is a check.
+    """
 
     kind: str
     threads: int
@@ -39,6 +42,7 @@ class JobText:
     turn_passes: int = 1
     limit_seconds: float = 3600.0
     slow_factor: float = 0.0
+    unchecked: frozenset[int] = frozenset()
 
     def encode(self) -> bytes:
         lines = [
@@ -53,6 +57,7 @@ class JobText:
             f"slow_factor {self.slow_factor!r}",
             f"plans {len(self.plans)}",
             f"layers {len(self.plans[0])}",
+            f"unchecked {' '.join(str(int(i in self.unchecked)) for i in range(len(self.plans)))}",
         ]
         for row in self.plans:
             lines.append(" ".join(f"{c.variant} {int(c.parallel)} {' '.join(map(str, c.depths))}" for c in row))

@@ -38,7 +38,7 @@ def read_samples(manifest: Manifest, job: Job, records: Records) -> tuple[PlanSa
     words = records.words
     result: list[PlanSamples] = []
     for i, plan in enumerate(job.plans):
-        mine = words[words[:, 0] == i] if words.size else words
+        mine = words[(words[:, 0] == i) & (words[:, 1] >= 0)] if words.size else words
         rounds, total = (tuple(mine[:, 1].tolist()), mine[:, 2] / 1e6) if mine.size else ((), np.zeros(0))
         layers: dict[str, tuple[float, ...]] = {}
         nodes: dict[str, tuple[float, ...]] = {}
@@ -55,11 +55,13 @@ def read_samples(manifest: Manifest, job: Job, records: Records) -> tuple[PlanSa
 
 def read_checks(manifest: Manifest, job: Job, records: Records) -> tuple[LayerCheck, ...]:
     found: list[LayerCheck] = []
-    errors = records.words[:, 2].view(np.float64) if records.words.size else np.zeros(0)
-    if len(errors) != len(job.plans) * len(manifest.layers):
+    words = records.words[records.words[:, 1] < 0] if records.words.size else np.zeros((0, 3), np.int64)
+    checked = len(job.plans) if job.kind == "check" else len(job.unchecked)
+    if len(words) != checked * len(manifest.layers):
         raise InfrastructureError("the result lacks checks")
-    for (plan_index, layer_index), error in zip(records.words[:, :2].tolist(), errors.tolist(), strict=True):
-        node_id = manifest.layers[layer_index].node_id
+    errors = np.ascontiguousarray(words[:, 2]).view(np.float64)
+    for (plan_index, place), error in zip(words[:, :2].tolist(), errors.tolist(), strict=True):
+        node_id = manifest.layers[-1 - place].node_id
         options = job.plans[plan_index][node_id]
         limit = WINOGRAD_LIMIT if options.method == "winograd" else LIMIT
         found.append(LayerCheck(node_id, options, error, limit))

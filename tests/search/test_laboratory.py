@@ -93,6 +93,30 @@ def test_every_variant_is_checked_once_before_it_is_timed() -> None:
     ]
 
 
+def test_one_job_checks_and_measures_where_the_toolchain_can() -> None:
+    device = steady(wrong=frozenset({(NODES[0], SIMPLE)}))
+    lab = laboratory(device, toolchain=PretendToolchain(checks_in_turns=True))
+    first = lab.measure([uniform(UNROLLED), uniform(PARALLEL)], Procedure())
+    mixed = uniform(UNROLLED).with_(NODES[0], PARALLEL)
+    wrong = uniform(UNROLLED).with_(NODES[0], SIMPLE)
+    second = lab.measure([mixed, wrong, uniform(UNROLLED)], Procedure())
+    assert [(job.kind, job.unchecked) for job in device.jobs] == [
+        ("profile", {uniform(UNROLLED), uniform(PARALLEL)}),
+        ("profile", {wrong}),
+    ]
+    assert all(o.samples is not None for o in (*first, second[0], second[2]))
+    assert second[1].samples is None
+    assert "wrong output" in second[1].failures[NODES[0]]
+
+
+def test_a_crash_while_checking_and_measuring_is_narrowed_down() -> None:
+    device = steady(crashing=frozenset({(NODES[3], PARALLEL)}))
+    lab = laboratory(device, toolchain=PretendToolchain(checks_in_turns=True))
+    outcomes = lab.measure([uniform(UNROLLED), uniform(PARALLEL), uniform(SIMPLE)], Procedure())
+    assert [o.samples is not None for o in outcomes] == [True, False, True]
+    assert outcomes[1].failures == {NODES[3]: "ended with -11"}
+
+
 def test_what_passed_on_one_kind_of_board_is_checked_again_on_another() -> None:
     first, second = steady(name="a", board="one kind"), steady(name="b", board="another kind")
     lab = laboratory(first, second)

@@ -45,11 +45,24 @@ def test_a_wrong_layer_fails_its_check_and_no_other(
     data = bytearray((tmp_path / "reference.bin").read_bytes())
     data[-4:] = struct.pack("<f", wrong)
     (tmp_path / "reference.bin").write_bytes(data)
-    job = Job("check", tiny_plans)
-    invocation = toolchain.invoke(tiny_bundle, job)
-    execution = device.run(replace(tiny_bundle, path=tmp_path), invocation, Deadline.after(60))
-    failed = {check.node_id for check in toolchain.read(tiny_bundle, job, execution).checks if not check.passed}
-    assert failed == {list(tiny_plans[0])[2]}
+    for job in (Job("check", tiny_plans), Job("profile", tiny_plans, unchecked=frozenset(tiny_plans))):
+        invocation = toolchain.invoke(tiny_bundle, job)
+        execution = device.run(replace(tiny_bundle, path=tmp_path), invocation, Deadline.after(60))
+        failed = {check.node_id for check in toolchain.read(tiny_bundle, job, execution).checks if not check.passed}
+        assert failed == {list(tiny_plans[0])[2]}
+
+
+@pytest.mark.parametrize("kind", ["profile", "bench"])
+def test_unchecked_plans_are_checked_once_while_they_are_measured(
+    kind: str, run: Runner, tiny_plans: tuple[Plan, ...]
+) -> None:
+    some = frozenset(tiny_plans[1:])
+    _, result = run(Job(kind, tiny_plans, rounds=2, turn_warm_up=2, turn_passes=3, slow_factor=1e9, unchecked=some))
+    expected = [(node_id, plan[node_id]) for plan in tiny_plans[1:] for node_id in plan]
+    assert [(check.node_id, check.options) for check in result.checks] == expected
+    assert all(check.passed for check in result.checks)
+    assert [samples.rounds for samples in result.samples] == [(0, 0, 0, 1, 1, 1)] * 3
+    assert all(0 < ms < 1000 for samples in result.samples for ms in samples.total_ms)
 
 
 @pytest.mark.parametrize("kind", ["profile", "bench"])

@@ -76,31 +76,39 @@ static double compare(const ell_tensor *t, float *data, const float *reference) 
     return value_of(error) / value_of(largest);
 }
 
-static void check(const job_t *job, const ell_memory *memory) {
+/* What every layer must put out for the check input. */
+static const float *reference_values(void) {
+    static const float *reference;
     size_t floats = 0;
     for (int i = 0; i < NET->steps; i++) {
         const ell_tensor *t = &NET->tensor[NET->step[i].output];
         if (NET->step[i].convolution >= 0) floats += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
     }
-    const float *reference = (const float *)map_file("reference.bin", floats * sizeof(float), 0);
-    for (int p = 0; p < job->plans; p++) {
-        const ell_choice *choice = plan_of(p);
-        const float *expected = reference;
-        ell_pool *pool = ell_common_pool(NET, memory, choice);
-        for (int i = 0; i < NET->steps; i++) {
-            const ell_step *step = &NET->step[i];
-            ell_run_step(NET, memory, choice, pool, i);
-            if (step->convolution < 0) continue;
-            const ell_tensor *t = &NET->tensor[step->output];
-            double error = compare(t, ell_tensor_data(NET, memory, step->output), expected);
-            int64_t bits;
-            memcpy(&bits, &error, sizeof bits);
-            put(p);
-            put(step->convolution);
-            put(bits);
-            record_count++;
-            expected += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
-        }
+    if (!reference) reference = (const float *)map_file("reference.bin", floats * sizeof(float), 0);
+    return reference;
+}
+
+/* A record for each layer: the plan, -1 less the number of the layer, the bits of the error. */
+static void check_pass(const job_t *job, const void *context, int plan, int words) {
+    const ell_memory *memory = (const ell_memory *)context;
+    const ell_choice *choice = plan_of(plan);
+    const float *expected = reference_values();
+    ell_pool *pool = ell_common_pool(NET, memory, choice);
+    (void)job;
+    for (int i = 0; i < NET->steps; i++) {
+        const ell_step *step = &NET->step[i];
+        ell_run_step(NET, memory, choice, pool, i);
+        if (step->convolution < 0) continue;
+        const ell_tensor *t = &NET->tensor[step->output];
+        double error = compare(t, ell_tensor_data(NET, memory, step->output), expected);
+        int64_t bits;
+        memcpy(&bits, &error, sizeof bits);
+        put(plan);
+        put(-1 - step->convolution);
+        put(bits);
+        for (int w = 3; w < words; w++) put(0);
+        record_count++;
+        expected += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
     }
 }
 
@@ -139,7 +147,7 @@ int main(int argc, char **argv) {
     memory.pool = ell_pool_create(job.threads);
     int64_t start = now_ns();
     if (job.kind == CHECK)
-        check(&job, &memory);
+        for (int p = 0; p < job.plans; p++) check_pass(&job, &memory, p, 3);
     else if (job.kind == PREDICT)
         predict(&job, &memory, outputs);
     else

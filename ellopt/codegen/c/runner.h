@@ -22,11 +22,13 @@
 enum { CHECK, PROFILE, BENCH, PREDICT };
 static const char *const kinds[] = {"check", "profile", "bench", "predict"};
 
-/* What a job says; what it says of each plan follows in the text. */
+/* What a job says; what it says of each plan follows in the text. `unchecked`: by plan, whether the first untimed pass of
+ * its turns has yet to be a check. */
 typedef struct {
     int kind, threads, warm_up, rounds, turn_warm_up, turn_passes, plans, layers;
     int64_t limit_ns;
     double slow_factor;
+    char *unchecked;
     uint32_t checksum;
 } job_t;
 
@@ -159,6 +161,9 @@ static job_t read_job_head(const char *name) {
     job.slow_factor = atof(word());
     job.plans = setting("plans", 1, 1 << 20);
     job.layers = setting("layers", 0, 1 << 20);
+    job.unchecked = (char *)allocate((size_t)job.plans);
+    expect("unchecked");
+    for (int p = 0; p < job.plans; p++) job.unchecked[p] = (char)number(0, 1);
     return job;
 }
 
@@ -221,11 +226,19 @@ static void write_result(const char *name, const job_t *job, int steps, int64_t 
 
 /* The including file's own: one pass of a plan; with `times`, the nanoseconds of each step. Returns those of the pass. */
 static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times);
+/* ... and one that checks what it computes; it puts records of `words` words. */
+static void check_pass(const job_t *job, const void *context, int plan, int words);
 
 /* A plan's turn in a round. Returns the nanoseconds of its first timed pass. */
 static int64_t turn(const job_t *job, const void *context, int plan, int round, int passes, int64_t *times, int steps) {
     int64_t first = 0;
-    for (int i = 0; i < job->turn_warm_up; i++) pass(job, context, plan, 0);
+    for (int i = 0; i < job->turn_warm_up; i++) {
+        if (job->unchecked[plan])
+            check_pass(job, context, plan, times ? 3 + steps : 3);
+        else
+            pass(job, context, plan, 0);
+        job->unchecked[plan] = 0;
+    }
     for (int i = 0; i < passes; i++) {
         int64_t total = pass(job, context, plan, times);
         if (!i) first = total;
