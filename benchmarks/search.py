@@ -23,26 +23,29 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table as TextTable
 
 from ellopt.devices.local import LocalPool
 from ellopt.laboratory import Laboratory
-from ellopt.measurement import compare, summarize
+from ellopt.measurement import PlanSamples
 from ellopt.model.discover import discover
 from ellopt.model.graph import Model, read_model
+from ellopt.observations import Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Measures, Procedure
 from ellopt.search.driver import search
-from ellopt.search.replay import ReplayLaboratory, Table
+from ellopt.search.replay import ReplayLaboratory
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from ellopt.search.table import Table
 from ellopt.space import LayerSpace, ModelSpace, SearchSpace, find_options_file, narrow
 from ellopt.targets import find_target
 from ellopt.toolchains.native import NativeToolchain
@@ -53,8 +56,11 @@ STRATEGIES = ("auto", "tpe", "random", "grid")
 #: Of one variant in the original: two builds, of each a run with 10 passes of warm-up and 20 timed ones.
 SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
-#: The share of a table's rounds that tells what is true: on shared machines, the others are disturbed.
-QUIET = 0.5
+#: Rounds of each visit in which a table is recorded, and timed passes of each turn: as many as a search asks for.
+ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
+_ONE_PASS = Procedure(warm_up=0, rounds=1, turn_warm_up=0)
+#: Visits in which a live search's model is compared, and rounds of each: between processes, variants differ.
+LIVE_VISITS, LIVE_ROUNDS = 15, 6
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
@@ -104,61 +110,85 @@ def measure_table(bench: Bench, rounds: int) -> Table:
     began = time.monotonic()
     laboratory.prepare(bench.space)
     build_seconds = time.monotonic() - began
-    plans = bench.space.covering_plans()
-    checked = laboratory.check(plans)
-    plans = tuple(plan for plan, outcome in zip(plans, checked, strict=True) if not outcome.reason)
-    found: list[tuple[float, int, dict[tuple[str, ConvolutionOptions], float]]] = []
-    per_visit = 8  # as the rounds of a final
-    for visit in range(math.ceil(rounds / per_visit)):
-        outcomes = laboratory.measure(plans, Procedure(warm_up=1, rounds=per_visit))
-        for r in range(min(len(o.samples.total_ms) for o in outcomes if o.samples)):
-            row: dict[tuple[str, ConvolutionOptions], float] = {}
-            others = []
-            for outcome in outcomes:
-                assert outcome.samples is not None
-                times = {n: values[r] for n, values in outcome.samples.layers_ms.items()}
-                others.append(outcome.samples.total_ms[r] - sum(times.values()))
-                for node_id, ms in times.items():
-                    row.setdefault((node_id, outcome.plan[node_id]), ms)
-            found.append((float(np.median(others)), visit, row))
-    samples: dict[str, dict[ConvolutionOptions, tuple[float, ...]]] = {s.node_id: {} for s in bench.space.layers}
-    for node_id, options in found[0][2]:
-        samples[node_id][options] = tuple(row[node_id, options] for _, _, row in found)
+    space = _only_right(bench.space, laboratory)
+    generator = np.random.default_rng(0)
+    plans = [_mixed(space, generator) for _ in range(math.ceil(rounds / ROUNDS_PER_VISIT))]
+    procedure = Procedure(warm_up=1, rounds=ROUNDS_PER_VISIT, turn_passes=PASSES_PER_TURN)
+    recorded = [laboratory.measure(some, procedure) for some in plans]
+    passes = [min(len(o.samples.total_ms) for o in outcomes if o.samples) for outcomes in recorded]
+
+    def joined(values: Callable[[PlanSamples], Sequence[float]]) -> npt.NDArray[np.float64]:
+        visits = [
+            [values(outcome.samples)[:count] for outcome in outcomes if outcome.samples]
+            for outcomes, count in zip(recorded, passes, strict=True)
+        ]
+        return np.concatenate([np.array(visit) for visit in visits], axis=1)
+
+    layers_ms = {s.node_id: joined(lambda samples, n=s.node_id: samples.layers_ms[n]) for s in bench.space.layers}
+    run_seconds, check_seconds = _overheads(bench)
     about = {
         "model": bench.name,
         "board": laboratory.board(),
         "toolchain": bench.toolchain.version,
-        "rounds": str(len(found)),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     return Table(
-        space=_only_measured(bench.space, samples),
-        samples_ms=samples,
-        others_ms=tuple(others for others, _, _ in found),
-        run_seconds=_run_seconds(laboratory, bench),
+        space=space,
+        plans=tuple(plans),
+        layers_ms=layers_ms,
+        others_ms=joined(lambda samples: samples.total_ms) - sum(layers_ms.values()),
+        visits=tuple(v for v, count in enumerate(passes) for _ in range(count)),
+        rounds=tuple(i // PASSES_PER_TURN for count in passes for i in range(count)),
+        run_seconds=run_seconds,
+        check_seconds=check_seconds,
         build_seconds=build_seconds,
         about=about,
-        visits=tuple(visit for _, visit, _ in found),
     )
 
 
-def _only_measured(space: ModelSpace, samples: Mapping[str, Mapping[ConvolutionOptions, object]]) -> ModelSpace:
+def _mixed(space: ModelSpace, generator: np.random.Generator) -> tuple[Plan, ...]:
+    """Plans in which every variant and default of every layer occurs, mixed by chance.
+
+    What runs in parallel is together, and what does not: a thread that slept through the layers before is late.
+    """
+    plans: list[Plan] = []
+    for parallel in (False, True):
+        columns = []
+        for layer in space.layers:
+            options = list(dict.fromkeys((*layer.variants, layer.default)))
+            some = [o for o in options if o.parallelize == parallel] or options
+            columns.append([(layer.node_id, some[i]) for i in generator.permutation(len(some))])
+        most = max(map(len, columns))
+        plans += [Plan(tuple(column[t % len(column)] for column in columns)) for t in range(most)]
+    return tuple(plans)
+
+
+def _only_right(space: ModelSpace, laboratory: Laboratory) -> ModelSpace:
+    """``space`` without the variants that compute something wrong."""
+    laboratory.check(space.covering_plans())
+    wrong = {(failure.shape, failure.options) for failure in laboratory.failures}
     layers = tuple(
-        LayerSpace(s.layer, tuple(o for o in s.variants if o in samples[s.node_id]), s.default) for s in space.layers
+        LayerSpace(s.layer, tuple(o for o in s.variants if (s.shape, o) not in wrong), s.default) for s in space.layers
     )
     distinct = sum(len(s.variants) for s in layers)
     return ModelSpace(space.options_file, layers, space.original_combinations, space.valid, distinct)
 
 
-def _run_seconds(laboratory: Laboratory, bench: Bench) -> float:
-    """What starting a job costs beyond its passes: the lowest of some short ones."""
-    rest = []
-    for _ in range(7):
-        before = laboratory.costs.board_seconds
-        outcome = laboratory.measure([bench.space.default_plan], Procedure(warm_up=0, rounds=1, turn_warm_up=0))[0]
-        assert outcome.samples is not None
-        rest.append(laboratory.costs.board_seconds - before - outcome.samples.total_ms[0] / 1000)
-    return max(0.0, min(rest))
+def _overheads(bench: Bench) -> tuple[float, float]:
+    """What starting a job costs beyond its passes, and what checking adds to a pass, in seconds: medians."""
+    starts, checks = [], []
+    for _ in range(9):
+        laboratory = bench.laboratory()  # a new one has everything to check
+        laboratory.prepare(bench.space)
+        seconds = [0.0]
+        for procedure in (Procedure(warm_up=0, rounds=1), Procedure(warm_up=0, rounds=1), _ONE_PASS):
+            outcome = laboratory.measure([bench.space.default_plan], procedure)[0]
+            assert outcome.samples is not None
+            seconds.append(laboratory.costs.board_seconds)
+        checking, passing, starting = np.diff(seconds)
+        checks.append(float(checking - passing))
+        starts.append(float(starting) - outcome.samples.total_ms[0] / 1000)
+    return max(0.0, float(np.median(starts))), max(0.0, float(np.median(checks)))
 
 
 def sweep_seconds(bench: Bench, table: Table) -> float:
@@ -177,7 +207,7 @@ def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
         unlike += 10.0 * (a.winograd_tile_size != b.winograd_tile_size) + 5.0 * (a.gemm_blocking != b.gemm_blocking)
         return unlike + sum(abs(math.log2((x or 8) / (y or 8))) for x, y in zip(a.depths, b.depths, strict=True))
 
-    return {n: min(table.samples_ms[n], key=lambda known, o=o: distance(known, o)) for n, o in plan.items()}
+    return {n: min(table.rows[n], key=lambda known, o=o: distance(known, o)) for n, o in plan.items()}
 
 
 def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
@@ -191,18 +221,16 @@ def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int
 def replay(table: Table, sweep: float, strategy: str, seed: int, spoiled: float) -> dict[str, Any]:
     """One search replayed on the table: what it cost and how much is lost.
 
-    Every other visit of the table is what strategies see, with all that disturbed it; the exhaustive winner is chosen
-    by all samples of its quiet rounds. Both plans are compared by the quiet rounds of the visits between: what won by
-    luck does not win again.
+    Every other visit of the table is what strategies see, with all that disturbed it; by all of its samples, the
+    exhaustive winner is chosen. Both plans are compared by the visits between: what won by luck does not win again.
     """
     seen, confirming = table.halves()
-    exhaustive, confirming = seen.quietest(QUIET), confirming.quietest(QUIET)
     result, plan, seconds = run_search(table.space, ReplayLaboratory(seen, seed, spoiled), strategy, seed)
     return {
         "strategy": strategy,
         "seed": seed,
         "spoiled": spoiled,
-        "loss": confirming.plan_ms(plan) / confirming.plan_ms(exhaustive.best_plan) - 1,
+        "loss": confirming.ratio(plan, seen.best_plan) - 1,
         "wall_seconds": seconds,
         **_costs(result, sweep),
     }
@@ -223,27 +251,37 @@ def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
 
 def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
     """One search for real, and its model against the exhaustive winner and ELL's default, interleaved."""
-    laboratory = bench.laboratory()
-    result, plan, seconds = run_search(bench.space, laboratory, strategy, seed)
+    result, plan, seconds = run_search(bench.space, bench.laboratory(), strategy, seed)
     candidates = [plan, table.best_plan, bench.space.default_plan]
-    procedure = Procedure(kind="bench", warm_up=3, rounds=40)
-    outcomes = dict(zip(candidates, laboratory.measure(candidates, procedure), strict=True))
-    totals = [outcomes[candidate].samples for candidate in candidates]
-    found, best, default = (list(samples.total_ms) for samples in totals if samples is not None)
-    comparison = compare(found, best, paired=True)
+    laboratory = bench.laboratory()
+    laboratory.prepare(bench.space)
+    procedure = Procedure(kind="bench", warm_up=3, rounds=LIVE_ROUNDS)
+    visits = [_medians_ms(laboratory.measure(candidates, procedure)) for _ in range(LIVE_VISITS)]
+    found, best, default = np.array(visits).T
+    losses = found / best - 1
+    low, high = np.quantile(_bootstrapped_medians(losses), (0.025, 0.975))
     return {
         "strategy": strategy,
         "seed": seed,
-        "loss": 1 / (1 - comparison.gain) - 1 if plan == table.best_plan else -comparison.gain,
-        "loss_low": -comparison.gain_high,
-        "loss_high": -comparison.gain_low,
-        "p_value": comparison.p_value,
-        "median_ms": summarize(found).median_ms,
-        "exhaustive_ms": summarize(best).median_ms,
-        "default_ms": summarize(default).median_ms,
+        "loss": float(np.median(losses)),
+        "loss_low": float(low),
+        "loss_high": float(high),
+        "median_ms": float(np.median(found)),
+        "exhaustive_ms": float(np.median(best)),
+        "default_ms": float(np.median(default)),
         "wall_seconds": seconds,
         **_costs(result, sweep),
     }
+
+
+def _medians_ms(outcomes: Sequence[Outcome]) -> list[float]:
+    assert all(outcome.samples for outcome in outcomes), "a plan that the table or the search holds failed"
+    return [float(np.median(outcome.samples.total_ms)) for outcome in outcomes if outcome.samples]
+
+
+def _bootstrapped_medians(values: npt.NDArray[np.float64], times: int = 2000) -> npt.NDArray[np.float64]:
+    picks = np.random.default_rng(0).integers(len(values), size=(times, len(values)))
+    return np.asarray(np.median(values[picks], axis=1))
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -340,8 +378,7 @@ def main() -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             measure_table(bench, arguments.rounds).save(file)
         table = Table.load(file)
-        quiet = table.quietest(QUIET)
-        sweep = sweep_seconds(bench, quiet)
+        sweep = sweep_seconds(bench, table)
         runs = [
             replay(table, sweep, strategy, seed, float(spoiled))
             for strategy in arguments.strategies.split(",")
@@ -352,12 +389,12 @@ def main() -> None:
             "about": dict(table.about),
             "sweep_seconds": sweep,
             "sweep_builds": SWEEP_RUNS * len(bench.sweep_plans()),
-            "best_ms": quiet.plan_ms(quiet.best_plan),
-            "default_ms": quiet.plan_ms(table.space.default_plan),
+            "best_ms": table.plan_ms(table.best_plan),
+            "default_ms": table.plan_ms(table.space.default_plan),
             "distinct": table.space.distinct,
             "summary": summary(runs),
             "runs": runs,
-            "live": [live(bench, quiet, sweep, "auto", seed) for seed in range(arguments.live)],
+            "live": [live(bench, table, sweep, "auto", seed) for seed in range(arguments.live)],
         }
         show(console, name, results[name])
     if arguments.plot:

@@ -76,6 +76,8 @@ UNSTABLE_SHARE = 0.15
 SPOILED_SHARE = 0.6
 #: Two-sided level at which a difference counts.
 SIGNIFICANCE = 0.05
+#: The fewest pairs that can differ significantly: six signs that agree have p = 2^-5.
+SIGNIFICANT_PAIRS = 6
 #: The median absolute deviation of a normal distribution times this is its standard deviation.
 MAD_TO_DEVIATION = 1.4826
 

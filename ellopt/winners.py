@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ellopt.measurement import SIGNIFICANCE, SIGNIFICANT_PAIRS
 from ellopt.options import ConvolutionOptions, Plan
-from ellopt.search.contest import MINIMUM_PAIRS, SIGNIFICANT_PAIRS, leader
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
 from ellopt.shapes import ConvolutionShape
@@ -17,6 +17,12 @@ from ellopt.tuning_report import Comparison, LayerReport, VariantReport
 TIE_SHARE = 0.005
 #: A stable variant is preferred to an unstable one if its estimate is at most this share above.
 UNTRUSTED_SHARE = 0.15
+#: Fewer samples are a glance.
+EVIDENT_SAMPLES = 4
+#: Where all that can win have so many, their own samples tell more than what is expected of variants like them.
+MANY_SAMPLES = 10
+#: Only so many variants, of up to so many times the lowest estimate, can win instead of it.
+CHALLENGERS, NEAR = 4, 3.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def for_ell(knowledge: Knowledge, layer: LayerSpace, winner: ConvolutionOptions)
         for options, estimate in knowledge.estimates(layer.shape).items()
         if ell_can(layer.shape, options) and (options in layer.variants or options == layer.default)
     ]
-    best = min(measured, key=lambda estimate: estimate.cautious_ms, default=None)
+    best = min(measured, key=lambda estimate: estimate.expected_ms, default=None)
     return replace(best.options if best else layer.default, gemm_blocking="")
 
 
@@ -120,13 +126,13 @@ def _choose(
     allowed = set(knowledge.candidates(shape)) - rejected
     measured = [e for o, e in knowledge.estimates(shape).items() if o in allowed]
     # A glance that a search did not find worth another is no evidence, however fast it looks.
-    evident = [e for e in measured if e.count >= MINIMUM_PAIRS]
+    evident = [e for e in measured if e.count >= EVIDENT_SAMPLES]
     some = any(e.options != default for e in evident)
-    ranked = sorted(evident if some else measured, key=lambda e: e.cautious_ms)
+    ranked = _ranked(evident if some else measured)
     if not ranked:
         return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
     trusted = [estimate for estimate in ranked if not estimate.summary.unstable]
-    lead = leader(knowledge, shape, ranked)
+    lead = _leader(knowledge, shape, ranked)
     fastest = _trusted_leader(knowledge, shape, lead, trusted)
     winner = _simplest_tied(knowledge, shape, fastest, trusted)
     rest = [e for e in (trusted if len(trusted) > 1 else ranked) if e.options != winner.options]
@@ -144,11 +150,35 @@ def _choose(
     )
 
 
+def _ranked(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Fastest first: by what is expected where some were seen seldom, by their own samples where none was."""
+    limit = NEAR * min((e.ms for e in estimates), default=0.0)
+    often = all(e.count >= MANY_SAMPLES for e in estimates if e.ms <= limit)
+    return sorted(estimates, key=lambda e: e.ms if often else e.expected_ms)
+
+
+def _leader(knowledge: Knowledge, shape: ConvolutionShape, ranked: Sequence[Estimate]) -> Estimate:
+    """The first of ``ranked``, fastest first, unless another was significantly faster in common rounds.
+
+    An estimate looks past slow outliers; where a variant is slow in most rounds, as parallel ones are on a busy
+    machine, pairs of rounds show it.
+    """
+    best = ranked[0]
+    near = [other for other in ranked[1:] if other.ms <= NEAR * best.ms][:CHALLENGERS]
+    for other in near:
+        if len(knowledge.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
+            comparison = knowledge.compare(shape, other.options, best.options)
+            # Several are asked, so each answer must be the surer (Bonferroni).
+            if comparison is not None and comparison.gain > 0 and comparison.p_value < SIGNIFICANCE / CHALLENGERS:
+                best = other
+    return best
+
+
 def _trusted_leader(knowledge: Knowledge, shape: ConvolutionShape, lead: Estimate, trusted: list[Estimate]) -> Estimate:
     """``lead`` if it is stable or its lead is beyond doubt, else the best of the ``trusted`` that is not far behind."""
     if not lead.summary.unstable or not trusted:
         return lead
-    stable = leader(knowledge, shape, trusted)
+    stable = _leader(knowledge, shape, trusted)
     comparison = knowledge.compare(shape, lead.options, stable.options)
     sure = comparison is not None and comparison.significant and comparison.gain > 0
     return lead if sure or stable.ms > lead.ms * (1 + UNTRUSTED_SHARE) else stable
@@ -170,8 +200,8 @@ def _simplest_tied(
     ]
     for estimate in sorted(simpler, key=lambda e: simplicity(e.options)):
         comparison = knowledge.compare(shape, fastest.options, estimate.options)
-        near = estimate.ms <= fastest.ms * (1 + TIE_SHARE)
-        if comparison is not None and tied(comparison) and (near or comparison.gain <= TIE_SHARE):
+        near = estimate.expected_ms <= fastest.expected_ms * (1 + TIE_SHARE)
+        if comparison is not None and tied(comparison) and near:
             return estimate
     return fastest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,7 @@ class PretendToolchain:
     model_layers: Sequence[ConvolutionLayer] = SMALL
     name: str = "pretend"
     plans_per_bundle: int | None = None
+    checks_in_turns: bool = False
     version: str = "1"
     broken: frozenset[ConvolutionOptions] = frozenset()
     builds: list[tuple[Plan, ...]] = field(default_factory=list)
@@ -119,7 +120,7 @@ class PretendDevice:
         self.before_run(job)
         if any(self._is(self.crashing, n, o) for plan in job.plans for n, o in plan.items()):
             return Execution(-11, "", "Segmentation fault", {}, 0.01)
-        result = self._check(job) if job.kind == "check" else self._profile(job)
+        result = JobResult(checks=self._checks(job.plans), seconds=0.01) if job.kind == "check" else self._profile(job)
         return Execution(0, "", "", {"result": pickle.dumps(result)}, result.seconds)
 
     def state(self) -> DeviceState:
@@ -128,13 +129,12 @@ class PretendDevice:
     def _is(self, marked: frozenset[Any], node_id: str, options: ConvolutionOptions) -> bool:
         return options in marked or (node_id, options) in marked
 
-    def _check(self, job: Job) -> JobResult:
-        checks = tuple(
+    def _checks(self, plans: Iterable[Plan]) -> tuple[LayerCheck, ...]:
+        return tuple(
             LayerCheck(n, o, 0.5 if self._is(self.wrong, n, o) else 1e-6, 1e-3)
-            for plan in job.plans
+            for plan in plans
             for n, o in plan.items()
         )
-        return JobResult(checks=checks, seconds=0.01)
 
     def _profile(self, job: Job) -> JobResult:
         passes: list[list[tuple[int, dict[str, float]]]] = [[] for _ in job.plans]
@@ -156,7 +156,8 @@ class PretendDevice:
             )
             for plan, done in zip(job.plans, passes, strict=True)
         )
-        return JobResult(samples=samples, seconds=sum(sum(s.total_ms) for s in samples) / 1000)
+        checks = self._checks(plan for plan in job.plans if plan in job.unchecked)
+        return JobResult(samples, checks, sum(sum(s.total_ms) for s in samples) / 1000)
 
     def _pass(self, plan: Plan) -> dict[str, float]:
         slow = self._random.uniform(2, 5) if self._random.random() < self.spoiled else 1.0

@@ -1,11 +1,8 @@
 """All that was measured of a model's layers, and what it says of each variant.
 
-Layers of equal shape share observations. What a sample took is explained, on a log scale, as the sum of what its
-variant takes, how slow the device was in that visit, and how the place of the layer in the model matters:
-``log t = variant + visit + layer + noise``, visits and layers being small random effects that are shrunk towards zero
-(a mixed model, fitted by backfitting: Hastie, Tibshirani 1990). So variants measured in different visits, or on
-different layers of one shape, can be compared. Where the system puts a process's threads can slow all that is parallel
-in a visit and nothing else, so a visit has two effects: one on what is sequential, one on what is parallel.
+Layers of equal shape share observations, and what the visit, the turn and the place in the model did to a sample is
+accounted for (see ``effects``): variants measured in different visits, or on different layers of one shape, can be
+compared.
 """
 
 from __future__ import annotations
@@ -13,50 +10,47 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
-from ellopt.measurement import Summary, binomial_tail, compare, slow_limit, summarize, without_slow_outliers
+from ellopt.measurement import SIGNIFICANT_PAIRS, Summary, binomial_tail, compare, slow_limit, summarize
 from ellopt.observations import Failure, Outcome
 from ellopt.options import ConvolutionOptions, Plan
+from ellopt.search.cost_model import CostModel, Observation
+from ellopt.search.effects import Cell, Variant, fit_effects
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 from ellopt.tuning_report import Comparison
 
-#: Standard deviations of the log of a latency: between samples, between visits, between layers of one shape.
-SAMPLE_DEVIATION = 0.05
-VISIT_DEVIATION = 0.15
-LAYER_DEVIATION = 0.05
-_SWEEPS = 20
+#: By how much a variant differs from visit to visit on its own: the standard deviation of the log of its latency.
+VARIANT_VISIT_DEVIATION = 0.06
 #: A variant answers for its slow samples if there are so many that this is as probable as to get them by chance.
 TOO_OFTEN = 0.002
-
-Variant = tuple[ConvolutionShape, ConvolutionOptions]
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed pass of one layer."""
+    """One timed pass of one layer. ``turn``: the number of what was timed with it; None if that is not known."""
 
     visit: str
     round: int
     node_id: str
     ms: float
+    turn: int | None = None
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a variant takes on a layer of its shape, visits and places accounted for.
 
-    ``cautious_ms`` is a standard error above: variants are ranked by it, so that few samples are no advantage.
+    ``expected_ms`` is what the cost model makes of it, which knows what few samples are worth and what like variants
+    take: variants are ranked by it.
     """
 
     options: ConvolutionOptions
     ms: float
     summary: Summary
-    cautious_ms: float
+    expected_ms: float
 
     @property
     def count(self) -> int:
@@ -71,16 +65,16 @@ class Knowledge:
         self.shapes = space.by_shape
         self._shape_of = {layer.node_id: layer.shape for layer in space.layers}
         self._samples: dict[Variant, list[Sample]] = {}
-        self._others: dict[str, list[float]] = {}  # visit -> what is not convolution, ms
+        self._others: dict[tuple[str, int], list[float]] = {}  # visit, turn -> what is not convolution, ms
+        self._turns: dict[tuple[str, Plan, int], int] = {}
         self._disturbed: set[str] = set()
         self._failed: dict[Variant, str] = {}
         self._stored: set[str] = set()
         self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
-        self._visit_effects: dict[tuple[str, bool], float] = {}
-        self._layer_effects: dict[str, float] = {}
+        self._effects = fit_effects({})
+        self._cost_model = CostModel({})
         self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
         self._spoiled_share = 0.05
-        self._sample_deviation = SAMPLE_DEVIATION
 
     def add(self, outcome: Outcome, once: bool = False) -> None:
         """Learn from an outcome. ``once``: a variant that a layer was measured with before learns nothing more."""
@@ -88,13 +82,15 @@ class Knowledge:
         if samples is None or visit is None or not samples.layers_ms:
             return
         rounds = samples.rounds or tuple(range(len(samples.total_ms)))
+        turns = [self._turns.setdefault((visit.uid, outcome.plan, r), len(self._turns)) for r in rounds]
         for node_id, values in samples.layers_ms.items():
             known = self._samples.setdefault((self._shape_of[node_id], outcome.plan[node_id]), [])
             if once and any(sample.node_id == node_id for sample in known):
                 continue
-            known += [Sample(visit.uid, r, node_id, ms) for r, ms in zip(rounds, values, strict=True)]
+            known += [Sample(visit.uid, r, node_id, ms, t) for r, ms, t in zip(rounds, values, turns, strict=True)]
         layers = np.sum([np.asarray(values) for values in samples.layers_ms.values()], axis=0)
-        self._others.setdefault(visit.uid, []).extend((np.asarray(samples.total_ms) - layers).tolist())
+        for turn, ms in zip(turns, (np.asarray(samples.total_ms) - layers).tolist(), strict=True):
+            self._others.setdefault((visit.uid, turn), []).append(ms)
         if visit.disturbed:
             self._disturbed.add(visit.uid)
         self._estimates = None
@@ -159,17 +155,17 @@ class Knowledge:
         return self._spoiled_share
 
     @property
-    def sample_deviation(self) -> float:
-        """The standard deviation of the log of one undisturbed sample, over all variants measured often enough."""
+    def cost_model(self) -> CostModel:
+        """What all samples let one expect of any variant, measured or not."""
         if self._estimates is None:
             self._estimates = self._fit()
-        return self._sample_deviation
+        return self._cost_model
 
     def best(self, shape: ConvolutionShape) -> Estimate | None:
         """The lowest estimate among the candidates of a shape."""
         allowed = set(self.candidates(shape))
         found = [e for o, e in self.estimates(shape).items() if o in allowed]
-        return min(found, key=lambda e: e.cautious_ms, default=None)
+        return min(found, key=lambda e: e.expected_ms, default=None)
 
     def best_plan(self) -> Plan | None:
         """The best option of every layer; None while a layer has no measurement."""
@@ -188,7 +184,7 @@ class Knowledge:
     def layer_ms(self, node_id: str, options: ConvolutionOptions) -> float | None:
         """What ``options`` take on one layer, its place in the model accounted for; None if not measured."""
         estimate = self.estimates(self._shape_of[node_id]).get(options)
-        return None if estimate is None else estimate.ms * math.exp(self._layer_effects.get(node_id, 0.0))
+        return None if estimate is None else estimate.ms * math.exp(self._effects.layers.get(node_id, 0.0))
 
     def predict_ms(self, plan: Plan | None) -> float | None:
         """The latency of ``plan`` as the sum of its layers; None while a part of it has not been measured."""
@@ -211,7 +207,7 @@ class Knowledge:
         if not rounds_a or not rounds_b:
             return None
         common = sorted(rounds_a.keys() & rounds_b.keys())
-        if len(common) >= 6:
+        if len(common) >= SIGNIFICANT_PAIRS:
             return compare([rounds_a[key] for key in common], [rounds_b[key] for key in common], paired=True)
         return compare(list(rounds_a.values()), list(rounds_b.values()), paired=False)
 
@@ -227,27 +223,26 @@ class Knowledge:
         self.estimates(shape)
         rounds: dict[tuple[str, int], list[float]] = {}
         for sample in self._samples.get((shape, options), ()):
-            ms = self._adjusted(sample, options)
+            ms = self._adjusted(sample, (shape, options))
             if (node_id is None or sample.node_id == node_id) and ms <= self._limits.get((shape, options), math.inf):
                 rounds.setdefault((sample.visit, sample.round), []).append(ms)
         return {key: float(np.median(values)) for key, values in rounds.items()}
 
-    def _adjusted(self, sample: Sample, options: ConvolutionOptions) -> float:
-        effect = self._visit_effects.get((sample.visit, options.parallelize), 0.0)
-        effect += self._layer_effects.get(sample.node_id, 0.0)
-        return sample.ms * math.exp(-effect)
+    def _adjusted(self, sample: Sample, variant: Variant) -> float:
+        cell = (variant, sample.visit, sample.turn, sample.node_id)
+        return sample.ms * math.exp(-self._effects.disturbance(cell))
 
     def _fit(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
-        cells: dict[tuple[Variant | None, str, str], list[float]] = {}
+        cells: dict[Cell, list[float]] = {}
         for variant, samples in self._samples.items():
             for sample in self._trusted(samples):
-                cells.setdefault((variant, sample.visit, sample.node_id), []).append(sample.ms)
-        for visit, values in self._others.items():
+                cells.setdefault((variant, sample.visit, sample.turn, sample.node_id), []).append(sample.ms)
+        for (visit, turn), values in self._others.items():
             if float(np.median(values)) > 0:
-                cells[None, visit, ""] = [value for value in values if value > 0]
-        self._visit_effects, self._layer_effects = _effects(cells)
+                cells[None, visit, turn, ""] = [value for value in values if value > 0]
+        self._effects = fit_effects(cells)
         adjusted = {
-            variant: [self._adjusted(sample, variant[1]) for sample in self._trusted(samples)]
+            variant: [self._adjusted(sample, variant) for sample in self._trusted(samples)]
             for variant, samples in self._samples.items()
             if samples and variant not in self._failed
         }
@@ -256,13 +251,28 @@ class Knowledge:
             variant: summarize(values, forgiving=math.isfinite(self._limits[variant]))
             for variant, values in adjusted.items()
         }
-        self._sample_deviation = _pooled_deviation(summaries.values())
+        self._cost_model = self._fit_cost_model()
         estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] = {shape: {} for shape in self.shapes}
-        for (shape, options), summary in summaries.items():
-            error = self._sample_deviation / math.sqrt(max(1, summary.count - summary.outliers))
-            cautious_ms = summary.median_ms * math.exp(error)
-            estimates[shape][options] = Estimate(options, summary.median_ms, summary, cautious_ms)
+        for shape, found in estimates.items():
+            measured = [options for s, options in summaries if s == shape]
+            if measured:
+                expected = np.exp(self._cost_model.predict(shape, measured).mean).tolist()
+                for options, expected_ms in zip(measured, expected, strict=True):
+                    summary = summaries[shape, options]
+                    found[options] = Estimate(options, summary.median_ms, summary, expected_ms)
         return estimates
+
+    def _fit_cost_model(self) -> CostModel:
+        observations: dict[Variant, Observation] = {}
+        places = []
+        for place, (variant, log_ms) in enumerate(self._effects.variants.items()):
+            if variant is not None and variant not in self._failed:
+                samples = self._samples[variant]
+                deviation = VARIANT_VISIT_DEVIATION / math.sqrt(len({sample.visit for sample in samples}))
+                spoiled = self._spoiled_share ** len(samples)
+                observations[variant] = Observation(math.exp(log_ms), deviation, spoiled)
+                places.append(place)
+        return CostModel(observations, self._effects.covariance[np.ix_(places, places)])
 
     def _fair_limits(self, adjusted: Mapping[Variant, list[float]]) -> dict[Variant, float]:
         """Above what a sample is an outlier; infinite for a variant that is slow too often to blame the machine.
@@ -290,51 +300,3 @@ class Knowledge:
     def _trusted(self, samples: list[Sample]) -> list[Sample]:
         """Samples of undisturbed visits, where there are any."""
         return [s for s in samples if s.visit not in self._disturbed] or samples
-
-
-def _pooled_deviation(summaries: Iterable[Summary]) -> float:
-    """The typical deviation of samples as a share of their median, within sensible bounds."""
-    enough = [s for s in summaries if s.count - s.outliers >= 4 and s.median_ms > 0]
-    if len(enough) < 4:
-        return SAMPLE_DEVIATION
-    middle = float(np.median([s.deviation_ms / s.median_ms for s in enough]))
-    return min(max(middle, SAMPLE_DEVIATION / 2), 4 * SAMPLE_DEVIATION)
-
-
-def _effects(
-    cells: Mapping[tuple[Variant | None, str, str], list[float]],
-) -> tuple[dict[tuple[str, bool], float], dict[str, float]]:
-    """Log effects of visits (on what is sequential, on what is parallel) and of layers, by shrunken backfitting over
-    the robust centers of the cells."""
-    if not cells:
-        return {}, {}
-    kept = [without_slow_outliers(values) for values in cells.values()]
-    y = np.log([max(float(np.median(values)), 1e-9) for values in kept])
-    weight = np.array([len(values) for values in kept]) / SAMPLE_DEVIATION**2
-    visit_of = [(uid, variant is not None and variant[1].parallelize) for variant, uid, _ in cells]
-    variants = _numbered(variant for variant, _, _ in cells)
-    visits = _numbered(visit_of)
-    layers = _numbered(node_id for _, _, node_id in cells)
-    variant = np.array([variants[k] for k, _, _ in cells])
-    visit = np.array([visits[k] for k in visit_of])
-    layer = np.array([layers[k] for _, _, k in cells])
-
-    def mean(index: np.ndarray, residual: np.ndarray, prior: float) -> np.ndarray:
-        return np.bincount(index, trust * residual) / (np.bincount(index, trust) + prior)
-
-    visit_effect, layer_effect, trust = np.zeros(len(visits)), np.zeros(len(layers)), weight
-    for _ in range(_SWEEPS):
-        center = mean(variant, y - visit_effect[visit] - layer_effect[layer], 0.0)
-        # Cells in which every sample was spoiled pull less (Huber 1964).
-        odd = np.abs(y - center[variant] - visit_effect[visit] - layer_effect[layer])
-        trust = weight * np.minimum(1.0, 2 * SAMPLE_DEVIATION / np.maximum(odd, 1e-9))
-        visit_effect = mean(visit, y - center[variant] - layer_effect[layer], VISIT_DEVIATION**-2)
-        layer_effect = mean(layer, y - center[variant] - visit_effect[visit], LAYER_DEVIATION**-2)
-    return (
-        {key: float(visit_effect[i]) for key, i in visits.items()},
-        {key: float(layer_effect[i]) for key, i in layers.items()},
-    )
-
-
-def _numbered(keys: Iterable[Key]) -> dict[Key, int]:
-    return {key: number for number, key in enumerate(dict.fromkeys(keys))}

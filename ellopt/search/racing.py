@@ -1,12 +1,12 @@
 """``auto``: a cost model proposes, races decide, and the search ends when there is little left to gain.
 
 1. *Sketch*: ELL's default on every layer, and every way (method, tile, blocking, parallel) on some of them.
-2. *Explore*: the cost model, fitted to all layers, names the variants with the highest expected improvement (Jones,
-   Schonlau, Welch 1998). One visit measures some of each layer at once; what is clearly behind the best of its layer is
-   out. It goes on until all untried variants together are expected to gain less than a quarter of the tolerance.
-3. *Final*: what is left of each shape is measured against each other and against ELL's default, round by round, in
-   visits of more and more rounds; the slow drop out on the way (racing: Maron, Moore 1994). It goes on until choosing
-   the wrong ones is expected to cost less than a third of the tolerance.
+2. *Race*: the cost model, fitted to all layers, says of every variant, measured or not, how probable it is that it is
+   the fastest of its layer. By these odds the variants get their places in the plans of the next visit, a short one, so
+   that what the machine does to one visit does not decide. It goes on until choosing the leaders is expected to cost
+   less than half of the tolerance.
+3. *Final*: the leaders, the rivals that are left and ELL's default are measured against each other, round by round, as
+   often as a verdict needs.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ellopt.measurement import SIGNIFICANT_PAIRS
 from ellopt.observations import Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Procedure
-from ellopt.search.contest import Contest, contest
-from ellopt.search.cost_model import CostModel, Observation, Posterior
-from ellopt.search.knowledge import SAMPLE_DEVIATION, Knowledge, Variant
+from ellopt.search.effects import Variant
+from ellopt.search.knowledge import Knowledge
+from ellopt.search.odds import Odds, odds
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 
-SKETCH, EXPLORE, FINAL = "sketch", "explore", "final"
+SKETCH, RACE, FINAL = "sketch", "race", "final"
 
-#: New variants are timed twice: the faster pass counts unless both agree. Every pass follows an untimed one of the same
-#: plan, as in use: with the caches full of another plan's weights, those with more weights would look slower.
-EXPLORE_PROCEDURE = Procedure(warm_up=0, rounds=2, slow_factor=3.0)
-FINAL_PROCEDURE = Procedure(warm_up=0)
-#: Rounds of the visits of the final, one after the other. Six pairs are the fewest that can be significant.
-FINAL_ROUNDS = (6, 8)
-#: Variants of a shape that enter the final, at most.
-FINALISTS = 4
-#: A rival that may gain less than this part of its layer's share of the tolerance is not measured any more.
-NEGLIGIBLE = 0.2
-PLANS_PER_VISIT = 6
-EXPLORE_VISITS = 12
-#: From this share of spoiled samples on, new variants are timed more often.
-MANY_SPOILED, MORE_ROUNDS = 0.12, 6
-#: Of the allowed loss, what may be left untried and what may be chosen wrongly.
-UNTRIED_SHARE, WRONG_SHARE = 0.25, 0.3
+#: Timed passes follow an untimed one of the same plan, as in use: with the caches full of another plan's weights, those
+#: with more weights would look slower. Two for each untimed one, as long as many variants are to be seen.
+RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2)
+FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS)
+PLANS_PER_VISIT = 8
+FINAL_VISITS = 2
+#: Variants of a shape in a final visit, ELL's default not counted, and how probably the best one has to be to be there.
+FINALISTS, LEAST_CHANCE = 3, 0.05
+#: Of the allowed loss, what may be expected when the race ends.
+EXPECTED_SHARE = 0.5
+#: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. The sweep that
+#: it must cost a hundredth of takes 262 passes of a plan of medium speed.
+LONGEST = 135
+#: From this share of spoiled samples on, variants are timed more often, for so many times as long.
+MANY_SPOILED, MORE_PASSES, LONGER = 0.12, 3, 4
 #: A posterior this many standard deviations above the best is out of the race.
 BEHIND = 2.5
 #: Simple convolutions are sketched on this many shapes, those with the least work.
@@ -55,37 +55,37 @@ Wanted = Mapping[ConvolutionShape, Sequence[ConvolutionOptions]]
 
 
 @dataclass(frozen=True)
-class _Survey:
-    """By shape: variants worth trying, best first, and the expected gain as a share of the model's latency."""
+class _Standings:
+    """The odds of every shape, and what choosing the leaders is expected to cost as a share of the model's latency."""
 
-    wanted: Wanted
-    gains: Mapping[ConvolutionShape, float]
+    odds: Mapping[ConvolutionShape, Odds]
+    total_ms: float
+    loss: float
 
     @property
-    def share(self) -> float:
-        return sum(self.gains.values())
+    def leaders(self) -> Mapping[ConvolutionShape, ConvolutionOptions]:
+        return {shape: found.leader for shape, found in self.odds.items()}
 
 
 class Racing:
-    """See the module. ``capacity`` devices share the plans of an exploring visit, and the rounds of a final one."""
+    """See the module. ``capacity`` devices share the plans of a visit, and the rounds of a final one."""
 
     def __init__(self, space: ModelSpace, settings: SearchSettings, capacity: int = 1) -> None:
         self._space, self._settings, self._capacity = space, settings, max(1, capacity)
         self._groups = space.by_shape
         self._queue: list[Proposal] = []
         self._made = 0
+        self._busy_ms = 0.0
         self._sketched = False
-        self._explore_visits = 0
         self._final_visits = 0
         self.planned: int | None = settings.trials
         self.ended = ""
 
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
-        self._made = len(finished)
-        visits = {(s, o.visit.uid) for o, s in zip(finished, stages, strict=True) if o.visit is not None}
+        self._count(finished)
         self._sketched = SKETCH in stages
-        self._explore_visits = math.ceil(sum(stage == EXPLORE for stage, _ in visits) / self._capacity)
-        self._final_visits = math.ceil(sum(stage == FINAL for stage, _ in visits) / self._capacity)
+        finals = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == FINAL}
+        self._final_visits = math.ceil(len(finals) / self._capacity)
 
     def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
         if not self._queue and not in_flight:
@@ -93,7 +93,7 @@ class Racing:
         return self._queue.pop(0) if self._queue else None
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
-        self._made += len(outcomes)
+        self._count(outcomes)
         verdicts = [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
         if proposal.stage == FINAL or self._unmeasured(knowledge):
             return verdicts
@@ -103,7 +103,7 @@ class Racing:
     def explain(self, knowledge: Knowledge) -> Explanation:
         if self._unmeasured(knowledge):
             return Explanation()
-        model = fit(knowledge)
+        model = knowledge.cost_model
         untried: dict[Variant, str] = {}
         for shape in self._groups:
             known, best = knowledge.estimates(shape), knowledge.best(shape)
@@ -114,7 +114,9 @@ class Racing:
                         f"expected to take {math.exp(mean) / best.ms:.2f} times the best's latency"
                     )
         behind = self.behind(knowledge)
-        given_up = {(s, o): why for (s, o), why in behind.items() if knowledge.estimates(s)[o].count < FINAL_ROUNDS[0]}
+        given_up = {
+            (s, o): why for (s, o), why in behind.items() if knowledge.estimates(s)[o].count < SIGNIFICANT_PAIRS
+        }
         return Explanation(given_up, untried)
 
     # The stages
@@ -124,126 +126,122 @@ class Racing:
         if room < 1:
             self.ended = "the limit of trials was reached"
             return []
-        many = knowledge.spoiled_share > MANY_SPOILED
-        procedure = replace(EXPLORE_PROCEDURE, rounds=MORE_ROUNDS) if many else EXPLORE_PROCEDURE
         if self._unmeasured(knowledge):
             if self._sketched:
                 self.ended = "not every layer could be measured"
                 return []
             self._sketched = True
-            return self._shared_out(self._sketch()[:room], SKETCH, EXPLORE_PROCEDURE)
-        if self._explore_visits < EXPLORE_VISITS:
-            plans = self._explore(knowledge)
-            if plans:
-                self._explore_visits += 1
-                return self._shared_out(plans[:room], EXPLORE, procedure)
-        return self._final(knowledge, room)
+            return self._shared_out(self._sketch()[:room], SKETCH, RACE_PROCEDURE)
+        standings = self._standings(knowledge)
+        enough = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
+        longest = LONGEST * (LONGER if knowledge.spoiled_share > MANY_SPOILED else 1)
+        if not enough and self._busy_ms < longest * standings.total_ms:
+            return self._shared_out(self._race(standings)[:room], RACE, self._procedure(knowledge))
+        if self._final_visits < FINAL_VISITS and self._uncompared(knowledge, standings):
+            return self._final(knowledge, standings, room)
+        limit = (
+            f"less than {self._settings.tolerance:.2%}"
+            if standings.loss <= self._settings.tolerance
+            else (f"but measuring took as long as {longest} passes of the best")
+        )
+        self.ended = f"what is left to gain is expected to be {standings.loss:.2%} of the model's latency, {limit}"
+        return []
 
     def _sketch(self) -> list[Plan]:
-        """The default, then every way on every second shape that it applies to, simple ones on the smallest."""
+        """The default, then every way on every second shape that it applies to, simple ones on the smallest.
+
+        What runs in parallel is together, and what does not: a thread that slept through the layers before is late.
+        """
+        plans = [self._space.default_plan]
+        shapes = sorted(self._groups, key=lambda shape: shape.multiply_adds)
+        for parallel in (False, True):
+            wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
+            for i, shape in enumerate(shapes):
+                ways: dict[tuple[str, int, str], list[ConvolutionOptions]] = {}
+                for o in self._groups[shape][0].variants:
+                    if o.parallelize == parallel:
+                        ways.setdefault((o.method, o.winograd_tile_size, o.gemm_blocking), []).append(o)
+                chosen = [
+                    _member(members, i)
+                    for w, members in enumerate(ways.values())
+                    if (i < SHAPES_FOR_SIMPLE if members[0].method == "simple" else (i + w) % 2 == 0)
+                ]
+                wanted[shape] = chosen or [self._groups[shape][0].default]
+            plans += self._mixed(wanted)
+        return list(dict.fromkeys(plans))
+
+    def _race(self, standings: _Standings) -> list[Plan]:
+        """Plans in which the variants of each shape have places by their odds."""
+        count = PLANS_PER_VISIT * self._capacity
+        generator = np.random.default_rng([self._settings.seed, self._made])
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
-        for i, shape in enumerate(sorted(self._groups, key=lambda shape: shape.multiply_adds)):
-            default = self._groups[shape][0].default
-            ways: dict[tuple[str, int, str, bool], list[ConvolutionOptions]] = {}
-            for o in self._groups[shape][0].variants:
-                ways.setdefault((o.method, o.winograd_tile_size, o.gemm_blocking, o.parallelize), []).append(o)
-            wanted[shape] = [
-                _member(members, i)
-                for w, members in enumerate(ways.values())
-                if members != [default]
-                and (i < SHAPES_FOR_SIMPLE if members[0].method == "simple" else (i + w) % 2 == 0)
-            ]
-        fillers = {shape: layers[0].default for shape, layers in self._groups.items()}
-        return [self._space.default_plan, *self._plans(wanted, fillers)]
+        for shape, found in standings.odds.items():
+            seats = found.seats(count * len(self._groups[shape]))
+            wanted[shape] = [seats[i] for i in generator.permutation(len(seats))]
+        return self._mixed(wanted)
 
-    def _survey(self, knowledge: Knowledge) -> _Survey:
-        """What is worth trying on each shape, and what all that was not tried may still gain."""
-        model = fit(knowledge)
-        generator = np.random.default_rng(self._settings.seed)
-        total = knowledge.predict_ms(knowledge.best_plan()) or math.inf
-        worth = UNTRIED_SHARE * self._settings.tolerance * total / len(self._space.layers)
-        wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
-        gains: dict[ConvolutionShape, float] = {}
-        for shape, layers in self._groups.items():
-            best, known = knowledge.best(shape), knowledge.estimates(shape)
-            assert best is not None
-            posterior = model.predict(shape, [o for o in knowledge.candidates(shape) if o not in known])
-            doubts = {
-                o: doubt.expected_improvement(best.ms)
-                for o in knowledge.candidates(shape)
-                if o != best.options and (doubt := model.doubts.get((shape, o))) is not None
-            }
-            gain = posterior.expected_best(best.ms, generator) + sum(doubts.values())
-            gains[shape] = len(layers) * gain / total
-            wanted[shape] = promising(posterior, best.ms, doubts, worth / 20, PLANS_PER_VISIT * len(layers))
-        return _Survey(wanted, gains)
-
-    def _explore(self, knowledge: Knowledge) -> list[Plan]:
-        """The most promising untried variants, some of each shape; none when little is left to gain."""
-        survey = self._survey(knowledge)
-        allowed = UNTRIED_SHARE * self._settings.tolerance
-        if survey.share <= allowed:
-            return []
-        # As many plans as the shapes need that have more than their share to gain; the others use the opportunity.
-        needed = [
-            math.ceil(len(survey.wanted[shape]) / len(self._groups[shape]))
-            for shape, gain in survey.gains.items()
-            if gain > allowed / len(survey.gains) / 2
-        ]
-        fillers = {shape: best.options for shape in self._groups if (best := knowledge.best(shape)) is not None}
-        return self._plans(survey.wanted, fillers)[: max(needed, default=0)]
-
-    def _final(self, knowledge: Knowledge, room: int) -> list[Proposal]:
-        """The next visit of the final; nothing when the winners are clear enough."""
-        contests = self._contests(knowledge)
-        total = knowledge.predict_ms(knowledge.best_plan()) or math.inf
-        wrong = sum(len(self._groups[shape]) * c.risk_ms for shape, c in contests.items()) / total
-        untried = self._survey(knowledge).share
-        left = f"{untried + wrong:.2%} of the model's latency"
-        compared = all(self._compared(knowledge, shape, c) for shape, c in contests.items())
-        over = self._final_visits >= len(FINAL_ROUNDS)
-        if over or (wrong <= WRONG_SHARE * self._settings.tolerance and compared):
-            limit = f"less than {self._settings.tolerance:.2%}"
-            if untried + wrong > self._settings.tolerance:
-                limit = f"but the last {FINALISTS} of every layer were measured as often as is allowed"
-            self.ended = f"what is left to gain is expected to be {left}, {limit}"
-            return []
-        rounds = math.ceil(FINAL_ROUNDS[self._final_visits] / self._capacity)
+    def _final(self, knowledge: Knowledge, standings: _Standings, room: int) -> list[Proposal]:
+        """The leaders against their last rivals and, where that was not done yet, against ELL's default."""
         self._final_visits += 1
-        fair = WRONG_SHARE * self._settings.tolerance * total / len(self._space.layers)
-        wanted = {}
-        for shape, c in contests.items():
-            entrants = [r.options for r in c.rivals if r.expected_gain * c.best.ms > NEGLIGIBLE * fair]
-            entrants.append(c.best.options)
-            if not self._compared(knowledge, shape, c):
-                entrants.append(self._groups[shape][0].default)
-            wanted[shape] = list(dict.fromkeys(entrants))
+        uncompared = self._uncompared(knowledge, standings)
+        wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
+        for shape, found in standings.odds.items():
+            rivals = found.rivals(LEAST_CHANCE)[: FINALISTS - 1]
+            defaults = [self._groups[shape][0].default] if shape in uncompared else []
+            wanted[shape] = list(dict.fromkeys([found.leader, *rivals, *defaults]))
         most = max(map(len, wanted.values()))
-        plans = tuple(dict.fromkeys(self._everywhere(wanted, contests, t) for t in range(most)))
+        plans = tuple(
+            Plan(
+                tuple(
+                    (layer.node_id, choices[t] if t < len(choices := wanted[layer.shape]) else choices[0])
+                    for layer in self._space.layers
+                )
+            )
+            for t in range(most)
+        )
+        rounds = math.ceil(FINAL_PROCEDURE.rounds / self._capacity)
         return [Proposal(plans[:room], replace(FINAL_PROCEDURE, rounds=rounds), FINAL)] * self._capacity
 
     # What they are made of
 
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        self._made += len(outcomes)
+        self._busy_ms += 1000 * sum(outcome.board_seconds for outcome in outcomes)
+
     def _unmeasured(self, knowledge: Knowledge) -> bool:
         return any(knowledge.best(shape) is None for shape in self._groups)
 
-    def _contests(self, knowledge: Knowledge) -> dict[ConvolutionShape, Contest]:
-        behind = self.behind(knowledge)
-        found = {}
-        for shape in self._groups:
-            measured = knowledge.estimates(shape)
-            allowed = [o for o in knowledge.candidates(shape) if o in measured and (shape, o) not in behind]
-            found[shape] = contest(knowledge, shape, allowed, FINALISTS)
-        return found
+    def _procedure(self, knowledge: Knowledge) -> Procedure:
+        many = knowledge.spoiled_share > MANY_SPOILED
+        return replace(RACE_PROCEDURE, turn_passes=MORE_PASSES) if many else RACE_PROCEDURE
 
-    def _compared(self, knowledge: Knowledge, shape: ConvolutionShape, c: Contest) -> bool:
-        """Whether the best of a shape was compared with ELL's default often enough for a verdict."""
-        default = self._groups[shape][0].default
-        return c.best.options == default or len(knowledge.log_ratios(shape, c.best.options, default)) >= FINAL_ROUNDS[0]
+    def _standings(self, knowledge: Knowledge) -> _Standings:
+        model = knowledge.cost_model
+        generator = np.random.default_rng([self._settings.seed, self._made])
+        found: dict[ConvolutionShape, Odds] = {}
+        for shape in self._groups:
+            posterior = model.predict(shape, knowledge.candidates(shape))
+            known = knowledge.estimates(shape)
+            measured = [i for i, options in enumerate(posterior.variants) if options in known]
+            leader = posterior.variants[min(measured, key=lambda i: float(posterior.mean[i]))]
+            found[shape] = odds(posterior, leader, generator)
+        plan = Plan(tuple((layer.node_id, found[layer.shape].leader) for layer in self._space.layers))
+        total = knowledge.predict_ms(plan) or math.inf
+        loss = sum(len(self._groups[shape]) * o.regret_ms for shape, o in found.items()) / total
+        return _Standings(found, total, loss)
+
+    def _uncompared(self, knowledge: Knowledge, standings: _Standings) -> set[ConvolutionShape]:
+        """The shapes whose leader was not compared with ELL's default often enough for a verdict."""
+        return {
+            shape
+            for shape, leader in standings.leaders.items()
+            if leader != (default := self._groups[shape][0].default)
+            and len(knowledge.log_ratios(shape, leader, default)) < SIGNIFICANT_PAIRS
+        }
 
     def behind(self, knowledge: Knowledge) -> dict[Variant, str]:
         """The measured variants that are out of the race, and why."""
-        model = fit(knowledge)
+        model = knowledge.cost_model
         out: dict[Variant, str] = {}
         for shape in self._groups:
             best = knowledge.best(shape)
@@ -267,37 +265,22 @@ class Racing:
         reasons = [behind.get((layers[n].shape, o), "") for n, o in outcome.plan.items() if o != layers[n].default]
         if not all(reasons) or not reasons:
             return Verdict("complete")
-        passes = 2 * sum(FINAL_ROUNDS) - len(outcome.samples.total_ms)
+        passes = FINAL_VISITS * FINAL_PROCEDURE.passes - len(outcome.samples.total_ms)
         spared = passes * float(np.median(outcome.samples.total_ms)) / 1000
         return Verdict("pruned", f"every choice is clearly behind, e.g. {reasons[0]}", spared)
 
-    def _plans(self, wanted: Wanted, fillers: Mapping[ConvolutionShape, ConvolutionOptions]) -> list[Plan]:
-        """Plans in which every wanted variant occurs once, layers of equal shape taking turns."""
+    def _mixed(self, wanted: Wanted) -> list[Plan]:
+        """The fewest plans in which everything wanted of a shape occurs, layers of equal shape taking turns."""
         choices: dict[str, list[ConvolutionOptions]] = {}
         for shape, options in wanted.items():
             layers = self._groups[shape]
+            rows = math.ceil(len(options) / len(layers))
             for j, layer in enumerate(layers):
-                choices[layer.node_id] = list(options[j :: len(layers)])
-        most = max(map(len, choices.values()), default=0)
-        return [
-            Plan(
-                tuple(
-                    (layer.node_id, row[t] if t < len(row := choices[layer.node_id]) else fillers[layer.shape])
-                    for layer in self._space.layers
-                )
-            )
-            for t in range(most)
-        ]
-
-    def _everywhere(self, wanted: Wanted, contests: Mapping[ConvolutionShape, Contest], t: int) -> Plan:
-        """The t-th wanted variant of each shape on all of its layers; where there is none, the best."""
-        return Plan(
-            tuple(
-                (
-                    layer.node_id,
-                    options[t] if t < len(options := wanted[layer.shape]) else contests[layer.shape].best.options,
-                )
-                for layer in self._space.layers
+                choices[layer.node_id] = [options[(t * len(layers) + j) % len(options)] for t in range(rows)]
+        return list(
+            dict.fromkeys(
+                Plan(tuple((n.node_id, row[t % len(row)]) for n in self._space.layers for row in [choices[n.node_id]]))
+                for t in range(max(map(len, choices.values())))
             )
         )
 
@@ -305,39 +288,6 @@ class Racing:
         """A proposal for each device, or fewer where there are few plans."""
         parts = max(1, min(self._capacity, len(plans) // 3))
         return [Proposal(tuple(plans[i::parts]), procedure, stage) for i in range(parts)]
-
-
-def fit(knowledge: Knowledge) -> CostModel:
-    """The cost model that all estimates so far give."""
-    spoiled, noise = knowledge.spoiled_share, knowledge.sample_deviation
-    observations = {}
-    for shape in knowledge.shapes:
-        for options, estimate in knowledge.estimates(shape).items():
-            kept = max(1, estimate.count - estimate.summary.outliers)
-            observations[shape, options] = Observation(estimate.ms, noise / math.sqrt(kept), spoiled**estimate.count)
-    return CostModel(observations)
-
-
-def promising(
-    posterior: Posterior, best_ms: float, doubts: Mapping[ConvolutionOptions, float], least_ms: float, most: int
-) -> list[ConvolutionOptions]:
-    """The variants of highest expected improvement in ms, each chosen as if the ones before it had been measured.
-
-    ``doubts``: the expected improvement of variants that should be measured again.
-    """
-    found = {options: gain for options, gain in doubts.items() if gain >= least_ms}
-    chosen: list[int] = []
-    rest = posterior
-    while len(chosen) < min(most, len(posterior.variants)):
-        gains = rest.expected_improvement(best_ms)
-        gains[chosen] = -1.0
-        index = int(np.argmax(gains))
-        if gains[index] < least_ms:
-            break
-        chosen.append(index)
-        found[posterior.variants[index]] = float(gains[index])
-        rest = rest.given(index, SAMPLE_DEVIATION)
-    return sorted(found, key=lambda options: -found[options])[:most]
 
 
 def _member(members: Sequence[ConvolutionOptions], turn: int) -> ConvolutionOptions:

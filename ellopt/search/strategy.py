@@ -9,7 +9,8 @@ from typing import Protocol
 from ellopt.observations import Outcome
 from ellopt.options import Plan
 from ellopt.procedure import Procedure
-from ellopt.search.knowledge import Knowledge, Variant
+from ellopt.search.effects import Variant
+from ellopt.search.knowledge import Knowledge
 from ellopt.space import ModelSpace
 
 
