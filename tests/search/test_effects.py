@@ -14,6 +14,7 @@ from ellopt.options import ConvolutionOptions
 from ellopt.search.effects import (
     CELL_DEVIATION,
     LAYER_DEVIATION,
+    PARALLEL_METHOD_DEVIATION,
     SAMPLE_DEVIATION,
     TURN_DEVIATION,
     VISIT_DEVIATION,
@@ -45,6 +46,14 @@ def ratio(cells: dict[Cell, list[float]], a: Variant, b: Variant) -> float:
     return math.exp(effects.variants[a] - effects.variants[b])
 
 
+def deviation(cells: dict[Cell, list[float]], a: Variant, b: Variant) -> float:
+    """How unsure the log of the ratio of ``a`` and ``b`` is."""
+    effects = fit_effects(cells)
+    i, j = (list(effects.variants).index(variant) for variant in (a, b))
+    c = effects.covariance
+    return math.sqrt(float(c[i, i] + c[j, j] - 2 * c[i, j]))
+
+
 def test_a_turn_that_was_slow_altogether_does_not_count_against_what_was_measured_in_it() -> None:
     mixed: dict[Cell, list[float]] = {}
     generator = np.random.default_rng(0)
@@ -74,6 +83,18 @@ def test_what_slows_all_that_is_parallel_in_a_visit_does_not_count() -> None:
     assert difference(SLOW) == pytest.approx(1.0, abs=0.05)
 
 
+def test_one_visit_does_not_settle_which_parallel_method_is_faster() -> None:
+    winograd = ConvolutionOptions("winograd", True, 0, 4, 4)
+
+    def error(visits: int) -> float:
+        cells: dict[Cell, list[float]] = {}
+        for number in range(36):
+            cells |= turn(number, str(number % visits), (PARALLEL, winograd)[number // 18], 1.0, 0.02)
+        return deviation(cells, (SHAPES[0], winograd), (SHAPES[0], PARALLEL))
+
+    assert error(1) > PARALLEL_METHOD_DEVIATION > 1.5 * error(9)
+
+
 def test_turns_that_are_not_known_have_no_effect() -> None:
     cells: dict[Cell, list[float]] = {
         (variant, visit, None, layer): values
@@ -89,10 +110,7 @@ def test_more_samples_make_errors_smaller() -> None:
         cells: dict[Cell, list[float]] = {}
         for number in range(turns):
             cells |= turn(number, "visit", SLOW if number % 2 else FAST, 1.0, 0.03)
-        effects = fit_effects(cells)
-        a, b = (list(effects.variants).index((SHAPES[0], options)) for options in (FAST, SLOW))
-        c = effects.covariance
-        return math.sqrt(float(c[a, a] + c[b, b] - 2 * c[a, b]))
+        return deviation(cells, (SHAPES[0], FAST), (SHAPES[0], SLOW))
 
     assert error(32) < 0.6 * error(8) < 0.6 * error(2)
 
