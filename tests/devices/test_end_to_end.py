@@ -48,6 +48,7 @@ class Client:
             "XDG_CONFIG_HOME": str(root / "home" / "config"),
             "XDG_STATE_HOME": str(root / "home" / "state"),
             "XDG_CACHE_HOME": str(root / "home" / "cache"),
+            "ELLOPT_STORE": str(root / "home" / "measurements.sqlite"),
             "RPI_PASSWORD": PASSWORD,
             "RPI_APIKEY": API_KEY,
         }
