@@ -34,16 +34,17 @@ SKETCH, RACE, FINAL = "sketch", "race", "final"
 #: Timed passes follow an untimed one of the same plan, as in use: with the caches full of another plan's weights, those
 #: with more weights would look slower. Two for each untimed one, as long as many variants are to be seen.
 RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2)
-FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS)
 PLANS_PER_VISIT = 8
-FINAL_VISITS = 2
-#: Variants of a shape in a final visit, ELL's default not counted, and how probably the best one has to be to be there.
+#: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
+FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS // 2)
+FINAL_VISITS, MOST_FINAL_VISITS = 2, 4
+#: Variants of a shape in these visits, ELL's default not counted, and how probably the best one has to be to be there.
 FINALISTS, LEAST_CHANCE = 3, 0.05
 #: Of the allowed loss, what may be expected when the race ends.
 EXPECTED_SHARE = 0.5
 #: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. The sweep that
 #: it must cost a hundredth of takes 262 passes of a plan of medium speed.
-LONGEST = 135
+LONGEST = 155
 #: From this share of spoiled samples on, variants are timed more often, for so many times as long.
 MANY_SPOILED, MORE_PASSES, LONGER = 0.12, 3, 4
 #: A posterior this many standard deviations above the best is out of the race.
@@ -137,7 +138,7 @@ class Racing:
         longest = LONGEST * (LONGER if knowledge.spoiled_share > MANY_SPOILED else 1)
         if not enough and self._busy_ms < longest * standings.total_ms:
             return self._shared_out(self._race(standings)[:room], RACE, self._procedure(knowledge))
-        if self._final_visits < FINAL_VISITS and self._uncompared(knowledge, standings):
+        if self._final_visits < MOST_FINAL_VISITS and self._uncompared(knowledge, standings):
             return self._final(knowledge, standings, room)
         limit = (
             f"less than {self._settings.tolerance:.2%}"
@@ -181,12 +182,16 @@ class Racing:
         return self._mixed(wanted)
 
     def _final(self, knowledge: Knowledge, standings: _Standings, room: int) -> list[Proposal]:
-        """The leaders against their last rivals and, where that was not done yet, against ELL's default."""
+        """The leaders against their last rivals and, where that was not done yet, against ELL's default.
+
+        What had its visits is only there as a part of the model.
+        """
         self._final_visits += 1
+        finalists = FINALISTS if self._final_visits <= FINAL_VISITS else 1
         uncompared = self._uncompared(knowledge, standings)
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for shape, found in standings.odds.items():
-            rivals = found.rivals(LEAST_CHANCE)[: FINALISTS - 1]
+            rivals = found.rivals(LEAST_CHANCE)[: finalists - 1]
             defaults = [self._groups[shape][0].default] if shape in uncompared else []
             wanted[shape] = list(dict.fromkeys([found.leader, *rivals, *defaults]))
         most = max(map(len, wanted.values()))
@@ -265,7 +270,7 @@ class Racing:
         reasons = [behind.get((layers[n].shape, o), "") for n, o in outcome.plan.items() if o != layers[n].default]
         if not all(reasons) or not reasons:
             return Verdict("complete")
-        passes = FINAL_VISITS * FINAL_PROCEDURE.passes - len(outcome.samples.total_ms)
+        passes = MOST_FINAL_VISITS * FINAL_PROCEDURE.passes - len(outcome.samples.total_ms)
         spared = passes * float(np.median(outcome.samples.total_ms)) / 1000
         return Verdict("pruned", f"every choice is clearly behind, e.g. {reasons[0]}", spared)
 
