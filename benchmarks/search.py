@@ -33,8 +33,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table as TextTable
 
+from ellopt.config import TuningConfig
 from ellopt.devices.local import LocalPool
-from ellopt.laboratory import Laboratory
+from ellopt.laboratory import Laboratory, LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.model.discover import discover
 from ellopt.model.graph import Model, read_model
@@ -58,6 +59,8 @@ SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
 #: Rounds of each visit in which a table is recorded, and timed passes of each turn: as many as a search asks for.
 ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
+#: Seconds between the visits of a live search, as when a model is tuned.
+VISIT_SPACING = TuningConfig.visit_spacing
 _ONE_PASS = Procedure(warm_up=0, rounds=1, turn_warm_up=0)
 #: Visits in which a live search's model is compared, and rounds of each: between processes, variants differ.
 LIVE_VISITS, LIVE_ROUNDS = 15, 6
@@ -83,8 +86,10 @@ class Bench:
         narrowed = narrow(space, toolchain.layers(model), toolchain, find_target("host"))
         return cls(name, model, narrowed, toolchain, directory)
 
-    def laboratory(self) -> Laboratory:
-        return Laboratory(self.model, self.toolchain, LocalPool(), find_target("host"), self.directory / self.name)
+    def laboratory(self, visit_spacing: float = 0.0) -> Laboratory:
+        settings = LaboratorySettings(visit_spacing=visit_spacing)
+        directory = self.directory / self.name
+        return Laboratory(self.model, self.toolchain, LocalPool(), find_target("host"), directory, settings)
 
     def sweep_plans(self) -> list[Plan]:
         """The plans of the original sweep: one for each combination, what does not apply being ELL's default."""
@@ -251,7 +256,7 @@ def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
 
 def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
     """One search for real, and its model against the exhaustive winner and ELL's default, interleaved."""
-    result, plan, seconds = run_search(bench.space, bench.laboratory(), strategy, seed)
+    result, plan, seconds = run_search(bench.space, bench.laboratory(VISIT_SPACING), strategy, seed)
     candidates = [plan, table.best_plan, bench.space.default_plan]
     laboratory = bench.laboratory()
     laboratory.prepare(bench.space)

@@ -46,6 +46,7 @@ class TuningConfig:
     accept_new_host_keys: bool = False
     allow_insecure_cluster: bool = False
     board_timeout: float = 600.0
+    visit_spacing: float = 3.0
     emulate: bool = False
     accept_emulated_timings: bool = False
     # search
@@ -69,6 +70,8 @@ class TuningConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigurationError(f"--{name}: must be a positive number of seconds, not {value:g}")
+        if self.visit_spacing < 0:
+            raise ConfigurationError(f"--visit_spacing: must not be negative, not {self.visit_spacing:g}")
         if not 0 <= self.tolerance < 1:
             raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
         if not 0 < self.ssh_port < 65536:

@@ -46,6 +46,7 @@ class LaboratorySettings:
     disturbed_attempts: int = 3  # of a measurement on a throttled or loaded device
     disturbed_pause: float = 20.0
     threads: int = 0  # 0: the target's cores
+    visit_spacing: float = 0.0  # least time between the starts of two measurements on one device
 
 
 class Laboratory:
@@ -83,6 +84,7 @@ class Laboratory:
         self._spent = Costs()
         self._boards: Counter[str] = Counter()
         self._hung: set[str] = set()
+        self._measured_at: dict[str, float] = {}  # device -> when its last measurement began
         self._busy = 0
         self._board = ""
 
@@ -303,6 +305,7 @@ class Laboratory:
     def _run_undisturbed(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> tuple[JobResult, str]:
         """Run ``job``; again after a pause if the device was throttled or loaded. The text says if it still was."""
         for attempt in range(1, self.settings.disturbed_attempts + 1):
+            self._space(device, deadline)
             before = device.state()
             result = self._run(device, bundle, job, deadline)
             disturbed = disturbance(before, device.state(), self.target.cores if device.kind == "ssh" else 0)
@@ -312,6 +315,17 @@ class Laboratory:
             if attempt < self.settings.disturbed_attempts and deadline.remaining > self.settings.disturbed_pause:
                 self._sleep(self.settings.disturbed_pause)
         return result, disturbed
+
+    def _space(self, device: Device, deadline: Deadline) -> None:
+        """Wait for ``visit_spacing``: what slows a machine for some seconds then meets one visit in many."""
+        with self._lock:
+            last = self._measured_at.get(device.name)
+        if last is not None and device.kind != "emulated":
+            wait = last + self.settings.visit_spacing - time.monotonic()
+            if wait > 0:
+                self._sleep(min(wait, deadline.remaining))
+        with self._lock:
+            self._measured_at[device.name] = time.monotonic()
 
     def _run(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> JobResult:
         """Run ``job`` once. A job that hangs on this device twice is its own fault, not the device's."""

@@ -94,7 +94,11 @@ class _Tuning:
             shop.pool,
             shop.target,
             state / "bundles",
-            LaboratorySettings(parallel_build=config.parallel_build, board_timeout=config.board_timeout),
+            LaboratorySettings(
+                parallel_build=config.parallel_build,
+                board_timeout=config.board_timeout,
+                visit_spacing=config.visit_spacing,
+            ),
         )
         identity = self._identity(laboratory.board())
         tracker = shop.tracker.start_model(self._start(identity, laboratory.board(), space))

@@ -70,6 +70,13 @@ def _add_boards(group: ArgumentGroup) -> None:
     group.number(
         "--board_timeout", default=600.0, kind=float, help="seconds to wait for a board to come (back) (default: 600)"
     )
+    group.number(
+        "--visit_spacing",
+        default=3.0,
+        kind=float,
+        help="seconds between the starts of two measurements on a board at least, so that what disturbs it for a "
+        "moment is not in all of them (default: 3)",
+    )
     group.flag("--emulate", help="run under qemu-user: on this machine, or on the boards that are given")
     group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
 

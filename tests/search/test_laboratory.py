@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,11 @@ def laboratory(
     toolchain: PretendToolchain | None = None,
     settings: LaboratorySettings | None = None,
     capacity: int = 1,
+    sleep: Callable[[float], None] = lambda seconds: None,
 ) -> Laboratory:
     toolchain = toolchain or PretendToolchain()
     pool = PretendPool(*devices, capacity=capacity)
-    return Laboratory(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=lambda seconds: None)
+    return Laboratory(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=sleep)
 
 
 def steady(**options: object) -> PretendDevice:
@@ -232,6 +234,23 @@ def test_a_throttled_measurement_is_repeated_then_marked() -> None:
     assert [job.kind for job in always.jobs] == ["check", "profile", "profile"]
     assert outcome.visit is not None
     assert outcome.visit.disturbed == "throttled"
+
+
+def test_measurements_on_one_device_are_spaced() -> None:
+    slept: list[float] = []
+    spaced = LaboratorySettings(visit_spacing=10.0)
+    lab = laboratory(steady(), settings=spaced, sleep=slept.append)
+    for _ in range(3):
+        lab.measure([uniform(UNROLLED)], Procedure())
+    assert len(slept) == 2
+    assert all(8.0 < seconds <= 10.0 for seconds in slept)
+    lab.measure([uniform(SIMPLE)], Procedure(), Deadline.after(1.0))
+    assert slept[-1] <= 1.0, "time that a search does not have is not spent waiting"
+
+    emulated = laboratory(steady(kind="emulated"), settings=spaced, sleep=slept.append)
+    for _ in range(2):
+        emulated.measure([uniform(UNROLLED)], Procedure())
+    assert len(slept) == 3
 
 
 def test_load_counts_where_it_cannot_be_our_own() -> None:
