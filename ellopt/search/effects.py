@@ -42,9 +42,11 @@ UNEQUAL, QUIET = 0.3, 0.25
 #: Cells further off than so many of their deviations pull less (Huber 1964), and slow ones still less: something
 #: disturbed what is very slow.
 HUBER = 2.0
+#: The same of methods in a visit: what is slow in some visits and not in others is as fast as in the others.
+METHOD_HUBER = 0.5
 #: The quantile of a variant's cells that is taken for undisturbed at first.
 FAST = 0.25
-_REWEIGHTINGS = 6
+_REWEIGHTINGS = 8
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ def fit_effects(cells: Mapping[Cell, Sequence[float]]) -> Effects:
     # One column for each variant, visit, method in a visit, and layer; a cell is the sum of one of each.
     starts = np.cumsum([0, len(variants), len(visits), len(methods)])
     columns = starts + np.array([(variants[c[0]], visits[_visit(c)], methods[_method(c)], layers[c[3]]) for c in cells])
-    method_deviation = [PARALLEL_METHOD_DEVIATION if parallel else METHOD_DEVIATION for _, parallel, _ in methods]
+    method_deviation = np.array(
+        [PARALLEL_METHOD_DEVIATION if parallel else METHOD_DEVIATION for _, parallel, _ in methods]
+    )
     prior = np.concatenate(
         [
             np.full(len(variants), 1e-6),
             np.full(len(visits), VISIT_DEVIATION**-2),
-            np.array(method_deviation) ** -2,
+            method_deviation**-2,
             np.full(len(layers), LAYER_DEVIATION**-2),
         ]
     )
@@ -96,9 +100,9 @@ def fit_effects(cells: Mapping[Cell, Sequence[float]]) -> Effects:
     weight = _first_weights(y, columns[:, 0], deviation)
     for _ in range(_REWEIGHTINGS):
         effects, turn_effects, inverse = _solve(y, columns, prior, turn, turn_prior, weight)
-        # Few turns are much slower, but those may be slower by any factor.
-        usual = HUBER * TURN_DEVIATION / np.maximum(turn_effects, 1e-9)
-        turn_prior = np.where(known, TURN_DEVIATION**-2 * np.minimum(1.0, usual) ** 2, 1e12)
+        # Few turns, and few visits of a method, are much slower, but those may be slower by any factor.
+        turn_prior = np.where(known, _heavy_tailed(TURN_DEVIATION, turn_effects, HUBER), 1e12)
+        prior[starts[2] : starts[3]] = _heavy_tailed(method_deviation, effects[starts[2] : starts[3]], METHOD_HUBER)
         slowed = effects[columns[:, 1]] + turn_effects[turn]
         slowed = np.maximum(0.0, slowed - np.quantile(slowed, QUIET))
         likely = np.hypot(deviation, UNEQUAL * slowed)
@@ -114,6 +118,12 @@ def fit_effects(cells: Mapping[Cell, Sequence[float]]) -> Effects:
         {key: next(found) for key in layers},
         {key: float(turn_effects[i]) for key, i in turns.items() if key is not None},
     )
+
+
+def _heavy_tailed(deviation: float | FloatArray, effects: FloatArray, huber: float) -> FloatArray:
+    """Weights of a prior of this deviation whose tail is heavy where effects are slow."""
+    usual = huber * deviation / np.maximum(effects, 1e-9)
+    return np.asarray(np.minimum(1.0, usual) ** 2 / np.square(deviation))
 
 
 def _visit(cell: Cell) -> tuple[str, bool]:

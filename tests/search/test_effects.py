@@ -83,6 +83,15 @@ def test_what_slows_all_that_is_parallel_in_a_visit_does_not_count() -> None:
     assert difference(SLOW) == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_visit_in_which_one_parallel_method_was_slow_does_not_count() -> None:
+    winograd = ConvolutionOptions("winograd", True, 0, 4, 4)
+    cells: dict[Cell, list[float]] = {}
+    for number in range(24):
+        visit, options = "abc"[number % 3], (PARALLEL, winograd)[number // 12]
+        cells |= turn(number, visit, options, 1.8 if visit == "a" and options == winograd else 1.0)
+    assert ratio(cells, (SHAPES[0], winograd), (SHAPES[0], PARALLEL)) == pytest.approx(1.0, abs=0.05)
+
+
 def test_one_visit_does_not_settle_which_parallel_method_is_faster() -> None:
     winograd = ConvolutionOptions("winograd", True, 0, 4, 4)
 
