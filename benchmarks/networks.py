@@ -121,7 +121,7 @@ class Network:
         type_ = f"<float,{function}>" if function else "<float>"
         node = self._next(out)
         shape = f"[{size[0] + 2 * padding},{size[1] + 2 * padding},{size[2]}]"
-        head = {"_type": json.dumps(kind + type_), "_version": '"0"'}
+        head: dict[str, Any] = {"_type": json.dumps(kind + type_), "_version": '"0"'}
         head |= {"inputPaddingScheme": 0, "inputPaddingSize": padding, "outputShape": json.dumps(out)}
         layer = {**head, "outputPaddingScheme": 0, "outputPaddingSize": 0, **fields}
         return self._add(
@@ -136,7 +136,7 @@ class Network:
         return node
 
     def _add(self, kind: str, version: str, node: int, **fields: Any) -> int:
-        head = {"_type": json.dumps(kind), "_version": json.dumps(version), "id": f'"{node}"'}
+        head: dict[str, Any] = {"_type": json.dumps(kind), "_version": json.dumps(version), "id": f'"{node}"'}
         self.nodes.append(_object({**head, **fields}))
         return node
 

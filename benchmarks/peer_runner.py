@@ -45,7 +45,8 @@ def openvino_request(model: Path, image: np.ndarray, threads: int) -> Predict:
 
     def predict() -> np.ndarray:
         request.infer()
-        return request.get_output_tensor().data
+        output: np.ndarray = request.get_output_tensor().data
+        return output
 
     return predict
 

@@ -70,7 +70,7 @@ class InventedBoards:
         with self._lock:  # working out what a board would have measured counts as our overhead
             self.intervals.append((started, ended))
             failed = random.random() < self._failing
-            execution = self._device.run(bundle, invocation, deadline)
+            execution: Execution = self._device.run(bundle, invocation, deadline)
         if failed:
             raise InfrastructureError("an invented misfortune")
         return execution

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def measure_table(bench: Bench, rounds: int) -> Table:
         ]
         return np.concatenate([np.array(visit) for visit in visits], axis=1)
 
-    layers_ms = {s.node_id: joined(lambda samples, n=s.node_id: samples.layers_ms[n]) for s in bench.space.layers}
+    layers_ms = {s.node_id: joined(_of_layer(s.node_id)) for s in bench.space.layers}
     run_seconds, check_seconds = _overheads(bench)
     about = {
         "model": bench.name,
@@ -149,6 +150,10 @@ def measure_table(bench: Bench, rounds: int) -> Table:
         build_seconds=build_seconds,
         about=about,
     )
+
+
+def _of_layer(node_id: str) -> Callable[[PlanSamples], Sequence[float]]:
+    return lambda samples: samples.layers_ms[node_id]
 
 
 def _mixed(space: ModelSpace, generator: np.random.Generator) -> tuple[Plan, ...]:
@@ -185,14 +190,15 @@ def _overheads(bench: Bench) -> tuple[float, float]:
     for _ in range(9):
         laboratory = bench.laboratory()  # a new one has everything to check
         laboratory.prepare(bench.space)
-        seconds = [0.0]
+        seconds, passed_ms = [0.0], 0.0
         for procedure in (Procedure(warm_up=0, rounds=1), Procedure(warm_up=0, rounds=1), _ONE_PASS):
             outcome = laboratory.measure([bench.space.default_plan], procedure)[0]
             assert outcome.samples is not None
             seconds.append(laboratory.costs.board_seconds)
+            passed_ms = outcome.samples.total_ms[0]
         checking, passing, starting = np.diff(seconds)
         checks.append(float(checking - passing))
-        starts.append(float(starting) - outcome.samples.total_ms[0] / 1000)
+        starts.append(float(starting) - passed_ms / 1000)
     return max(0.0, float(np.median(starts))), max(0.0, float(np.median(checks)))
 
 
@@ -212,7 +218,7 @@ def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
         unlike += 10.0 * (a.winograd_tile_size != b.winograd_tile_size) + 5.0 * (a.gemm_blocking != b.gemm_blocking)
         return unlike + sum(abs(math.log2((x or 8) / (y or 8))) for x, y in zip(a.depths, b.depths, strict=True))
 
-    return {n: min(table.rows[n], key=lambda known, o=o: distance(known, o)) for n, o in plan.items()}
+    return {node: min(table.rows[node], key=partial(distance, options)) for node, options in plan.items()}
 
 
 def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
@@ -374,6 +380,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot loss against cost")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json == "-")
+    console.width = max(console.width, 110)  # the table's, rather than titles cut short where output is no terminal
     results: dict[str, Any] = {}
     for name in arguments.models.split(","):
         bench = Bench.of(name, arguments.models_dir, arguments.options, arguments.tables / "bundles")

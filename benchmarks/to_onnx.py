@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -59,7 +60,7 @@ class _Graph:
     def _per_channel(self, node: Node, kind: str, values: np.ndarray) -> str:
         return self._weight(node, kind, values.reshape(1, -1, 1, 1))
 
-    def _op(self, node: Node, kind: str, *inputs: str, **attributes: object) -> None:
+    def _op(self, node: Node, kind: str, *inputs: str, **attributes: Any) -> None:
         name = f"node_{node.node_id}"
         self._nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         self._names[node.node_id] = name
@@ -95,9 +96,9 @@ class _Graph:
             self._pooling(node, first)
         elif isinstance(node, layers.FullyConnected):
             rows, columns, channels = node.input_layouts[0].size
-            weights = node.weights.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2)
-            names = (self._weight(node, "weights", weights),)
-            self._op(node, "Conv", first, *names, kernel_shape=[rows, columns], strides=[1, 1], pads=[0, 0, 0, 0])
+            values = node.weights.reshape(-1, rows, columns, channels).transpose(0, 3, 1, 2)
+            weights = self._weight(node, "weights", values)
+            self._op(node, "Conv", first, weights, kernel_shape=[rows, columns], strides=[1, 1], pads=[0, 0, 0, 0])
         elif isinstance(node, layers.Softmax):
             self._op(node, "Softmax", first, axis=1)
         elif isinstance(node, layers.BinaryOperation):
@@ -131,7 +132,7 @@ class _Graph:
         elif node.function == "parametric_relu" and node.alpha is not None:
             self._op(node, "PRelu", first, self._weight(node, "alpha", node.alpha.transpose(2, 0, 1)))
         else:
-            low, high = (self._weight(node, name, np.float32(x)) for name, x in (("low", -1), ("high", 1)))
+            low, high = (self._weight(node, name, np.array(x)) for name, x in (("low", -1), ("high", 1)))
             self._op(node, "Clip", first, low, high)
 
     def _pooling(self, node: layers.Pooling, first: str) -> None:

@@ -57,6 +57,9 @@ class PretendToolchain:
     def layers(self, model: Model) -> tuple[ConvolutionLayer, ...]:
         return tuple(self.model_layers)
 
+    def fused_into(self, model: Model) -> Mapping[str, str]:
+        return {}
+
     def canonical(self, s: ConvolutionShape, options: ConvolutionOptions, target: Target) -> ConvolutionOptions | None:
         if options.method != "winograd":
             return ConvolutionOptions(options.method, options.parallelize)
