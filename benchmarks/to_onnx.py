@@ -54,7 +54,7 @@ class _Graph:
 
     def _weight(self, node: Node, kind: str, values: np.ndarray) -> str:
         name = f"{kind}_{node.node_id}"
-        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+        self._weights.append(numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name))
         return name
 
     def _per_channel(self, node: Node, kind: str, values: np.ndarray) -> str:
