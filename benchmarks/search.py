@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,12 @@ SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
 #: Rounds of each visit in which a table is recorded, and timed passes of each turn: as many as a search asks for.
 ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
+#: Variants of a layer that take so many times the fastest one's latency are recorded together.
+SLOW = 1.5
 #: Seconds between the visits of a live search, as when a model is tuned.
 VISIT_SPACING = TuningConfig.visit_spacing
-_ONE_PASS = Procedure(warm_up=0, rounds=1, turn_warm_up=0)
+_TWO_PASSES = Procedure(warm_up=0, rounds=1, settle=False)
+_ONE_PASS = replace(_TWO_PASSES, turn_warm_up=0)
 #: Visits in which a live search's model is compared, and rounds of each: between processes, variants differ.
 LIVE_VISITS, LIVE_ROUNDS = 15, 6
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
@@ -118,8 +121,9 @@ def measure_table(bench: Bench, rounds: int) -> Table:
     build_seconds = time.monotonic() - began
     space = _only_right(bench.space, laboratory)
     generator = np.random.default_rng(0)
-    plans = [_mixed(space, generator) for _ in range(math.ceil(rounds / ROUNDS_PER_VISIT))]
     procedure = Procedure(warm_up=1, rounds=ROUNDS_PER_VISIT, turn_passes=PASSES_PER_TURN)
+    slowness = _slowness(laboratory.measure(_mixed(space, generator, {}), procedure))
+    plans = [_mixed(space, generator, slowness) for _ in range(math.ceil(rounds / ROUNDS_PER_VISIT))]
     recorded = [laboratory.measure(some, procedure) for some in plans]
     passes = [min(len(o.samples.total_ms) for o in outcomes if o.samples) for outcomes in recorded]
 
@@ -156,10 +160,14 @@ def _of_layer(node_id: str) -> Callable[[PlanSamples], Sequence[float]]:
     return lambda samples: samples.layers_ms[node_id]
 
 
-def _mixed(space: ModelSpace, generator: np.random.Generator) -> tuple[Plan, ...]:
+def _mixed(
+    space: ModelSpace, generator: np.random.Generator, slowness: Mapping[tuple[str, ConvolutionOptions], float]
+) -> tuple[Plan, ...]:
     """Plans in which every variant and default of every layer occurs, mixed by chance.
 
-    What runs in parallel is together, and what does not: a thread that slept through the layers before is late.
+    What runs in parallel is together, and what does not: a thread that slept through the layers before is late. What is
+    slow by ``slowness`` is together, too: in the milliseconds that it takes, what the other layers left in the caches
+    is lost. What reads the same weights is, so that these settle there once.
     """
     plans: list[Plan] = []
     for parallel in (False, True):
@@ -167,10 +175,30 @@ def _mixed(space: ModelSpace, generator: np.random.Generator) -> tuple[Plan, ...
         for layer in space.layers:
             options = list(dict.fromkeys((*layer.variants, layer.default)))
             some = [o for o in options if o.parallelize == parallel] or options
-            columns.append([(layer.node_id, some[i]) for i in generator.permutation(len(some))])
-        most = max(map(len, columns))
-        plans += [Plan(tuple(column[t % len(column)] for column in columns)) for t in range(most)]
+            some = [some[i] for i in generator.permutation(len(some))]
+            ways = [o.way for o in some]
+            some.sort(key=lambda o: ways.index(o.way))
+            slow = {o: slowness.get((layer.node_id, o), 1.0) for o in some}
+            fast = [o for o in some if slow[o] < SLOW * min(slow.values())]
+            columns.append((layer.node_id, fast, sorted((o for o in some if o not in fast), key=slow.__getitem__)))
+        most = max(len(fast) + len(rest) for _, fast, rest in columns)
+        choices = {
+            node_id: [*(fast[t * len(fast) // (most - len(rest))] for t in range(most - len(rest))), *rest]
+            for node_id, fast, rest in columns
+        }
+        plans += [Plan(tuple((node_id, some[t]) for node_id, some in choices.items())) for t in range(most)]
     return tuple(plans)
+
+
+def _slowness(
+    outcomes: Sequence[Outcome],
+) -> dict[tuple[str, ConvolutionOptions], float]:
+    """By node id and options, the median milliseconds in a visit."""
+    found: dict[tuple[str, ConvolutionOptions], list[float]] = {}
+    for outcome in outcomes:
+        for node_id, values in (outcome.samples.layers_ms if outcome.samples else {}).items():
+            found.setdefault((node_id, outcome.plan[node_id]), []).extend(values)
+    return {key: float(np.median(values)) for key, values in found.items()}
 
 
 def _only_right(space: ModelSpace, laboratory: Laboratory) -> ModelSpace:
@@ -191,7 +219,7 @@ def _overheads(bench: Bench) -> tuple[float, float]:
         laboratory = bench.laboratory()  # a new one has everything to check
         laboratory.prepare(bench.space)
         seconds, passed_ms = [0.0], 0.0
-        for procedure in (Procedure(warm_up=0, rounds=1), Procedure(warm_up=0, rounds=1), _ONE_PASS):
+        for procedure in (_TWO_PASSES, _TWO_PASSES, _ONE_PASS):
             outcome = laboratory.measure([bench.space.default_plan], procedure)[0]
             assert outcome.samples is not None
             seconds.append(laboratory.costs.board_seconds)
@@ -266,7 +294,7 @@ def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> 
     candidates = [plan, table.best_plan, bench.space.default_plan]
     laboratory = bench.laboratory()
     laboratory.prepare(bench.space)
-    procedure = Procedure(kind="bench", warm_up=3, rounds=LIVE_ROUNDS)
+    procedure = Procedure(kind="bench", warm_up=3, rounds=LIVE_ROUNDS, turn_passes=PASSES_PER_TURN)
     visits = [_medians_ms(laboratory.measure(candidates, procedure)) for _ in range(LIVE_VISITS)]
     found, best, default = np.array(visits).T
     losses = found / best - 1

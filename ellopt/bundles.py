@@ -20,11 +20,6 @@ from ellopt.toolchains.base import Bundle, Toolchain
 log = logging.getLogger(__name__)
 
 
-def family(options: ConvolutionOptions) -> tuple[str, int, str]:
-    """What the compiler sees of options: block depths and threads are run-time arguments of one kernel."""
-    return (options.method, options.winograd_tile_size, options.gemm_blocking)
-
-
 class Bundles:
     """Builds bundles and remembers them. Safe to use from several threads."""
 
@@ -79,9 +74,9 @@ class Bundles:
         except BuildError as error:
             log.warning("not every variant builds, looking for the one that does not: %s", error)
         self._build([space.default_plan])
-        failed = self._failing_families(space)
+        failed = self._failing_ways(space)
         good = {
-            layer.node_id: [o for o in (*layer.variants, layer.default) if (layer.node_id, family(o)) not in failed]
+            layer.node_id: [o for o in (*layer.variants, layer.default) if (layer.node_id, o.way) not in failed]
             for layer in space.layers
         }
         most = max(len(options) for options in good.values())
@@ -89,20 +84,20 @@ class Bundles:
             [Plan(tuple((n, options[t % len(options)]) for n, options in good.items())) for t in range(most)]
         )
         return {
-            (layer.node_id, options): failed[layer.node_id, family(options)]
+            (layer.node_id, options): failed[layer.node_id, options.way]
             for layer in space.layers
             for options in layer.variants
-            if (layer.node_id, family(options)) in failed
+            if (layer.node_id, options.way) in failed
         }
 
-    def _failing_families(self, space: ModelSpace) -> dict[tuple[str, tuple[str, int, str]], str]:
-        """Build each family of options by itself; where one fails, each layer of it by itself."""
+    def _failing_ways(self, space: ModelSpace) -> dict[tuple[str, tuple[str, int, str]], str]:
+        """Build each way by itself; where one fails, each layer of it by itself."""
         failed: dict[tuple[str, tuple[str, int, str]], str] = {}
-        for kind in sorted({family(o) for layer in space.layers for o in layer.variants}):
+        for kind in sorted({o.way for layer in space.layers for o in layer.variants}):
             members = {
-                layer.node_id: next(o for o in layer.variants if family(o) == kind)
+                layer.node_id: next(o for o in layer.variants if o.way == kind)
                 for layer in space.layers
-                if any(family(o) == kind for o in layer.variants) and family(layer.default) != kind
+                if any(o.way == kind for o in layer.variants) and layer.default.way != kind
             }
             plan = space.default_plan
             for node_id, options in members.items():

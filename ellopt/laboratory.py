@@ -279,6 +279,7 @@ class Laboratory:
             rounds=procedure.rounds,
             turn_warm_up=procedure.turn_warm_up,
             turn_passes=procedure.turn_passes,
+            settle=procedure.settle,
             slow_factor=procedure.slow_factor,
             unchecked=unchecked,
         )

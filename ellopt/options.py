@@ -61,6 +61,12 @@ class ConvolutionOptions:
             self.nonseparable_channel_depth,
         )
 
+    @property
+    def way(self) -> tuple[str, int, str]:
+        """What the compiler sees of options, and what decides how weights are laid out: block depths and threads are
+        run-time arguments of one kernel."""
+        return (self.method, self.winograd_tile_size, self.gemm_blocking)
+
     def __str__(self) -> str:
         """A short text such as ``winograd s8 f2 c4 parallel``; parsed back by ``parse``."""
         parts = [self.method]

@@ -21,11 +21,12 @@ class Procedure:
     rounds: int = 5
     turn_warm_up: int = 1
     turn_passes: int = 1
+    settle: bool = True
     slow_factor: float = 0.0
 
     @property
     def passes(self) -> int:
-        """Passes that one plan makes, untimed ones included."""
+        """Passes that one plan makes, untimed ones included, but for those in which caches settle."""
         return self.warm_up + self.rounds * (self.turn_warm_up + self.turn_passes)
 
 

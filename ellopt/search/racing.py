@@ -26,6 +26,7 @@ from ellopt.search.knowledge import Knowledge
 from ellopt.search.odds import Odds, odds
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
+from ellopt.settling import BYTES_PER_PASS, weight_bytes
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 
@@ -34,6 +35,8 @@ SKETCH, RACE, FINAL = "sketch", "race", "final"
 #: Timed passes follow an untimed one of the same plan, as in use: with the caches full of another plan's weights, those
 #: with more weights would look slower. Two for each untimed one, as long as many variants are to be seen.
 RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2)
+#: What comes first only says what is far behind: nothing waits until weights have settled in the caches.
+SKETCH_PROCEDURE = replace(RACE_PROCEDURE, settle=False)
 PLANS_PER_VISIT = 8
 #: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
 FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS // 2)
@@ -132,7 +135,7 @@ class Racing:
                 self.ended = "not every layer could be measured"
                 return []
             self._sketched = True
-            return self._shared_out(self._sketch()[:room], SKETCH, RACE_PROCEDURE)
+            return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
         standings = self._standings(knowledge)
         enough = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
         longest = LONGEST * (LONGER if knowledge.spoiled_share > MANY_SPOILED else 1)
@@ -161,7 +164,7 @@ class Racing:
                 ways: dict[tuple[str, int, str], list[ConvolutionOptions]] = {}
                 for o in self._groups[shape][0].variants:
                     if o.parallelize == parallel:
-                        ways.setdefault((o.method, o.winograd_tile_size, o.gemm_blocking), []).append(o)
+                        ways.setdefault(o.way, []).append(o)
                 chosen = [
                     _member(members, i)
                     for w, members in enumerate(ways.values())
@@ -172,13 +175,20 @@ class Racing:
         return list(dict.fromkeys(plans))
 
     def _race(self, standings: _Standings) -> list[Plan]:
-        """Plans in which the variants of each shape have places by their odds."""
+        """Plans in which the variants of each shape have places by their odds.
+
+        Where a shape has many weights, variants that read the same ones follow each other: others take passes to settle
+        in the caches.
+        """
         count = PLANS_PER_VISIT * self._capacity
         generator = np.random.default_rng([self._settings.seed, self._made])
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for shape, found in standings.odds.items():
             seats = found.seats(count * len(self._groups[shape]))
             wanted[shape] = [seats[i] for i in generator.permutation(len(seats))]
+            if max(weight_bytes(shape, options) for options in seats) >= BYTES_PER_PASS:
+                ways = [options.way for options in wanted[shape]]
+                wanted[shape].sort(key=lambda options: ways.index(options.way))
         return self._mixed(wanted)
 
     def _final(self, knowledge: Knowledge, standings: _Standings, room: int) -> list[Proposal]:

@@ -20,7 +20,11 @@ from ellopt.observations import Costs, Failure, Outcome, Visit
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import LaboratoryStatus, Procedure
 from ellopt.search.table import Table
+from ellopt.settling import MOST_PASSES, settling_passes
 from ellopt.space import ModelSpace
+
+#: Tables are recorded with caches large enough.
+CACHE_MIB = MOST_PASSES
 
 
 class ReplayLaboratory:
@@ -30,6 +34,7 @@ class ReplayLaboratory:
 
     def __init__(self, table: Table, seed: int, spoiled: float = 0.0) -> None:
         self._table, self._spoiled = table, spoiled
+        self._shapes = {layer.node_id: layer.shape for layer in table.space.layers}
         self._generator = np.random.default_rng(seed)
         self._checked: set[tuple[str, ConvolutionOptions]] = set()
         self._visits = 0
@@ -80,11 +85,12 @@ class ReplayLaboratory:
         visit = Visit(f"replay {self._visits}", "replay", self.board())
         passes: list[list[tuple[int, dict[str, float], float]]] = [[] for _ in plans]
         untimed = [procedure.warm_up] * len(plans)
+        settling = settling_passes(plans, self._shapes, CACHE_MIB, procedure.warm_up > 0) if procedure.settle else None
         dropped: set[int] = set()
         for r, recorded in enumerate(self._draw(procedure.rounds)):
             for i, plan in enumerate(plans):
                 if i not in dropped:
-                    untimed[i] += procedure.turn_warm_up
+                    untimed[i] += procedure.turn_warm_up + (settling[i] if settling else 0)
                     turn = [recorded[j % len(recorded)] for j in range(procedure.turn_passes)]
                     passes[i] += [(r, layers, others) for layers, others in self._turn(plan, turn)]
             if r == 0 and procedure.slow_factor > 0:

@@ -54,8 +54,9 @@ class Job:
     * ``check``: every plan runs once on the bundle's check input; each convolution layer's output is compared
       with the reference, and the reference is what the next layer reads, so that errors do not spread.
     * ``profile``: ``warm_up`` untimed passes of every plan, then ``rounds`` rounds. In a round each plan has its
-      turn: ``turn_warm_up`` untimed passes (they bring its weights back into the caches), then ``turn_passes``
-      timed ones with the time of every node. Plans are thus interleaved round by round.
+      turn: ``turn_warm_up`` untimed passes (they bring its weights back into the caches), with ``settle`` as many more
+      as its weights need to stay there (see ``settling``), then ``turn_passes`` timed ones with the time of every
+      node. Plans are thus interleaved round by round.
     * ``bench``: the same, but only whole passes are timed: no cost of profiling inside.
 
     ``limit_seconds``: the runner stops at the end of the round in which it passes; finished rounds count.
@@ -70,6 +71,7 @@ class Job:
     rounds: int = 5
     turn_warm_up: int = 1
     turn_passes: int = 1
+    settle: bool = True
     threads: int = 0  # 0: the target's cores
     limit_seconds: float = 60.0
     slow_factor: float = 0.0

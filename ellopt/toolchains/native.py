@@ -23,8 +23,9 @@ from ellopt.errors import BuildError, ConfigurationError
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
 from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
+from ellopt.settling import settling_passes
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
-from ellopt.targets import Target
+from ellopt.targets import Target, find_target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
 from ellopt.toolchains.native_build import RUNNER, BuildRequest, build_bundle, generator_version
 from ellopt.toolchains.native_bundle import Manifest
@@ -150,6 +151,7 @@ class NativeToolchain:
             job.limit_seconds,
             job.slow_factor,
             frozenset(i for i, plan in enumerate(job.plans) if plan in job.unchecked),
+            _settling(manifest, job) if job.settle else (),
         )
 
     def _network(self, model: Model) -> Network:
@@ -184,6 +186,11 @@ def _manifest(bundle: Bundle) -> Manifest:
     if manifest is None:
         raise ValueError(f"{bundle.path} is no native bundle any more")
     return manifest
+
+
+def _settling(manifest: Manifest, job: Job) -> tuple[int, ...]:
+    shapes = {layer.node_id: layer.shape for layer in manifest.layers}
+    return settling_passes(job.plans, shapes, find_target(manifest.target).cache_mib, started=job.warm_up > 0)
 
 
 def _predict_text(manifest: Manifest, plan: Plan, threads: int) -> JobText:

@@ -30,7 +30,8 @@ class Choice:
 class JobText:
     """What the runner is told. ``plans`` has a row of choices, one for each layer, for each plan.
 
-    ``unchecked``: the numbers of the plans whose first untimed pass is a check.
+    ``unchecked``: the numbers of the plans whose first untimed pass is a check. ``settling``: by plan, untimed passes
+    of a turn beyond ``turn_warm_up``; none if empty.
     """
 
     kind: str
@@ -43,10 +44,11 @@ class JobText:
     limit_seconds: float = 3600.0
     slow_factor: float = 0.0
     unchecked: frozenset[int] = frozenset()
+    settling: Sequence[int] = ()
 
     def encode(self) -> bytes:
         lines = [
-            "ellopt-job 1",
+            "ellopt-job 2",
             f"kind {self.kind}",
             f"threads {self.threads}",
             f"warm_up {self.warm_up}",
@@ -58,6 +60,7 @@ class JobText:
             f"plans {len(self.plans)}",
             f"layers {len(self.plans[0])}",
             f"unchecked {' '.join(str(int(i in self.unchecked)) for i in range(len(self.plans)))}",
+            f"settling {' '.join(map(str, self.settling or [0] * len(self.plans)))}",
         ]
         for row in self.plans:
             lines.append(" ".join(f"{c.variant} {int(c.parallel)} {' '.join(map(str, c.depths))}" for c in row))

@@ -22,13 +22,14 @@
 enum { CHECK, PROFILE, BENCH, PREDICT };
 static const char *const kinds[] = {"check", "profile", "bench", "predict"};
 
-/* What a job says; what it says of each plan follows in the text. `unchecked`: by plan, whether the first untimed pass of
- * its turns has yet to be a check. */
+/* What a job says; what it says of each plan follows in the text. By plan, `unchecked`: whether the first untimed pass of
+ * its turns has yet to be a check; `settling`: its untimed passes beyond `turn_warm_up`. */
 typedef struct {
     int kind, threads, warm_up, rounds, turn_warm_up, turn_passes, plans, layers;
     int64_t limit_ns;
     double slow_factor;
     char *unchecked;
+    int *settling;
     uint32_t checksum;
 } job_t;
 
@@ -146,7 +147,7 @@ static job_t read_job_head(const char *name) {
     job_end = cursor + size;
     job.checksum = crc32(0, cursor, size);
     expect("ellopt-job");
-    number(1, 1);
+    number(2, 2);
     expect("kind");
     const char *kind = word();
     for (job.kind = 0; job.kind < 4 && strcmp(kind, kinds[job.kind]); job.kind++) {}
@@ -164,6 +165,9 @@ static job_t read_job_head(const char *name) {
     job.unchecked = (char *)allocate((size_t)job.plans);
     expect("unchecked");
     for (int p = 0; p < job.plans; p++) job.unchecked[p] = (char)number(0, 1);
+    job.settling = (int *)allocate((size_t)job.plans * sizeof *job.settling);
+    expect("settling");
+    for (int p = 0; p < job.plans; p++) job.settling[p] = number(0, 1 << 20);
     return job;
 }
 
@@ -232,7 +236,7 @@ static void check_pass(const job_t *job, const void *context, int plan, int word
 /* A plan's turn in a round. Returns the nanoseconds of its first timed pass. */
 static int64_t turn(const job_t *job, const void *context, int plan, int round, int passes, int64_t *times, int steps) {
     int64_t first = 0;
-    for (int i = 0; i < job->turn_warm_up; i++) {
+    for (int i = 0; i < job->turn_warm_up + job->settling[plan]; i++) {
         if (job->unchecked[plan])
             check_pass(job, context, plan, times ? 3 + steps : 3);
         else
