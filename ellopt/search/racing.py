@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,11 +26,11 @@ from ellopt.search.knowledge import Knowledge
 from ellopt.search.odds import Odds, odds
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
-from ellopt.settling import BYTES_PER_PASS, weight_bytes
+from ellopt.settling import BYTES_PER_PASS, MOST_PASSES, weight_bytes
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 
-SKETCH, RACE, FINAL = "sketch", "race", "final"
+SKETCH, RACE, FINAL, ALONE = "sketch", "race", "final", "default"
 
 #: Timed passes follow an untimed one of the same plan, as in use: with the caches full of another plan's weights, those
 #: with more weights would look slower. Two for each untimed one, as long as many variants are to be seen.
@@ -41,6 +41,9 @@ PLANS_PER_VISIT = 8
 #: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
 FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS // 2)
 FINAL_VISITS, MOST_FINAL_VISITS = 2, 4
+#: Where the default reads other weights than the leader, and many, going to and fro would take more untimed passes than
+#: timed ones: it is measured by itself, so often in each visit, and compared without pairs.
+ALONE_PROCEDURE = Procedure(warm_up=MOST_PASSES, rounds=2)
 #: Variants of a shape in these visits, ELL's default not counted, and how probably the best one has to be to be there.
 FINALISTS, LEAST_CHANCE = 3, 0.05
 #: Of the allowed loss, what may be expected when the race ends.
@@ -99,7 +102,7 @@ class Racing:
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         self._count(outcomes)
         verdicts = [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
-        if proposal.stage == FINAL or self._unmeasured(knowledge):
+        if proposal.stage in (FINAL, ALONE) or self._unmeasured(knowledge):
             return verdicts
         behind = self.behind(knowledge)
         return [self._verdict(o, v, behind) for o, v in zip(outcomes, verdicts, strict=True)]
@@ -186,7 +189,7 @@ class Racing:
         for shape, found in standings.odds.items():
             seats = found.seats(count * len(self._groups[shape]))
             wanted[shape] = [seats[i] for i in generator.permutation(len(seats))]
-            if max(weight_bytes(shape, options) for options in seats) >= BYTES_PER_PASS:
+            if any(_apart(shape, options, seats[0]) for options in seats):
                 ways = [options.way for options in wanted[shape]]
                 wanted[shape].sort(key=lambda options: ways.index(options.way))
         return self._mixed(wanted)
@@ -199,12 +202,14 @@ class Racing:
         self._final_visits += 1
         finalists = FINALISTS if self._final_visits <= FINAL_VISITS else 1
         uncompared = self._uncompared(knowledge, standings)
+        alone = {
+            shape for shape in uncompared if _apart(shape, standings.odds[shape].leader, self._groups[shape][0].default)
+        }
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for shape, found in standings.odds.items():
-            rivals = found.rivals(LEAST_CHANCE)[: finalists - 1]
-            defaults = [self._groups[shape][0].default] if shape in uncompared else []
+            rivals = [o for o in found.rivals(LEAST_CHANCE) if not _apart(shape, o, found.leader)][: finalists - 1]
+            defaults = [self._groups[shape][0].default] if shape in uncompared - alone else []
             wanted[shape] = list(dict.fromkeys([found.leader, *rivals, *defaults]))
-        most = max(map(len, wanted.values()))
         plans = tuple(
             Plan(
                 tuple(
@@ -212,10 +217,14 @@ class Racing:
                     for layer in self._space.layers
                 )
             )
-            for t in range(most)
+            for t in range(max(map(len, wanted.values())))
         )
         rounds = math.ceil(FINAL_PROCEDURE.rounds / self._capacity)
-        return [Proposal(plans[:room], replace(FINAL_PROCEDURE, rounds=rounds), FINAL)] * self._capacity
+        proposals = [Proposal(plans[:room], replace(FINAL_PROCEDURE, rounds=rounds), FINAL)] * self._capacity
+        if alone and len(plans) < room:
+            plan = self._plan(lambda s: self._groups[s][0].default if s in alone else wanted[s][0])
+            proposals.append(Proposal((plan,), ALONE_PROCEDURE, ALONE))
+        return proposals
 
     # What they are made of
 
@@ -240,19 +249,28 @@ class Racing:
             measured = [i for i, options in enumerate(posterior.variants) if options in known]
             leader = posterior.variants[min(measured, key=lambda i: float(posterior.mean[i]))]
             found[shape] = odds(posterior, leader, generator)
-        plan = Plan(tuple((layer.node_id, found[layer.shape].leader) for layer in self._space.layers))
+        plan = self._plan(lambda shape: found[shape].leader)
         total = knowledge.predict_ms(plan) or math.inf
         loss = sum(len(self._groups[shape]) * o.regret_ms for shape, o in found.items()) / total
         return _Standings(found, total, loss)
 
     def _uncompared(self, knowledge: Knowledge, standings: _Standings) -> set[ConvolutionShape]:
         """The shapes whose leader was not compared with ELL's default often enough for a verdict."""
-        return {
-            shape
-            for shape, leader in standings.leaders.items()
-            if leader != (default := self._groups[shape][0].default)
-            and len(knowledge.log_ratios(shape, leader, default)) < SIGNIFICANT_PAIRS
-        }
+        found = set()
+        for shape, leader in standings.leaders.items():
+            default = self._groups[shape][0].default
+            if _apart(shape, leader, default):
+                rounds = {(sample.visit, sample.round) for sample in knowledge.samples(shape, default)}
+                enough = len(rounds) >= FINAL_VISITS * ALONE_PROCEDURE.rounds
+            else:
+                enough = len(knowledge.log_ratios(shape, leader, default)) >= SIGNIFICANT_PAIRS
+            if leader != default and not enough:
+                found.add(shape)
+        return found
+
+    def _plan(self, choose: Callable[[ConvolutionShape], ConvolutionOptions]) -> Plan:
+        """The plan that computes all layers of a shape alike."""
+        return Plan(tuple((layer.node_id, choose(layer.shape)) for layer in self._space.layers))
 
     def behind(self, knowledge: Knowledge) -> dict[Variant, str]:
         """The measured variants that are out of the race, and why."""
@@ -303,6 +321,11 @@ class Racing:
         """A proposal for each device, or fewer where there are few plans."""
         parts = max(1, min(self._capacity, len(plans) // 3))
         return [Proposal(tuple(plans[i::parts]), procedure, stage) for i in range(parts)]
+
+
+def _apart(shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions) -> bool:
+    """Whether the variants read different weights, so many that these take passes to settle in the caches."""
+    return a.way != b.way and max(weight_bytes(shape, a), weight_bytes(shape, b)) >= BYTES_PER_PASS
 
 
 def _member(members: Sequence[ConvolutionOptions], turn: int) -> ConvolutionOptions:
