@@ -51,8 +51,8 @@ EXPECTED_SHARE = 0.5
 #: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. The sweep that
 #: it must cost a hundredth of takes 262 passes of a plan of medium speed.
 LONGEST = 155
-#: From this share of spoiled samples on, variants are timed more often, for so many times as long.
-MANY_SPOILED, MORE_PASSES, LONGER = 0.12, 3, 4
+#: From this share of spoiled samples on, a turn has so many timed passes.
+MANY_SPOILED, MORE_PASSES = 0.12, 3
 #: A posterior this many standard deviations above the best is out of the race.
 BEHIND = 2.5
 #: Simple convolutions are sketched on this many shapes, those with the least work.
@@ -141,15 +141,14 @@ class Racing:
             return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
         standings = self._standings(knowledge)
         enough = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
-        longest = LONGEST * (LONGER if knowledge.spoiled_share > MANY_SPOILED else 1)
-        if not enough and self._busy_ms < longest * standings.total_ms:
+        if not enough and self._busy_ms < LONGEST * standings.total_ms:
             return self._shared_out(self._race(standings)[:room], RACE, self._procedure(knowledge))
         if self._final_visits < MOST_FINAL_VISITS and self._uncompared(knowledge, standings):
             return self._final(knowledge, standings, room)
         limit = (
             f"less than {self._settings.tolerance:.2%}"
             if standings.loss <= self._settings.tolerance
-            else (f"but measuring took as long as {longest} passes of the best")
+            else (f"but measuring took as long as {LONGEST} passes of the best")
         )
         self.ended = f"what is left to gain is expected to be {standings.loss:.2%} of the model's latency, {limit}"
         return []
