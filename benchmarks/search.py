@@ -58,7 +58,7 @@ STRATEGIES = ("auto", "tpe", "random", "grid")
 #: Of one variant in the original: two builds, of each a run with 10 passes of warm-up and 20 timed ones.
 SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
-#: Rounds of each visit in which a table is recorded, and timed passes of each turn: as many as a search asks for.
+#: Rounds of each visit in which a table is recorded, and timed passes of each turn.
 ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
 #: Variants of a layer that take so many times the fastest one's latency are recorded together.
 SLOW = 1.5
@@ -66,8 +66,10 @@ SLOW = 1.5
 VISIT_SPACING = TuningConfig.visit_spacing
 _TWO_PASSES = Procedure(warm_up=0, rounds=1, settle=False)
 _ONE_PASS = replace(_TWO_PASSES, turn_warm_up=0)
-#: Visits in which a live search's model is compared, and rounds of each: between processes, variants differ.
-LIVE_VISITS, LIVE_ROUNDS = 15, 6
+#: Visits in which a live search's model is compared, as between processes variants differ; an even number, since the
+#: two models change places from one to the next.
+LIVE_VISITS = 16
+_LIVE_PROCEDURE = Procedure(kind="bench", warm_up=3, rounds=4, turn_passes=6)
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
@@ -289,14 +291,16 @@ def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
 
 
 def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
-    """One search for real, and its model against the exhaustive winner and ELL's default, interleaved."""
+    """One search for real, its model against the exhaustive winner in turns, and ELL's default by itself."""
     result, plan, seconds = run_search(bench.space, bench.laboratory(VISIT_SPACING), strategy, seed)
-    candidates = [plan, table.best_plan, bench.space.default_plan]
     laboratory = bench.laboratory()
     laboratory.prepare(bench.space)
-    procedure = Procedure(kind="bench", warm_up=3, rounds=LIVE_ROUNDS, turn_passes=PASSES_PER_TURN)
-    visits = [_medians_ms(laboratory.measure(candidates, procedure)) for _ in range(LIVE_VISITS)]
-    found, best, default = np.array(visits).T
+    visits = []
+    for visit in range(LIVE_VISITS):
+        order = -1 if visit % 2 else 1
+        visits.append(_medians_ms(laboratory.measure([plan, table.best_plan][::order], _LIVE_PROCEDURE))[::order])
+    found, best = np.array(visits).T
+    default = _medians_ms(laboratory.measure([bench.space.default_plan], _LIVE_PROCEDURE))
     losses = found / best - 1
     low, high = np.quantile(_bootstrapped_medians(losses), (0.025, 0.975))
     return {

@@ -217,7 +217,7 @@ class Laboratory:
         self._board = self._board or device.board
         with self._lock:
             passed = self._passed.setdefault(device.board, set())
-        if procedure is not None and procedure.turn_warm_up and self.toolchain.checks_in_turns:
+        if procedure is not None and self.toolchain.checks_in_turns:
             unchecked = to_check(plans, passed)
             with contextlib.suppress(CandidateError):  # something crashes: the inspection finds out what
                 return self._measure(device, bundle, plans, procedure, deadline, unchecked)

@@ -3,9 +3,9 @@
 A program that computes one plan over and over finds weights in the caches where the pass before left them. When plans
 take turns, the first passes of a turn load their weights again; and a last-level cache that decides by earlier use
 what it keeps needs several passes until it keeps a layer's many MiB. On a machine with 32 MiB of such cache a layer
-with 8 MiB of weights took 1.5 times its later latency in the second pass of a turn, 1.25 times in the fifth and no
-more than that later latency from the eighth on; one with 4 MiB needed five passes. Timed too early, variants with
-more weights look slower than they are.
+with 8 MiB of weights took 1.5 times its later latency in the second pass of a turn, 1.25 times in the fourth, and 1.03
+times in the eighth; one with 4 MiB was as fast as later in the fifth. Timed too early, variants with more weights look
+slower than they are.
 """
 
 from __future__ import annotations
@@ -27,22 +27,28 @@ def weight_bytes(shape: ConvolutionShape, options: ConvolutionOptions) -> int:
     return 4 * field * shape.filters * (1 if shape.depthwise else shape.channels)
 
 
+def settling_passes_alone(weights: int, cache_mib: int) -> int:
+    """The untimed passes of a plan with so many bytes of weights that shares neither code nor weights with others."""
+    return max(1, min(MOST_PASSES, cache_mib, weights // BYTES_PER_PASS))
+
+
 def settling_passes(
     plans: Sequence[Plan], shapes: Mapping[str, ConvolutionShape], cache_mib: int, started: bool
 ) -> tuple[int, ...]:
-    """For each of ``plans``, which take turns in this order, the untimed passes that it needs beyond one.
+    """For each of ``plans``, which take turns in this order, the untimed passes that it needs.
 
     ``shapes``: node id -> shape. Weights that do not fit into a last-level cache of ``cache_mib`` never stay there, and
-    are not waited for. ``started``: all plans ran before; else the first one finds nothing in the caches.
+    are not waited for. ``started``: all plans ran before. Else the first one finds nothing in the caches, and whoever
+    first computes a layer in some way has to wait until the system has mapped code and weights.
     """
-    before = (plans[-1] if started else None, *plans[:-1])
     most = min(MOST_PASSES, cache_mib)
-    return tuple(
-        min(most, _new_bytes(plan, earlier, shapes) // BYTES_PER_PASS)
-        for plan, earlier in zip(plans, before, strict=True)
-    )
-
-
-def _new_bytes(plan: Plan, earlier: Plan | None, shapes: Mapping[str, ConvolutionShape]) -> int:
-    known = {} if earlier is None else {node_id: options.way for node_id, options in earlier.items()}
-    return sum(weight_bytes(shapes[n], options) for n, options in plan.items() if options.way != known.get(n))
+    ways = [{node_id: options.way for node_id, options in plan.items()} for plan in plans]
+    before = ways[-1] if started else {}
+    mapped = {pair for plan in ways for pair in plan.items()} if started else set()
+    found = []
+    for plan, mine in zip(plans, ways, strict=True):
+        new = sum(weight_bytes(shapes[n], options) for n, options in plan.items() if options.way != before.get(n))
+        found.append(max(min(most, new // BYTES_PER_PASS), int(not mapped.issuperset(mine.items()))))
+        mapped.update(mine.items())
+        before = mine
+    return tuple(found)

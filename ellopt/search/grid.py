@@ -19,7 +19,7 @@ class Grid:
     """Trial t gives each layer its t-th variant; a layer that has no more starts again, which counts for nothing.
 
     So there are as many trials as the layer with the most variants has. Plans of one visit are interleaved, and
-    10 rounds of a warm and a timed pass tell as much as the original's 10 and 20 passes in one go. A plan that fails
+    10 rounds with warm caches tell as much as the original's 10 and 20 passes in one go. A plan that fails
     by one of its layers is followed by one in which those layers are replaced, for the sake of the others.
     """
 

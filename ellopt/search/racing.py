@@ -6,7 +6,7 @@
    that what the machine does to one visit does not decide. It goes on until choosing the leaders is expected to cost
    less than half of the tolerance.
 3. *Final*: the leaders, the rivals that are left and ELL's default are measured against each other, round by round, as
-   often as a verdict needs.
+   often as a verdict needs. A default that reads many other weights than the leader has visits of its own.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from ellopt.space import ModelSpace
 
 SKETCH, RACE, FINAL, ALONE = "sketch", "race", "final", "default"
 
-#: Timed passes follow an untimed one of the same plan, as in use: with the caches full of another plan's weights, those
-#: with more weights would look slower. Two for each untimed one, as long as many variants are to be seen.
-RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2)
 #: What comes first only says what is far behind: nothing waits until weights have settled in the caches.
-SKETCH_PROCEDURE = replace(RACE_PROCEDURE, settle=False)
-PLANS_PER_VISIT = 8
+SKETCH_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2, settle=False)
+#: Later all that variants which take turns do not share has settled: the first pass of a turn is as good as the next,
+#: and many turns of one pass tell more than few of many.
+RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=1)
+PLANS_PER_VISIT = 10
 #: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
-FINAL_PROCEDURE = Procedure(warm_up=0, rounds=SIGNIFICANT_PAIRS // 2)
+FINAL_PROCEDURE = Procedure(warm_up=1, rounds=SIGNIFICANT_PAIRS // 2, turn_warm_up=0)
 FINAL_VISITS, MOST_FINAL_VISITS = 2, 4
 #: Where the default reads other weights than the leader, and many, going to and fro would take more untimed passes than
 #: timed ones: it is measured by itself, so often in each visit, and compared without pairs.
@@ -50,9 +50,9 @@ FINALISTS, LEAST_CHANCE = 3, 0.05
 EXPECTED_SHARE = 0.5
 #: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. The sweep that
 #: it must cost a hundredth of takes 262 passes of a plan of medium speed.
-LONGEST = 155
+LONGEST = 180
 #: From this share of spoiled samples on, a turn has so many timed passes.
-MANY_SPOILED, MORE_PASSES = 0.12, 3
+MANY_SPOILED, MORE_PASSES = 0.12, 2
 #: A posterior this many standard deviations above the best is out of the race.
 BEHIND = 2.5
 #: Simple convolutions are sketched on this many shapes, those with the least work.
@@ -179,8 +179,8 @@ class Racing:
     def _race(self, standings: _Standings) -> list[Plan]:
         """Plans in which the variants of each shape have places by their odds.
 
-        Where a shape has many weights, variants that read the same ones follow each other: others take passes to settle
-        in the caches.
+        Where a shape has many weights, variants that read the same ones follow each other: each change takes passes
+        until they have settled in the caches.
         """
         count = PLANS_PER_VISIT * self._capacity
         generator = np.random.default_rng([self._settings.seed, self._made])

@@ -67,30 +67,34 @@ class ReplayLaboratory:
 
     def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
         """One pass of each plan."""
-        seconds = sum(self._table.plan_ms(plan) / 1000 for plan in plans) + self._check(plans) + self._table.run_seconds
+        seconds = sum(self._table.plan_ms(plan) / 1000 for plan in plans) + self._table.run_seconds
+        seconds += len(self._unchecked(plans)) * self._table.check_seconds
         self._costs += Costs(board_seconds=seconds, runs=1)
         return tuple(Outcome(plan, None) for plan in plans)
 
-    def _check(self, plans: Sequence[Plan]) -> float:
-        """What checking ``plans`` in their untimed passes adds to these, in seconds; nothing in a table is wrong."""
+    def _unchecked(self, plans: Sequence[Plan]) -> frozenset[Plan]:
+        """The plans that have yet to be checked, in their untimed passes, and now are; nothing in a table is wrong."""
         unchecked = to_check(plans, self._checked)
         self._checked.update(pair for plan in unchecked for pair in plan.items())
-        return len(unchecked) * self._table.check_seconds
+        return unchecked
 
     def measure(
         self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
-        checking = self._check(plans)
+        unchecked = self._unchecked(plans)
+        checking = len(unchecked) * self._table.check_seconds
         self._visits += 1
         visit = Visit(f"replay {self._visits}", "replay", self.board())
         passes: list[list[tuple[int, dict[str, float], float]]] = [[] for _ in plans]
         untimed = [procedure.warm_up] * len(plans)
-        settling = settling_passes(plans, self._shapes, CACHE_MIB, procedure.warm_up > 0) if procedure.settle else None
+        settling: Sequence[int] = [0] * len(plans)
+        if procedure.settle:
+            settling = settling_passes(plans, self._shapes, CACHE_MIB, procedure.warm_up > 0)
         dropped: set[int] = set()
         for r, recorded in enumerate(self._draw(procedure.rounds)):
             for i, plan in enumerate(plans):
                 if i not in dropped:
-                    untimed[i] += procedure.turn_warm_up + (settling[i] if settling else 0)
+                    untimed[i] += max(procedure.turn_warm_up, settling[i], int(r == 0 and plan in unchecked))
                     turn = [recorded[j % len(recorded)] for j in range(procedure.turn_passes)]
                     passes[i] += [(r, layers, others) for layers, others in self._turn(plan, turn)]
             if r == 0 and procedure.slow_factor > 0:

@@ -54,15 +54,16 @@ class Job:
     * ``check``: every plan runs once on the bundle's check input; each convolution layer's output is compared
       with the reference, and the reference is what the next layer reads, so that errors do not spread.
     * ``profile``: ``warm_up`` untimed passes of every plan, then ``rounds`` rounds. In a round each plan has its
-      turn: ``turn_warm_up`` untimed passes (they bring its weights back into the caches), with ``settle`` as many more
-      as its weights need to stay there (see ``settling``), then ``turn_passes`` timed ones with the time of every
-      node. Plans are thus interleaved round by round.
+      turn: ``turn_warm_up`` untimed passes, with ``settle`` at least as many as its weights need to stay in the caches
+      (see ``settling``), then ``turn_passes`` timed ones with the time of every node. Plans are thus interleaved
+      round by round.
     * ``bench``: the same, but only whole passes are timed: no cost of profiling inside.
 
     ``limit_seconds``: the runner stops at the end of the round in which it passes; finished rounds count.
     ``slow_factor``: where positive, a plan whose first timed pass is slower than this times the fastest plan's
     first pass takes no further part (its one sample is kept).
-    ``unchecked``: plans whose first untimed pass in a turn is a check, where the toolchain ``checks_in_turns``.
+    ``unchecked``: plans whose first untimed pass in a turn is a check, if need be one more, where the toolchain
+    ``checks_in_turns``.
     """
 
     kind: JobKind

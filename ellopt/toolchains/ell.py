@@ -26,6 +26,7 @@ from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
 from ellopt.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions, Plan
+from ellopt.settling import weight_bytes
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
@@ -140,7 +141,8 @@ class EllToolchain:
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
             blas = self._tools.blas if self._compiler.blas(target) else None
             linker = Linker(target, directory / "objects", self._parallel_build, self._one_program, blas)
-            manifest = linker.link(model, plans, compiled, Path(name), deadline)
+            weights = {plan: _weight_bytes(model, plan) for plan in plans}
+            manifest = linker.link(model, weights, compiled, Path(name), deadline)
             try:
                 os.replace(name, path)
             except OSError:
@@ -222,6 +224,10 @@ def _manifest(bundle: Bundle) -> EllManifest:
     if not isinstance(bundle, EllBundle) or manifest is None or manifest.digest != bundle.digest:
         raise ValueError(f"{bundle.path} is no bundle of the ell toolchain any more")
     return manifest
+
+
+def _weight_bytes(model: Model, plan: Plan) -> int:
+    return sum(weight_bytes(_shape(node), plan[node.node_id]) for node in model.convolutions)
 
 
 def _shape(node: Convolution) -> ConvolutionShape:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ellopt.model.layers import FloatArray
 from ellopt.options import Plan
+from ellopt.settling import settling_passes_alone
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle
+from ellopt.toolchains.base import Bundle, Job
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "ell.json"
 REFERENCE = "reference.npy"  # stays here: the bundle's outputs are compared on this side
 
@@ -43,7 +44,8 @@ class EllBundle(Bundle):
 class EllManifest:
     """``slots`` are the ids of the model's nodes that times are reported for; ``layers`` the convolutions among them.
 
-    ``log_outputs``: outputs are compared by their logarithms.
+    ``weight_bytes``: of each plan, about how much its convolutions read in a pass. ``log_outputs``: outputs are
+    compared by their logarithms.
     """
 
     digest: str
@@ -52,6 +54,7 @@ class EllManifest:
     threads: int
     code_bytes: int
     plans: tuple[Plan, ...]
+    weight_bytes: tuple[int, ...]
     workers: tuple[Worker, ...]
     slots: tuple[str, ...]
     layers: tuple[str, ...]
@@ -76,7 +79,7 @@ class EllManifest:
             manifest = cls(
                 **{
                     **data,
-                    **{name: tuple(data[name]) for name in ("files", "slots", "layers")},
+                    **{name: tuple(data[name]) for name in ("files", "weight_bytes", "slots", "layers")},
                     "plans": tuple(Plan.from_json(plan) for plan in data["plans"]),
                     "workers": tuple(Worker(**worker) for worker in data["workers"]),
                 }
@@ -91,6 +94,13 @@ class EllManifest:
         choices = {node_id: frozenset(plan[node_id] for plan in self.plans) for node_id in self.layers}
         target: Target = find_target(self.target, self.threads)
         return EllBundle(path, self.digest, self.files, "ell", target, choices, self.code_bytes, self.plans)
+
+    def turn_warm_up(self, plan: Plan, job: Job) -> int:
+        """The untimed passes of a turn of ``plan``, which in these programs shares nothing with other plans."""
+        if not job.settle:
+            return job.turn_warm_up
+        weights = self.weight_bytes[self.plans.index(plan)]
+        return max(job.turn_warm_up, settling_passes_alone(weights, find_target(self.target).cache_mib))
 
     def workers_of(self, plan: Plan, profiled: bool) -> Mapping[str, int]:
         """Form -> number of the worker that runs ``plan``. Raises ValueError if there is none."""

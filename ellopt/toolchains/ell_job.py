@@ -53,10 +53,10 @@ def job_rows(manifest: EllManifest, job: Job) -> tuple[JobText, tuple[Row, ...]]
         [[Choice(index, False, (0, 0, 0))] for _, index in found],
         job.warm_up,
         job.rounds,
-        job.turn_warm_up,
         job.turn_passes,
         job.limit_seconds,
         job.slow_factor,
+        turn_warm_up=[manifest.turn_warm_up(job.plans[row.plan], job) for row, _ in found],
     )
     return text, tuple(row for row, _ in found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +46,14 @@ class Linker:
     def link(
         self,
         model: Model,
-        plans: tuple[Plan, ...],
+        weight_bytes: Mapping[Plan, int],
         compiled: Sequence[Sequence[Compiled]],
         directory: Path,
         deadline: Deadline,
     ) -> EllManifest:
-        """Write the program and its files into ``directory``. ``compiled``: for each plan its forms."""
+        """Write the program and its files into ``directory``. ``compiled``: for each plan its forms.
+        ``weight_bytes``: plan -> about how much its convolutions read in a pass.
+        """
         slots = tuple(node.node_id for node in model.nodes)
         forms = [(number, form) for number, row in enumerate(compiled) for form in row]
         names = [f"ell_worker_{index}" for index in range(len(forms))]
@@ -77,7 +79,8 @@ class Linker:
             target=self.target.name,
             threads=self.target.cores,
             code_bytes=(directory / RUNNER).stat().st_size,
-            plans=plans,
+            plans=tuple(weight_bytes),
+            weight_bytes=tuple(weight_bytes.values()),
             workers=tuple(Worker(number, form.form, form.profiled) for number, form in forms),
             slots=slots,
             layers=tuple(node.node_id for node in model.convolutions),

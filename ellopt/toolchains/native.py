@@ -130,7 +130,7 @@ class NativeToolchain:
     ) -> tuple[JobText, Invocation]:
         """How whole passes of one plan are timed, one after the other."""
         row = _choices(_manifest(bundle), plan)
-        text = JobText("bench", threads or bundle.target.cores, [row], warm_up, 1, 0, passes)
+        text = JobText("bench", threads or bundle.target.cores, [row], warm_up, turn_passes=passes)
         return text, Invocation((f"./{RUNNER}", _JOB, RESULT), {_JOB: text.encode()}, (RESULT,))
 
     def read_bench(self, bundle: Bundle, text: JobText, execution: Execution) -> Records:
@@ -146,12 +146,11 @@ class NativeToolchain:
             [_choices(manifest, plan) for plan in job.plans],
             job.warm_up,
             job.rounds,
-            job.turn_warm_up,
             job.turn_passes,
             job.limit_seconds,
             job.slow_factor,
             frozenset(i for i, plan in enumerate(job.plans) if plan in job.unchecked),
-            _settling(manifest, job) if job.settle else (),
+            _turn_warm_up(manifest, job),
         )
 
     def _network(self, model: Model) -> Network:
@@ -188,9 +187,12 @@ def _manifest(bundle: Bundle) -> Manifest:
     return manifest
 
 
-def _settling(manifest: Manifest, job: Job) -> tuple[int, ...]:
+def _turn_warm_up(manifest: Manifest, job: Job) -> tuple[int, ...]:
+    if not job.settle:
+        return (job.turn_warm_up,) * len(job.plans)
     shapes = {layer.node_id: layer.shape for layer in manifest.layers}
-    return settling_passes(job.plans, shapes, find_target(manifest.target).cache_mib, started=job.warm_up > 0)
+    settling = settling_passes(job.plans, shapes, find_target(manifest.target).cache_mib, started=job.warm_up > 0)
+    return tuple(max(job.turn_warm_up, passes) for passes in settling)
 
 
 def _predict_text(manifest: Manifest, plan: Plan, threads: int) -> JobText:

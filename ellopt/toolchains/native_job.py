@@ -30,8 +30,8 @@ class Choice:
 class JobText:
     """What the runner is told. ``plans`` has a row of choices, one for each layer, for each plan.
 
-    ``unchecked``: the numbers of the plans whose first untimed pass is a check. ``settling``: by plan, untimed passes
-    of a turn beyond ``turn_warm_up``; none if empty.
+    ``turn_warm_up``: by plan, the untimed passes of a turn; none if empty. ``unchecked``: the numbers of the plans
+    whose first untimed pass is a check, made for that if there is none.
     """
 
     kind: str
@@ -39,12 +39,11 @@ class JobText:
     plans: Sequence[Sequence[Choice]]
     warm_up: int = 0
     rounds: int = 1
-    turn_warm_up: int = 0
     turn_passes: int = 1
     limit_seconds: float = 3600.0
     slow_factor: float = 0.0
     unchecked: frozenset[int] = frozenset()
-    settling: Sequence[int] = ()
+    turn_warm_up: Sequence[int] = ()
 
     def encode(self) -> bytes:
         lines = [
@@ -53,14 +52,13 @@ class JobText:
             f"threads {self.threads}",
             f"warm_up {self.warm_up}",
             f"rounds {self.rounds}",
-            f"turn_warm_up {self.turn_warm_up}",
             f"turn_passes {self.turn_passes}",
             f"limit_ms {min(2**31 - 1, max(0, round(self.limit_seconds * 1000)))}",
             f"slow_factor {self.slow_factor!r}",
             f"plans {len(self.plans)}",
             f"layers {len(self.plans[0])}",
             f"unchecked {' '.join(str(int(i in self.unchecked)) for i in range(len(self.plans)))}",
-            f"settling {' '.join(map(str, self.settling or [0] * len(self.plans)))}",
+            f"turn_warm_up {' '.join(map(str, self.turn_warm_up or [0] * len(self.plans)))}",
         ]
         for row in self.plans:
             lines.append(" ".join(f"{c.variant} {int(c.parallel)} {' '.join(map(str, c.depths))}" for c in row))

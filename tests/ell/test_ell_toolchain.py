@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ellopt import settling
 from ellopt.deadline import Deadline
 from ellopt.devices.emulator import find_qemu
 from ellopt.devices.local import LocalDevice
@@ -64,6 +65,22 @@ def test_a_profile_has_the_times_of_layers_by_ancestor(run: Run, tiny: Model, ti
 def test_whole_passes_have_totals_alone(run: Run, tiny_plans: tuple[Plan, ...]) -> None:
     samples = run(Job("bench", tiny_plans, rounds=3)).samples
     assert all(len(s.total_ms) == 3 and not s.layers_ms and min(s.total_ms) > 0 for s in samples)
+
+
+def test_plans_wait_for_weights_of_their_own_unless_told_not_to(
+    toolchain: EllToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "BYTES_PER_PASS", 64)  # so few that even this model has many
+
+    def waits(job: Job) -> list[int]:
+        (text,) = toolchain.invoke(tiny_bundle, job).inputs.values()
+        (line,) = (line for line in text.decode().splitlines() if line.startswith("turn_warm_up"))
+        return [int(word) for word in line.split()[1:]]
+
+    same = tiny_plans[:1]
+    assert all(1 < count <= settling.MOST_PASSES for count in waits(Job("bench", same, turn_warm_up=0)))
+    assert set(waits(Job("bench", same, turn_warm_up=9))) == {9}
+    assert set(waits(Job("bench", same, turn_warm_up=0, settle=False))) == {0}
 
 
 def test_the_limit_stops_at_the_end_of_a_round(run: Run, tiny_plans: tuple[Plan, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import optuna
@@ -14,12 +15,15 @@ from search_support import (
     PretendDevice,
     PretendPool,
     PretendToolchain,
+    layers,
+    shape,
     small_space,
     smooth_latency,
 )
 from search_tables import DEPTHS, MODEL_LAYERS, lost, pretend_table, sweep_seconds
 
 from ellopt.laboratory import Laboratory
+from ellopt.options import ConvolutionOptions
 from ellopt.search.driver import search
 from ellopt.search.replay import ReplayLaboratory
 from ellopt.search.result import SearchResult
@@ -165,3 +169,48 @@ def test_several_boards_share_the_work(tmp_path: Path) -> None:
     assert all(any(job.kind == "profile" for job in board.jobs) for board in boards)
     found = sum(latency(n, o) for n, o in choose_winners(result).plan.items())
     assert found / sum(min(latency(s.node_id, o) for o in s.variants) for s in space.layers) < 1.01
+
+
+#: Its weights take megabytes, and ELL's default reads others than winograd does.
+HEAVY = layers(shape(3, 16, size=64), shape(256, 256, size=8), shape(16, 32, size=32))
+
+
+def by_visit(result: SearchResult, node_id: str, rounds: tuple[int, ...]) -> list[list[ConvolutionOptions]]:
+    """What one layer was computed by, plan by plan, in each visit with such rounds, the first visit left out."""
+    found: dict[str, list[ConvolutionOptions]] = {}
+    for outcome in result.outcomes:
+        if outcome.visit is not None and outcome.samples is not None and outcome.samples.rounds == rounds:
+            found.setdefault(outcome.visit.uid, []).append(outcome.plan[node_id])
+    first = result.outcomes[0].visit
+    assert first is not None
+    return [choices for uid, choices in found.items() if uid != first.uid]
+
+
+def test_variants_that_read_the_same_many_weights_follow_each_other(tmp_path: Path) -> None:
+    different = 0
+    for seed in range(6):
+        source = pretend_table(seed, noise=0.05, model_layers=HEAVY)
+        races = by_visit(replay(source, tmp_path / str(seed), seed), source.space.layers[1].node_id, (0,))
+        assert races
+        for choices in races:
+            ways = [options.way for options in choices]
+            assert sum(a != b for a, b in pairwise(ways)) == len(set(ways)) - 1
+            different += len(set(ways)) > 1
+    assert different
+
+
+def test_a_default_with_many_other_weights_is_measured_by_itself_and_still_compared(tmp_path: Path) -> None:
+    compared = 0
+    for seed in range(6):
+        source = pretend_table(seed, model_layers=HEAVY)
+        result = replay(source, tmp_path / str(seed), seed)
+        layer = source.space.layers[1]
+        report = choose_winners(result).layers[1]
+        if ConvolutionOptions.parse(report.winner).way == layer.default.way:
+            continue
+        compared += 1
+        assert report.against_default is not None
+        assert report.against_default.significant
+        assert [layer.default] in by_visit(result, layer.node_id, (0, 1))
+        assert all(layer.default not in choices for choices in by_visit(result, layer.node_id, (0, 1, 2)))
+    assert compared

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from search_support import smooth_latency
+from search_support import layers, shape, smooth_latency
 from search_tables import MODEL_LAYERS, pretend_table
 
 from ellopt.errors import ConfigurationError
-from ellopt.options import Plan
+from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Procedure
 from ellopt.search.replay import ReplayLaboratory
 from ellopt.search.table import Table
@@ -114,13 +114,34 @@ def test_a_replay_counts_what_running_and_checking_take() -> None:
     laboratory = ReplayLaboratory(table, 0)
     seconds = [0.0]
     for _ in range(2):
-        laboratory.measure([plan], Procedure(rounds=1, warm_up=0, turn_warm_up=0))
+        laboratory.measure([plan], Procedure(rounds=1, warm_up=0))
         seconds.append(laboratory.costs.board_seconds)
     first, second = np.diff(seconds)
-    once = table.plan_ms(plan) / 1000
-    assert second == pytest.approx(table.run_seconds + once, rel=0.2)
+    passes = 2 * table.plan_ms(plan) / 1000
+    assert second == pytest.approx(table.run_seconds + passes, rel=0.2)
     assert first == pytest.approx(second + table.check_seconds, rel=0.1)
     assert laboratory.costs.runs == 2
+
+
+def test_a_replay_counts_the_passes_in_which_weights_settle() -> None:
+    table = pretend_table(0, noise=0.001, model_layers=layers(shape(256, 256, size=8)))
+    (layer,) = table.space.layers
+    unrolled, one, other = (Plan.of({layer.node_id: ConvolutionOptions.parse(t)}) for t in (
+        "unrolled", "winograd f1 c1", "winograd f2 c1",
+    ))  # fmt: skip
+
+    def seconds(plans: list[Plan], settle: bool) -> float:
+        laboratory = ReplayLaboratory(table, 0)
+        laboratory.check(plans)
+        before = laboratory.costs.board_seconds
+        laboratory.measure(plans, Procedure(turn_warm_up=0, settle=settle))
+        return laboratory.costs.board_seconds - before
+
+    assert seconds([one, other], settle=True) == pytest.approx(seconds([one, other], settle=False), rel=0.02)
+    # Five rounds, in each of which 2 and 4 MiB of weights settle.
+    waited = 5 * (2 * table.plan_ms(unrolled) + 4 * table.plan_ms(one)) / 1000
+    expected = seconds([unrolled, one], settle=False) + waited
+    assert seconds([unrolled, one], settle=True) == pytest.approx(expected, rel=0.02)
 
 
 def test_spoiled_samples_are_slower() -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from ellopt import settling
 from ellopt.deadline import Deadline
 from ellopt.devices.local import LocalDevice
 from ellopt.errors import CandidateError, InfrastructureError
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
 from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native_bundle import Manifest
+from ellopt.toolchains.native_results import read_records
 
 Runner = Callable[[Job], tuple[Execution, JobResult]]
 
@@ -63,6 +66,49 @@ def test_unchecked_plans_are_checked_once_while_they_are_measured(
     assert all(check.passed for check in result.checks)
     assert [samples.rounds for samples in result.samples] == [(0, 0, 0, 1, 1, 1)] * 3
     assert all(0 < ms < 1000 for samples in result.samples for ms in samples.total_ms)
+
+
+def test_a_plan_has_the_untimed_passes_that_its_weights_need(
+    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], device: LocalDevice
+) -> None:
+    manifest = Manifest.read(tiny_bundle.path)
+    assert manifest is not None
+    job = Job("bench", tiny_plans, warm_up=0, turn_warm_up=0, rounds=2, limit_seconds=1.0)
+    invocation = toolchain.invoke(tiny_bundle, job)
+    plain = toolchain.job_text(manifest, job)
+    # So many passes take more than the second after which no new round begins, however fast the machine is.
+    waiting = replace(plain, turn_warm_up=(0, 10**6, 0))
+    for text, rounds in (plain, 2), (waiting, 1):
+        inputs = {name: text.encode() for name in invocation.inputs}
+        execution = device.run(tiny_bundle, replace(invocation, inputs=inputs), Deadline.after(300))
+        words = read_records(execution, text, len(manifest.steps)).words
+        assert words[:, 0].tolist() == [0, 1, 2] * rounds
+
+
+def test_an_unchecked_plan_without_an_untimed_pass_gets_one_that_checks_it(
+    run: Runner, tiny_plans: tuple[Plan, ...]
+) -> None:
+    job = Job("profile", tiny_plans, warm_up=0, turn_warm_up=0, rounds=2, unchecked=frozenset(tiny_plans))
+    _, result = run(replace(job, settle=False))
+    expected = [(node_id, plan[node_id]) for plan in tiny_plans for node_id in plan]
+    assert [(check.node_id, check.options) for check in result.checks] == expected
+    assert [samples.rounds for samples in result.samples] == [(0, 1)] * 3
+
+
+def test_plans_wait_for_other_weights_unless_told_not_to(
+    toolchain: NativeToolchain, tiny_bundle: Bundle, tiny_plans: tuple[Plan, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "BYTES_PER_PASS", 64)  # so few that even this model has many
+    manifest = Manifest.read(tiny_bundle.path)
+    assert manifest is not None
+    simple, _, winograd = tiny_plans
+    first = next(iter(winograd))
+    sequential = winograd.with_(first, winograd[first].with_parallelize(False))
+    plans = (simple, winograd, sequential)
+    waits = toolchain.job_text(manifest, Job("profile", plans)).turn_warm_up
+    assert [count > 1 for count in waits] == [True, True, False]
+    assert toolchain.job_text(manifest, Job("profile", plans, settle=False)).turn_warm_up == (1, 1, 1)
+    assert toolchain.job_text(manifest, Job("profile", plans, turn_warm_up=9)).turn_warm_up == (9, 9, 9)
 
 
 @pytest.mark.parametrize("kind", ["profile", "bench"])

@@ -22,14 +22,14 @@
 enum { CHECK, PROFILE, BENCH, PREDICT };
 static const char *const kinds[] = {"check", "profile", "bench", "predict"};
 
-/* What a job says; what it says of each plan follows in the text. By plan, `unchecked`: whether the first untimed pass of
- * its turns has yet to be a check; `settling`: its untimed passes beyond `turn_warm_up`. */
+/* What a job says; what it says of each plan follows in the text. By plan, `turn_warm_up`: the untimed passes of a
+ * turn; `unchecked`: whether the first of them has yet to be a check, made for that if there is none. */
 typedef struct {
-    int kind, threads, warm_up, rounds, turn_warm_up, turn_passes, plans, layers;
+    int kind, threads, warm_up, rounds, turn_passes, plans, layers;
     int64_t limit_ns;
     double slow_factor;
     char *unchecked;
-    int *settling;
+    int *turn_warm_up;
     uint32_t checksum;
 } job_t;
 
@@ -155,7 +155,6 @@ static job_t read_job_head(const char *name) {
     job.threads = setting("threads", 1, 1024);
     job.warm_up = setting("warm_up", 0, 1 << 30);
     job.rounds = setting("rounds", 0, 1 << 30);
-    job.turn_warm_up = setting("turn_warm_up", 0, 1 << 30);
     job.turn_passes = setting("turn_passes", 0, 1 << 30);
     job.limit_ns = (int64_t)setting("limit_ms", 0, 2147483647) * 1000000;
     expect("slow_factor");
@@ -165,9 +164,9 @@ static job_t read_job_head(const char *name) {
     job.unchecked = (char *)allocate((size_t)job.plans);
     expect("unchecked");
     for (int p = 0; p < job.plans; p++) job.unchecked[p] = (char)number(0, 1);
-    job.settling = (int *)allocate((size_t)job.plans * sizeof *job.settling);
-    expect("settling");
-    for (int p = 0; p < job.plans; p++) job.settling[p] = number(0, 1 << 20);
+    job.turn_warm_up = (int *)allocate((size_t)job.plans * sizeof *job.turn_warm_up);
+    expect("turn_warm_up");
+    for (int p = 0; p < job.plans; p++) job.turn_warm_up[p] = number(0, 1 << 30);
     return job;
 }
 
@@ -236,7 +235,7 @@ static void check_pass(const job_t *job, const void *context, int plan, int word
 /* A plan's turn in a round. Returns the nanoseconds of its first timed pass. */
 static int64_t turn(const job_t *job, const void *context, int plan, int round, int passes, int64_t *times, int steps) {
     int64_t first = 0;
-    for (int i = 0; i < job->turn_warm_up + job->settling[plan]; i++) {
+    for (int i = 0; i < job->turn_warm_up[plan] || job->unchecked[plan]; i++) {
         if (job->unchecked[plan])
             check_pass(job, context, plan, times ? 3 + steps : 3);
         else
