@@ -312,6 +312,7 @@ def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> 
         "median_ms": float(np.median(found)),
         "exhaustive_ms": float(np.median(best)),
         "default_ms": float(np.median(default)),
+        "unlike_exhaustive": {n: [str(plan[n]), str(o)] for n, o in table.best_plan.items() if plan[n] != o},
         "wall_seconds": seconds,
         **_costs(result, sweep),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -142,13 +143,17 @@ class PretendDevice:
     def _profile(self, job: Job) -> JobResult:
         passes: list[list[tuple[int, dict[str, float]]]] = [[] for _ in job.plans]
         dropped: set[int] = set()
+        fastest = math.inf
         for r in range(job.rounds):
             for i, plan in enumerate(job.plans):
                 if i not in dropped:
                     passes[i] += [(r, self._pass(plan)) for _ in range(job.turn_passes)]
-            if r == 0 and job.slow_factor > 0:
-                first = [sum(p[0][1].values()) for p in passes]
-                dropped = {i for i, ms in enumerate(first) if ms > job.slow_factor * min(first)}
+                    if r == 0 and job.slow_factor > 0:
+                        first = sum(passes[i][0][1].values())
+                        fastest = min(fastest, first)
+                        if first > job.slow_factor * fastest:
+                            dropped.add(i)
+                            del passes[i][1:]
         samples = tuple(
             PlanSamples(
                 plan,

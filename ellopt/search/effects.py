@@ -33,7 +33,7 @@ Key = TypeVar("Key", bound=Hashable)
 CELL_DEVIATION = 0.05
 SAMPLE_DEVIATION = 0.05
 VISIT_DEVIATION = 0.15
-METHOD_DEVIATION, PARALLEL_METHOD_DEVIATION = 0.02, 0.2
+METHOD_DEVIATION, PARALLEL_METHOD_DEVIATION = 0.02, 0.06
 TURN_DEVIATION = 0.1
 LAYER_DEVIATION = 0.05
 #: What slows a turn slows its layers unequally: by a standard deviation that is this share of how much slower it is

@@ -128,6 +128,10 @@ class Knowledge:
     def samples(self, shape: ConvolutionShape, options: ConvolutionOptions) -> tuple[Sample, ...]:
         return tuple(self._samples.get((shape, options), ()))
 
+    def visits(self, shape: ConvolutionShape) -> int:
+        """In how many visits any variant of a shape was measured."""
+        return len({sample.visit for options in self.variants(shape) for sample in self.samples(shape, options)})
+
     def only_stored(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """Whether all samples come from an earlier run."""
         samples = self.samples(shape, options)

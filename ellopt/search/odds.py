@@ -21,13 +21,15 @@ DRAWS = 512
 
 @dataclass(frozen=True)
 class Odds:
-    """Of each of ``variants``: the probability that it is the fastest. ``leader``: the one that is expected to be.
+    """Of each of ``variants``: the probability that it is the fastest, and the mean of its log latency in ms.
 
-    ``regret_ms``: how much more than the fastest, whichever that is, the leader is expected to take.
+    ``leader``: the one that is expected to be the fastest. ``regret_ms``: how much more than the fastest, whichever
+    that is, it is expected to take.
     """
 
     variants: tuple[ConvolutionOptions, ...]
     chance: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float64]
     leader: ConvolutionOptions
     regret_ms: float
 
@@ -62,4 +64,4 @@ def odds(posterior: Posterior, leader: ConvolutionOptions, generator: np.random.
     chance = np.bincount(worlds.argmin(axis=1), minlength=size) / DRAWS
     place = posterior.variants.index(leader)
     regret = float(np.mean(worlds[:, place] - worlds.min(axis=1)))
-    return Odds(posterior.variants, chance, leader, regret)
+    return Odds(posterior.variants, chance, posterior.mean, leader, regret)

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,10 +32,10 @@ from ellopt.space import ModelSpace
 
 SKETCH, RACE, FINAL, ALONE = "sketch", "race", "final", "default"
 
-#: What comes first only says what is far behind: nothing waits until weights have settled in the caches.
-SKETCH_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_passes=2, settle=False)
-#: Later all that variants which take turns do not share has settled: the first pass of a turn is as good as the next,
-#: and many turns of one pass tell more than few of many.
+#: What variants that take turns do not share has settled before passes are timed, so that the first pass of a turn is
+#: as good as the next. What is slow at first sight has no second pass.
+SKETCH_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=2, slow_factor=3.0)
+#: Later many turns of one pass tell more than few of many.
 RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=1)
 PLANS_PER_VISIT = 10
 #: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
@@ -46,11 +46,12 @@ FINAL_VISITS, MOST_FINAL_VISITS = 2, 4
 ALONE_PROCEDURE = Procedure(warm_up=MOST_PASSES, rounds=2)
 #: Variants of a shape in these visits, ELL's default not counted, and how probably the best one has to be to be there.
 FINALISTS, LEAST_CHANCE = 3, 0.05
-#: Of the allowed loss, what may be expected when the race ends.
-EXPECTED_SHARE = 0.5
-#: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. The sweep that
-#: it must cost a hundredth of takes 262 passes of a plan of medium speed.
-LONGEST = 180
+#: Of the allowed loss, what may be expected when the race ends, and the visits that each shape was measured in before:
+#: what holds in one may not hold in the next.
+EXPECTED_SHARE, LEAST_VISITS = 0.5, 5
+#: The race ends, whatever may still be gained, when it took as long as so many passes of the best plan. A hundredth of
+#: the original sweep is 262 passes of a plan of medium speed.
+LONGEST = 200
 #: From this share of spoiled samples on, a turn has so many timed passes.
 MANY_SPOILED, MORE_PASSES = 0.12, 2
 #: A posterior this many standard deviations above the best is out of the race.
@@ -140,9 +141,11 @@ class Racing:
             self._sketched = True
             return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
         standings = self._standings(knowledge)
-        enough = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
+        expected = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
+        enough = expected and min(map(knowledge.visits, self._groups)) >= LEAST_VISITS
         if not enough and self._busy_ms < LONGEST * standings.total_ms:
-            return self._shared_out(self._race(standings)[:room], RACE, self._procedure(knowledge))
+            plans = self._race(knowledge, standings)[:room]
+            return self._shared_out(plans, RACE, self._procedure(knowledge))
         if self._final_visits < MOST_FINAL_VISITS and self._uncompared(knowledge, standings):
             return self._final(knowledge, standings, room)
         limit = (
@@ -173,22 +176,26 @@ class Racing:
                     if (i < SHAPES_FOR_SIMPLE if members[0].method == "simple" else (i + w) % 2 == 0)
                 ]
                 wanted[shape] = chosen or [self._groups[shape][0].default]
+                if parallel and _heavy(shape, wanted[shape]):
+                    wanted[shape].reverse()  # on with the weights that were read last
             plans += self._mixed(wanted)
         return list(dict.fromkeys(plans))
 
-    def _race(self, standings: _Standings) -> list[Plan]:
+    def _race(self, knowledge: Knowledge, standings: _Standings) -> list[Plan]:
         """Plans in which the variants of each shape have places by their odds.
 
-        Where a shape has many weights, variants that read the same ones follow each other: each change takes passes
-        until they have settled in the caches.
+        What other shapes say of a method may not hold for this one: each is tried, but for simple convolutions. Where
+        a shape has many weights, variants that read the same ones follow each other: each change takes passes until
+        they have settled in the caches.
         """
         count = PLANS_PER_VISIT * self._capacity
         generator = np.random.default_rng([self._settings.seed, self._made])
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for shape, found in standings.odds.items():
-            seats = found.seats(count * len(self._groups[shape]))
+            untried = _untried(found, knowledge.estimates(shape))
+            seats = [*untried, *found.seats(count * len(self._groups[shape]) - len(untried))]
             wanted[shape] = [seats[i] for i in generator.permutation(len(seats))]
-            if any(_apart(shape, options, seats[0]) for options in seats):
+            if _heavy(shape, seats):
                 ways = [options.way for options in wanted[shape]]
                 wanted[shape].sort(key=lambda options: ways.index(options.way))
         return self._mixed(wanted)
@@ -302,19 +309,22 @@ class Racing:
         return Verdict("pruned", f"every choice is clearly behind, e.g. {reasons[0]}", spared)
 
     def _mixed(self, wanted: Wanted) -> list[Plan]:
-        """The fewest plans in which everything wanted of a shape occurs, layers of equal shape taking turns."""
+        """The fewest plans in which everything wanted of a shape occurs, layers of equal shape taking turns.
+
+        What is wanted of several ways to read many weights is not repeated before the next comes, the rest is.
+        """
         choices: dict[str, list[ConvolutionOptions]] = {}
         for shape, options in wanted.items():
             layers = self._groups[shape]
             rows = math.ceil(len(options) / len(layers))
             for j, layer in enumerate(layers):
                 choices[layer.node_id] = [options[(t * len(layers) + j) % len(options)] for t in range(rows)]
-        return list(
-            dict.fromkeys(
-                Plan(tuple((n.node_id, row[t % len(row)]) for n in self._space.layers for row in [choices[n.node_id]]))
-                for t in range(max(map(len, choices.values())))
-            )
-        )
+        count = max(map(len, choices.values()))
+        for layer in self._space.layers:
+            row = choices[layer.node_id]
+            heavy = _heavy(layer.shape, row)
+            choices[layer.node_id] = [row[t * len(row) // count if heavy else t % len(row)] for t in range(count)]
+        return list(dict.fromkeys(Plan(tuple((n, row[t]) for n, row in choices.items())) for t in range(count)))
 
     def _shared_out(self, plans: Sequence[Plan], stage: str, procedure: Procedure) -> list[Proposal]:
         """A proposal for each device, or fewer where there are few plans."""
@@ -325,6 +335,21 @@ class Racing:
 def _apart(shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions) -> bool:
     """Whether the variants read different weights, so many that these take passes to settle in the caches."""
     return a.way != b.way and max(weight_bytes(shape, a), weight_bytes(shape, b)) >= BYTES_PER_PASS
+
+
+def _heavy(shape: ConvolutionShape, options: Sequence[ConvolutionOptions]) -> bool:
+    """Whether any two of the variants are apart."""
+    return any(_apart(shape, o, options[0]) for o in options)
+
+
+def _untried(found: Odds, measured: Container[ConvolutionOptions]) -> list[ConvolutionOptions]:
+    """Of each method but ``simple``, parallel or not, that was not measured yet: what is expected to be the fastest."""
+    kinds: dict[tuple[str, bool], list[ConvolutionOptions]] = {}
+    for i in np.argsort(found.mean, kind="stable"):
+        options = found.variants[i]
+        if options.method != "simple":
+            kinds.setdefault((options.method, options.parallelize), []).append(options)
+    return [members[0] for members in kinds.values() if not any(o in measured for o in members)]
 
 
 def _member(members: Sequence[ConvolutionOptions], turn: int) -> ConvolutionOptions:

@@ -8,6 +8,7 @@ a turn or a layer then does it again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -91,15 +92,20 @@ class ReplayLaboratory:
         if procedure.settle:
             settling = settling_passes(plans, self._shapes, CACHE_MIB, procedure.warm_up > 0)
         dropped: set[int] = set()
+        fastest = math.inf
         for r, recorded in enumerate(self._draw(procedure.rounds)):
             for i, plan in enumerate(plans):
                 if i not in dropped:
                     untimed[i] += max(procedure.turn_warm_up, settling[i], int(r == 0 and plan in unchecked))
                     turn = [recorded[j % len(recorded)] for j in range(procedure.turn_passes)]
                     passes[i] += [(r, layers, others) for layers, others in self._turn(plan, turn)]
-            if r == 0 and procedure.slow_factor > 0:
-                first = [sum(done[0][1].values()) + done[0][2] for done in passes]
-                dropped = {i for i, ms in enumerate(first) if ms > procedure.slow_factor * min(first)}
+                    if r == 0 and procedure.slow_factor > 0:
+                        _, layers, others = passes[i][0]
+                        first = sum(layers.values()) + others
+                        fastest = min(fastest, first)
+                        if first > procedure.slow_factor * fastest:
+                            dropped.add(i)
+                            del passes[i][1:]
         outcomes = []
         for i, plan in enumerate(plans):
             samples = PlanSamples(

@@ -68,7 +68,7 @@ def plain_verdict(outcome: Outcome, procedure: Procedure) -> Verdict:
     done = len(outcome.samples.total_ms)
     asked = procedure.rounds * procedure.turn_passes
     if procedure.slow_factor > 0 and done < asked and done <= procedure.turn_passes:
-        spared = (procedure.rounds - 1) * (procedure.turn_warm_up + procedure.turn_passes)
+        spared = asked - done + (procedure.rounds - 1) * procedure.turn_warm_up
         return Verdict(
             "pruned",
             f"its first pass took more than {procedure.slow_factor:g} times the fastest plan's",

@@ -60,8 +60,8 @@ class Job:
     * ``bench``: the same, but only whole passes are timed: no cost of profiling inside.
 
     ``limit_seconds``: the runner stops at the end of the round in which it passes; finished rounds count.
-    ``slow_factor``: where positive, a plan whose first timed pass is slower than this times the fastest plan's
-    first pass takes no further part (its one sample is kept).
+    ``slow_factor``: where positive, a plan whose first timed pass is slower than this times the fastest first pass
+    so far takes no further part (its one sample is kept).
     ``unchecked``: plans whose first untimed pass in a turn is a check, if need be one more, where the toolchain
     ``checks_in_turns``.
     """

@@ -84,6 +84,22 @@ def test_what_is_hopeless_is_hardly_tried(tmp_path: Path) -> None:
     assert any(v.state == "pruned" and "times the latency of" in v.reason for v in reports.values())
 
 
+def test_what_other_shapes_say_of_a_method_does_not_keep_it_from_being_tried(tmp_path: Path) -> None:
+    for seed in range(4):
+        result = replay(pretend_table(seed), tmp_path / str(seed), seed)
+        for members in result.space.by_shape.values():
+            tried = {outcome.plan[layer.node_id] for outcome in result.outcomes for layer in members}
+            kinds = {(o.method, o.parallelize) for o in members[0].variants if o.method != "simple"}
+            assert kinds <= {(o.method, o.parallelize) for o in tried}
+
+
+def test_no_race_is_decided_by_few_visits(tmp_path: Path) -> None:
+    source = pretend_table(0, noise=0.002)
+    result = replay(source, tmp_path, tolerance=0.2)
+    races = [o.visit.uid for o in result.outcomes if o.visit and o.samples and len(set(o.samples.rounds)) == 1]
+    assert len(set(races)) >= 5
+
+
 def test_pruned_trials_are_pruned_in_optuna_too_and_count_what_they_saved(tmp_path: Path) -> None:
     result = None
     for seed in range(8):
@@ -197,6 +213,32 @@ def test_variants_that_read_the_same_many_weights_follow_each_other(tmp_path: Pa
             assert sum(a != b for a, b in pairwise(ways)) == len(set(ways)) - 1
             different += len(set(ways)) > 1
     assert different
+
+
+def test_the_first_visit_waits_for_weights_and_reads_the_same_ones_one_after_the_other(tmp_path: Path) -> None:
+    heavy = layers(shape(3, 16, size=64), shape(256, 256, size=2), shape(16, 32, size=32))
+    toolchain = PretendToolchain(heavy)
+    device = PretendDevice(smooth_latency(0, heavy), noise=0.01)
+    lab = Laboratory(MODEL, toolchain, PretendPool(device), TARGET, tmp_path)
+    search(small_space(toolchain, DEPTHS), lab, SearchSettings(sampler="auto"), tmp_path)
+    first = next(job for job in device.jobs if job.kind == "profile")
+    assert first.settle
+    choices = [plan[heavy[1].node_id] for plan in first.plans]
+    for parallel in (False, True):
+        ways = [options.way for options in choices[1:] if options.parallelize == parallel]
+        assert len(set(ways)) > 1
+        assert sum(a != b for a, b in pairwise(ways)) == len(set(ways)) - 1
+
+
+def test_what_is_slow_at_first_sight_is_not_timed_twice(tmp_path: Path) -> None:
+    result = replay(pretend_table(1), tmp_path)
+    sketch = [outcome for outcome in result.outcomes if outcome.visit and outcome.visit == result.outcomes[0].visit]
+    passes = [len(outcome.samples.total_ms) for outcome in sketch if outcome.samples]
+    totals = [outcome.samples.total_ms[0] for outcome in sketch if outcome.samples]
+    fastest = min(totals)
+    assert all(done == 1 for done, ms in zip(passes, totals, strict=True) if ms > 3 * max(totals[0], fastest))
+    assert all(done == 2 for done, ms in zip(passes, totals, strict=True) if ms < 3 * fastest)
+    assert {1, 2} == set(passes)
 
 
 def test_a_default_with_many_other_weights_is_measured_by_itself_and_still_compared(tmp_path: Path) -> None:

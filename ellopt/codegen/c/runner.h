@@ -232,9 +232,9 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
 /* ... and one that checks what it computes; it puts records of `words` words. */
 static void check_pass(const job_t *job, const void *context, int plan, int words);
 
-/* A plan's turn in a round. Returns the nanoseconds of its first timed pass. */
-static int64_t turn(const job_t *job, const void *context, int plan, int round, int passes, int64_t *times, int steps) {
-    int64_t first = 0;
+/* A plan's turn in a round. Returns whether it takes further part: not if its first pass was too slow beside `fastest`,
+ * the nanoseconds of the fastest first pass so far. */
+static int turn(const job_t *job, const void *context, int plan, int round, int64_t *times, int steps, int64_t *fastest) {
     for (int i = 0; i < job->turn_warm_up[plan] || job->unchecked[plan]; i++) {
         if (job->unchecked[plan])
             check_pass(job, context, plan, times ? 3 + steps : 3);
@@ -242,39 +242,30 @@ static int64_t turn(const job_t *job, const void *context, int plan, int round, 
             pass(job, context, plan, 0);
         job->unchecked[plan] = 0;
     }
-    for (int i = 0; i < passes; i++) {
+    for (int i = 0; i < job->turn_passes; i++) {
         int64_t total = pass(job, context, plan, times);
-        if (!i) first = total;
         put(plan);
         put(round);
         put(total);
         for (int s = 0; times && s < steps; s++) put(times[s]);
         record_count++;
+        if (round || i || job->slow_factor <= 0) continue;
+        if (total < *fastest) *fastest = total;
+        if ((double)total > job->slow_factor * (double)*fastest) return 0;
     }
-    return first;
+    return 1;
 }
 
 /* Warms every plan up, then lets them take turns, round by round. */
 static void measure(const job_t *job, const void *context, int steps) {
     int64_t begin = now_ns(), fastest = INT64_MAX;
     int64_t *times = job->kind == PROFILE ? (int64_t *)allocate(sizeof(int64_t) * (size_t)steps) : 0;
-    int64_t *first = (int64_t *)allocate(sizeof(int64_t) * (size_t)job->plans);
     char *out = (char *)allocate((size_t)job->plans);
     for (int p = 0; p < job->plans; p++)
         for (int i = 0; i < job->warm_up; i++) pass(job, context, p, 0);
     for (int round = 0; round < job->rounds; round++) {
-        int passes = job->turn_passes;
-        if (round == 0 && job->slow_factor > 0 && passes > 0) {
-            /* First one pass of each plan; who is too slow has no more. */
-            for (int p = 0; p < job->plans; p++) {
-                first[p] = turn(job, context, p, round, 1, times, steps);
-                if (first[p] < fastest) fastest = first[p];
-            }
-            for (int p = 0; p < job->plans; p++) out[p] = (double)first[p] > job->slow_factor * (double)fastest;
-            passes--;
-        }
-        for (int p = 0; passes > 0 && p < job->plans; p++)
-            if (!out[p]) turn(job, context, p, round, passes, times, steps);
+        for (int p = 0; p < job->plans; p++)
+            if (!out[p]) out[p] = (char)!turn(job, context, p, round, times, steps, &fastest);
         if (now_ns() - begin > job->limit_ns) break;
     }
 }
