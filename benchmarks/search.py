@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -379,23 +380,27 @@ def plot(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
 
-    figure, axes = pyplot.subplots(1, len(models), figsize=(4.2 * len(models), 4), squeeze=False, sharey=True)
-    for axis, (name, entry) in zip(axes[0], models.items(), strict=True):
+    rows = math.ceil(len(models) / 2)
+    figure, axes = pyplot.subplots(
+        rows, min(len(models), 2), figsize=(9, 1 + 2.8 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axis, (name, entry) in zip(axes.flat, models.items(), strict=False):
         clean = [run for run in entry["runs"] if run["spoiled"] == 0]
-        for strategy in dict.fromkeys(run["strategy"] for run in clean):
+        for strategy, marker in zip(dict.fromkeys(run["strategy"] for run in clean), cycle("osx+^v"), strict=False):
             some = [run for run in clean if run["strategy"] == strategy]
-            axis.plot(
-                [run["board_seconds"] for run in some], [100 * run["loss"] for run in some], "o", alpha=0.6,
-                label=strategy,
-            )  # fmt: skip
-        axis.axvline(entry["sweep_seconds"] / 100, linestyle="--", color="gray", label="1/100 of the sweep")
+            cost = [100 * run["share_of_sweep"] for run in some]
+            axis.plot(cost, [100 * run["loss"] for run in some], marker, alpha=0.7, label=strategy)
+        axis.axvline(1.0, linestyle="--", color="gray", label="1/100 of the sweep")
         axis.axhline(1.0, linestyle=":", color="gray", label="1 % loss")
-        axis.set(xscale="log", title=name, xlabel="board time in s")
-    axes[0][0].set_ylabel("loss in %")
-    axes[0][-1].legend(fontsize="small")
+        axis.set(xscale="log", title=name)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda percent, _: f"{percent:g}"))
+    figure.supxlabel("board time in % of the original sweep's", fontsize="medium")
+    figure.supylabel("loss in %", fontsize="medium")
+    axes[-1][0].legend(fontsize="small")
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
