@@ -12,7 +12,18 @@ PACKAGE = Path(__file__).parents[1] / "ellopt"
 
 #: From the bottom up. A module may import from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "deadline", "options", "shapes", "targets", "settling", "tuning_report", "atomic", "environment"),
+    (
+        "errors",
+        "files",
+        "deadline",
+        "options",
+        "shapes",
+        "targets",
+        "settling",
+        "tuning_report",
+        "atomic",
+        "environment",
+    ),
     ("model", "measurement", "config"),
     ("codegen", "space", "space_bounds", "toolchains", "devices"),
     ("option_files", "observations", "procedure", "profile", "profile_join"),
