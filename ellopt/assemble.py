@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ellopt.atomic import write_text
 from ellopt.deadline import Deadline
 from ellopt.errors import CandidateError
+from ellopt.files.atomic import write_text
 from ellopt.measurement import compare
 from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt import __version__
-from ellopt.atomic import write_bytes
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.kernels import kernel_for
 from ellopt.codegen.lower import lower
@@ -24,6 +23,7 @@ from ellopt.codegen.network import Network
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
 from ellopt.errors import ConfigurationError
+from ellopt.files.atomic import write_bytes
 from ellopt.model.graph import Model, read_model
 from ellopt.model.layers import FloatArray
 from ellopt.option_files import plan_for

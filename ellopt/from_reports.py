@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ellopt.assemble import write_model
-from ellopt.atomic import write_text
 from ellopt.config import TuningConfig
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.files.atomic import write_text
 from ellopt.model.discover import ModelFile, discover
 from ellopt.model.graph import Model, read_model, require_convolutions
 from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan

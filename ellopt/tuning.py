@@ -15,10 +15,10 @@ import numpy as np
 
 from ellopt import __version__
 from ellopt.assemble import ASSEMBLED, BEFORE, TRIAL, UNIFORM, Confirmed, best_uniform, confirm, write_model
-from ellopt.atomic import write_text
 from ellopt.config import TuningConfig
 from ellopt.devices.base import DevicePool
 from ellopt.environment import environment, now
+from ellopt.files.atomic import write_text
 from ellopt.laboratory import Laboratory, LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.model.discover import ModelFile

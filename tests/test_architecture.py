@@ -21,7 +21,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "targets",
         "settling",
         "tuning_report",
-        "atomic",
         "environment",
     ),
     ("model", "measurement", "config"),

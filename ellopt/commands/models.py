@@ -102,7 +102,7 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
     import numpy as np
 
     from ellopt import deploy
-    from ellopt.atomic import write_bytes
+    from ellopt.files.atomic import write_bytes
 
     try:
         values = np.load(arguments.input, allow_pickle=False)

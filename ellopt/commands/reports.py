@@ -54,7 +54,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def redraw(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.atomic import write_text
+    from ellopt.files.atomic import write_text
     from ellopt.report.html import render
     from ellopt.report.locate import find_reports
     from ellopt.report.text import closing
@@ -68,7 +68,7 @@ def redraw(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.atomic import write_text
+    from ellopt.files.atomic import write_text
     from ellopt.report.compare import compare
     from ellopt.report.compare_html import render_comparison
     from ellopt.report.compare_text import comparison_lines

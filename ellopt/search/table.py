@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ellopt.atomic import write_text
 from ellopt.errors import ConfigurationError
+from ellopt.files.atomic import write_text
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.space import LayerSpace, ModelSpace

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ellopt.atomic import write_text
 from ellopt.deadline import Deadline
 from ellopt.devices.process import Completed, run_in_group
 from ellopt.errors import BuildError, ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.files.atomic import write_text
 from ellopt.model.archive import Archive
 from ellopt.options import Plan
 from ellopt.targets import Target
