@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -157,7 +156,7 @@ class _Tuning:
     def _identity(self, board: str) -> str:
         """All that measurements are of: kept ones count only where it is the same."""
         facts = {
-            "model": self._sha256,
+            "model": self.model.archive.sha256,
             "target": self.workshop.target.name,
             "threads": self.workshop.target.cores,
             "toolchain": [self.workshop.toolchain.name, self.workshop.toolchain.version],
@@ -177,10 +176,6 @@ class _Tuning:
             shop.target.cores,
         )
         return WarmStart(MeasurementStore.default(), context, use=self.config.warm_start)
-
-    @property
-    def _sha256(self) -> str:
-        return hashlib.sha256(self.file.path.read_bytes()).hexdigest()
 
     def _start(self, identity: str, board: str, space: ModelSpace) -> ModelStart:
         config = self.config
@@ -223,7 +218,7 @@ class _Tuning:
             model=self.file.name,
             tag=self.file.tag,
             model_path=str(self.file.path),
-            model_sha256=self._sha256,
+            model_sha256=self.model.archive.sha256,
             target=shop.target.name,
             toolchain=shop.toolchain.name,
             toolchain_version=shop.toolchain.version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -22,12 +23,17 @@ _NOT_FINITE = re.compile(r"-?\b(nan|inf)", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A parsed `.ell` file. ``data`` is shared between archives and must not be changed in place."""
+    """A parsed `.ell` file. ``data`` is shared between archives and must not be changed in place.
+
+    ``sha256`` is of the very bytes that were parsed, of the zip where it is one: whatever becomes of the file later,
+    it names what was read.
+    """
 
     path: Path
     data: Mapping[str, Any]
     #: for nodes that are not in the file: where they came from, by id
     origins: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
     @property
     def nodes(self) -> list[dict[str, Any]]:
@@ -47,7 +53,8 @@ def read_archive(path: Path) -> Archive:
     Raises ModelFormatError, naming the file, if it cannot be read or is not an ELL map.
     """
     try:
-        content = read_zipped(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+        stored = path.read_bytes()
+        content = read_zipped(path, stored=stored) if path.suffix.lower() == ".zip" else stored
     except OSError as error:
         raise ModelFormatError(f"{path}: cannot be read: {error.strerror or error}") from error
     data = _parse(path, content)
@@ -59,7 +66,7 @@ def read_archive(path: Path) -> Archive:
     nodes = model.get("nodes")
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise ModelFormatError(f"{path}: the model has no list of nodes")
-    return Archive(path, data)
+    return Archive(path, data, sha256=hashlib.sha256(stored).hexdigest())
 
 
 def _parse(path: Path, content: bytes | bytearray) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import os
 import re
@@ -24,16 +25,18 @@ _CHUNK = 1 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
-def read_zipped(path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO) -> bytes | bytearray:
-    """The content of the only `.ell` entry of a zip.
+def read_zipped(
+    path: Path, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_RATIO, *, stored: bytes | None = None
+) -> bytes | bytearray:
+    """The content of the only `.ell` entry of a zip. ``stored``: the zip's bytes, where ``path`` was read already.
 
     Raises ModelFormatError for a damaged or encrypted zip, for none or several `.ell` entries, for any entry whose
     name would lead out of a folder, and for a model larger than ``max_bytes`` or packed more than ``max_ratio``
     times. The sizes that the zip claims are not trusted: reading stops at the limit. OSError as ``open`` does.
     """
-    with path.open("rb") as file:
+    with path.open("rb") if stored is None else io.BytesIO(stored) as file:
         try:
-            size = os.fstat(file.fileno()).st_size
+            size = file.seek(0, os.SEEK_END)
             with zipfile.ZipFile(file) as archive:
                 entry = _only_model(path, archive)
                 limit = min(max_bytes, max(int(min(entry.compress_size, size) * max_ratio), _RATIO_FLOOR))

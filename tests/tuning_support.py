@@ -1,0 +1,42 @@
+"""Tuning runs on pretended devices: the whole way from a model file to its report, without a compiler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from search_support import TARGET, Latency, PretendDevice, PretendPool, PretendToolchain, smooth_latency
+
+from ellopt.config import TuningConfig
+from ellopt.model.discover import discover
+from ellopt.model.graph import read_model
+from ellopt.search.observer import Silent
+from ellopt.space import SearchSpace
+from ellopt.toolchains.native import NativeToolchain
+from ellopt.tracking import TrackingConfig, open_tracking
+from ellopt.tuning import Workshop, tune_model
+from ellopt.tuning_report import TuningReport
+
+TINY = Path(__file__).parent / "data" / "tiny16.ell"
+METHODS = ("simple", "unrolled", "winograd")
+
+
+def tuned(path: Path, output: Path, device: PretendDevice, sampler: str = "auto", **settings: object) -> TuningReport:
+    """The report of tuning the model at ``path`` on ``device``; its files are in ``output``."""
+    config = TuningConfig(
+        path, output, sampler=sampler, mlflow=False, warm_start=False, visit_spacing=0.0, target="pi3"
+    )
+    config = replace(config, **settings)  # type: ignore[arg-type]
+    with open_tracking(TrackingConfig(enabled=False)) as tracker:
+        workshop = Workshop(
+            config, SearchSpace("pretend.json", METHODS, (True, False), (1, 4)), TARGET,
+            PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
+        )  # fmt: skip
+        [file] = discover(path)
+        return tune_model(file, output, workshop, Silent())
+
+
+def device_for(path: Path, seed: int, noise: float = 0.02, spoiled: float = 0.0) -> PretendDevice:
+    """A device on which the layers of the model at ``path`` take times with a structure."""
+    latency: Latency = smooth_latency(seed, NativeToolchain().layers(read_model(path)))
+    return PretendDevice(latency, noise=noise, spoiled=spoiled, seed=seed)
