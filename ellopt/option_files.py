@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.json_text import parse_json
 from ellopt.model.graph import Model
 from ellopt.options import ELL_DEFAULT, ELL_DEPTH_NAMES, ConvolutionOptions, Plan
 
@@ -35,7 +36,7 @@ def read_compile_options(path: Path, node_ids: list[str] | None = None) -> dict[
     With ``node_ids``, another node than those is an error.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read as compile options: {error}") from error
     nodes = data.get("nodes") if isinstance(data, dict) else None

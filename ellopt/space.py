@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.json_text import parse_json
 from ellopt.options import ELL_DEFAULT, METHODS, ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
@@ -43,7 +44,9 @@ class SearchSpace:
     def load(cls, path: Path) -> SearchSpace:
         """Read an options file. Raises ConfigurationError naming the file, the key and the value that is wrong."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
+            text = path.read_text(encoding="utf-8")
+            parse_json(text)  # bounds it; the standard library alone shows a key that is there twice
+            data = json.loads(text, object_pairs_hook=_no_key_twice)
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot read the options file: {error.strerror or error}") from error
         except ValueError as error:

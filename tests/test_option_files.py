@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from ellopt.option_files import (
     read_compile_options,
 )
 from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
+from ellopt.space import SearchSpace
 
 TINY = Path(__file__).parent / "data" / "tiny16.ell"
 WINOGRAD = ConvolutionOptions("winograd", False, 2, 8, 8)
@@ -53,6 +55,20 @@ options = st.one_of(
         st.sampled_from(["", "8x2"]),
     ),
 )
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"nodes": ' * 5000, "[" + "[]," * 1_100_000 + "1]", "{" + '"a":1,' * 3]
+)
+@pytest.mark.parametrize("read", [read_compile_options, SearchSpace.load])
+def test_whatever_an_options_file_holds_the_answer_is_one_line(
+    tmp_path: Path, text: str, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "o.json"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"^[^\n]{1,300}$") as raised:
+        read(path)
+    assert str(path) in str(raised.value)
 
 
 @given(options, options)

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from ellopt.errors import ModelFormatError
+from ellopt.files.json_text import MODEL_LIMITS, JsonLimitError, parse_json
 from ellopt.model.zipped import read_zipped
 
 #: Numbers that some versions of ELL write though JSON has no word for them.
@@ -73,7 +74,9 @@ def _parse(path: Path, content: bytes | bytearray) -> Any:
     if not content.strip():
         raise ModelFormatError(f"{path}: the file is empty")
     try:
-        return orjson.loads(content)
+        return parse_json(content, MODEL_LIMITS)
+    except JsonLimitError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
     except orjson.JSONDecodeError as error:
         number = _NOT_FINITE.search(error.doc[max(0, error.pos - 2) : error.pos + 8])
         if number or "infinity" in error.msg:

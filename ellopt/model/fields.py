@@ -12,8 +12,10 @@ import numpy as np
 from ellopt.errors import ModelFormatError
 from ellopt.model.layers import FloatArray
 
-#: Larger than any buffer of a model; keeps products of damaged sizes within bounds.
-MAX_ELEMENTS = 1 << 31
+#: Of one buffer, border included: 1 GiB of float32. Generated code counts in a C int; some need a few times as many.
+MAX_ELEMENTS = 1 << 28
+#: Of a window or a step: its square fits into a C int.
+MAX_WINDOW = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,10 @@ class Fields:
             self.fail(f"{key} must be a string, not {_shown(value)}")
         return value
 
-    def integer(self, key: str, minimum: int = 0) -> int:
+    def integer(self, key: str, minimum: int = 0, maximum: int = MAX_ELEMENTS) -> int:
         value = self.value(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= MAX_ELEMENTS:
-            self.fail(f"{key} must be an integer of at least {minimum}, not {_shown(value)}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            self.fail(f"{key} must be an integer from {minimum} to {maximum}, not {_shown(value)}")
         return value
 
     def number(self, key: str) -> float:
@@ -59,7 +61,7 @@ class Fields:
         if not isinstance(values, list) or not all(
             isinstance(v, int) and not isinstance(v, bool) and minimum <= v <= MAX_ELEMENTS for v in values
         ):
-            self.fail(f"{key} must be a list of integers of at least {minimum}, not {_shown(values)}")
+            self.fail(f"{key} must be a list of integers from {minimum} to {MAX_ELEMENTS}, not {_shown(values)}")
         return tuple(values)
 
     def floats(self, key: str) -> FloatArray:

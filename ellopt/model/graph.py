@@ -21,6 +21,9 @@ from ellopt.options import Plan
 
 logger = logging.getLogger(__name__)
 
+#: Of all buffers together: 8 GiB of float32, more than any board has.
+MAX_MODEL_ELEMENTS = 1 << 31
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -85,9 +88,13 @@ def build_model(archive: Archive) -> Model:
         raws[raw.node_id] = raw
     outputs: dict[str, MemoryLayout] = {}
     nodes = []
+    elements = 0
     for raw in _in_order(raws):
         node = parse_node(raw, outputs)
         outputs[node.node_id] = node.output_layout
+        elements += node.output_layout.elements
+        if elements > MAX_MODEL_ELEMENTS:
+            raw.fail(f"with this node the layers' results take more than {MAX_MODEL_ELEMENTS} elements together")
         nodes.append(node)
     _check_ends(archive, nodes)
     return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 
 from ellopt.model import layers
-from ellopt.model.fields import Fields
+from ellopt.model.fields import MAX_WINDOW, Fields
 from ellopt.model.layers import FloatArray, MemoryLayout, Node
 from ellopt.model.layouts import read_layout
 from ellopt.model.raw import RawNode
@@ -140,7 +140,7 @@ class _Layer:
 
 def _convolution(raw: RawNode, outputs: Outputs) -> Node:
     layer = _Layer(raw, outputs)
-    field, stride = layer.fields.integer("receptiveField", 1), layer.fields.integer("stride", 1)
+    field, stride = (layer.fields.integer(key, 1, MAX_WINDOW) for key in ("receptiveField", "stride"))
     layer.window(field)
     rows, columns, depth = (layer.fields.integer(f"weights_{name}", 1) for name in ("rows", "columns", "channels"))
     channels, filters = layer.read.size[2], layer.written.size[2]
@@ -217,7 +217,7 @@ def _pooling(raw: RawNode, outputs: Outputs) -> Node:
     functions = {"MaxPoolingFunction": "max", "MeanPoolingFunction": "mean"}
     if raw.variant not in functions:
         raw.fail(f"the pooling function {raw.variant or 'unknown'} is not supported")
-    size, stride = layer.fields.integer("poolingSize", 1), layer.fields.integer("stride", 1)
+    size, stride = (layer.fields.integer(key, 1, MAX_WINDOW) for key in ("poolingSize", "stride"))
     layer.window(1)
     if layer.read.size[2] != layer.written.size[2]:
         raw.fail(f"it reads {layer.read.size[2]} channels but writes {layer.written.size[2]}")

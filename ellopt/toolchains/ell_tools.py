@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes.util
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 from ellopt.deadline import Deadline
 from ellopt.devices.process import run_in_group
 from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.files.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def _named_tools(root: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}; build ELL again") from error
     if not isinstance(data, dict):

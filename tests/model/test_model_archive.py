@@ -81,7 +81,9 @@ def test_writing_replaces_the_file_at_once_or_not_at_all(
         ('{"_type": "Map", "model": {"_type": "Dog"}}', "holds no model"),
         ('{"_type": "Map", "model": {"_type": "Model"}}', "no list of nodes"),
         ('{"_type": "Map", "model": {"_type": "Model", "nodes": [1]}}', "no list of nodes"),
-        ("[" * 5000, "not valid JSON"),
+        ("[" * 50, "not valid JSON"),
+        ("[" * 5000, "nested 5000 deep"),
+        ("[" + "[]," * 1_000_000 + "1]", "objects and lists"),
     ],
 )
 def test_what_is_no_map_is_refused_by_name(write: Callable[[Any], Path], content: str, says: str) -> None:

@@ -94,7 +94,7 @@ CONVOLUTION = "node 1034 (ConvolutionalLayerNode<float>)"
         (set_field("1034", 3, "_type"), "node '1034'", "_type"),
         (remove_field("1034", "id"), "ConvolutionalLayerNode<float>", "has no id"),
         (duplicate_id, "node 1035", "another node has the same id"),
-        (set_field("1034", 0, "layer", "stride"), CONVOLUTION, "stride must be an integer of at least 1"),
+        (set_field("1034", 0, "layer", "stride"), CONVOLUTION, "stride must be an integer from 1 to 32768"),
         (set_field("1034", 1.5, "layer", "stride"), CONVOLUTION, "stride must be an integer"),
         (set_field("1034", True, "layer", "stride"), CONVOLUTION, "stride must be an integer"),
         (set_field("1034", 2, "layer", "inputPaddingSize"), CONVOLUTION, "border of [1, 1]"),

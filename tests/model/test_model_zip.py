@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
     with pytest.raises(ModelFormatError, match="zip bomb"):
         read_zipped(path)
+
+
+def test_a_small_zip_of_many_lists_is_refused_at_the_cost_of_its_text(tmp_path: Path) -> None:
+    text = b'{"_type": "Map", "model": [' + b"[]," * 10_000_000 + b"1]}"
+    with zipfile.ZipFile(tmp_path / "t.ell.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.ell", text)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFormatError, match="objects and lists"):
+            read_model(tmp_path / "t.ell.zip")
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_model_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
