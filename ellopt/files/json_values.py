@@ -26,7 +26,7 @@ def parse_object(data: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> dict[str, 
 
 
 def decode(kind: type[T], value: object, where: str = "") -> T:
-    """``value``, as parsed from JSON, as an instance of ``kind``.
+    """``value``, as parsed from JSON or made by ``asdict``, as an instance of ``kind``.
 
     ``kind`` may be a dataclass, a plain type, a tuple, a mapping with text keys, a Literal or a union of such. A number
     is never a truth value, floats are finite, and keys that a dataclass has no field for are an error. Raises
@@ -78,7 +78,7 @@ def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> Any:
 
 
 def _tuple(kinds: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, (list, tuple)):
         raise _wrong(where, "a list", value)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         return tuple(_decode(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value))

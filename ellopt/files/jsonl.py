@@ -97,7 +97,7 @@ class JournalWriter:
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append objects and wait until the disk has them.
 
-        Raises OSError if that failed: nothing of it counts then, and the next append begins on a line of its own.
+        A torn end goes first. Raises OSError if that failed: nothing of it counts then.
         """
         data = b"".join(map(encode, lines))
         if not data:
@@ -105,9 +105,9 @@ class JournalWriter:
         made = not self.path.exists()
         descriptor = disk().open_to_append(self.path, 0o666)
         try:
-            length = os.fstat(descriptor).st_size
-            if length and not _ends_in_newline(self.path):
-                data = b"\n" + data
+            length = _whole(self.path)
+            if length < os.fstat(descriptor).st_size:
+                disk().truncate(descriptor, length)
             try:
                 disk().write(descriptor, data)
                 disk().sync(descriptor)
@@ -149,7 +149,14 @@ def _split(data: bytes) -> tuple[list[bytes], bytes]:
     return [line + b"\n" for line in lines], torn
 
 
-def _ends_in_newline(path: Path) -> bool:
+def _whole(path: Path) -> int:
+    """How many bytes of a file are whole lines."""
     with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+        position = file.seek(0, os.SEEK_END)
+        while position:
+            start = max(0, position - 65536)
+            file.seek(start)
+            if (found := file.read(position - start).rfind(b"\n")) >= 0:
+                return start + found + 1
+            position = start
+    return 0

@@ -1,29 +1,26 @@
 """The outbox: an append-only file of records beside a model's output, and a journal of what was delivered.
 
-A power cut or ``kill -9`` at any moment leaves both readable: a line that was cut off is skipped. The journal notes
-that a run is about to be created before it is, so that a deliverer who finds such a note without the run's id
-knows to look for that run in the store first.
+A power cut or ``kill -9`` at any moment leaves both readable: a line that was cut off is skipped, a damaged one is told
+of. The journal notes that a run is about to be created before it is, so that a deliverer who finds such a note without
+the run's id knows to look for that run in the store first.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import secrets
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
+from ellopt.files.atomic import write_text
+from ellopt.files.json_values import decode
+from ellopt.files.jsonl import JournalReader, JournalWriter
+from ellopt.files.locks import FileLock
 from ellopt.tracking.record import Record
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,8 +50,7 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._records = path / _RECORDS
-        self._damaged = self._records.exists() and not self._records.read_bytes().endswith(b"\n")
+        self._writer = JournalWriter(path / _RECORDS)
         self.records = {record.key: record for record in Reader(path).read()}
 
     @classmethod
@@ -64,7 +60,7 @@ class Outbox:
         path = output_dir / FOLDER / name
         (path / FILES).mkdir(parents=True)
         # The journal exists before the first record: one that is missing later was lost, not never begun.
-        _append(path / _JOURNAL, {"journal": 1})
+        JournalWriter(path / _JOURNAL).append([{"journal": 1}])
         (path / _RECORDS).touch()
         return cls(path)
 
@@ -72,20 +68,14 @@ class Outbox:
         """Append a record unless its key is there. Raises OSError if it cannot be written."""
         if record.key in self.records:
             return False
-        try:
-            _append(self._records, record.to_json(), after_damage=self._damaged)
-        except OSError:
-            self._damaged = True  # half a line may be there: the next one starts on a new line
-            raise
-        self._damaged = False
+        self._writer.append([record.to_json()])
         self.records[record.key] = record
         return True
 
     def store_text(self, name: str, text: str) -> Path:
         """Keep a text below the outbox until it is delivered; ``name`` may have directories."""
         path = self.path / FILES / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text)
         return path
 
 
@@ -94,13 +84,16 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path / _RECORDS
-        self._offset = 0
+        self._reader = JournalReader(self._path)
         self._seen: set[str] = set()
 
     def read(self) -> list[Record]:
         """The records appended since the last call, each key once."""
+        lines = self._reader.read()
+        for damaged in lines.damaged:
+            _LOG.warning("%s: line %d is damaged and left out", self._path, damaged.number)
         result = []
-        for data in self._lines():
+        for data in lines.values:
             try:
                 record = Record.from_json(data)
             except ValueError as error:
@@ -111,84 +104,73 @@ class Reader:
                 result.append(record)
         return result
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return  # being written, or cut off
-                self._offset += len(line)
-                if (data := _parse(line)) is not None:
-                    yield data
+
+@dataclass(frozen=True)
+class _Note:
+    """A line of the journal."""
+
+    key: str = ""
+    state: Literal["", "begun", "done"] = ""
+    run: str = ""
+    tracking_uri: str = ""
+    journal: int = 0
 
 
 class Journal:
-    """The deliverer's side: what was begun, which runs that made, what is done."""
+    """The deliverer's side: what was begun, which runs that made, what is done.
+
+    ``doubtful``: some of it is lost, so what is not noted may have been done all the same.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path / _JOURNAL
+        self._writer = JournalWriter(self._path)
         self.runs: dict[str, str] = {}  # key -> run id
         self.begun: set[str] = set()
         self.done: set[str] = set()
         self.tracking_uri = ""
-        self.doubtful = True
-        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
-        for line in lines:
-            self._take(_parse(line) or {})
-        self._cut = bool(lines) and not lines[-1].endswith(b"\n")
+        self._complete = False
+        lines = JournalReader(self._path).read()
+        self._lost = len(lines.damaged)
+        for value in lines.values:
+            self._read(value)
+        if self._lost:
+            _LOG.warning("%s: %d damaged lines are left out", self._path, self._lost)
 
-    def _take(self, data: Mapping[str, Any]) -> None:
-        if "journal" in data:
-            self.doubtful = False
-        if "tracking_uri" in data:
-            self.tracking_uri = data["tracking_uri"]
-        key = data.get("key", "")
-        if "run" in data:
-            self.runs[key] = data["run"]
-        if data.get("state") == "begun":
-            self.begun.add(key)
-        if data.get("state") == "done":
-            self.done.add(key)
+    @property
+    def doubtful(self) -> bool:
+        return self._lost > 0 or not self._complete
+
+    def _read(self, value: dict[str, Any]) -> None:
+        try:
+            self._take(decode(_Note, value))
+        except ValueError:
+            self._lost += 1
+
+    def _take(self, note: _Note) -> None:
+        self._complete = self._complete or note.journal > 0
+        self.tracking_uri = note.tracking_uri or self.tracking_uri
+        if note.run:
+            self.runs[note.key] = note.run
+        if note.state == "begun":
+            self.begun.add(note.key)
+        if note.state == "done":
+            self.done.add(note.key)
 
     def note(self, **data: str) -> None:
         """Write down a fact: ``key`` with ``state`` (begun, done) or ``run``, or ``tracking_uri``."""
-        _append(self._path, data, after_damage=self._cut)
-        self._cut = False
-        self._take(data)
-
-
-def _append(path: Path, data: Mapping[str, Any], after_damage: bool = False) -> None:
-    line = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-    with path.open("ab") as file:
-        file.write((b"\n" if after_damage else b"") + line.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        data = json.loads(line)
-    except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
+        note = decode(_Note, data)
+        self._writer.append([data])
+        self._take(note)
 
 
 @contextmanager
 def delivering(path: Path) -> Iterator[None]:
     """Hold the outbox for delivery. The system lets go of it when the process ends. Raises OutboxBusy."""
-    with (path / "lock").open("a+b") as file:
-        _lock(file)
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
+    lock = FileLock(path / "lock")
+    if not lock.try_acquire():
+        raise OutboxBusy("another process delivers these records")
     try:
-        if sys.platform == "win32":
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise OutboxBusy("another process delivers these records") from error
+        yield
+    finally:
+        lock.release()

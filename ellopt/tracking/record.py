@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ellopt.files.json_values import decode
+
 FORMAT_VERSION = 1
 
 #: ``model`` opens the parent run, ``resumed`` opens it again from a later process, ``child`` is a nested run,
@@ -101,16 +103,9 @@ class Record:
         """Raises ValueError for what is not a record of a known version."""
         if data.get("v") != FORMAT_VERSION:
             raise ValueError(f"not a record of version {FORMAT_VERSION}")
-        values = {key: value for key, value in data.items() if key != "v"}
         try:
-            values["files"] = tuple(Attachment(**file) for file in values.get("files", ()))
-            values["views"] = tuple(values.get("views", ()))
-            if registration := values.get("registration"):
-                values["registration"] = Registration(**{**registration, "shape": tuple(registration.get("shape", ()))})
-            if destination := values.get("destination"):
-                values["destination"] = Destination(**destination)
-            return cls(**values)
-        except TypeError as error:
+            return decode(cls, {key: value for key, value in data.items() if key != "v"})
+        except ValueError as error:
             raise ValueError(f"a damaged record: {error}") from error
 
 
