@@ -42,7 +42,8 @@ from ellopt.deadline import Deadline  # noqa: E402
 from ellopt.devices.replay import ReplayPool  # noqa: E402
 from ellopt.errors import InfrastructureError  # noqa: E402
 from ellopt.laboratory import Laboratory  # noqa: E402
-from ellopt.observations import ObservationLog, Outcome, TrialRecord  # noqa: E402
+from ellopt.observation_log import ObservationLog  # noqa: E402
+from ellopt.observations import Outcome, TrialRecord  # noqa: E402
 from ellopt.options import Plan  # noqa: E402
 from ellopt.procedure import Procedure  # noqa: E402
 from ellopt.space import ModelSpace  # noqa: E402
@@ -95,7 +96,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
         todo.put(plan)
     done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
     ran_dry: list[float] = []
-    log = ObservationLog(directory / "observations.jsonl", "scale")
+    log = ObservationLog(directory / "observations.jsonl", "scale", invented.space)
     procedure = Procedure(rounds=3)
 
     def work(laboratory: Laboratory) -> None:

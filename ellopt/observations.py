@@ -1,19 +1,14 @@
-"""What visits to devices yielded, and the append-only file that keeps it across crashes."""
+"""What visits to devices yielded."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from ellopt.measurement import PlanSamples
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionShape
-
-FORMAT_VERSION = 1
+from ellopt.tuning_report import TrialState
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A line of the log: the outcome of a trial, its number, what it was made for and how it was judged.
+    """An entry of the log: the outcome of a trial, its number, what it was made for and how it was judged.
 
     ``state``: complete, pruned, failed. ``best_total_ms``: the best model latency known after it. ``started_s``:
     seconds since the search began, interruptions not counted.
@@ -112,157 +107,8 @@ class TrialRecord:
     number: int
     stage: str
     outcome: Outcome
-    state: str = "complete"
+    state: TrialState = "complete"
     reason: str = ""
     saved_seconds: float = 0.0
     started_s: float = 0.0
     best_total_ms: float | None = None
-
-
-class ObservationLog:
-    """Append-only JSON lines, each written to the disk before it counts.
-
-    A line torn by a crash is cut off when the log is opened; ``identity`` names what the observations belong to,
-    and a log of another identity is set aside under a new name, never mixed in.
-    """
-
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path = path
-        self.trials: dict[int, TrialRecord] = {}
-        self.failures: list[Failure] = []
-        self.costs = Costs()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = read_whole_lines(path)
-        header = {"format": FORMAT_VERSION, "identity": identity}
-        if lines and lines[0] != header:
-            set_aside(path)
-            lines = []
-        if not lines:
-            append_lines(path, [header])
-        for line in lines[1:]:
-            self._read(line)
-
-    def append(
-        self, trials: Iterable[TrialRecord] = (), failures: Iterable[Failure] = (), costs: Costs | None = None
-    ) -> None:
-        """Write all that one visit yielded in one go."""
-        trials, failures = tuple(trials), tuple(failures)
-        lines: list[dict[str, Any]] = [{"trial": _trial_to_json(trial)} for trial in trials]
-        lines += [{"failure": _failure_to_json(failure)} for failure in failures]
-        if costs is not None and costs != Costs():
-            lines.append({"costs": _costs_to_json(costs)})
-            self.costs += costs
-        if lines:
-            append_lines(self.path, lines)
-        self.trials.update((trial.number, trial) for trial in trials)
-        self.failures += failures
-
-    def _read(self, line: dict[str, Any]) -> None:
-        if "trial" in line:
-            trial = _trial_from_json(line["trial"])
-            self.trials.setdefault(trial.number, trial)
-        elif "failure" in line:
-            data = line["failure"]
-            shape = ConvolutionShape.from_json(data["shape"])
-            self.failures.append(Failure(shape, ConvolutionOptions.parse(data["options"]), data["reason"]))
-        elif "costs" in line:
-            data = line["costs"]
-            self.costs += Costs(**{**data, "failures": tuple(data["failures"])})
-
-
-def read_whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines. What a crash left unfinished at the end is cut off the file."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    lines: list[dict[str, Any]] = []
-    whole = 0
-    for line in data.splitlines(keepends=True):
-        try:
-            value = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            break
-        lines.append(value)
-        whole += len(line)
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return lines
-
-
-def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON lines and wait until the disk has them."""
-    text = "".join(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in lines)
-    with path.open("ab") as file:
-        file.write(text.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def set_aside(path: Path) -> None:
-    """Rename ``path`` to the first free ``<name>.<number>``."""
-    number = 1
-    while (other := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.replace(other)
-
-
-def _failure_to_json(failure: Failure) -> dict[str, Any]:
-    return {"shape": failure.shape.to_json(), "options": str(failure.options), "reason": failure.reason}
-
-
-def _costs_to_json(costs: Costs) -> dict[str, Any]:
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(costs).items()}
-
-
-def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
-    outcome = trial.outcome
-    data: dict[str, Any] = {
-        "number": trial.number,
-        "stage": trial.stage,
-        "state": trial.state,
-        "why": trial.reason,
-        "saved_seconds": trial.saved_seconds,
-        "started_s": trial.started_s,
-        "best_total_ms": trial.best_total_ms,
-        "plan": {node_id: str(options) for node_id, options in outcome.plan.items()},
-        "reason": outcome.reason,
-        "failures": dict(outcome.failures),
-        "board_seconds": outcome.board_seconds,
-    }
-    if outcome.visit is not None:
-        data["visit"] = vars(outcome.visit)
-    if outcome.samples is not None:
-        data["total_ms"] = outcome.samples.total_ms
-        data["layers_ms"] = dict(outcome.samples.layers_ms)
-        data["nodes_ms"] = dict(outcome.samples.nodes_ms)
-        data["rounds"] = outcome.samples.rounds
-    return data
-
-
-def _trial_from_json(data: dict[str, Any]) -> TrialRecord:
-    plan = Plan(tuple((node_id, ConvolutionOptions.parse(text)) for node_id, text in data["plan"].items()))
-    samples = None
-    if "total_ms" in data:
-        samples = PlanSamples(
-            plan=plan,
-            total_ms=tuple(data["total_ms"]),
-            layers_ms={node_id: tuple(values) for node_id, values in data["layers_ms"].items()},
-            nodes_ms={node_id: tuple(values) for node_id, values in data["nodes_ms"].items()},
-            rounds=tuple(data["rounds"]),
-        )
-    visit = Visit(**data["visit"]) if "visit" in data else None
-    outcome = Outcome(plan, samples, visit, data["reason"], data["failures"], data["board_seconds"])
-    return TrialRecord(
-        number=data["number"],
-        stage=data["stage"],
-        outcome=outcome,
-        state=data["state"],
-        reason=data["why"],
-        saved_seconds=data["saved_seconds"],
-        started_s=data["started_s"],
-        best_total_ms=data["best_total_ms"],
-    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ellopt.errors import ConfigurationError
 
+_DEPTH = re.compile("[0-9]{1,9}")
 METHODS = ("simple", "unrolled", "winograd")
 
 #: ELL's own names, in the order in which ELL's scripts write them.
@@ -43,6 +45,8 @@ class ConvolutionOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigurationError(f"unknown convolution method {self.method!r}: use one of {', '.join(METHODS)}")
+        if not isinstance(self.parallelize, bool) or not isinstance(self.gemm_blocking, str):
+            raise ConfigurationError("parallelize is true or false, and a blocking is named by a text")
         numbers = (*self.depths, self.winograd_tile_size)
         if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in numbers):
             raise ConfigurationError(f"block depths and tile sizes are integers, not negative: {numbers}")
@@ -96,7 +100,7 @@ class ConvolutionOptions:
                 values["parallelize"] = True
             elif part[0] == "g" and len(part) > 1:
                 values["gemm_blocking"] = part[1:]
-            elif part[0] in names and part[1:].isdigit():
+            elif part[0] in names and _DEPTH.fullmatch(part[1:]):
                 values[names[part[0]]] = int(part[1:])
             else:
                 raise ConfigurationError(f"cannot read the convolution options {text!r}: {part!r} is unknown")

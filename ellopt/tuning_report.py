@@ -9,19 +9,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.json_text import JsonLimits
+from ellopt.files.json_values import decode, parse_object
 
 FORMAT_VERSION = 1
+#: a report holds every sample of every trial
+_LIMITS = JsonLimits(containers=5_000_000, values=50_000_000)
+
+TrialState = Literal["complete", "pruned", "failed"]
+VariantState = Literal["measured", "pruned", "failed", "untried"]
 
 
 @dataclass(frozen=True)
 class VariantReport:
-    """One distinct way to compute a layer. ``state``: measured, pruned, failed, untried."""
+    """One distinct way to compute a layer."""
 
     options: str  # ConvolutionOptions as text
-    state: str
+    state: VariantState
     samples_ms: tuple[float, ...] = ()
     median_ms: float | None = None
     unstable: bool = False
@@ -64,11 +71,11 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """One plan that was proposed, run and measured. ``state``: complete, pruned, failed."""
+    """One plan that was proposed, run and measured."""
 
     number: int
     plan: Mapping[str, str]
-    state: str
+    state: TrialState
     reason: str = ""
     total_ms: float | None = None
     layers_ms: Mapping[str, float] = field(default_factory=dict)
@@ -180,56 +187,12 @@ class TuningReport:
     def load(cls, path: Path) -> TuningReport:
         """Read a report. Raises ConfigurationError, naming the file, if it is not one of a known version."""
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_object(path.read_bytes(), _LIMITS)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
-        if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
+        if data.get("version") != FORMAT_VERSION:
             raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
         try:
-            return _build_report(data)
-        except (KeyError, TypeError) as error:
-            raise ConfigurationError(f"{path}: a damaged tuning report: {error}") from error
-
-
-def _comparison(data: dict[str, Any] | None) -> Comparison | None:
-    return None if data is None else Comparison(**data)
-
-
-def _build_report(data: dict[str, Any]) -> TuningReport:
-    layers = tuple(
-        LayerReport(
-            **{
-                **layer,
-                "variants": tuple(
-                    VariantReport(**{**v, "samples_ms": tuple(v["samples_ms"])}) for v in layer["variants"]
-                ),
-                "against_default": _comparison(layer["against_default"]),
-                "against_runner_up": _comparison(layer["against_runner_up"]),
-            }
-        )
-        for layer in data["layers"]
-    )
-    confirmation = data["confirmation"]
-    candidates = tuple(WholeModel(**{**c, "samples_ms": tuple(c["samples_ms"])}) for c in confirmation["candidates"])
-    boards = data["boards"]
-    return TuningReport(
-        **{
-            **data,
-            "space": SpaceReport(**data["space"]),
-            "layers": layers,
-            "trials": tuple(TrialReport(**trial) for trial in data["trials"]),
-            "confirmation": Confirmation(
-                **{
-                    **confirmation,
-                    "candidates": candidates,
-                    "against_before": _comparison(confirmation["against_before"]),
-                }
-            ),
-            "cost": CostReport(**data["cost"]),
-            "boards": BoardReport(**{**boards, "failures": tuple(boards["failures"])}),
-            "files": tuple(data["files"]),
-            "nodes": tuple(
-                NodeReport(**{**node, "inputs": tuple(node.get("inputs", ()))}) for node in data.get("nodes", ())
-            ),
-        }
-    )
+            return decode(cls, data)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: a damaged tuning report: {error}; tune the model again") from error

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("model", "measurement", "config"),
     ("codegen", "space", "space_bounds", "toolchains", "devices"),
-    ("option_files", "observations", "procedure", "profile", "profile_join"),
+    ("option_files", "observations", "observation_log", "procedure", "profile", "profile_join"),
     ("bundles", "inspection", "laboratory", "store", "deploy", "deploy_library"),
     ("search", "winners", "assemble", "report", "tracking", "logs", "from_reports", "pyfunc"),
     ("progress", "tuning", "doctor"),

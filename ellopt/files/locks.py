@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ellopt.errors import ConfigurationError
+
 _BUSY = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 
 
@@ -72,6 +74,24 @@ def holding(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold ``directory``, made if it is missing, for the length of a ``with``.
+
+    Raises ConfigurationError while another process holds it, OSError if it cannot be made or locked.
+    """
+    lock = FileLock(directory / "lock")
+    directory.mkdir(parents=True, exist_ok=True)
+    if not lock.try_acquire():
+        raise ConfigurationError(
+            f"{directory}: another ellopt is at work there; wait for it, stop it, or choose another --output_path"
+        )
     try:
         yield
     finally:

@@ -16,11 +16,11 @@ from threadpoolctl import threadpool_limits
 
 from ellopt.deadline import Deadline
 from ellopt.errors import DeadlineExceeded
+from ellopt.files.locks import exclusive
 from ellopt.observations import Costs, Outcome, TrialRecord
 from ellopt.procedure import Measures
 from ellopt.search.journal import Journal
 from ellopt.search.knowledge import Knowledge
-from ellopt.search.lock import exclusive
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ellopt.observations import Costs, Failure, ObservationLog, TrialRecord
+from ellopt.observation_log import ObservationLog
+from ellopt.observations import Costs, Failure, TrialRecord
 from ellopt.search.observer import SearchObserver
 from ellopt.search.study import StudyRecord
 from ellopt.space import ModelSpace
@@ -20,14 +21,14 @@ class Journal:
     """Finished trials by number. A trial is announced, and added to the study, once all before it are finished."""
 
     def __init__(self, directory: Path, name: str, identity: str, space: ModelSpace, observer: SearchObserver) -> None:
-        self._log = ObservationLog(directory / LOG_FILE, identity)
-        self._study = StudyRecord(directory, name, identity, space)
+        self._log = ObservationLog(directory / LOG_FILE, identity, space)
         self._observer = observer
         self._reports = {number: trial_report(record) for number, record in self._log.trials.items()}
         self._announced = 0
         self._reserved: set[int] = set()
         self._resumed = frozenset(self._reports)
-        self._study.synchronise(self._reports, self._passes)
+        begun = self._log.begun.astimezone().replace(tzinfo=None)
+        self._study = StudyRecord(directory, name, identity, space, begun, self._reports, self._passes)
         while self._announced in self._reports:
             self._announced += 1
         observer.trials_resumed([self._reports[number] for number in sorted(self._reports)])
@@ -72,7 +73,7 @@ class Journal:
         self._log.append(records, failures, costs)
         for record in records:
             self._reports[record.number] = trial_report(record)
-        self._study.synchronise(self._reports, self._passes)
+        self._study.synchronise(self._reports)
         self._announce()
 
     def _passes(self, number: int) -> Sequence[float]:

@@ -12,6 +12,7 @@ from ellopt.procedure import Procedure
 from ellopt.search.effects import Variant
 from ellopt.search.knowledge import Knowledge
 from ellopt.space import ModelSpace
+from ellopt.tuning_report import TrialState
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Proposal:
 class Verdict:
     """How a trial ended: complete, pruned or failed, and why. ``saved_seconds``: what pruning spared the device."""
 
-    state: str
+    state: TrialState
     reason: str = ""
     saved_seconds: float = 0.0
 

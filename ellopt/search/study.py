@@ -1,7 +1,7 @@
 """The Optuna study of a search: one trial a plan, one categorical parameter a convolution layer, in a journal file.
 
-A trial is added when it is finished, by one line of the journal, so that a crash cannot leave half of one behind. Open
-it with ``optuna-dashboard <directory>/study.journal``.
+It follows from the observations: where it does not say what they say, it is set aside and written anew. Open it with
+``optuna-dashboard <directory>/study.journal``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import Study, StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ellopt.observations import read_whole_lines, set_aside
+from ellopt.files.atomic import set_aside
+from ellopt.search.study_journal import StudyJournal
 from ellopt.space import ModelSpace
 from ellopt.tuning_report import TrialReport
 
@@ -26,39 +27,94 @@ log = logging.getLogger(__name__)
 
 STUDY_FILE = "study.journal"
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+#: What comes of a journal with wrong content: Optuna checks nothing of what it reads.
+_UNREADABLE = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, OptunaError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+Passes = Callable[[int], Sequence[float]]
 
 
 class StudyRecord:
-    """Writes finished trials into the study, in order of their numbers and each once."""
+    """Writes finished trials into the study, in order of their numbers and each once.
 
-    def __init__(self, directory: Path, name: str, identity: str, space: ModelSpace) -> None:
-        path = directory / STUDY_FILE
-        # Nobody else writes here (the search holds the directory's lock), so a lock file that is there was left
-        # behind by a killed process, and so was a last line without its end.
+    ``begun``: when the search began, in this place's time. ``trials`` are those that are finished; ``passes_ms``: of a
+    trial's number, the latency of each timed pass, which become its intermediate values.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        identity: str,
+        space: ModelSpace,
+        begun: datetime,
+        trials: Mapping[int, TrialReport],
+        passes_ms: Passes,
+    ) -> None:
+        self._path, self._name, self._identity, self._begun = directory / STUDY_FILE, name, identity, begun
+        self._passes_ms = passes_ms
+        # Nobody else writes while the search holds the directory: a lock file was left behind by a killed process.
         for leftover in directory.glob(f"{STUDY_FILE}.lock*"):
             leftover.unlink(missing_ok=True)
-        read_whole_lines(path)
         self._distributions: dict[str, BaseDistribution] = {
             parameter(layer.node_id): CategoricalDistribution(
                 [str(options) for options in dict.fromkeys((*layer.variants, layer.default))]
             )
             for layer in space.layers
         }
-        self.study = _open(path, name, identity)
-        self._count = len(self.study.get_trials(deepcopy=False))
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._count = 0
+        if not self._continue(trials):
+            if self._path.exists():
+                set_aside(self._path)
+            self._journal = StudyJournal(self._path)
+            self._study = self._create()
+        self.synchronise(trials)
 
-    def synchronise(self, trials: Mapping[int, TrialReport], passes_ms: Callable[[int], Sequence[float]]) -> None:
-        """Add every trial that is not in the study yet and whose forerunners are all finished.
+    def synchronise(self, trials: Mapping[int, TrialReport]) -> None:
+        """Add every trial that is not in the study yet and whose forerunners are all finished."""
+        with self._journal.at_once():
+            while (trial := trials.get(self._count)) is not None:
+                self._study.add_trial(self._frozen(trial))
+                self._count += 1
 
-        ``passes_ms``: of a trial's number, the latency of each timed pass; they become its intermediate values.
-        """
-        while (trial := trials.get(self._count)) is not None:
-            self._add(trial, passes_ms(trial.number))
-            self._count += 1
+    def _continue(self, trials: Mapping[int, TrialReport]) -> bool:
+        """Go on with the study that is there. False if there is none that says what the trials say."""
+        if not self._path.exists():
+            return False
+        try:
+            self._journal = StudyJournal(self._path)
+            self._study = optuna.load_study(study_name=self._name, storage=JournalStorage(self._journal))
+            found = self._study.get_trials(deepcopy=False)
+            self._begun = datetime.fromisoformat(self._study.user_attrs["begin"]).astimezone().replace(tzinfo=None)
+            if self._study.user_attrs["identity"] != self._identity or self._study.direction is not _MINIMIZE:
+                log.info("%s belongs to another search and is set aside", self._path)
+                return False
+            same = not self._journal.damaged and all(
+                trial.number in trials and _content(trial) == _content(self._frozen(trials[trial.number]))
+                for trial in found
+            )
+        except _UNREADABLE as error:
+            log.warning("%s cannot be read (%s) and is written anew from the observations", self._path, error)
+            return False
+        if not same:
+            log.warning("%s does not say what was observed, and is written anew from the observations", self._path)
+        self._count = len(found) if same else 0
+        return same
 
-    def _add(self, trial: TrialReport, passes_ms: Sequence[float]) -> None:
+    def _create(self) -> Study:
+        with self._journal.at_once():
+            study = optuna.create_study(
+                storage=JournalStorage(self._journal), study_name=self._name, direction="minimize"
+            )
+            study.set_user_attr("begin", self._begun.isoformat())
+            study.set_user_attr("identity", self._identity)
+        return study
+
+    def _frozen(self, trial: TrialReport) -> FrozenTrial:
         state = _STATES[trial.state]
-        start = _begin(self.study) + timedelta(seconds=trial.started_s)
+        start = self._begun + timedelta(seconds=trial.started_s)
         frozen = create_trial(
             state=state,
             value=trial.total_ms if state is TrialState.COMPLETE else None,
@@ -70,10 +126,10 @@ class StudyRecord:
                 "board_seconds": round(trial.board_seconds, 4),
                 **{f"ms {node_id}": round(ms, 6) for node_id, ms in trial.layers_ms.items()},
             },
-            intermediate_values=dict(enumerate(passes_ms)),
+            intermediate_values=dict(enumerate(self._passes_ms(trial.number))),
         )
         frozen.datetime_start, frozen.datetime_complete = start, start + timedelta(seconds=trial.board_seconds)
-        self.study.add_trial(frozen)
+        return frozen
 
 
 def parameter(node_id: str) -> str:
@@ -81,24 +137,11 @@ def parameter(node_id: str) -> str:
     return f"layer {node_id}"
 
 
-def _begin(study: Study) -> datetime:
-    return datetime.fromisoformat(study.user_attrs["begin"])
+_MINIMIZE = StudyDirection.MINIMIZE
 
 
-def _open(path: Path, name: str, identity: str) -> Study:
-    """The study in the journal at ``path``; a journal that cannot be read or is of another search is set aside."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for _ in range(2):
-        try:
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-            study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
-            if not study.user_attrs:
-                study.set_user_attr("begin", datetime.now().isoformat())
-                study.set_user_attr("identity", identity)
-            if study.user_attrs.get("identity") == identity and study.direction is StudyDirection.MINIMIZE:
-                return study
-            log.info("%s belongs to another search and is set aside", path)
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:  # Optuna checks nothing
-            log.warning("%s cannot be read (%s) and is set aside", path, error)
-        set_aside(path)
-    raise AssertionError("a new journal could not be used")
+def _content(trial: FrozenTrial) -> tuple[object, ...]:
+    """What a trial says, apart from when it was added."""
+    return (
+        trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs, trial.intermediate_values,
+    )  # fmt: skip

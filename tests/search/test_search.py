@@ -283,7 +283,7 @@ def test_the_study_has_a_parameter_a_layer_and_the_latency_as_value(tmp_path: Pa
 
 def test_one_search_at_a_time_in_a_directory(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from ellopt.search.lock import exclusive\n"
+        "import sys, time; from pathlib import Path; from ellopt.files.locks import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)

@@ -1,0 +1,181 @@
+"""What a search keeps survives damage: nothing that is sound is lost, and nothing that is wrong stops the next run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import optuna
+import pytest
+from damage_support import altered_json, damaged_bytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
+
+from ellopt.files.jsonl import JournalReader, JournalWriter, encode
+from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.search.driver import search
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+
+FILES = ("observations.jsonl", "study.journal")
+SAMPLERS = ("grid", "random", "auto")
+#: more by hand: ELLOPT_FUZZ=20000
+CASES = int(os.environ.get("ELLOPT_FUZZ", "20"))
+
+
+def run(directory: Path, sampler: str = "random", device: PretendDevice | None = None) -> SearchResult:
+    toolchain = PretendToolchain()
+    wrong = frozenset({("1001", small_space(toolchain, (1, 4)).layers[1].variants[-1])})
+    device = device or PretendDevice(smooth_latency(), wrong=wrong, noise=0.01)
+    laboratory = Laboratory(
+        MODEL, toolchain, PretendPool(device), TARGET, directory, LaboratorySettings(), sleep=lambda seconds: None
+    )
+    return search(
+        small_space(toolchain, (1, 4)),
+        laboratory,
+        SearchSettings(sampler=sampler, trials=6, plans_per_visit=2),
+        directory,
+        identity="kept",
+    )
+
+
+@lru_cache
+def finished(sampler: str = "random") -> dict[str, bytes]:
+    """The files of a search that has ended."""
+    with tempfile.TemporaryDirectory() as name:
+        run(Path(name), sampler)
+        return {file: (Path(name) / file).read_bytes() for file in FILES}
+
+
+def with_files(check: Callable[[Path], None], sampler: str = "random", **changed: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for file, content in finished(sampler).items():
+            (Path(name) / file).write_bytes(changed.get(file.partition(".")[0], content))
+        check(Path(name))
+
+
+def trials_kept(path: Path) -> dict[int, object]:
+    lines = JournalReader(path / "observations.jsonl").read().values
+    return {line["trial"]["number"]: line["trial"] for line in lines if "trial" in line}
+
+
+def agrees(directory: Path, result: SearchResult) -> None:
+    """The study says what the search says."""
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(directory / "study.journal"))
+    )
+    found = optuna.load_study(study_name="ellopt", storage=storage).trials
+    assert [t.params for t in found] == [
+        {f"layer {node_id}": text for node_id, text in trial.plan.items()} for trial in result.trials
+    ]
+    assert [t.value for t in found if t.value is not None] == [
+        trial.total_ms for trial in result.trials if trial.state == "complete"
+    ]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_damaged_line_anywhere_costs_that_line_only(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+    lines = finished(sampler)["observations.jsonl"].splitlines(keepends=True)
+    for number in range(len(lines)):
+        middle = len(lines[number]) // 2
+        broken = lines[number][:middle] + bytes([lines[number][middle] ^ 1]) + lines[number][middle + 1 :]
+
+        def check(directory: Path, number: int = number, broken: bytes = broken) -> None:
+            before = [json.loads(line) for i, line in enumerate(lines) if i != number]
+            caplog.clear()
+            result = run(directory, sampler)
+            assert "1 damaged lines were set aside to observations.jsonl.damaged" in caplog.text
+            assert (directory / "observations.jsonl.damaged").read_bytes() == broken
+            kept = trials_kept(directory)
+            for line in before:
+                if "trial" in line:
+                    assert kept[line["trial"]["number"]] == line["trial"]
+            assert sorted(kept) == list(range(len(result.trials)))
+            agrees(directory, result)
+
+        with caplog.at_level(logging.WARNING):
+            with_files(check, sampler, observations=b"".join([*lines[:number], broken, *lines[number + 1 :]]))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_going_on_sets_nothing_aside_and_warns_of_nothing(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+    def check(directory: Path) -> None:
+        with caplog.at_level(logging.INFO):
+            result = run(directory, sampler)
+        assert sorted(path.name for path in directory.iterdir()) == ["lock", *FILES]
+        assert "set aside" not in caplog.text
+        assert {file: (directory / file).read_bytes() for file in FILES} == finished(sampler)
+        agrees(directory, result)
+
+    with_files(check, sampler)
+
+
+@pytest.mark.parametrize("file", FILES)
+@settings(max_examples=CASES, deadline=None)
+@given(data=st.data())
+def test_damaged_bytes_stop_nothing(file: str, data: st.DataObject) -> None:
+    content = data.draw(damaged_bytes(finished()[file]))
+
+    def check(directory: Path) -> None:
+        result = run(directory)
+        assert len(result.trials) == 6
+        agrees(directory, result)
+
+    with_files(check, **{file.partition(".")[0]: content})
+
+
+@pytest.mark.parametrize("file", FILES)
+@settings(max_examples=CASES, deadline=None)
+@given(data=st.data())
+def test_well_formed_content_that_nobody_wrote_stops_nothing(file: str, data: st.DataObject) -> None:
+    lines = [json.loads(line) for line in finished()[file].splitlines()]
+    for line in lines:
+        del line["crc32"]
+    number = data.draw(st.integers(0, len(lines) - 1))
+    changed = data.draw(altered_json(lines[number]))
+    encoded = [encode(line) for line in (*lines[:number], changed, *lines[number + 1 :]) if line]
+
+    def check(directory: Path) -> None:
+        run(directory)
+        result = run(directory)
+        assert len(result.trials) == 6
+        agrees(directory, result)
+
+    with_files(check, **{file.partition(".")[0]: b"".join(encoded)})
+
+
+def test_a_log_without_checksums_is_gone_on_with(tmp_path: Path) -> None:
+    for file, content in finished().items():
+        lines = [json.loads(line) for line in content.splitlines()]
+        for line in lines:
+            del line["crc32"]
+            line.pop("begun", None)
+        if file == "observations.jsonl":
+            del lines[1]
+        (tmp_path / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    device = PretendDevice(smooth_latency())
+    assert len(run(tmp_path, device=device).trials) == 6
+    assert not device.jobs
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", *FILES]
+
+
+def test_a_study_that_contradicts_the_observations_gives_way(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    path = tmp_path / "study.journal"
+    lines = list(JournalReader(path).read().values)
+    changed = next(line for line in lines if line.get("value"))
+    changed["value"] = 0.001
+    path.unlink()
+    JournalWriter(path).append(lines)
+    shutil.copy(path, tmp_path / "wrong")
+    result = run(tmp_path)
+    assert result.trials == first.trials
+    agrees(tmp_path, result)
+    assert (tmp_path / "study.journal.1").read_bytes() == (tmp_path / "wrong").read_bytes()
