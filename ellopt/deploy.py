@@ -25,6 +25,7 @@ from ellopt.option_files import plan_for
 from ellopt.options import Plan
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native_job import PICOSECONDS_PER_MS
 
 __all__ = ["BenchResult", "DeployedLibrary", "bench", "compile_library", "load_predictor", "predict"]
 
@@ -102,10 +103,15 @@ class BenchResult:
 
     def summary(self) -> str:
         return (
-            f"{self.model}: median {self.median_ms:.3f} ms, min {self.min_ms:.3f} ms of {len(self.samples_ms)} on "
-            f"{self.threads} thread{'s' if self.threads > 1 else ''}; peak memory {self.peak_rss_mb:.1f} MB, "
-            f"code {self.code_bytes / 1024:.0f} KiB"
+            f"{self.model}: median {_digits(self.median_ms)} ms, min {_digits(self.min_ms)} ms of "
+            f"{len(self.samples_ms)} on {self.threads} thread{'s' if self.threads > 1 else ''}; "
+            f"peak memory {self.peak_rss_mb:.1f} MB, code {self.code_bytes / 1024:.0f} KiB"
         )
+
+
+def _digits(ms: float) -> str:
+    """Microseconds of a large model, four digits of one that takes less than that."""
+    return f"{ms:.3f}" if ms >= 1 else f"{ms:.4g}"
 
 
 def bench(
@@ -132,7 +138,7 @@ def bench(
             text, invocation = toolchain.invoke_bench(bundle, plan, threads, _WARM_UP, iterations)
             execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
         records = toolchain.read_bench(bundle, text, execution)
-    samples = tuple((records.words[:, 2] / 1e6).tolist())
+    samples = tuple((records.words[:, 2] / PICOSECONDS_PER_MS).tolist())
     return BenchResult(model.name, samples, text.threads, records.peak_bytes / 1e6, bundle.code_bytes, plan)
 
 

@@ -17,7 +17,7 @@ from ellopt.model.layers import FloatArray
 from ellopt.toolchains.base import Job
 from ellopt.toolchains.ell_bundle import EllManifest, output_error
 from ellopt.toolchains.ell_compile import PLAIN
-from ellopt.toolchains.native_job import Choice, JobText, Records
+from ellopt.toolchains.native_job import PICOSECONDS_PER_MS, Choice, JobText, Records
 
 #: largest error of the model's output relative to its largest value
 OUTPUT_LIMIT = 1e-3
@@ -145,5 +145,5 @@ def checks(
 
 
 def _ms(words: npt.NDArray[np.int64], column: int) -> Milliseconds:
-    result: Milliseconds = words[:, column] / 1e6
+    result: Milliseconds = words[:, column] / PICOSECONDS_PER_MS
     return result

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from ellopt.errors import InfrastructureError
 
 KINDS = ("check", "profile", "bench", "predict")
+#: the runner's unit of time: what is shorter than the clock's steps is timed many times at once
+PICOSECONDS_PER_MS = 1e9
 _START, _END = b"ELLRES01", b"ELLDONE1"
 _HEADER = struct.Struct("<10q")
 
@@ -84,7 +86,7 @@ def decode(data: bytes, job: JobText, steps: int) -> Records:
         raise InfrastructureError("the result file was altered: its checksum is wrong")
     header = _HEADER.unpack_from(data, len(_START))
     version, job_checksum, kind, plans, layers, found_steps, count, words, elapsed, peak = header
-    expected = (1, zlib.crc32(job.encode()), KINDS.index(job.kind), len(job.plans), len(job.plans[0]), steps)
+    expected = (2, zlib.crc32(job.encode()), KINDS.index(job.kind), len(job.plans), len(job.plans[0]), steps)
     if (version, job_checksum, kind, plans, layers, found_steps) != expected:
         raise InfrastructureError("the result file belongs to another job")
     values = np.frombuffer(body, "<i8", offset=len(_START) + _HEADER.size)

@@ -10,7 +10,7 @@ from ellopt.errors import CandidateError, InfrastructureError
 from ellopt.measurement import LayerCheck, PlanSamples
 from ellopt.toolchains.base import Execution, Job
 from ellopt.toolchains.native_bundle import Manifest
-from ellopt.toolchains.native_job import JobText, Records, decode
+from ellopt.toolchains.native_job import PICOSECONDS_PER_MS, JobText, Records, decode
 
 RESULT = "result.bin"
 #: largest error of a layer relative to its largest value; winograd's transforms lose some bits
@@ -39,14 +39,16 @@ def read_samples(manifest: Manifest, job: Job, records: Records) -> tuple[PlanSa
     result: list[PlanSamples] = []
     for i, plan in enumerate(job.plans):
         mine = words[(words[:, 0] == i) & (words[:, 1] >= 0)] if words.size else words
-        rounds, total = (tuple(mine[:, 1].tolist()), mine[:, 2] / 1e6) if mine.size else ((), np.zeros(0))
+        rounds, total = (
+            (tuple(mine[:, 1].tolist()), mine[:, 2] / PICOSECONDS_PER_MS) if mine.size else ((), np.zeros(0))
+        )
         layers: dict[str, tuple[float, ...]] = {}
         nodes: dict[str, tuple[float, ...]] = {}
         if job.kind == "profile" and mine.size:
             sums: dict[tuple[bool, str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
             for column, step in enumerate(manifest.steps):
                 key = (step.layer >= 0, step.node_id)
-                sums[key] = sums.get(key, np.zeros(len(mine))) + mine[:, 3 + column] / 1e6
+                sums[key] = sums.get(key, np.zeros(len(mine))) + mine[:, 3 + column] / PICOSECONDS_PER_MS
             layers = {node: tuple(sums[True, node].tolist()) for node in manifest.order}
             nodes = {node: tuple(v.tolist()) for (is_layer, node), v in sums.items() if not is_layer}
         result.append(PlanSamples(plan, tuple(total.tolist()), layers, nodes, rounds))

@@ -14,12 +14,15 @@ from ellopt import settling
 from ellopt.deadline import Deadline
 from ellopt.devices.local import LocalDevice
 from ellopt.errors import CandidateError, InfrastructureError
+from ellopt.model.graph import read_model
 from ellopt.options import ConvolutionOptions, Plan
+from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
 from ellopt.toolchains.native import NativeToolchain
 from ellopt.toolchains.native_bundle import Manifest
 from ellopt.toolchains.native_results import read_records
 
+CASES = Path(__file__).parents[1] / "data" / "cases"
 Runner = Callable[[Job], tuple[Execution, JobResult]]
 
 
@@ -136,6 +139,27 @@ def test_a_bench_has_totals_alone(run: Runner, tiny_plans: tuple[Plan, ...]) -> 
     assert result.samples[0].layers_ms == {}
     assert result.samples[0].nodes_ms == {}
     assert len(result.samples[0].total_ms) == 2
+
+
+@pytest.mark.parametrize("kind", ["profile", "bench"])
+@pytest.mark.parametrize("warm_up", [0, 2])
+def test_a_model_shorter_than_the_clock_can_tell_is_timed_in_batches(
+    kind: str, warm_up: int, toolchain: NativeToolchain, host: Target, device: LocalDevice, tmp_path: Path
+) -> None:
+    """A whole pass takes some 100 ns. A mean over many has fractions of a nanosecond, a single pass never has."""
+    model = toolchain.prepare(read_model(CASES / "confirmation_prefers_slower" / "tiny_outputs.ell"))
+    [node] = model.convolutions
+    plans = tuple(Plan.of({node.node_id: ConvolutionOptions(method)}) for method in ("simple", "unrolled"))
+    bundle = toolchain.build(model, plans, host, tmp_path, Deadline.after(300))
+    job = Job(kind, plans, warm_up=warm_up, turn_warm_up=warm_up, rounds=4, turn_passes=5, settle=False)
+    execution = device.run(bundle, toolchain.invoke(bundle, job), Deadline.after(60))
+    result = toolchain.read(bundle, job, execution)
+    for samples in result.samples:
+        assert samples.rounds == tuple(r for r in range(4) for _ in range(5))
+        nanoseconds = [ms * 1e6 for ms in samples.total_ms]
+        assert all(0 < ns < 1e6 for ns in nanoseconds)
+        assert any(abs(ns - round(ns)) > 1e-2 for ns in nanoseconds)
+    assert result.seconds * 1e9 >= 2 * 20 * 1000, "each sample lasts a thousand nanoseconds at least"
 
 
 def test_the_limit_stops_at_the_end_of_a_round(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:

@@ -205,7 +205,7 @@ static int64_t peak_bytes(void) {
 static void write_result(const char *name, const job_t *job, int steps, int64_t elapsed) {
     int64_t peak = peak_bytes();
     const int64_t header[] = {
-        1,          (int64_t)job->checksum, job->kind, job->plans, job->layers, steps, (int64_t)record_count,
+        2,          (int64_t)job->checksum, job->kind, job->plans, job->layers, steps, (int64_t)record_count,
         (int64_t)record_words, elapsed, peak,
     };
     char temporary[4096];
@@ -227,27 +227,87 @@ static void write_result(const char *name, const job_t *job, int steps, int64_t 
 
 /* --- turns ------------------------------------------------------------------------------------------------------ */
 
-/* The including file's own: one pass of a plan; with `times`, the nanoseconds of each step. Returns those of the pass. */
+/* The including file's own: one pass of a plan; with `times`, the nanoseconds of each step, and returns their sum. */
 static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times);
 /* ... and one that checks what it computes; it puts records of `words` words. */
 static void check_pass(const job_t *job, const void *context, int plan, int words);
 
+/* What is timed lasts at least so many steps of the clock: shorter passes are timed many at once. */
+enum { ENOUGH_TICKS = 1000 };
+
+/* The nanoseconds of the smallest step of the clock that can be seen. */
+static int64_t clock_tick(void) {
+    static int64_t tick;
+    if (tick) return tick;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < 1000; i++) {
+        const int64_t before = now_ns();
+        int64_t after;
+        while ((after = now_ns()) == before) {}
+        if (after - before < least) least = after - before;
+    }
+    return tick = least > 0 ? least : 1;
+}
+
+/* How plans are timed: `times` and `sums` have a place for each step, or are null where only whole passes are timed;
+ * `quickest` has the nanoseconds of the quickest pass of each plan so far. */
+typedef struct {
+    int steps;
+    int64_t *times, *sums, *quickest;
+} stopwatch_t;
+
+static void untimed_pass(const job_t *job, const void *context, int plan, const stopwatch_t *watch) {
+    const int64_t start = now_ns();
+    pass(job, context, plan, 0);
+    const int64_t took = now_ns() - start;
+    if (took < watch->quickest[plan]) watch->quickest[plan] = took;
+}
+
+/* How many passes of a plan are timed at once. */
+static int64_t batch(int plan, const stopwatch_t *watch) {
+    const int64_t needed = ENOUGH_TICKS * clock_tick(), quickest = watch->quickest[plan];
+    return quickest >= needed ? 1 : needed / (quickest > 0 ? quickest : 1) + 1;
+}
+
+/* Times `passes` passes of a plan. Returns the picoseconds of one; `sums` has those of the steps of all, in nanoseconds. */
+static int64_t timed(const job_t *job, const void *context, int plan, int64_t passes, const stopwatch_t *watch) {
+    int64_t total = 0;
+    if (!watch->times) {
+        const int64_t start = now_ns();
+        for (int64_t i = 0; i < passes; i++) pass(job, context, plan, 0);
+        total = now_ns() - start;
+    } else {
+        memset(watch->sums, 0, sizeof *watch->sums * (size_t)watch->steps);
+        for (int64_t i = 0; i < passes; i++) {
+            total += pass(job, context, plan, watch->times);
+            for (int s = 0; s < watch->steps; s++) watch->sums[s] += watch->times[s];
+        }
+    }
+    if (total / passes < watch->quickest[plan]) watch->quickest[plan] = total / passes;
+    return total * 1000 / passes;
+}
+
 /* A plan's turn in a round. Returns whether it takes further part: not if its first pass was too slow beside `fastest`,
- * the nanoseconds of the fastest first pass so far. */
-static int turn(const job_t *job, const void *context, int plan, int round, int64_t *times, int steps, int64_t *fastest) {
+ * the picoseconds of the fastest first pass so far. */
+static int turn(const job_t *job, const void *context, int plan, int round, const stopwatch_t *watch, int64_t *fastest) {
     for (int i = 0; i < job->turn_warm_up[plan] || job->unchecked[plan]; i++) {
         if (job->unchecked[plan])
-            check_pass(job, context, plan, times ? 3 + steps : 3);
+            check_pass(job, context, plan, watch->times ? 3 + watch->steps : 3);
         else
-            pass(job, context, plan, 0);
+            untimed_pass(job, context, plan, watch);
         job->unchecked[plan] = 0;
     }
     for (int i = 0; i < job->turn_passes; i++) {
-        int64_t total = pass(job, context, plan, times);
+        int64_t passes = watch->quickest[plan] == INT64_MAX ? 1 : batch(plan, watch);
+        int64_t total = timed(job, context, plan, passes, watch);
+        if (passes == 1 && batch(plan, watch) > 1) { /* not known before that it is so quick */
+            passes = batch(plan, watch);
+            total = timed(job, context, plan, passes, watch);
+        }
         put(plan);
         put(round);
         put(total);
-        for (int s = 0; times && s < steps; s++) put(times[s]);
+        for (int s = 0; watch->times && s < watch->steps; s++) put(watch->sums[s] * 1000 / passes);
         record_count++;
         if (round || i || job->slow_factor <= 0) continue;
         if (total < *fastest) *fastest = total;
@@ -259,13 +319,19 @@ static int turn(const job_t *job, const void *context, int plan, int round, int6
 /* Warms every plan up, then lets them take turns, round by round. */
 static void measure(const job_t *job, const void *context, int steps) {
     int64_t begin = now_ns(), fastest = INT64_MAX;
-    int64_t *times = job->kind == PROFILE ? (int64_t *)allocate(sizeof(int64_t) * (size_t)steps) : 0;
+    stopwatch_t watch = {steps, 0, 0, (int64_t *)allocate(sizeof(int64_t) * (size_t)job->plans)};
+    if (job->kind == PROFILE) {
+        watch.times = (int64_t *)allocate(sizeof(int64_t) * (size_t)steps);
+        watch.sums = (int64_t *)allocate(sizeof(int64_t) * (size_t)steps);
+    }
     char *out = (char *)allocate((size_t)job->plans);
-    for (int p = 0; p < job->plans; p++)
-        for (int i = 0; i < job->warm_up; i++) pass(job, context, p, 0);
+    for (int p = 0; p < job->plans; p++) {
+        watch.quickest[p] = INT64_MAX;
+        for (int i = 0; i < job->warm_up; i++) untimed_pass(job, context, p, &watch);
+    }
     for (int round = 0; round < job->rounds; round++) {
         for (int p = 0; p < job->plans; p++)
-            if (!out[p]) out[p] = (char)!turn(job, context, p, round, times, steps, &fastest);
+            if (!out[p]) out[p] = (char)!turn(job, context, p, round, &watch, &fastest);
         if (now_ns() - begin > job->limit_ns) break;
     }
 }
