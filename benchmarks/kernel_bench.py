@@ -20,6 +20,7 @@ from ellopt.codegen.kernel import Kernel, KernelSite
 from ellopt.codegen.lower import lower
 from ellopt.model.graph import read_model
 from ellopt.shapes import ConvolutionShape
+from ellopt.targets import Cpu
 
 C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
 TIMER = Path(__file__).parent / "kernel_timer.c"
@@ -55,7 +56,7 @@ class Places:
     floats: int
 
     @classmethod
-    def of_model(cls, path: Path, vector_width: int, vector_registers: int, cores: int) -> Places:
+    def of_model(cls, path: Path, cpu: Cpu, cores: int) -> Places:
         network = lower(read_model(path))
         start: dict[str, int] = {"arena": 0}
         for place in ("input", "output"):
@@ -63,7 +64,7 @@ class Places:
         end = network.arena_floats + 64 + max(t.floats for t in network.tensors.values() if t.place != "arena")
         places = []
         for step in network.convolutions:
-            site = site_of(network, step, vector_width, cores, vector_registers)
+            site = site_of(network, step, cpu, cores)
             tensors = [network.tensors[name] for name in (*step.inputs, step.output)]
             offsets = [start.get(tensor.place, 0) + tensor.offset for tensor in tensors]
             padding = step.shape.padding * (site.in_row_stride + site.in_pixel_stride)

@@ -22,7 +22,7 @@ from kernel_bench import Bench, Places, host_peak, multiply_adds
 from ellopt.codegen.kernels import canonical, kernel_for
 from ellopt.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.targets import TARGETS
-from ellopt.toolchains.zig import vector_registers, vector_width
+from ellopt.toolchains.zig import cpu_of
 
 METHODS = ("simple", "unrolled", "unrolled gstrassen", "winograd", "winograd t4", "winograd t6")
 MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
@@ -39,10 +39,9 @@ class Method:
 
 def prepare(places: Places, name: str, threads: int) -> Method:
     wanted = ConvolutionOptions.parse(name).with_parallelize(threads > 1)
-    target = TARGETS["host"]
     kernels, applies = [], []
     for place in places.convolutions:
-        found = canonical(place.shape, wanted, place.site.vector_width, place.site.cores, vector_registers(target))
+        found = canonical(place.shape, wanted, place.site.cpu, place.site.cores)
         applies.append(found is not None)
         kernels.append(kernel_for(place.site, found or ELL_DEFAULT))
     return Method(name, Bench(places, kernels, threads), tuple(applies))
@@ -51,7 +50,7 @@ def prepare(places: Places, name: str, threads: int) -> Method:
 def measure(path: Path, names: Sequence[str], threads: int, passes: int) -> dict[str, Any]:
     """All methods on all convolutions of one model."""
     target = TARGETS["host"]
-    places = Places.of_model(path, vector_width(target), vector_registers(target), max(threads, 2))
+    places = Places.of_model(path, cpu_of(target), max(threads, 2))
     methods = [prepare(places, name, threads) for name in names]
     best = np.full((len(methods), len(places.convolutions)), np.inf)
     for _ in range(max(1, passes // 5)):

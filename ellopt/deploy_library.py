@@ -31,7 +31,7 @@ from ellopt.options import Plan
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.native import NativeToolchain
 from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
-from ellopt.toolchains.zig import Compiler, vector_registers, vector_width
+from ellopt.toolchains.zig import Compiler, cpu_of
 
 _BUILD_SECONDS = 1800.0
 #: the oldest C library that boards may have: that of Raspbian 10
@@ -181,9 +181,7 @@ class _Library:
 
     def _variant(self, index: int) -> Variant:
         step = self._network.convolutions[index]
-        site = site_of(
-            self._network, step, vector_width(self._target), self._target.cores, vector_registers(self._target)
-        )
+        site = site_of(self._network, step, cpu_of(self._target), self._target.cores)
         return Variant(kernel_for(site, self._plan[step.reported_id]))
 
     def _facts(self, model: Model, variants: list[Variant], weights: WeightFile) -> dict[str, Any]:

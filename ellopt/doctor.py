@@ -39,7 +39,17 @@ def check_compiler(target: Target) -> Finding:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "probe.c")
         source.write_text("int probe(int x) { return x + 1; }\n", encoding="utf-8")
-        command = [sys.executable, "-m", "ziglang", "cc", *flags, f"-mcpu={target.cpu}", "-O2", "-c", str(source)]
+        command = [
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            *flags,
+            f"-mcpu={target.compiler_cpu}",
+            "-O2",
+            "-c",
+            str(source),
+        ]
         try:
             done = subprocess.run(
                 [*command, "-o", str(Path(directory, "probe.o"))], capture_output=True, text=True, timeout=180

@@ -26,7 +26,7 @@ from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import find_target
 from ellopt.toolchains.native import NativeToolchain
 from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
-from ellopt.toolchains.zig import Compiler, host_vector_width
+from ellopt.toolchains.zig import Compiler, cpu_of
 
 FloatArray = npt.NDArray[np.float32]
 LOWEST = float(np.finfo(np.float32).min)
@@ -280,7 +280,7 @@ def compile_networks(
         variants: list[Variant] = []
         for step in network.convolutions:
             wanted = toolchain.canonical(step.shape, options, host) or ConvolutionOptions("unrolled")
-            variants.append(Variant(kernel_for(site_of(network, step, host_vector_width(), host.cores), wanted)))
+            variants.append(Variant(kernel_for(site_of(network, step, cpu_of(host), host.cores), wanted)))
         stream = io.BytesIO()
         table = emit_network(network, [[v] for v in variants], WeightFile(stream))
         sources[f"net_{key}"] = table.replace("ell_the_network", f"net_{key}")

@@ -23,6 +23,11 @@ import numpy.typing as npt
 
 import ellopt.codegen
 from ellopt.codegen.kernels import Kernel, KernelSite
+from ellopt.targets import CPUS
+
+#: One processor for each way to cut kernels.
+CODE_CPUS = tuple({(cpu.lanes, cpu.registers): cpu for cpu in CPUS.values()}.values())
+CPU_BY_LANES = {CPUS[name].lanes: CPUS[name] for name in ("scalar", "x86-64", "x86-64-v3", "x86-64-v4")}
 
 FloatArray = npt.NDArray[np.float32]
 

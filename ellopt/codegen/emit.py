@@ -21,6 +21,7 @@ from ellopt.codegen.network import (
     Tensor,
 )
 from ellopt.codegen.weights import WeightFile
+from ellopt.targets import Cpu
 
 _BIAS_MULTIPLE = 64  # floats: kernels read whole vectors of biases
 _LARGEST = float(np.finfo(np.float32).max)
@@ -56,9 +57,7 @@ class Variant:
         return f"{self.function} {self.kernel.packing!r}"
 
 
-def site_of(
-    network: Network, step: ConvolutionStep, vector_width: int, cores: int, vector_registers: int = 0
-) -> KernelSite:
+def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> KernelSite:
     """Where a convolution's kernel works: its sizes and the strides of the tensors it touches."""
     source, result = network.tensors[step.inputs[0]], network.tensors[step.output]
     residual = network.tensors[step.inputs[1]] if step.residual else None
@@ -79,8 +78,7 @@ def site_of(
         residual=step.residual,
         residual_row_stride=residual.row_stride if residual else 0,
         residual_pixel_stride=residual.pixel_stride if residual else 0,
-        vector_width=vector_width,
-        vector_registers=vector_registers,
+        cpu=cpu,
         cores=cores,
     )
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
+from ellopt.targets import Cpu
+
 #: Independent multiply-adds that keep a pipelined multiplier busy; half of it where two work at once.
 _INDEPENDENT = 4
 _BLOCK_BYTES = 256 * 1024
@@ -70,19 +72,19 @@ def gemm_tiles(
     columns: int,
     filters: int,
     input_row_bytes: int,
-    vector_width: int,
-    vector_registers: int = 0,
+    cpu: Cpu,
+    most_registers: int = 0,
     blocking: str = "",
 ) -> GemmTiles:
     """The tiles called ``blocking`` ("6x32": at most 6 pixels times 32 filters), or the best guess if it is empty.
 
     ``input_row_bytes``: bytes of input that a row of output needs more than the row before.
-    ``vector_registers``: 0 means by the width.
+    ``most_registers``: of those of ``cpu``, use at most as many; 0 means all.
     """
-    all_vectors = ceil(filters / vector_width)
-    registers = vector_registers or usual_registers(vector_width)
+    all_vectors = ceil(filters / cpu.lanes)
+    registers = min(cpu.registers, most_registers or cpu.registers)
     if blocking:
-        pixels, vectors = parse_blocking(blocking, vector_width)
+        pixels, vectors = parse_blocking(blocking, cpu.lanes)
     else:
         pixels, vectors = _best(rows, columns, all_vectors, registers)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
@@ -91,15 +93,10 @@ def gemm_tiles(
     return GemmTiles(tiles, tile_vectors, panels, wide_panels, block_groups)
 
 
-def usual_registers(vector_width: int) -> int:
-    """How many vector registers machines with such vectors have at least."""
-    return 32 if vector_width == 16 else 16
-
-
-def parse_blocking(blocking: str, vector_width: int) -> tuple[int, int]:
+def parse_blocking(blocking: str, lanes: int) -> tuple[int, int]:
     """(pixels, vectors) of a blocking's name. Raises ValueError for any other text."""
     pixels, _, filters = blocking.partition("x")
-    return int(pixels), max(1, int(filters) // vector_width)
+    return int(pixels), max(1, int(filters) // lanes)
 
 
 def _pixels_at_once(rows: int, columns: int, pixels: int) -> PixelTiles:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ellopt.codegen.packing import FloatArray, Packing
+from ellopt.targets import CPUS, Cpu
 
 ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
 
@@ -17,8 +18,7 @@ ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", 
 class KernelSite:
     """One convolution of the lowered network, without weights. Strides in floats, sizes in elements.
 
-    ``vector_width`` is in float32 lanes; ``vector_registers`` bounds a register tile (0: by the
-    width).
+    ``cores`` of ``cpu`` share the work.
     """
 
     out_rows: int
@@ -37,18 +37,8 @@ class KernelSite:
     residual: bool = False
     residual_row_stride: int = 0
     residual_pixel_stride: int = 0
-    vector_width: int = 1
-    vector_registers: int = 0
+    cpu: Cpu = CPUS["scalar"]
     cores: int = 1
-
-    @property
-    def own_weight_bytes(self) -> int:
-        """Weights of more bytes are split among cores; of fewer, every core reads all, and output rows are split.
-
-        Rows keep what a core wrote in its own cache until it reads it again, which pays where cores have large caches
-        of their own (measured on x86-64, above all where cores also have no last level in common).
-        """
-        return 2048 * 1024 if self.vector_width >= 8 else 256 * 1024
 
     @property
     def macros(self) -> dict[str, str]:
@@ -70,7 +60,7 @@ class KernelSite:
             "RESIDUAL": str(int(self.residual)),
             "RESIDUAL_ROW_STRIDE": str(self.residual_row_stride),
             "RESIDUAL_PIXEL_STRIDE": str(self.residual_pixel_stride),
-            "VECTOR_WIDTH": str(self.vector_width),
+            "VECTOR_WIDTH": str(self.cpu.lanes),
         }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ellopt.codegen.gemm_tiling import gemm_tiles, usual_registers
+from ellopt.codegen.gemm_tiling import gemm_tiles
 from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.packing import PanelPacking, StrassenPacking
 from ellopt.shapes import ConvolutionShape
@@ -22,14 +22,14 @@ _SHORT_DEPTH, _REGISTERS_IF_SHORT = 32, 20
 _BLOCK_BYTES = 64 * 1024
 
 
-def strassen_applies(shape: ConvolutionShape, vector_width: int) -> bool:
+def strassen_applies(shape: ConvolutionShape, lanes: int) -> bool:
     """Whether columns, channels and filters can be halved, the latter two in whole vectors."""
     return (
         not shape.depthwise
         and shape.receptive_field >= shape.stride
         and shape.output_columns % 2 == 0
-        and shape.channels % (2 * vector_width) == 0
-        and shape.filters % (2 * vector_width) == 0
+        and shape.channels % (2 * lanes) == 0
+        and shape.filters % (2 * lanes) == 0
         and shape.filters >= 16
     )
 
@@ -39,10 +39,8 @@ def strassen_kernel(site: KernelSite) -> Kernel:
     half_columns = site.out_columns // 2
     row_floats = ((half_columns - 1) * site.stride + site.field) * site.channels // 2
     # Sums leave the registers between products. Short products make that dear, so tiles are smaller there.
-    registers = site.vector_registers or usual_registers(site.vector_width)
-    if site.field**2 * site.channels // 2 < _SHORT_DEPTH:
-        registers = min(registers, _REGISTERS_IF_SHORT)
-    tiles = gemm_tiles(site.out_rows, half_columns, site.filters // 2, 0, site.vector_width, registers)
+    most_registers = _REGISTERS_IF_SHORT if site.field**2 * site.channels // 2 < _SHORT_DEPTH else 0
+    tiles = gemm_tiles(site.out_rows, half_columns, site.filters // 2, 0, site.cpu, most_registers)
     groups = tiles.pixels.row_groups
 
     def sum_floats(block_groups: int) -> int:
@@ -51,13 +49,13 @@ def strassen_kernel(site: KernelSite) -> Kernel:
 
     def waiting_floats(block_groups: int) -> int:
         pixels = tiles.pixels.tile_rows * tiles.pixels.tile_columns * tiles.pixels.column_tiles
-        return 3 * block_groups * pixels * tiles.tile_vectors * site.vector_width
+        return 3 * block_groups * pixels * tiles.tile_vectors * site.cpu.lanes
 
     weight_bytes = 7 * site.field**2 * site.channels * site.filters
-    shared = weight_bytes > site.own_weight_bytes and 4 * sum_floats(groups) <= _SHARED_BYTES
+    shared = weight_bytes > site.cpu.own_weight_bytes and 4 * sum_floats(groups) <= _SHARED_BYTES
     blocks = groups if shared else min(groups, max(1, _BLOCK_BYTES // (4 * sum_floats(1))))
     tiles = replace(tiles, block_groups=blocks)
-    packing = StrassenPacking(PanelPacking(site.vector_width, tiles.panels, tiles.wide_panels, tiles.tile_vectors))
+    packing = StrassenPacking(PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors))
     return make_kernel(
         site,
         "conv_strassen.h",

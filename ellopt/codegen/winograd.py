@@ -13,6 +13,7 @@ from ellopt.codegen.winograd_matrices import TILE_SIZES, WEIGHT_TRANSFORMS, Matr
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
+from ellopt.targets import Cpu
 
 
 def transform_weights(weights: FloatArray, tile: int) -> Matrix:
@@ -76,7 +77,7 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
         raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, TILE_SIZES))}")
     macros = {"WINOGRAD_TILE": str(tile)}
     if site.depthwise:
-        lanes = DepthwiseWinogradPacking(tile, site.vector_width)
+        lanes = DepthwiseWinogradPacking(tile, site.cpu.lanes)
         return make_kernel(site, "conv_winograd_depthwise.h", lanes, macros, options.depths)
     cut = blocking(
         site.out_rows,
@@ -84,14 +85,13 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
         site.channels,
         site.filters,
         tile,
-        site.vector_width,
+        site.cpu,
         site.cores,
-        site.vector_registers,
     )
     return make_kernel(
         site,
         "conv_winograd.h",
-        WinogradPacking(tile, site.vector_width, cut.tiles.panels, cut.tiles.wide_panels, cut.tiles.vectors),
+        WinogradPacking(tile, site.cpu.lanes, cut.tiles.panels, cut.tiles.wide_panels, cut.tiles.vectors),
         {**macros, **cut.macros},
         options.depths,
         thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
@@ -101,9 +101,8 @@ def winograd_kernel(site: KernelSite, options: ConvolutionOptions) -> Kernel:
 def canonical_winograd(
     shape: ConvolutionShape,
     options: ConvolutionOptions,
-    vector_width: int,
+    cpu: Cpu,
     cores: int,
-    vector_registers: int = 0,
 ) -> ConvolutionOptions | None:
     """The representative of the winograd options that behave alike on ``shape``; None if they are not valid there.
 
@@ -115,7 +114,7 @@ def canonical_winograd(
         return None
     separable, filters, channels = options.depths
     if shape.depthwise:
-        vectors = -(-shape.channels // vector_width)
+        vectors = -(-shape.channels // cpu.lanes)
         return replace(
             options,
             separable_block_depth=0 if separable >= vectors else separable,
@@ -128,9 +127,8 @@ def canonical_winograd(
         shape.channels,
         shape.filters,
         tile,
-        vector_width,
+        cpu,
         cores,
-        vector_registers,
     )
     filters = min(filters, cut.panels)
     return replace(
@@ -143,9 +141,8 @@ def canonical_winograd(
 
 def winograd_choices(
     shape: ConvolutionShape,
-    vector_width: int,
+    cpu: Cpu,
     cores: int = 1,
-    vector_registers: int = 0,
     depths: tuple[int, ...] = (1, 2, 4, 6, 8, 16),
 ) -> tuple[ConvolutionOptions, ...]:
     """All distinct winograd options for ``shape``, not parallel: every tile size with the kernel's own depths first,
@@ -156,7 +153,7 @@ def winograd_choices(
             for filters in (0, *depths):
                 for channels in (0, *depths):
                     options = ConvolutionOptions("winograd", False, separable, filters, channels, tile)
-                    representative = canonical_winograd(shape, options, vector_width, cores, vector_registers)
+                    representative = canonical_winograd(shape, options, cpu, cores)
                     if representative is not None:
                         found[representative] = None
     return tuple(found)

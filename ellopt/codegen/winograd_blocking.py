@@ -6,29 +6,12 @@ from dataclasses import dataclass
 from math import ceil
 
 from ellopt.codegen.gemm_tiling import even_split
+from ellopt.targets import Cpu
 
 #: nonseparable_channel_depth counts blocks of so many channels.
 CHANNEL_UNIT = 16
 
-#: Register tiles by float32 lanes and vector registers: (vectors of filters, tiles at most). Beside the sums there must
-#: be a register for every vector of weights and two for broadcast inputs, or the compiler spills a sum in the inner
-#: loop. 64-bit NEON multiplies by lanes: there a register holds four channels of each tile instead.
-_REGISTER_TILES = {
-    (1, 16): ((2, 4),),
-    (4, 16): ((2, 5), (3, 3), (1, 8)),
-    (4, 32): ((2, 8), (3, 6), (1, 12)),
-    (8, 16): ((2, 6), (3, 3), (1, 12)),
-    (8, 32): ((2, 12), (3, 8), (4, 6), (1, 24)),
-    (16, 32): ((2, 14), (3, 9), (4, 6), (1, 28)),
-}
-#: Where weights are small and the multiplier is kept busy by half the registers, transforms count more: their results
-#: stay nearer with fewer tiles at once.
-_SMALL_REGISTER_TILES = {(16, 32): ((2, 7), (3, 5), (4, 4), (1, 14))}
-_LATENCY = {1: 4, 4: 4, 8: 4, 16: 5}
 _CACHE_LINE = 16
-#: Transformed input and products of a block by float32 lanes: some of the second level of cache, which on small
-#: boards all cores share.
-_BLOCK_FLOATS = {1: 16 * 1024, 4: 16 * 1024, 8: 40 * 1024, 16: 40 * 1024}
 #: Products of the filter panels of one pass.
 _PRODUCT_FLOATS = 64 * 1024
 #: Weights beyond this many floats crowd out everything else from the second level of cache: few passes over them.
@@ -105,29 +88,21 @@ def blocking(
     channels: int,
     filters: int,
     tile: int,
-    vector_width: int,
+    cpu: Cpu,
     cores: int = 1,
-    vector_registers: int = 0,
 ) -> WinogradBlocking:
-    """The cut of a layer of ``rows`` x ``columns`` outputs.
-
-    ``vector_registers`` bounds the register tiles; 0 means as many as processors of that width have at least.
-    """
+    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``."""
     tiles = ceil(rows / tile) * ceil(columns / tile)
-    registers = 32 if vector_width == 16 or (vector_width > 1 and vector_registers >= 32) else 16
     positions = (tile + 2) ** 2
     large = positions * channels * filters > _LARGE_WEIGHTS
-    choices = _REGISTER_TILES[vector_width, registers]
-    if not large:
-        choices = _SMALL_REGISTER_TILES.get((vector_width, registers), choices)
-    cut = _register_tile(tiles, ceil(filters / vector_width), vector_width, choices, cores)
-    pitch = ceil(channels / vector_width) * vector_width
+    cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
+    pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
     input_step = _step(cut.tile_rows * pitch)
-    product_step = _step(cut.tile_rows * cut.vectors * vector_width)
+    product_step = _step(cut.tile_rows * cut.vectors * cpu.lanes)
     panel_floats = positions * (input_step + min(cut.panels, 2) * product_step)
-    block_panels = max(1, _BLOCK_FLOATS[vector_width] // panel_floats)
+    block_panels = max(1, cpu.winograd_block_floats // panel_floats)
     if large:
         block_panels = max(block_panels, ceil(_TILES_PER_PASS / cut.tile_rows))
     block_panels = min(block_panels, cut.row_panels)
@@ -146,16 +121,15 @@ def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[
     return row_panels, tile_rows, tiles - row_panels * (tile_rows - 1)
 
 
-def _register_tile(
-    tiles: int, all_vectors: int, vector_width: int, choices: tuple[tuple[int, int], ...], cores: int
-) -> RegisterTiles:
+def _register_tile(tiles: int, all_vectors: int, cpu: Cpu, large_weights: bool, cores: int) -> RegisterTiles:
     """The cut into the register tiles that multiply fastest, roughly."""
+    choices = cpu.winograd_tiles if large_weights else cpu.winograd_small_tiles or cpu.winograd_tiles
     best: tuple[float, RegisterTiles] | None = None
     for most_vectors, most_tiles in choices:
         panels, vectors, wide = even_split(all_vectors, most_vectors)
         row_panels, rows, tall = _split_tiles(tiles, most_tiles, panels, cores)
         cost = sum(
-            count * panel_count * _cost(tile_rows, width, vector_width)
+            count * panel_count * _cost(tile_rows, width, cpu)
             for count, tile_rows in ((tall, rows), (row_panels - tall, rows - 1))
             for panel_count, width in ((wide, vectors), (panels - wide, vectors - 1))
         )
@@ -168,6 +142,6 @@ def _register_tile(
     return best[1]
 
 
-def _cost(tiles: int, vectors: int, vector_width: int) -> float:
+def _cost(tiles: int, vectors: int, cpu: Cpu) -> float:
     """Cycles of one step of the inner loop: multiply-adds or the latency of the multiplier; loads cost a little."""
-    return max(tiles * vectors, _LATENCY[vector_width]) + 0.15 * (tiles + vectors)
+    return max(tiles * vectors, cpu.latency) + 0.15 * (tiles + vectors)

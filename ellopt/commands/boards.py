@@ -39,8 +39,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def targets(arguments: argparse.Namespace, console: Console) -> int:
     table = _table("target", "what it is", "cpu", "lanes", "cores", "triple")
     for target in TARGETS.values():
-        lanes = str(target.vector_width or "auto")
-        table.add_row(target.name, target.description, target.cpu, lanes, str(target.cores), target.triple or "native")
+        lanes = str(target.cpu.lanes) if target.cpu else "auto"
+        table.add_row(
+            target.name, target.description, target.compiler_cpu, lanes, str(target.cores), target.triple or "native"
+        )
     console.print(table)
     return 0
 

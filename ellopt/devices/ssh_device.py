@@ -102,7 +102,13 @@ class SshDevice:
         self._places = places
         self._cpus = int(facts["cpus"]) if facts.get("cpus", "").isdigit() else 0
         machine = facts.get("machine", "unknown")
-        if self.kind == "ssh" and target.triple.startswith("arm-") and target.vector_width > 1 and machine == "armv6l":
+        if (
+            self.kind == "ssh"
+            and target.triple.startswith("arm-")
+            and target.cpu
+            and target.cpu.lanes > 1
+            and machine == "armv6l"
+        ):
             raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
         self.board = f"{target.name} {facts.get('model') or 'unknown board'} {machine}"
         if self.kind == "emulated":

@@ -15,6 +15,7 @@ from ellopt.options import Plan
 from ellopt.settling import settling_passes_alone
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.base import Bundle, Job
+from ellopt.toolchains.zig import cpu_of
 
 FORMAT_VERSION = 3
 MANIFEST = "ell.json"
@@ -100,7 +101,7 @@ class EllManifest:
         if not job.settle:
             return job.turn_warm_up
         weights = self.weight_bytes[self.plans.index(plan)]
-        return max(job.turn_warm_up, settling_passes_alone(weights, find_target(self.target).cache_mib))
+        return max(job.turn_warm_up, settling_passes_alone(weights, cpu_of(find_target(self.target)).cache_mib))
 
     def workers_of(self, plan: Plan, profiled: bool) -> Mapping[str, int]:
         """Form -> number of the worker that runs ``plan``. Raises ValueError if there is none."""

@@ -31,7 +31,7 @@ from ellopt.toolchains.native_build import RUNNER, BuildRequest, build_bundle, g
 from ellopt.toolchains.native_bundle import Manifest
 from ellopt.toolchains.native_job import Choice, JobText, Records
 from ellopt.toolchains.native_results import RESULT, read_checks, read_records, read_samples
-from ellopt.toolchains.zig import vector_registers, vector_width
+from ellopt.toolchains.zig import cpu_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class NativeToolchain:
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
-        return kernels.canonical(shape, options, vector_width(target), target.cores, vector_registers(target))
+        return kernels.canonical(shape, options, cpu_of(target), target.cores)
 
     def valid_plan(self, model: Model, plan: Plan, target: Target) -> Plan:
         """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL."""
@@ -191,7 +191,9 @@ def _turn_warm_up(manifest: Manifest, job: Job) -> tuple[int, ...]:
     if not job.settle:
         return (job.turn_warm_up,) * len(job.plans)
     shapes = {layer.node_id: layer.shape for layer in manifest.layers}
-    settling = settling_passes(job.plans, shapes, find_target(manifest.target).cache_mib, started=job.warm_up > 0)
+    settling = settling_passes(
+        job.plans, shapes, cpu_of(find_target(manifest.target)).cache_mib, started=job.warm_up > 0
+    )
     return tuple(max(job.turn_warm_up, passes) for passes in settling)
 
 

@@ -26,7 +26,7 @@ from ellopt.model.layers import FloatArray
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import Target
 from ellopt.toolchains.native_bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
-from ellopt.toolchains.zig import Compiler, vector_registers, vector_width, zig_version
+from ellopt.toolchains.zig import Compiler, cpu_of, zig_version
 
 C_SOURCES = Path(__file__).parents[1] / "codegen" / "c"
 RUNTIME = ("ellopt_pool.c", "ellopt_layers.c", "ellopt_network.c")
@@ -48,7 +48,7 @@ class BuildRequest:
     def key(self) -> str:
         """A hash over all that decides what the bundle holds."""
         digest = hashlib.sha256()
-        facts = (generator_version(), repr(self.target), str(vector_width(self.target)))
+        facts = (generator_version(), repr(self.target), repr(cpu_of(self.target)))
         for text in (*facts, *(node.node_id + node.type_name for node in self.model.nodes)):
             digest.update(text.encode() + b"\0")
         for step in self.network.steps:
@@ -93,11 +93,10 @@ def generator_version() -> str:
 def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadline) -> Manifest:
     """Fill ``directory`` with the bundle's files."""
     model, network, wanted, target = request.model, request.network, request.wanted, request.target
-    width = vector_width(target)
     layers: list[LayerManifest] = []
     variants: list[list[Variant]] = []
     for step in network.convolutions:
-        site = site_of(network, step, width, target.cores, vector_registers(target))
+        site = site_of(network, step, cpu_of(target), target.cores)
         row = _variants(step, site, wanted[step.reported_id])
         variants.append(list(row.values()))
         layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))

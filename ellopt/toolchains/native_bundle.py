@@ -13,18 +13,18 @@ from ellopt.codegen.emit import Variant
 from ellopt.codegen.kernels import KernelSite, canonical, kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
-from ellopt.targets import Target, find_target
+from ellopt.targets import CPUS, Target, find_target
 from ellopt.toolchains.base import Bundle
 from ellopt.toolchains.native_job import Choice
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _PLAIN = ("version", "digest", "files", "target", "threads", "code_bytes", "order")
 MANIFEST = "manifest.json"
 
 
 def canonical_at(site: KernelSite, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:
     """The representative of all options that do the same for a layer of ``shape`` at ``site``; None if not valid."""
-    return canonical(shape, options, site.vector_width, site.cores, site.vector_registers)
+    return canonical(shape, options, site.cpu, site.cores)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Manifest:
                 {
                     "node_id": layer.node_id,
                     "shape": layer.shape.to_json(),
-                    "site": asdict(layer.site),
+                    "site": {**asdict(layer.site), "cpu": layer.site.cpu.name},
                     "variants": layer.variants,
                     "options": [o.to_json() for o in sorted(layer.options)],
                 }
@@ -114,7 +114,7 @@ class Manifest:
                     LayerManifest(
                         layer["node_id"],
                         ConvolutionShape.from_json(layer["shape"]),
-                        KernelSite(**layer["site"]),
+                        KernelSite(**{**layer["site"], "cpu": CPUS[layer["site"]["cpu"]]}),
                         tuple(layer["variants"]),
                         frozenset(ConvolutionOptions.from_json(o) for o in layer["options"]),
                     )

@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import logging
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -14,13 +13,14 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from ellopt.deadline import Deadline
 from ellopt.devices.process import Completed, run_in_group
 from ellopt.errors import BuildError, ConfigurationError
-from ellopt.targets import Target
+from ellopt.targets import CPUS, Cpu, Target
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,16 @@ _FLAGS = (
     "-Wall",
     "-Wno-unused-function",
 )
+#: What the compiler defines for this machine -> the row that its code is cut for; the first that is defined counts.
+_CPU_BY_MACRO = {
+    "__AVX512F__": "x86-64-v4",
+    "__AVX__": "x86-64-v3",
+    "__SSE2__": "x86-64",
+    "__aarch64__": "aarch64",
+    "__ARM_NEON": "armv7",
+}
+#: Where Linux does not tell.
+_COMMON_CACHE_MIB = 8
 
 
 @lru_cache(maxsize=1)
@@ -66,20 +76,24 @@ def zig_version() -> str:
 def target_flags(target: Target) -> tuple[str, ...]:
     """The flags that choose a target's architecture, CPU and C library."""
     if target.is_host:
-        return (f"-mcpu={target.cpu}",)
-    return ("-target", target.triple, f"-mcpu={target.cpu}")
+        return (f"-mcpu={target.compiler_cpu}",)
+    return ("-target", target.triple, f"-mcpu={target.compiler_cpu}")
 
 
 def compile_flags(target: Target) -> tuple[str, ...]:
     """The flags of every compilation for ``target``."""
     # Fused multiply-add, except on the old VFP, which has none: there clang takes "fast" as a ban on its unfused one.
-    contract = "on" if target.triple.startswith("arm-") and target.vector_width == 1 else "fast"
+    contract = "on" if target.cpu and not target.cpu.fused else "fast"
     return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}")
 
 
+def cpu_of(target: Target) -> Cpu:
+    """The processor of ``target``; of this machine, as the compiler sees it. Raises ConfigurationError."""
+    return target.cpu or _host_cpu()
+
+
 @lru_cache(maxsize=1)
-def host_vector_width() -> int:
-    """float32 lanes of this machine's widest vectors, as the compiler sees them: 1, 4, 8 or 16."""
+def _host_cpu() -> Cpu:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "empty.c").touch()
         command = (*zig_command(), "cc", "-mcpu=native", "-dM", "-E", "empty.c")
@@ -87,27 +101,15 @@ def host_vector_width() -> int:
     if done.exit_code != 0:
         raise ConfigurationError(f"zig cc does not work: {done.stderr.decode(errors='replace').strip()}")
     macros = {line.split()[1] for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("#")}
-    if "__AVX512F__" in macros:
-        return 16
-    if "__AVX__" in macros:
-        return 8
-    return 4 if macros & {"__SSE2__", "__ARM_NEON", "__aarch64__"} else 1
+    found = next((name for macro, name in _CPU_BY_MACRO.items() if macro in macros), "scalar")
+    return replace(CPUS[found], cache_mib=_host_cache_mib())
 
 
-def vector_width(target: Target) -> int:
-    """float32 lanes of a vector register of ``target``."""
-    return target.vector_width or host_vector_width()
-
-
-def vector_registers(target: Target) -> int:
-    """Registers of that width that a kernel may keep sums in."""
-    machine = platform.machine().lower() if target.is_host else target.triple.partition("-")[0]
-    if machine in ("aarch64", "arm64") or vector_width(target) == 16:
-        return 32
-    if machine.startswith("arm"):
-        # 32-bit NEON has 16, but compilers need some for the copies that its multiply-add wants. VFP has 32 scalars.
-        return 15 if vector_width(target) > 1 else 28
-    return 16
+def _host_cache_mib() -> int:
+    """The largest cache of this machine's first processor, where Linux tells it."""
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    kib = [int(size[:-1]) for size in sizes if size.endswith("K") and size[:-1].isdigit()]
+    return max(kib) // 1024 if kib else _COMMON_CACHE_MIB
 
 
 class Compiler:

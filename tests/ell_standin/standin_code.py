@@ -18,7 +18,7 @@ from ellopt.model.graph import Model
 from ellopt.options import ELL_DEFAULT, ELL_DEFAULT_DEPTHS, ELL_DEPTH_NAMES, ConvolutionOptions
 from ellopt.targets import Target
 from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
-from ellopt.toolchains.zig import Compiler, target_flags, zig_command
+from ellopt.toolchains.zig import Compiler, cpu_of, target_flags, zig_command
 
 _SHIM = (Path(__file__).parent / "standin_shim.c").read_text(encoding="utf-8")
 _HEADER = (Path(__file__).parent / "standin_header.h").read_text(encoding="utf-8")
@@ -82,11 +82,10 @@ def make_object(
     network = lower(model)
     options = {step.reported_id: node_options(values[step.reported_id], step) for step in network.convolutions}
     variants, choices = [], []
-    width = target.vector_width or 4
     for step in network.convolutions:
         wanted = options[step.reported_id]
-        best = canonical(step.shape, wanted, width, target.cores) or ELL_DEFAULT
-        variant = Variant(kernel_for(site_of(network, step, width, target.cores), best))
+        best = canonical(step.shape, wanted, cpu_of(target), target.cores) or ELL_DEFAULT
+        variant = Variant(kernel_for(site_of(network, step, cpu_of(target), target.cores), best))
         variants.append([variant])
         depths = ", ".join(map(str, variant.kernel.depths))
         choices.append(f"{{0, {int(wanted.parallelize)}, {depths}}}")

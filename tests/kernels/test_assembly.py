@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from kernels_support import C_FOLDER
 
-from ellopt.codegen.kernels import KernelSite, gemm_blockings, kernel_for
+from ellopt.codegen.kernels import KernelSite, kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import TARGETS, Target
-from ellopt.toolchains.zig import compile_flags, vector_registers
+from ellopt.toolchains.zig import compile_flags, cpu_of
 
 _MULTIPLY_ADD = {
     "pi3_64": r"\tfmla\tv\d+\.4s",
@@ -43,8 +43,7 @@ def inner_loops(assembly: str) -> list[list[str]]:
 def assemble(target: Target, blocking: str, tmp_path: Path) -> str:
     site = KernelSite(
         *(16, 16, 64, 128, 3, 1, False, 18 * 64, 64, 16 * 128, 128, "relu"),
-        vector_width=target.vector_width,
-        vector_registers=vector_registers(target),
+        cpu=cpu_of(target),
     )
     source = tmp_path / "kernel.c"
     source.write_text(kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=blocking)).source("kernel"))
@@ -58,7 +57,7 @@ def assemble(target: Target, blocking: str, tmp_path: Path) -> str:
 @pytest.mark.parametrize("name", _MULTIPLY_ADD)
 def test_inner_loop_multiplies_and_adds_vectors_without_spills(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
-    for blocking in ("", *gemm_blockings(target.vector_width, vector_registers(target))):
+    for blocking in ("", *cpu_of(target).blockings):
         loops = inner_loops(assemble(target, blocking, tmp_path))
         pattern = re.compile(_MULTIPLY_ADD[name])
         counts = [sum(bool(pattern.match(line)) for line in loop) for loop in loops]

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ellopt.codegen.gemm_tiling import even_split, gemm_tiles, pixel_tiles
-from ellopt.codegen.kernels import GEMM_BLOCKINGS, canonical, gemm_blockings
+from ellopt.codegen.kernels import GEMM_BLOCKINGS, canonical
 from ellopt.codegen.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
+from ellopt.targets import CPUS, Cpu
 
+AVX, AVX512 = CPUS["x86-64-v3"], CPUS["x86-64-v4"]
 LARGE = ConvolutionShape(16, 16, 64, 64, 1, 1, 0, False, 16, 16)
 
 
@@ -30,18 +32,15 @@ def test_an_even_split_covers_all_with_parts_that_differ_by_one(total: int, larg
 
 @given(
     *(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300)),
-    st.sampled_from([(1, 28), (4, 15), (4, 32), (8, 16), (16, 32)]),
+    st.sampled_from(list(CPUS.values())),
 )
-def test_tiles_cover_the_output_and_fit_in_the_registers(
-    rows: int, columns: int, filters: int, registers: tuple[int, int]
-) -> None:
-    width, available = registers
-    tiles = gemm_tiles(rows, columns, filters, 1000, width, available)
+def test_tiles_cover_the_output_and_fit_in_the_registers(rows: int, columns: int, filters: int, cpu: Cpu) -> None:
+    tiles = gemm_tiles(rows, columns, filters, 1000, cpu)
     pixels = tiles.pixels
     assert covered(pixels.row_groups, pixels.tile_rows, pixels.tall_groups) == rows
     assert covered(pixels.column_tiles, pixels.tile_columns, pixels.wide_tiles) == columns
-    assert covered(tiles.panels, tiles.tile_vectors, tiles.wide_panels) == -(-filters // width)
-    assert pixels.tile_rows * pixels.tile_columns * tiles.tile_vectors + tiles.tile_vectors < available
+    assert covered(tiles.panels, tiles.tile_vectors, tiles.wide_panels) == -(-filters // cpu.lanes)
+    assert pixels.tile_rows * pixels.tile_columns * tiles.tile_vectors + tiles.tile_vectors < cpu.registers
     # The C code has no tile that is both a row and a column smaller.
     assert pixels.tall_groups == pixels.row_groups or pixels.column_tiles == 1
 
@@ -52,34 +51,34 @@ def test_depthwise_tiles_may_be_smaller_both_ways() -> None:
     assert (tiles.tile_columns, tiles.column_tiles, tiles.wide_tiles) == (3, 2, 1)
 
 
-def test_only_a_vector_widths_own_blockings_are_valid() -> None:
-    for width in (1, 4, 8, 16):
+def test_only_a_processors_own_blockings_are_valid() -> None:
+    for cpu in CPUS.values():
         valid = {
             name
             for name in GEMM_BLOCKINGS
-            if canonical(LARGE, ConvolutionOptions("unrolled", gemm_blocking=name), width, 1) is not None
+            if canonical(LARGE, ConvolutionOptions("unrolled", gemm_blocking=name), cpu, 1) is not None
         }
-        assert {"", STRASSEN} <= valid <= {"", STRASSEN, *gemm_blockings(width)}
-        assert set(gemm_blockings(width)) <= set(GEMM_BLOCKINGS)
+        assert {"", STRASSEN} <= valid <= {"", STRASSEN, *cpu.blockings}
+        assert set(cpu.blockings) <= set(GEMM_BLOCKINGS)
 
 
 def test_blockings_that_cut_a_layer_alike_are_one() -> None:
     one_pixel = replace(LARGE, output_rows=1, output_columns=1, filters=16)
-    for name in gemm_blockings(16):
+    for name in AVX512.blockings:
         options = ConvolutionOptions("unrolled", gemm_blocking=name)
-        assert canonical(one_pixel, options, 16, 1) == ConvolutionOptions("unrolled")
+        assert canonical(one_pixel, options, AVX512, 1) == ConvolutionOptions("unrolled")
 
 
 def test_a_blocking_belongs_to_full_unrolled_layers() -> None:
     named = ConvolutionOptions("unrolled", gemm_blocking=STRASSEN)
-    assert canonical(LARGE, named, 8, 1) == named
-    assert canonical(replace(LARGE, depthwise=True), named, 8, 1) is None
-    assert canonical(LARGE, replace(named, method="simple"), 8, 1) is None
-    assert canonical(replace(LARGE, channels=24), named, 16, 1) is None
-    assert canonical(replace(LARGE, output_columns=15), named, 8, 1) is None
+    assert canonical(LARGE, named, AVX, 1) == named
+    assert canonical(replace(LARGE, depthwise=True), named, AVX, 1) is None
+    assert canonical(LARGE, replace(named, method="simple"), AVX, 1) is None
+    assert canonical(replace(LARGE, channels=24), named, AVX512, 1) is None
+    assert canonical(replace(LARGE, output_columns=15), named, AVX, 1) is None
 
 
 def test_parallel_is_nothing_on_one_core() -> None:
     options = ConvolutionOptions("simple", parallelize=True)
-    assert canonical(LARGE, options, 8, 1) == ConvolutionOptions("simple")
-    assert canonical(LARGE, options, 8, 2) == options
+    assert canonical(LARGE, options, AVX, 1) == ConvolutionOptions("simple")
+    assert canonical(LARGE, options, AVX, 2) == options

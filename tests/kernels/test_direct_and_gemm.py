@@ -7,11 +7,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_support import assert_agrees, compile_kernels, draw_case, run_kernel
+from kernels_support import CODE_CPUS, assert_agrees, compile_kernels, draw_case, run_kernel
 
-from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, gemm_blockings, kernel_for
+from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, kernel_for
 from ellopt.codegen.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
+from ellopt.targets import CPUS
+
+NARROW = (CPUS["scalar"], CPUS["x86-64"])
+WIDE = (CPUS["x86-64-v3"], CPUS["x86-64-v4"])
 
 
 @st.composite
@@ -52,9 +56,9 @@ def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject)
     for i in range(4):
         site = data.draw(sites(depthwise))
         case = draw_case(site, i)
-        narrow, wide = data.draw(st.sampled_from((1, 4))), data.draw(st.sampled_from((8, 16)))
-        for width, method in ((narrow, "simple"), (narrow, "unrolled"), (wide, "unrolled")):
-            at_width = replace(site, vector_width=width)
+        narrow, wide = data.draw(st.sampled_from(NARROW)), data.draw(st.sampled_from(WIDE))
+        for cpu, method in ((narrow, "simple"), (narrow, "unrolled"), (wide, "unrolled")):
+            at_width = replace(site, cpu=cpu)
             kernels.append(kernel_for(at_width, ConvolutionOptions(method)))
             cases.append(replace(case, site=at_width))
     threads = data.draw(st.integers(1, 4))
@@ -65,11 +69,9 @@ def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject)
 
 def test_blockings_agree_with_the_definition() -> None:
     kernels, cases = [], []
-    for width, registers in ((1, 28), (4, 15), (4, 32), (8, 16), (16, 32)):
-        for blocking in gemm_blockings(width, registers):
-            site = KernelSite(
-                *(7, 11, 5, 37, 3, 1, False, 13 * 5, 5, 11 * 37, 37), vector_width=width, vector_registers=registers
-            )
+    for cpu in CODE_CPUS:
+        for blocking in cpu.blockings:
+            site = KernelSite(*(7, 11, 5, 37, 3, 1, False, 13 * 5, 5, 11 * 37, 37), cpu=cpu)
             kernels.append(kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=blocking)))
             cases.append(draw_case(site))
     for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
@@ -78,7 +80,8 @@ def test_blockings_agree_with_the_definition() -> None:
 
 @st.composite
 def strassen_sites(draw: st.DrawFn) -> KernelSite:
-    width = draw(st.sampled_from((1, 4, 8, 16)))
+    cpu = draw(st.sampled_from(CODE_CPUS))
+    width = cpu.lanes
     field, stride = draw(st.sampled_from(((1, 1), (3, 1), (3, 2), (2, 2), (5, 3))))
     out_rows, out_columns = draw(st.integers(1, 20)), 2 * draw(st.integers(1, 20))
     channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
@@ -102,7 +105,7 @@ def strassen_sites(draw: st.DrawFn) -> KernelSite:
         residual=draw(st.booleans()),
         residual_row_stride=out_columns * filters + 1,
         residual_pixel_stride=filters,
-        vector_width=width,
+        cpu=cpu,
     )
 
 
@@ -121,7 +124,7 @@ def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
 @pytest.mark.parametrize("filters", [64, 320])
 def test_strassen_shares_its_sums_where_weights_are_large(filters: int) -> None:
     site = KernelSite(
-        *(24, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters), vector_width=8, cores=2
+        *(24, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters), cpu=CPUS["x86-64-v3"], cores=2
     )
     kernel = kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN))
     assert (kernel.shared_floats > 0) == (filters == 320)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_support import assert_agrees, compile_kernels, draw_case, reference, run_kernel
+from kernels_support import CPU_BY_LANES, assert_agrees, compile_kernels, draw_case, reference, run_kernel
 
 from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, canonical, kernel_for
 from ellopt.codegen.winograd import winograd_choices
@@ -17,7 +17,9 @@ from ellopt.codegen.winograd_matrices import INPUT_TRANSFORMS, OUTPUT_TRANSFORMS
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
+from ellopt.targets import CPUS
 
+AVX = CPUS["x86-64-v3"]
 DEPTHS = (0, 1, 2, 4, 6, 8, 16)
 
 
@@ -66,8 +68,8 @@ def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> Non
     kernels, cases = [], []
     for i in range(2):
         case = draw_case(data.draw(sites(depthwise)), i)
-        for width in (1, 4, 8, 16):
-            site = replace(case.site, vector_width=width)
+        for cpu in CPU_BY_LANES.values():
+            site = replace(case.site, cpu=cpu)
             tile = data.draw(st.sampled_from(TILE_SIZES))
             depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
             kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
@@ -80,7 +82,7 @@ def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> Non
 
 
 def test_every_depth_is_served_by_one_compiled_kernel() -> None:
-    case = draw_case(replace(plain_site(13, 9, 70, 90), vector_width=8))
+    case = draw_case(replace(plain_site(13, 9, 70, 90), cpu=AVX))
     for tile in TILE_SIZES:
         kernels = [
             kernel_for(case.site, ConvolutionOptions("winograd", False, 0, filters, channels, tile))
@@ -110,7 +112,7 @@ def test_transforms_are_exact(tile: int) -> None:
 
 @pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5)])
 def test_error_of_large_layers(tile: int, bound: float) -> None:
-    case = draw_case(replace(plain_site(12, 12, 512, 64), vector_width=8))
+    case = draw_case(replace(plain_site(12, 12, 512, 64), cpu=AVX))
     (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
     expected = reference(case)
     assert np.max(np.abs(run_kernel(compiled, case) - expected)) <= bound * np.max(np.abs(expected))
@@ -121,9 +123,9 @@ SHAPE = ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16)
 
 def test_canonical_merges_what_behaves_alike() -> None:
     def representative(shape: ConvolutionShape, *depths: int, tile: int = 4) -> tuple[int, int, int]:
-        options = canonical(shape, ConvolutionOptions("winograd", False, *depths, tile), 8, 1)
+        options = canonical(shape, ConvolutionOptions("winograd", False, *depths, tile), AVX, 1)
         assert options is not None
-        assert canonical(shape, options, 8, 1) == options
+        assert canonical(shape, options, AVX, 1) == options
         return options.depths
 
     assert representative(SHAPE, 8, 1, 1) == (0, 1, 1)
@@ -139,9 +141,9 @@ def test_not_valid_elsewhere() -> None:
     winograd = ConvolutionOptions("winograd")
     for other in ({"stride": 2}, {"receptive_field": 5}):
         shape = replace(SHAPE, **other)
-        assert canonical(shape, winograd, 8, 1) is None
-        assert winograd_choices(shape, 8) == ()
-    assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), 8, 1) is None
+        assert canonical(shape, winograd, AVX, 1) is None
+        assert winograd_choices(shape, AVX) == ()
+    assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), AVX, 1) is None
     site = plain_site(4, 4, 4, 4)
     with pytest.raises(ConfigurationError, match="stride 1"):
         kernel_for(replace(site, stride=2), winograd)
@@ -150,10 +152,10 @@ def test_not_valid_elsewhere() -> None:
 
 
 def test_choices_are_distinct_and_lead_with_the_kernels_own() -> None:
-    choices = winograd_choices(SHAPE, 8, cores=2)
+    choices = winograd_choices(SHAPE, AVX, cores=2)
     assert len(set(choices)) == len(choices)
     assert [c for c in choices if not any(c.depths)] == [
         ConvolutionOptions("winograd", winograd_tile_size=tile) for tile in TILE_SIZES
     ]
     for options in choices:
-        assert canonical(SHAPE, options, 8, 2) == options
+        assert canonical(SHAPE, options, AVX, 2) == options

@@ -15,13 +15,13 @@ from test_winograd import plain_site
 from ellopt.codegen.kernels import kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import TARGETS
-from ellopt.toolchains.zig import compile_flags, vector_registers
+from ellopt.toolchains.zig import compile_flags, cpu_of
 
 
 def assembly(target: str, tile: int, folder: Path) -> dict[str, list[str]]:
     """The instructions of each function of a 64 to 64 channel layer's kernel for ``target``."""
     row = TARGETS[target]
-    site = replace(plain_site(16, 16, 64, 64), vector_width=row.vector_width, vector_registers=vector_registers(row))
+    site = replace(plain_site(16, 16, 64, 64), cpu=cpu_of(row))
     kernel = kernel_for(site, ConvolutionOptions("winograd", winograd_tile_size=tile))
     source, text = folder / "kernel.c", folder / "kernel.s"
     source.write_text(kernel.source("kernel"))

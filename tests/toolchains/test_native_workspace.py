@@ -10,6 +10,7 @@ from ellopt.codegen.lower import lower
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import find_target
 from ellopt.toolchains.native_build import _variants
+from ellopt.toolchains.zig import cpu_of
 
 
 def test_a_shared_kernel_has_room_for_each_of_its_depths() -> None:
@@ -19,7 +20,7 @@ def test_a_shared_kernel_has_room_for_each_of_its_depths() -> None:
     network = lower(maker.model())
     (step,) = network.convolutions
     target = find_target("pi3")
-    site = site_of(network, step, target.vector_width, target.cores)
+    site = site_of(network, step, cpu_of(target), target.cores)
     all_depths = [ConvolutionOptions("winograd", False, 0, filters, 0) for filters in (0, 1, 2, 4)]
     alone = [v.kernel.thread_floats for o in all_depths for v in _variants(step, site, [o]).values()]
     together = _variants(step, site, all_depths)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 
 from ellopt.errors import ConfigurationError
+from ellopt.targets.cpus import CPUS, Cpu
 
 
 @dataclass(frozen=True)
 class Target:
     """What a bundle is compiled for.
 
-    ``triple`` and ``cpu`` are zig's; empty means this machine. A feature behind a minus corrects what the compiler
-    believes: with many independent sums, multiply-add is the fastest there is on these processors, too.
-    ``vector_width`` is the number of float32 lanes of a vector register, 1 where the CPU has none, 0 where the
-    compiler's own predefined macros decide (host).
-    ``cache_mib``: whole MiB of weights that the last-level cache can keep from one pass to the next.
+    ``triple`` is zig's, empty for this machine, whose ``cpu`` the compiler finds out (``cpu`` is None there).
     ``platform_regex`` picks boards of a cluster by the platform text that they report. ``qemu`` is the
     qemu-user program and ``qemu_cpu`` its CPU model; empty for the host.
     """
@@ -26,10 +22,8 @@ class Target:
     name: str
     description: str
     triple: str
-    cpu: str
-    vector_width: int
+    cpu: Cpu | None
     cores: int
-    cache_mib: int
     platform_regex: str
     ell_name: str
     qemu: str = ""
@@ -39,56 +33,51 @@ class Target:
     def is_host(self) -> bool:
         return not self.triple
 
+    @property
+    def compiler_cpu(self) -> str:
+        """The processor's name for the compiler."""
+        return self.cpu.compiler_name if self.cpu else "native"
+
 
 _ARM_HARD = "arm-linux-musleabihf"
 _AARCH64 = "aarch64-linux-musl"
-#: Where Linux does not tell.
-_COMMON_CACHE_MIB = 8
-
-
-def _host_cache_mib() -> int:
-    """The largest cache of this machine's first processor."""
-    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    kib = [int(size[:-1]) for size in sizes if size.endswith("K") and size[:-1].isdigit()]
-    return max(kib) // 1024 if kib else _COMMON_CACHE_MIB
-
 
 _TABLE = (
-    Target("host", "this machine", "", "native", 0, os.cpu_count() or 1, _host_cache_mib(), "", "host"),
+    Target("host", "this machine", "", None, os.cpu_count() or 1, "", "host"),
     Target(
-        "pi0", "Raspberry Pi Zero and 1 (ARMv6, VFPv2)", _ARM_HARD, "arm1176jzf_s-slowfpvmlx", 1, 1, 0,
+        "pi0", "Raspberry Pi Zero and 1 (ARMv6, VFPv2)", _ARM_HARD, CPUS["arm1176"], 1,
         r"ARMv6-compatible processor rev 7 \(v6l\) \(1 cores\) BCM2835", "pi0", "qemu-arm", "arm1176",
     ),
     Target(
-        "pi3", "Raspberry Pi 3, 32-bit (ARMv7 NEON)", _ARM_HARD, "cortex_a53", 4, 4, 0,
+        "pi3", "Raspberry Pi 3, 32-bit (ARMv7 NEON)", _ARM_HARD, CPUS["cortex-a53-32"], 4,
         r"ARMv7 Processor rev 4 \(v7l\) \(4 cores\) BCM2835", "pi3", "qemu-arm", "max",
     ),
     Target(
-        "pi3_64", "Raspberry Pi 3, 64-bit", _AARCH64, "cortex_a53", 4, 4, 0,
+        "pi3_64", "Raspberry Pi 3, 64-bit", _AARCH64, CPUS["cortex-a53"], 4,
         r"AArch64 Processor rev 4 \(aarch64\) \(4 cores\).*", "pi3_64", "qemu-aarch64", "cortex-a53",
     ),
     Target(
-        "pi4", "Raspberry Pi 4, 32-bit", _ARM_HARD, "cortex_a72", 4, 4, 1,
+        "pi4", "Raspberry Pi 4, 32-bit", _ARM_HARD, CPUS["cortex-a72-32"], 4,
         r"ARMv7 Processor rev 3 \(v7l\) \(4 cores\) BCM2(711|835)", "pi3", "qemu-arm", "max",
     ),
     Target(
-        "pi4_64", "Raspberry Pi 4, 64-bit", _AARCH64, "cortex_a72", 4, 4, 1,
+        "pi4_64", "Raspberry Pi 4, 64-bit", _AARCH64, CPUS["cortex-a72"], 4,
         r"AArch64 Processor rev 3 \(aarch64\) \(4 cores\).*", "pi3_64", "qemu-aarch64", "cortex-a72",
     ),
     Target(
-        "pi5", "Raspberry Pi 5", _AARCH64, "cortex_a76", 4, 4, 2,
+        "pi5", "Raspberry Pi 5", _AARCH64, CPUS["cortex-a76"], 4,
         r"AArch64 Processor rev 1 \(aarch64\) \(4 cores\).*", "aarch64", "qemu-aarch64", "max",
     ),
     Target(
-        "pi_zero2", "Raspberry Pi Zero 2 W, 32-bit", _ARM_HARD, "cortex_a53", 4, 4, 0,
+        "pi_zero2", "Raspberry Pi Zero 2 W, 32-bit", _ARM_HARD, CPUS["cortex-a53-32"], 4,
         r"ARMv7 Processor rev 4 \(v7l\) \(4 cores\) BCM2(710|835|837)", "pi3", "qemu-arm", "max",
     ),
     Target(
-        "orangepi0", "Orange Pi Zero (Cortex-A7)", _ARM_HARD, "cortex_a7-slowfpvfmx", 4, 4, 0,
+        "orangepi0", "Orange Pi Zero (Cortex-A7)", _ARM_HARD, CPUS["cortex-a7"], 4,
         r"ARMv7 Processor rev 5 \(v7l\) \(4 cores\).*", "orangepi0", "qemu-arm", "cortex-a7",
     ),
     Target(
-        "aarch64", "any 64-bit ARM Linux board", _AARCH64, "generic", 4, 4, 2,
+        "aarch64", "any 64-bit ARM Linux board", _AARCH64, CPUS["aarch64"], 4,
         r"AArch64 Processor.*", "aarch64", "qemu-aarch64", "max",
     ),
 )  # fmt: skip
