@@ -20,6 +20,7 @@ from ellopt import __version__
 from ellopt.commands import boards, doctor, models, optimize, reports
 from ellopt.commands.examples import add_examples
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.files.full_disk import disk_full, is_full
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; say nothing more
         return 1
+    except OSError as error:
+        if not is_full(error):
+            raise
+        errors.print(f"ellopt: {disk_full(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return 2
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)

@@ -19,6 +19,10 @@ class ConfigurationError(ElloptError):
     """An option, an options file or the environment is wrong. The message names it and says what to do."""
 
 
+class DiskFullError(ConfigurationError):
+    """A disk is full, or a user's share of it. The message says where; no model, candidate or board is to blame."""
+
+
 class ModelFormatError(ElloptError):
     """A model file cannot be used. The message names the file and, where there is one, the node."""
 

@@ -11,6 +11,7 @@ from ellopt.config import TuningConfig
 from ellopt.devices.opening import open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.files.full_disk import disk_full, is_full
 from ellopt.model.discover import ModelFile, discover
 from ellopt.progress import Display
 from ellopt.space import SearchSpace, find_options_file
@@ -130,5 +131,7 @@ def _tune_one(file: ModelFile, workshop: Workshop, display: Display) -> ModelOut
         report = tune_model(file, directory, workshop, display.for_model(file.tag))
     except (ElloptError, OSError) as error:
         _LOG.debug("%s failed", file.tag, exc_info=True)
+        if isinstance(error, OSError) and is_full(error):
+            error = disk_full(error, directory)
         return ModelOutcome(file, directory, error=error)
     return ModelOutcome(file, directory, report)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ellopt.deadline import Deadline
 from ellopt.devices.process import Abort, run_in_group
 from ellopt.errors import InfrastructureError
+from ellopt.files.full_disk import blame_full_disk, disk_full, is_full
 from ellopt.toolchains.base import Bundle, Execution, Invocation
 
 
@@ -43,7 +44,11 @@ def run_here(
             outputs = {
                 file: (directory / file).read_bytes() for file in invocation.outputs if (directory / file).is_file()
             }
+            if completed.exit_code != 0 or len(outputs) < len(invocation.outputs):
+                blame_full_disk("", (directory,))
     except OSError as error:
+        if is_full(error):
+            raise disk_full(error) from error
         raise InfrastructureError(f"cannot run {bundle.path.name} here: {error}") from error
     return Execution(
         exit_code=completed.exit_code,

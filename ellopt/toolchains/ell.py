@@ -22,6 +22,7 @@ import numpy as np
 
 from ellopt.deadline import Deadline
 from ellopt.errors import BuildError, ConfigurationError, ModelFormatError
+from ellopt.files.sealed import is_whole, publish
 from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
@@ -133,7 +134,7 @@ class EllToolchain:
         keys = [self._key(model, target, plan, True) for plan in plans]
         with self._lock:
             self._directories |= {plan: directory / "plans" / key for plan, key in zip(plans, keys, strict=True)}
-        if (manifest := EllManifest.read(path)) is not None:
+        if is_whole(path) and (manifest := EllManifest.read(path)) is not None:
             return manifest.bundle(path)
         directory.mkdir(parents=True, exist_ok=True)
         self._warn_without_blas(target)
@@ -143,11 +144,7 @@ class EllToolchain:
             linker = Linker(target, directory / "objects", self._parallel_build, self._one_program, blas)
             weights = {plan: _weight_bytes(model, plan) for plan in plans}
             manifest = linker.link(model, weights, compiled, Path(name), deadline)
-            try:
-                os.replace(name, path)
-            except OSError:
-                if EllManifest.read(path) is None:
-                    raise
+            publish(Path(name), path)
         return manifest.bundle(path)
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:

@@ -18,6 +18,8 @@ from ellopt.deadline import Deadline
 from ellopt.devices.process import Completed, run_in_group
 from ellopt.errors import BuildError, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.files.atomic import write_text
+from ellopt.files.full_disk import blame_full_disk
+from ellopt.files.sealed import is_whole, publish
 from ellopt.model.archive import Archive
 from ellopt.options import Plan
 from ellopt.targets import Target
@@ -124,7 +126,7 @@ class EllCompiler:
 
         ``archive_text`` is the model's file. Raises BuildError, with the programs' output.
         """
-        if not (directory / _COMMANDS).is_file():
+        if not is_whole(directory):
             directory.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".compile-"))
             try:
@@ -134,12 +136,7 @@ class EllCompiler:
             except BaseException:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
-            try:
-                os.replace(scratch, directory)
-            except OSError:
-                if not (directory / _COMMANDS).is_file():
-                    raise
-                shutil.rmtree(scratch, ignore_errors=True)
+            publish(scratch, directory)
         header = Header.read(directory / f"{_BASE}.h", profiled)
         found = ((PLAIN, f"{_BASE}.o"), (OPTIMISED, f"{_BASE}_opt.o"))
         return tuple(
@@ -219,6 +216,7 @@ class _Log:
         said = (done.stdout + done.stderr).decode(errors="replace")
         self.text += said
         if done.exit_code != 0:
+            blame_full_disk(said, (self._directory,))
             self._save(_OUTPUT, self.text)
             lines = [line.strip() for line in said.splitlines() if line.strip()]
             last = f": {lines[-1][:300]}" if lines else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -20,6 +19,7 @@ from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
+from ellopt.files.sealed import is_whole, publish
 from ellopt.model import reference
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
@@ -67,13 +67,13 @@ class BuildRequest:
 def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> tuple[Path, Manifest]:
     """The bundle below ``directory``; built unless it is there already. Raises BuildError, DeadlineExceeded."""
     path = directory / f"native-{request.target.name}-{request.key}"
-    manifest = Manifest.read(path)
+    manifest = Manifest.read(path) if is_whole(path) else None
     if manifest is None:
         directory.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(directory)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
             manifest = _build(request, Path(name), directory / "objects", deadline)
-            _move(Path(name), path)
+            publish(Path(name), path)
     return path, manifest
 
 
@@ -154,18 +154,6 @@ def _remove_abandoned(directory: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Let a finished bundle appear under its name at once. Another that was faster is as good; what is left of a
-    damaged one goes."""
-    try:
-        os.replace(source, target)
-    except OSError:
-        if Manifest.read(target) is None:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-", ignore_cleanup_errors=True) as aside:
-                os.replace(target, Path(aside) / "damaged")
-                os.replace(source, target)
 
 
 def check_input(size: tuple[int, int, int]) -> FloatArray:

@@ -20,6 +20,8 @@ from pathlib import Path
 from ellopt.deadline import Deadline
 from ellopt.devices.process import Completed, run_in_group
 from ellopt.errors import BuildError, ConfigurationError
+from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
+from ellopt.files.sealed import FileCache
 from ellopt.targets import CPUS, Cpu, Target
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ class Compiler:
         self._target = target
         self._include = include
         self._cache = cache
+        self._cached = FileCache(cache, ".o")
         self._pool_size = parallel or os.cpu_count() or 1
         self._common = _hash(
             [zig_version(), *compile_flags(target), *(p.read_bytes() for p in sorted(include.glob("*.h")))]
@@ -135,24 +138,24 @@ class Compiler:
 
     def objects(self, sources: Mapping[str, str], deadline: Deadline, flags: Sequence[str] = ()) -> dict[str, Path]:
         """An object file for each of ``sources`` (name -> C text). Raises BuildError with the compiler's output."""
-        wanted = {name: self._cache / f"{_hash([self._common, *flags, text])}.o" for name, text in sources.items()}
-        missing = {path: sources[name] for name, path in wanted.items() if not path.exists()}
+        keys = {name: _hash([self._common, *flags, text]) for name, text in sources.items()}
+        found = self._cached.find(keys.values())
+        missing = {key: sources[name] for name, key in keys.items() if key not in found}
         if missing:
             self._cache.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
-            logger.info("compiling %d of %d objects for %s", len(missing), len(wanted), self._target.name)
+            logger.info("compiling %d of %d objects for %s", len(missing), len(keys), self._target.name)
             with ThreadPoolExecutor(self._pool_size) as executor:
-                futures = [
-                    executor.submit(self._compile, path, text, deadline, flags) for path, text in missing.items()
-                ]
+                futures = {
+                    key: executor.submit(self._compile, key, text, deadline, flags) for key, text in missing.items()
+                }
                 try:
-                    for future in futures:
-                        future.result()
+                    found |= {key: future.result() for key, future in futures.items()}
                 except BaseException:
                     executor.shutdown(wait=True, cancel_futures=True)
                     raise
             logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)
-        return wanted
+        return {name: found[key] for name, key in keys.items()}
 
     def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:
         """Link a program. For boards (musl) it is static and needs nothing but the kernel."""
@@ -176,7 +179,7 @@ class Compiler:
             command = (*zig_command(), "ar", "rcs", str(output), *(Path(member).name for member in members))
             self._run(command, directory, deadline, output.name)
 
-    def _compile(self, path: Path, text: str, deadline: Deadline, flags: Sequence[str]) -> None:
+    def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=self._cache) as name:
             directory = Path(name)
             (directory / "source.c").write_text(text, encoding="utf-8")
@@ -184,15 +187,23 @@ class Compiler:
                 *(*zig_command(), "cc", *compile_flags(self._target), *flags, f"-I{self._include}"),
                 *("-c", "source.c", "-o", "source.o"),
             )
-            self._run(command, directory, deadline, path.name)
-            os.replace(directory / "source.o", path)
+            self._run(command, directory, deadline, key)
+            return self._cached.add(key, directory / "source.o")
 
     def _run(self, command: Sequence[str], directory: Path, deadline: Deadline, what: str) -> None:
         done = _run(command, directory, deadline.at_most(COMPILE_SECONDS))
         if done.exit_code != 0:
             log = (done.stdout + done.stderr).decode(errors="replace")
+            blame_full_disk(log, (directory, _zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
             first = next((line for line in log.splitlines() if "error" in line), log.strip()[:200])
             raise BuildError(f"zig cc failed for {self._target.name} ({what}): {first}", log)
+
+
+def _zig_cache() -> Path:
+    """Where zig keeps what it has compiled."""
+    if given := os.environ.get("ZIG_GLOBAL_CACHE_DIR"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zig"
 
 
 def _run(command: Sequence[str], directory: Path, deadline: Deadline) -> Completed:

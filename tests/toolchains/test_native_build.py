@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from ellopt.deadline import Deadline
 from ellopt.errors import BuildError, DeadlineExceeded
+from ellopt.files.sealed import SEAL
 from ellopt.model.graph import Model
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import Target, find_target
@@ -37,7 +39,7 @@ def test_the_same_request_compiles_nothing(
 
 def test_the_digest_is_that_of_the_files(tiny_bundle: Bundle) -> None:
     assert tiny_bundle.digest == digest_of(tiny_bundle.path, tiny_bundle.files)
-    assert set(tiny_bundle.files) | {MANIFEST} == set(os.listdir(tiny_bundle.path))
+    assert set(tiny_bundle.files) | {MANIFEST, SEAL} == set(os.listdir(tiny_bundle.path))
     assert tiny_bundle.code_bytes > 0
 
 
@@ -55,12 +57,31 @@ def test_the_bundle_runs_what_was_asked_and_its_canonical_form(
 def test_an_unfinished_bundle_is_built_again(
     toolchain: NativeToolchain, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path
 ) -> None:
+    """Whatever was lost or changed of it, and of the objects that it is linked from."""
     bundle = toolchain.build(tiny, tiny_plans[:1], host, tmp_path, Deadline.after(300))
-    (bundle.path / "weights.bin").unlink()
-    again = toolchain.build(tiny, tiny_plans[:1], host, tmp_path, Deadline.after(300))
-    assert again == bundle
-    assert (bundle.path / "weights.bin").is_file()
+    sound = {name: (bundle.path / name).read_bytes() for name in os.listdir(bundle.path)}
+    objects = sorted(path.name for path in (tmp_path / "objects").iterdir())
+    for path, spoil in itertools.product([bundle.path / name for name in sound], (removed, emptied, changed)):
+        spoil(path)
+        spoil(tmp_path / "objects" / objects[0])
+        assert toolchain.build(tiny, tiny_plans[:1], host, tmp_path, Deadline.after(300)) == bundle
+        assert {name: (bundle.path / name).read_bytes() for name in os.listdir(bundle.path)} == sound
+        assert sorted(path.name for path in (tmp_path / "objects").iterdir()) == objects
     assert {p.name for p in tmp_path.iterdir()} == {bundle.path.name, "objects"}
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def changed(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def test_what_plans_share_is_stored_once(
