@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import shtab
@@ -19,8 +20,11 @@ from rich.console import Console
 from ellopt import __version__
 from ellopt.commands import boards, doctor, models, optimize, reports
 from ellopt.commands.examples import add_examples
+from ellopt.commands.parser import CommandParser
+from ellopt.commands.streams import guarded_output
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.files.full_disk import disk_full, is_full
+from ellopt.files.redaction import Redactor, address_secrets, environment_secrets
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = CommandParser(
         prog="ellopt",
         description="Finds the fastest way to compute every convolution layer of an ELL model.",
         epilog=_EXAMPLES,
@@ -61,32 +65,69 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    console = Console()
-    errors = Console(stderr=True)
-    arguments = build_parser().parse_args(argv)
-    previous = signal.signal(signal.SIGTERM, _terminate) if hasattr(signal, "SIGTERM") else None
+    secrets = environment_secrets(os.environ)
+    with guarded_output(Redactor(secrets)) as output:
+        try:
+            arguments = build_parser().parse_args(sys.argv[1:] if argv is None else argv)
+        except SystemExit:  # help, or a mistake; what it printed may not have arrived
+            if trouble := output.trouble():
+                _say(f"ellopt: {trouble}", style="red")
+                return 1
+            raise
+        output.keep_secret(Redactor((*secrets, *_given_secrets(arguments))))
+        previous = signal.signal(signal.SIGTERM, _terminate) if hasattr(signal, "SIGTERM") else None
+        try:
+            code = _run(arguments)
+            if trouble := output.trouble():
+                _say(f"ellopt: {trouble}", style="red")
+                code = code or 1
+            return code
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has gone; say nothing more
+            return 1
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGTERM, previous)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(arguments.run(arguments, console))
+        return int(arguments.run(arguments, Console()))
     except (ConfigurationError, ModelFormatError) as error:
-        errors.print(f"ellopt: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(f"ellopt: {error}", style="red")
         return 2
     except ElloptError as error:
-        errors.print(f"ellopt: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(f"ellopt: {error}", style="red")
+        return 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if is_full(error):
+            _say(f"ellopt: {disk_full(error)}", style="red")
+            return 2
+        _say(f"ellopt: {_file_trouble(error)}", style="red")
         return 1
     except KeyboardInterrupt:
-        errors.print("ellopt: interrupted; the same command continues where it was", markup=False, highlight=False)
+        _say("ellopt: interrupted; the same command continues where it was")
         return 130
     except Terminated:
-        errors.print("ellopt: terminated; the same command continues where it was", markup=False, highlight=False)
+        _say("ellopt: terminated; the same command continues where it was")
         return 143
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; say nothing more
-        return 1
-    except OSError as error:
-        if not is_full(error):
-            raise
-        errors.print(f"ellopt: {disk_full(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+
+
+def _say(text: str, style: str = "") -> None:
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _file_trouble(error: OSError) -> str:
+    """What the system said, and of which file."""
+    place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return f"{place}{error.strerror or error}"
+
+
+def _given_secrets(arguments: argparse.Namespace) -> Iterator[str]:
+    """The secrets among the arguments, and those in addresses among them."""
+    for name in ("apikey", "password"):
+        yield getattr(arguments, name, None) or ""
+    for name in ("cluster", "to"):
+        yield from address_secrets(getattr(arguments, name, None) or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from ellopt.errors import ConfigurationError
-from ellopt.tracking.redaction import Redactor
+from ellopt.files.redaction import Redactor, environment_secrets
 
 #: A log file and the older parts of it (``.1`` to ``.4``) stay below 50 MB together.
 PART_BYTES = 9_000_000
@@ -75,15 +76,15 @@ def configure(
 
     ``verbosity`` is one of CRITICAL, ERROR, WARNING, INFO, DEBUG, NOTSET; ``silence`` leaves errors only. Other
     packages' records below INFO are left out unless it is NOTSET. ``logmode``: "a" appends, "w" begins anew.
-    ``secrets`` never reach either. May be called again: it replaces what it set up before. Raises
-    ConfigurationError if the log file cannot be opened.
+    ``secrets`` and those of the environment never reach either. May be called again: it replaces what it set up
+    before. Raises ConfigurationError if the log file cannot be opened.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, (TerminalHandler, BoundedFileHandler)):
             root.removeHandler(handler)
             handler.close()
-    redactor = Redactor(secrets)
+    redactor = Redactor((*secrets, *environment_secrets(os.environ)))
     level = logging.ERROR if silence else logging.getLevelNamesMapping()[verbosity.upper()]
     terminal = TerminalHandler(level)
     terminal.setFormatter(TerminalFormatter(_TERMINAL_FORMAT, redactor))

@@ -21,6 +21,22 @@ def optional(kind: Callable[[str], Any], default: Any = None) -> Callable[[str],
     return convert
 
 
+def required(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """``kind`` of a text that must say something: a path that is empty would be the current directory."""
+
+    def convert(text: str) -> Any:
+        if not text.strip():
+            raise argparse.ArgumentTypeError("is empty; does it come from a variable that is not set?")
+        return kind(text)
+
+    convert.__name__ = getattr(kind, "__name__", "value")
+    return convert
+
+
+#: the kind of an argument that names a file or a directory and must be given
+given_path = required(Path)
+
+
 def boolean(text: str) -> bool:
     if text.lower() in _TRUE:
         return True
@@ -53,7 +69,8 @@ class ArgumentGroup:
 
     def value(self, *flags: str, kind: Callable[[str], Any] = str, default: Any = None, help: str, **more: Any) -> None:
         """An option with one value."""
-        self._group.add_argument(*flags, type=optional(kind, default), default=default, help=help, **more)
+        convert = required(kind) if more.get("required") else optional(kind, default)
+        self._group.add_argument(*flags, type=convert, default=default, help=help, **more)
 
     def path(self, *flags: str, help: str, **more: Any) -> None:
         self.value(*flags, kind=Path, metavar="PATH", help=help, **more)

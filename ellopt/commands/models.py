@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.commands.arguments import ArgumentGroup
+from ellopt.commands.arguments import ArgumentGroup, given_path
 from ellopt.errors import ConfigurationError
 from ellopt.targets import find_target
 
@@ -31,7 +31,7 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
     parser.set_defaults(run=show)
 
 
@@ -41,7 +41,7 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         help="run a model once",
         description="Runs a model once on an input given as a NumPy file: rows x columns x channels.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
     group = ArgumentGroup(parser, "options")
     group.path("--input", required=True, help="the input, a .npy file of rows x columns x channels")
     group.path("--output", required=True, help="where the output goes, a .npy file")
@@ -56,7 +56,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
     group = ArgumentGroup(parser, "options")
     group.path("--output_path", "-o", required=True, help="the directory to write")
     _add_target_and_options(group)
@@ -69,7 +69,7 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         help="time a model as it would be deployed",
         description="Times a model in a fresh process on this machine, after a warm-up.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
     group = ArgumentGroup(parser, "options")
     group.path("--options", help="compile_options.json (default: the options found in the model)")
     group.number("--threads", help="threads to use (default: all cores)")

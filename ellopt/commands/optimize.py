@@ -188,7 +188,7 @@ def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
             text = str(model.error)
             prefix = "" if str(model.file.path) in text else f"{model.file.path}: "
             errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if outcome.tracking.trouble and not silent:
+    if outcome.tracking.trouble and outcome.tracking.waiting and not silent:
         errors.print(
             f"MLflow: {outcome.tracking.waiting} records wait on disk ({outcome.tracking.trouble}); "
             "deliver them later with 'ellopt sync'",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.commands.arguments import ArgumentGroup
+from ellopt.commands.arguments import ArgumentGroup, given_path
 from ellopt.errors import ConfigurationError
 from ellopt.tuning_report import TuningReport
 
@@ -23,7 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="draw a tuning run's page again",
         description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
     )
-    report.add_argument("directory", type=Path, metavar="DIR", help="the output directory of one or many models")
+    report.add_argument("directory", type=given_path, metavar="DIR", help="the output directory of one or many models")
     report.set_defaults(run=redraw)
 
     compare = subparsers.add_parser(
@@ -31,8 +31,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare two tuning runs",
         description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
     )
-    compare.add_argument("first", type=Path, metavar="OUT_A", help="the output directory of a run")
-    compare.add_argument("second", type=Path, metavar="OUT_B", help="another one")
+    compare.add_argument("first", type=given_path, metavar="OUT_A", help="the output directory of a run")
+    compare.add_argument("second", type=given_path, metavar="OUT_B", help="another one")
     ArgumentGroup(compare, "options").path("--page", help="also write the comparison as a page to this file")
     compare.set_defaults(run=compare_runs)
 
@@ -41,7 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="deliver records that wait for MLflow",
         description="Delivers to MLflow what could not be delivered while a model was tuned.",
     )
-    sync.add_argument("directory", type=Path, metavar="DIR", help="the --output_path of a tuning run")
+    sync.add_argument("directory", type=given_path, metavar="DIR", help="the --output_path of a tuning run")
     sync.set_defaults(run=deliver)
 
     profile = subparsers.add_parser(
@@ -49,7 +49,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read ELL's profile reports",
         description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
     )
-    profile.add_argument("files", type=Path, nargs="+", metavar="FILE", help="profile reports")
+    profile.add_argument("files", type=given_path, nargs="+", metavar="FILE", help="profile reports")
     profile.set_defaults(run=show_profiles)
 
 

@@ -18,9 +18,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from ellopt.files.redaction import without_credentials
 from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.record import Attachment, Destination, Record, digest
-from ellopt.tracking.redaction import without_credentials
 from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, standard_tags
 from ellopt.tracking.views import saved_views
 

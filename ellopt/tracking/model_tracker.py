@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.files.redaction import Redactor
 from ellopt.options import ConvolutionOptions
 from ellopt.tracking.events import (
     ModelStart,
@@ -25,7 +26,6 @@ from ellopt.tracking.events import (
 )
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, outboxes_of
 from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status
-from ellopt.tracking.redaction import Redactor
 from ellopt.tracking.summary import description, measurements_csv
 from ellopt.tuning_report import TrialReport, TuningReport
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ellopt.errors import InfrastructureError
-from ellopt.tracking.redaction import without_credentials
+from ellopt.files.redaction import without_credentials
 
 
 def probe_store() -> str:

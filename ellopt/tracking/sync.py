@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.redaction import without_credentials
 from ellopt.tracking.outbox import Journal, Reader, find_outboxes
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
-from ellopt.tracking.redaction import without_credentials
 
 
 @dataclass(frozen=True)

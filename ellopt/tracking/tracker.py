@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 from ellopt.tracking.events import ModelStart
 from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
-from ellopt.tracking.redaction import Redactor, environment_secrets, without_credentials
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from tracking_support import make_report, make_start, make_trials, write_outputs
 
+from ellopt.files.redaction import Redactor
 from ellopt.tracking.delivery import Delivery
 from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.outbox import Journal
 from ellopt.tracking.record import Destination, Record
-from ellopt.tracking.redaction import Redactor
 
 Notices = list[tuple[str, str]]
 

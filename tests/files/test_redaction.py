@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ellopt.tracking.redaction import Redactor, environment_secrets, without_credentials
+from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=6, max_size=30)
 

@@ -1,0 +1,82 @@
+"""The parser of every command: a mistake is answered by a line that names it and what was meant, not by a wall."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argparse parser whose errors are short. Its subcommands' parsers are of this class, too."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._given: tuple[str, ...] = ()
+
+    def parse_known_args(  # type: ignore[override]  # as the base class takes them, without its overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        if args is not None:
+            self._given = tuple(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2, having said what is wrong and what was meant."""
+        commands = self._commands()
+        given = next((text for text in self._given if text in commands), "")
+        if given and message.startswith("unrecognized arguments"):  # the command's parser left them to this one
+            commands[given].error(message)
+        self.exit(2, f"{self.prog}: {self._explained(message)}\nSee '{self.prog} --help'.\n")
+
+    def _explained(self, message: str) -> str:
+        if unknown := self._unknown_option():
+            return f"unknown option {unknown}{self._meant(unknown)}"
+        if found := re.search(r"invalid choice: '(?P<given>.*?)' \(choose from", message, re.DOTALL):
+            given = found["given"]
+            if given in self._commands():  # of an option, not of the command line
+                return message
+            if "COMMAND" in message or "{" in message.partition(":")[0]:
+                close = _close(given, self._commands())
+                hint = f"; did you mean {close}?" if close else f": use one of {', '.join(self._commands())}"
+                return f"unknown command {given!r}{hint}"
+        if "required: COMMAND" in message:
+            return f"a command is missing: use one of {', '.join(self._commands())}"
+        return message
+
+    def _unknown_option(self) -> str:
+        """The first of the given options that this parser does not know, empty if it knows them all."""
+        known = self._option_string_actions
+        for text in self._given:
+            if text == "--":
+                break
+            if text in self._commands():  # what follows is for the command's own parser
+                break
+            name = text.partition("=")[0]
+            long = name.startswith("--") and len(name) > 2
+            if long and not any(option.startswith(name) for option in known):
+                return name
+        return ""
+
+    def _meant(self, unknown: str) -> str:
+        if close := _close(unknown.replace("-", "_"), self._option_string_actions, "-"):
+            return f"; did you mean {close}?"
+        for name, parser in self._commands().items():
+            if unknown in parser._option_string_actions:
+                return f"; options come behind the command: {self.prog} {name} {unknown} ..."
+        return ""
+
+    def _commands(self) -> dict[str, argparse.ArgumentParser]:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return dict(action.choices)
+        return {}
+
+
+def _close(given: str, known: Iterable[str], alike: str = "") -> str:
+    """What ``given`` was meant to be; ``alike`` are characters as good as an underscore."""
+    by_form = {re.sub(f"[{alike}]", "_", text) if alike else text: text for text in known}
+    close = get_close_matches(given, by_form, 1, 0.65)
+    return by_form[close[0]] if close else ""
