@@ -37,7 +37,8 @@ from rich.table import Table as TextTable
 
 from ellopt.config import TuningConfig
 from ellopt.devices.local import LocalPool
-from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.laboratory import Laboratory
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.model.discover import discover
 from ellopt.model.graph import Model, read_model

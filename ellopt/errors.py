@@ -45,3 +45,7 @@ class InfrastructureError(ElloptError):
 
 class DeadlineExceeded(InfrastructureError):
     """Something took longer than it may."""
+
+
+class CommandTimeout(DeadlineExceeded):
+    """A command did not end within its own limit, on a machine that is well. It has been killed."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ellopt.bundles import Bundles
 from ellopt.deadline import Deadline
+from ellopt.device_runs import DeviceRuns, HangError
 from ellopt.devices.base import Device, DevicePool
-from ellopt.errors import BuildError, CandidateError, DeadlineExceeded, InfrastructureError
+from ellopt.errors import BuildError, CandidateError, InfrastructureError
 from ellopt.inspection import Inspection, Pair, judge, to_check
-from ellopt.measurement import DeviceState
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.model.graph import Model
 from ellopt.observations import Costs, Failure, Outcome, Visit
 from ellopt.options import ConvolutionOptions, Plan
@@ -31,22 +31,6 @@ from ellopt.toolchains.base import Bundle, Job, JobResult, Toolchain
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class LaboratorySettings:
-    """Limits of the work on devices. Times in seconds."""
-
-    build_timeout: float = 1800.0
-    parallel_build: int = 1
-    board_timeout: float = 600.0  # how long to wait for a device
-    run_limit: float = 120.0  # after this a job stops at the end of its round
-    run_grace: float = 180.0  # after this much more, for copying and a slow last round, it is killed
-    attempts: int = 6  # of a visit, each on a device of the pool's choice
-    disturbed_attempts: int = 3  # of a measurement on a throttled or loaded device
-    disturbed_pause: float = 20.0
-    threads: int = 0  # 0: the target's cores
-    visit_spacing: float = 0.0  # least time between the starts of two measurements on one device
 
 
 class Laboratory:
@@ -70,7 +54,6 @@ class Laboratory:
         self.model, self.toolchain, self.pool, self.target = model, toolchain, pool, target
         self.settings = settings or LaboratorySettings()
         self.layers = {layer.node_id: layer for layer in toolchain.layers(model)}
-        self._sleep = sleep
         self._watchers: list[Callable[[], None]] = []
         self._bundles = Bundles(
             model, toolchain, target, directory,
@@ -83,8 +66,9 @@ class Laboratory:
         self._passed: dict[str, set[Pair]] = {}  # board -> what was checked there
         self._spent = Costs()
         self._boards: Counter[str] = Counter()
-        self._hung: set[str] = set()
-        self._measured_at: dict[str, float] = {}  # device -> when its last measurement began
+        self._failing_plans: dict[Plan, str] = {}  # without one layer to blame
+        self._runs = DeviceRuns(toolchain, target, self.settings, sleep, self._spend)
+        self._default_hung = False
         self._busy = 0
         self._board = ""
 
@@ -164,6 +148,8 @@ class Laboratory:
     def _try(self, plans: Sequence[Plan], procedure: Procedure | None, deadline: Deadline) -> tuple[Outcome, ...]:
         outcomes: dict[Plan, Outcome] = {}
         runnable = [plan for plan in dict.fromkeys(plans) if not self.rejected(plan)]
+        outcomes |= {p: Outcome(p, None, reason=self._failing_plans[p]) for p in runnable if p in self._failing_plans}
+        runnable = [plan for plan in runnable if plan not in outcomes]
         groups: dict[str, tuple[Bundle, list[Plan]]] = {}
         for plan, found in self._bundles.holding(runnable).items():
             if isinstance(found, BuildError):
@@ -180,6 +166,11 @@ class Laboratory:
                 reason = "; ".join(f"{node_id}: {plan[node_id]}: {why}" for node_id, why in blamed.items())
                 outcomes[plan] = Outcome(plan, None, reason=reason, failures=blamed)
         return tuple(outcomes[plan] for plan in plans)
+
+    def _spend(self, device: str, seconds: float) -> None:
+        with self._lock:
+            self._boards[device] += 1
+            self._spent += Costs(runs=1, board_seconds=seconds)
 
     def _somewhere(self, work: Callable[[Device], Result], deadline: Deadline) -> Result:
         """Do ``work`` on a device; on another one when that device fails."""
@@ -217,46 +208,104 @@ class Laboratory:
         self._board = self._board or device.board
         with self._lock:
             passed = self._passed.setdefault(device.board, set())
+        if self._default_hung or not self._bundles.holds_any_number:
+            self._time_default(device, bundle, deadline)
         if procedure is not None and self.toolchain.checks_in_turns:
             unchecked = to_check(plans, passed)
-            with contextlib.suppress(CandidateError):  # something crashes: the inspection finds out what
+            try:
                 return self._measure(device, bundle, plans, procedure, deadline, unchecked)
-        inspection = Inspection(
-            plans=plans,
-            default=self._bundles.default_plan,
-            passed=passed,
-            recompose=self._bundles.holds_any_number,
-            run=lambda some: self._run_somewhere(device, bundle, some, deadline),
+            except CandidateError as error:  # the inspection finds out what it was
+                log.warning("measuring %d plans failed, looking for what is to blame: %s", len(plans), error)
+                if isinstance(error, HangError):
+                    self._time_default(device, bundle, deadline)
+        outcomes = self._inspect(
+            plans, passed, lambda some: self._suspect(device, bundle, Job("check", tuple(some)), deadline)
         )
-        found = inspection.run_all()
-        self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in found.layers.items()])
-        outcomes = [Outcome(plan, None, reason=why) for plan, why in found.plans.items()]
-        good = [plan for plan in plans if plan not in found.plans and not self.rejected(plan)]
+        good = [plan for plan in plans if plan not in self._failing_plans and not self.rejected(plan)]
         if procedure is None:
             return outcomes + [Outcome(plan, None) for plan in good]
         return outcomes + (self._measure_parts(device, bundle, good, procedure, deadline) if good else [])
 
-    def _run_somewhere(self, device: Device, bundle: Bundle, plans: Sequence[Plan], deadline: Deadline) -> JobResult:
-        """Run a check of ``plans``, in ``bundle`` if it holds them, else in another."""
+    def _inspect(
+        self, plans: Sequence[Plan], passed: set[Pair], run: Callable[[Sequence[Plan]], JobResult]
+    ) -> list[Outcome]:
+        """Find out by ``run`` what in ``plans`` fails, and never run that again. Outcomes of plans that fail without
+        one layer to blame."""
+        found = Inspection(plans, self._bundles.default_plan, passed, self._bundles.holds_any_number, run).run_all()
+        self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in found.layers.items()])
+        with self._lock:
+            self._failing_plans |= found.plans
+        return [Outcome(plan, None, reason=why) for plan, why in found.plans.items()]
+
+    def _suspect(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> JobResult:
+        """Run a job of which something is expected to fail."""
+        try:
+            return self._run_somewhere(device, bundle, job, deadline)
+        except HangError:
+            self._time_default(device, bundle, deadline)
+            raise
+
+    def _run_somewhere(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> JobResult:
+        """Run a job in ``bundle`` if it holds its plans, else in others."""
+        plans = job.plans
         found = self._bundles.holding(plans) if not all(map(bundle.runs, plans)) else dict.fromkeys(plans, bundle)
-        results = []
-        for plan_bundle in dict.fromkeys(b.digest for b in found.values() if isinstance(b, Bundle)):
-            some = [(p, b) for p, b in found.items() if isinstance(b, Bundle) and b.digest == plan_bundle]
-            results.append(self._run(device, some[0][1], Job("check", tuple(p for p, _ in some)), deadline))
         for found_bundle in found.values():
             if isinstance(found_bundle, BuildError):
                 raise found_bundle
-        return JobResult(checks=tuple(check for result in results for check in result.checks))
+        groups: dict[str, tuple[Bundle, list[Plan]]] = {}
+        for plan, holder in found.items():
+            if isinstance(holder, Bundle):
+                groups.setdefault(holder.digest, (holder, []))[1].append(plan)
+        results = [
+            self._runs.run(device, holder, replace(job, plans=tuple(members)), deadline)
+            for holder, members in groups.values()
+        ]
+        return JobResult(
+            samples=tuple(samples for result in results for samples in result.samples),
+            checks=tuple(check for result in results for check in result.checks),
+        )
+
+    def _time_default(self, device: Device, bundle: Bundle, deadline: Deadline) -> None:
+        """Find out, once for a kind of board, what a pass of ELL's default takes, which says what hangs.
+
+        A default that hangs itself gets another try elsewhere.
+        """
+        if self._runs.limits.asked(device.board):
+            return
+        job = Job("profile", (self._bundles.default_plan,), warm_up=0, rounds=1, turn_warm_up=0, settle=False)
+        try:
+            result = self._run_somewhere(device, bundle, job, deadline)
+        except HangError as error:
+            if self._default_hung:
+                raise CandidateError(f"the model hangs even with ELL's default options: {error}") from error
+            self._default_hung = True
+            raise InfrastructureError(f"{device.name}: {error}, with ELL's default options") from error
+        except CandidateError:  # the inspection will say so
+            self._runs.limits.learn(device.board, None)
+            return
+        times = [ms for samples in result.samples for ms in samples.total_ms]
+        self._runs.limits.learn(device.board, max(times) / 1000 if times else None)
 
     def _measure_parts(
         self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure, deadline: Deadline
     ) -> list[Outcome]:
-        """Measure ``plans`` together; where that crashes, each half by itself."""
+        """Measure ``plans`` together; where that crashes or hangs, each half by itself, and at last by layers."""
         try:
             return self._measure(device, bundle, plans, procedure, deadline)
         except CandidateError as error:
+            log.warning("measuring %d plans failed, looking for what is to blame: %s", len(plans), error)
+            if isinstance(error, HangError):
+                self._time_default(device, bundle, deadline)
             if len(plans) == 1:
-                return [Outcome(plans[0], None, reason=str(error))]
+                job = procedure.job(plans)
+                self._inspect(
+                    plans, set(), lambda p: self._suspect(device, bundle, replace(job, plans=tuple(p)), deadline)
+                )
+                if not self.rejected(plans[0]):
+                    with self._lock:
+                        self._failing_plans.setdefault(plans[0], str(error))
+                    return [Outcome(plans[0], None, reason=str(error))]
+                return []
             half = len(plans) // 2
             return self._measure_parts(device, bundle, plans[:half], procedure, deadline) + self._measure_parts(
                 device, bundle, plans[half:], procedure, deadline
@@ -272,18 +321,8 @@ class Laboratory:
         unchecked: frozenset[Plan] = frozenset(),
     ) -> list[Outcome]:
         """One job that measures ``plans``, and checks those that are ``unchecked``; wrong ones have no outcome."""
-        job = Job(
-            kind=procedure.kind,
-            plans=tuple(plans),
-            warm_up=procedure.warm_up,
-            rounds=procedure.rounds,
-            turn_warm_up=procedure.turn_warm_up,
-            turn_passes=procedure.turn_passes,
-            settle=procedure.settle,
-            slow_factor=procedure.slow_factor,
-            unchecked=unchecked,
-        )
-        result, disturbed = self._run_undisturbed(device, bundle, job, deadline)
+        job = procedure.job(plans, unchecked)
+        result, disturbed = self._runs.run_undisturbed(device, bundle, job, deadline)
         with self._lock:
             wrong = judge(result.checks, self._passed[device.board])
         self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in wrong.items()])
@@ -302,67 +341,3 @@ class Laboratory:
             for plan, samples, time_ms in zip(plans, result.samples, busy, strict=True)
             if not wrong or not self.rejected(plan)
         ]  # fmt: skip
-
-    def _run_undisturbed(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> tuple[JobResult, str]:
-        """Run ``job``; again after a pause if the device was throttled or loaded. The text says if it still was."""
-        for attempt in range(1, self.settings.disturbed_attempts + 1):
-            self._space(device, deadline)
-            before = device.state()
-            result = self._run(device, bundle, job, deadline)
-            disturbed = disturbance(before, device.state(), self.target.cores if device.kind == "ssh" else 0)
-            if not disturbed:
-                break
-            log.warning("%s was %s (attempt %d)", device.name, disturbed, attempt)
-            if attempt < self.settings.disturbed_attempts and deadline.remaining > self.settings.disturbed_pause:
-                self._sleep(self.settings.disturbed_pause)
-        return result, disturbed
-
-    def _space(self, device: Device, deadline: Deadline) -> None:
-        """Wait for ``visit_spacing``: what slows a machine for some seconds then meets one visit in many."""
-        with self._lock:
-            last = self._measured_at.get(device.name)
-        if last is not None and device.kind != "emulated":
-            wait = last + self.settings.visit_spacing - time.monotonic()
-            if wait > 0:
-                self._sleep(min(wait, deadline.remaining))
-        with self._lock:
-            self._measured_at[device.name] = time.monotonic()
-
-    def _run(self, device: Device, bundle: Bundle, job: Job, deadline: Deadline) -> JobResult:
-        """Run ``job`` once. A job that hangs on this device twice is its own fault, not the device's."""
-        limit = max(1.0, min(self.settings.run_limit, deadline.remaining))
-        job = replace(job, limit_seconds=limit, threads=self.settings.threads)
-        invocation = self.toolchain.invoke(bundle, job)
-        started = time.monotonic()
-        seconds: float | None = None
-        try:
-            execution = device.run(bundle, invocation, Deadline.after(limit + self.settings.run_grace))
-            seconds = execution.seconds
-        except DeadlineExceeded as error:
-            key = f"{bundle.digest} {hash(job.plans)}"
-            with self._lock:
-                hung_before = key in self._hung
-                self._hung.add(key)
-            if hung_before:
-                raise CandidateError(f"did not end within {limit + self.settings.run_grace:g} s") from error
-            raise
-        finally:
-            spent = time.monotonic() - started if seconds is None else seconds
-            with self._lock:
-                self._boards[device.name] += 1
-                self._spent += Costs(runs=1, board_seconds=spent)
-        return self.toolchain.read(bundle, job, execution)
-
-
-def disturbance(before: DeviceState, after: DeviceState, cores: int) -> str:
-    """Why samples taken between two states of a device should not be used; empty if nothing is known against them.
-
-    ``cores``: where positive, a load of more than our own job can cause counts.
-    """
-    if before.throttled or after.throttled:
-        return "throttled"
-    if cores and before.load is not None and before.load > 1.5 * cores:
-        return f"loaded ({before.load:.1f} on {cores} cores)"
-    if cores and after.foreign_load is not None and after.foreign_load > 0.5 * cores:
-        return f"loaded by others (they used {after.foreign_load:.1f} of {cores} cores)"
-    return ""

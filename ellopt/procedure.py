@@ -10,6 +10,7 @@ from ellopt.deadline import Deadline
 from ellopt.observations import Costs, Failure, Outcome
 from ellopt.options import Plan
 from ellopt.space import ModelSpace
+from ellopt.toolchains.base import Job
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,20 @@ class Procedure:
     def passes(self) -> int:
         """Passes that one plan makes, untimed ones included, but for those in which caches settle."""
         return self.warm_up + self.rounds * (self.turn_warm_up + self.turn_passes)
+
+    def job(self, plans: Sequence[Plan], unchecked: frozenset[Plan] = frozenset()) -> Job:
+        """The job that measures ``plans`` by this procedure, and checks those that are ``unchecked``."""
+        return Job(
+            kind=self.kind,
+            plans=tuple(plans),
+            warm_up=self.warm_up,
+            rounds=self.rounds,
+            turn_warm_up=self.turn_warm_up,
+            turn_passes=self.turn_passes,
+            settle=self.settle,
+            slow_factor=self.slow_factor,
+            unchecked=unchecked,
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from ellopt.config import TuningConfig
 from ellopt.devices.base import DevicePool
 from ellopt.environment import environment, now
 from ellopt.files.atomic import write_text
-from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.laboratory import Laboratory
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.model.discover import ModelFile
 from ellopt.model.graph import Model, read_model, require_convolutions

@@ -26,8 +26,9 @@ class Device(Protocol):
         """Put the bundle there if it is not there yet, run the invocation, fetch its output files.
 
         A command that ends by itself, whatever its exit code or signal (negative exit code), returns an
-        Execution. Raises InfrastructureError when the device, not the command, failed, and DeadlineExceeded
-        when ``deadline`` passed while the device itself was well; the command has been killed then.
+        Execution. Raises InfrastructureError when the device, not the command, failed, CommandTimeout when the
+        command ran longer than the invocation allows while the device itself was well, and DeadlineExceeded when
+        ``deadline`` passed. The command has been killed then.
         """
 
     def state(self) -> DeviceState:

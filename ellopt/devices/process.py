@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ellopt.deadline import Deadline
-from ellopt.errors import DeadlineExceeded, InfrastructureError
+from ellopt.errors import CommandTimeout, InfrastructureError
 
 #: what is kept of each output stream, in bytes; the rest is read and dropped
 KEPT_OUTPUT = 4 << 20
@@ -72,7 +72,7 @@ def run_in_group(
     """Run ``arguments`` in ``directory`` and wait for it. Standard input is empty.
 
     ``environment`` is added to this process's own. The command and all that it started are killed when it ends,
-    when ``deadline`` passes (DeadlineExceeded), when ``abort`` is fired (InfrastructureError), when an exception
+    when ``deadline`` passes (CommandTimeout), when ``abort`` is fired (InfrastructureError), when an exception
     such as KeyboardInterrupt leaves this function and, on POSIX systems, when this process dies. Raises
     InfrastructureError if the command cannot be started.
     """
@@ -103,7 +103,7 @@ def run_in_group(
                     ended = _wait(process, deadline.timeout)
                 seconds = time.monotonic() - started
                 if not ended:
-                    raise DeadlineExceeded(f"{arguments[0]} ran for longer than it may and was killed")
+                    raise CommandTimeout(f"{arguments[0]} ran for longer than it may and was killed")
             finally:
                 _kill(process, leader)
                 process.wait()

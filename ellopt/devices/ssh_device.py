@@ -19,7 +19,7 @@ from ellopt.devices.emulator import emulator_arguments
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh import SshConnection, wait_for_line
-from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.errors import CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.measurement import DeviceState
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation
@@ -223,6 +223,9 @@ class SshDevice:
             raise InfrastructureError(f"board {self.name}: {path} arrived altered")
 
     def _execute(self, run: str, invocation: Invocation, deadline: Deadline) -> _Finished:
+        # Only a command that had all of its own time has itself to blame, not one whose upload was slow.
+        timeout = CommandTimeout if deadline.remaining >= invocation.limit_seconds else DeadlineExceeded
+        deadline = deadline.at_most(invocation.limit_seconds)
         limit = math.ceil(min(deadline.remaining, _LONGEST_RUN)) + 1
         program, *rest = invocation.arguments
         program = program if program.startswith("/") else f"./{program.removeprefix('./')}"
@@ -237,7 +240,7 @@ class SshDevice:
                 if line == "done":
                     return self._finished(lines, program)
         if deadline.passed or (lines[-1:] == ["limit"]):
-            raise DeadlineExceeded(f"{program} ran for longer than it may on board {self.name} and was killed")
+            raise timeout(f"{program} ran for longer than it may on board {self.name} and was killed")
         raise InfrastructureError(f"board {self.name}: connection lost while {program} ran")
 
     def _finished(self, lines: list[str], program: str) -> _Finished:

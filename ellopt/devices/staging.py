@@ -38,9 +38,8 @@ def run_here(
                 (directory / file).unlink(missing_ok=True)  # never write through a link into the bundle
                 (directory / file).write_bytes(data)
             program, *rest = invocation.arguments
-            completed = run_in_group(
-                [*wrapper, str(directory / program), *rest], directory, deadline, environment, abort
-            )
+            limit = deadline.at_most(invocation.limit_seconds)
+            completed = run_in_group([*wrapper, str(directory / program), *rest], directory, limit, environment, abort)
             outputs = {
                 file: (directory / file).read_bytes() for file in invocation.outputs if (directory / file).is_file()
             }

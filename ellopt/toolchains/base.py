@@ -6,6 +6,7 @@ reads what came back (``JobResult``); a device in between copies files and runs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,11 +83,13 @@ class Job:
 @dataclass(frozen=True)
 class Invocation:
     """How a job is started in a bundle: a command relative to the bundle's directory, files to put beside it
-    first, and the names of the files to fetch afterwards. Names are flat: no directories."""
+    first, and the names of the files to fetch afterwards. Names are flat: no directories. The command is killed when
+    it has run for ``limit_seconds``; copying does not count."""
 
     arguments: tuple[str, ...]
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    limit_seconds: float = math.inf
 
 
 @dataclass(frozen=True)

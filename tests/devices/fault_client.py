@@ -20,7 +20,8 @@ from ellopt.devices.opening import open_pool
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
-from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.laboratory import Laboratory
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 

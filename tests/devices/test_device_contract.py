@@ -27,7 +27,13 @@ from ellopt.devices.opening import open_pool
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
-from ellopt.errors import CandidateError, ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.errors import (
+    CandidateError,
+    CommandTimeout,
+    ConfigurationError,
+    DeadlineExceeded,
+    InfrastructureError,
+)
 from ellopt.targets import find_target
 from ellopt.toolchains.base import Bundle, Execution, Invocation
 
@@ -191,6 +197,17 @@ def test_a_deadline_kills_the_command(setting: Setting, how: str) -> None:
         if setting.place is not None:
             assert processes_in(setting.place) == []
         assert run(device, setting.bundle, "answer", "still there").exit_code == 0
+
+
+def test_a_command_that_outlives_its_own_limit_is_to_blame_itself(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        assert run(device, setting.bundle, "answer", "x").exit_code == 0
+        started = time.monotonic()
+        with pytest.raises(CommandTimeout):
+            device.run(setting.bundle, Invocation(("./runner", "hang"), limit_seconds=1.0), Deadline.after(60))
+        assert time.monotonic() - started < 10
+        if setting.place is not None:
+            assert processes_in(setting.place) == []
 
 
 def test_a_device_says_what_it_is(setting: Setting) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,14 @@ from search_support import (
 )
 
 from ellopt.deadline import Deadline
-from ellopt.errors import BuildError, CandidateError, DeadlineExceeded, InfrastructureError
-from ellopt.laboratory import Laboratory, LaboratorySettings, disturbance
+from ellopt.device_runs import disturbance
+from ellopt.errors import BuildError, CandidateError, CommandTimeout, InfrastructureError
+from ellopt.laboratory import Laboratory
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import DeviceState
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Procedure
-from ellopt.toolchains.base import Job
+from ellopt.toolchains.base import Bundle, Execution, Invocation, Job
 
 NODES = tuple(layer.node_id for layer in SMALL)
 UNROLLED, SIMPLE = ConvolutionOptions("unrolled"), ConvolutionOptions("simple")
@@ -208,15 +211,74 @@ def test_devices_that_always_fail_are_given_up() -> None:
     assert len(calls) == 3
 
 
-def test_a_hanging_variant_is_found_and_blamed() -> None:
-    def hang(job: Job) -> None:
-        if any(plan[NODES[0]] == SIMPLE for plan in job.plans):
-            raise DeadlineExceeded("killed")
+Hangs = Callable[[Job], bool]
 
-    lab = laboratory(steady(before_run=hang), settings=LaboratorySettings(attempts=30))
+
+def stuck(hangs: Hangs, limits: list[float]) -> PretendDevice:
+    """A device on which jobs hang that ``hangs`` picks; ``limits`` gets the seconds that each of them lost."""
+
+    @dataclass
+    class Stuck(PretendDevice):
+        def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+            execution = super().run(bundle, invocation, deadline)
+            if hangs(self.jobs[-1]):
+                limits.append(invocation.limit_seconds)
+                raise CommandTimeout("killed")
+            return execution
+
+    return Stuck(constant({}, 1.0))
+
+
+@pytest.mark.parametrize("checks_in_turns", [False, True])
+@pytest.mark.parametrize("plans_per_bundle", [None, 8, 1])
+@pytest.mark.parametrize("kinds", [("check", "profile"), ("profile",)])
+@pytest.mark.parametrize("layer", range(len(NODES)))
+def test_a_hanging_variant_is_a_candidates_failure(
+    checks_in_turns: bool, plans_per_bundle: int | None, kinds: tuple[str, ...], layer: int
+) -> None:
+    def hangs(job: Job) -> bool:
+        return job.kind in kinds and any(plan[NODES[layer]] == SIMPLE for plan in job.plans)
+
+    lost: list[float] = []
+    device = stuck(hangs, lost)
+    toolchain = PretendToolchain(checks_in_turns=checks_in_turns, plans_per_bundle=plans_per_bundle)
+    lab = laboratory(device, toolchain=toolchain)
     slow, fine = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Procedure())
-    assert "did not end within" in slow.failures[NODES[0]]
+    assert "did not end within" in slow.failures[NODES[layer]]
+    assert "a pass of ELL's default takes 4.1 ms" in slow.reason
     assert fine.samples is not None
+    assert lab.costs.retries == 0, "no other device can do it better"
+    first, *others = lost
+    assert first <= (300 if plans_per_bundle is None else 45), "before ELL's default was timed its limit is not known"
+    assert max(others) <= 45, "its limit follows from what ELL's default took"
+    assert len(others) <= 8, "plans and layers are halved"
+    jobs = len(device.jobs)
+    assert lab.measure([uniform(SIMPLE)], Procedure())[0].failures == slow.failures
+    assert len(device.jobs) == jobs, "it is never tried again"
+
+
+def test_a_plan_that_hangs_without_one_layer_to_blame_is_given_up() -> None:
+    def hangs(job: Job) -> bool:
+        return any(sum(o == SIMPLE for o in plan.values()) > 1 for plan in job.plans)
+
+    lost: list[float] = []
+    device = stuck(hangs, lost)
+    lab = laboratory(device)
+    plan = Plan(((NODES[0], SIMPLE), (NODES[1], UNROLLED), (NODES[2], UNROLLED), (NODES[3], SIMPLE)))
+    assert "did not end within" in lab.measure([plan], Procedure())[0].reason
+    jobs = len(device.jobs)
+    assert "did not end within" in lab.measure([plan], Procedure())[0].reason
+    assert len(device.jobs) == jobs
+
+
+@pytest.mark.parametrize("plans_per_bundle", [None, 8])
+def test_a_model_that_hangs_anyway_is_tried_elsewhere_and_then_an_error(plans_per_bundle: int | None) -> None:
+    lost: list[float] = []
+    lab = laboratory(stuck(lambda job: True, lost), toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    with pytest.raises(CandidateError, match="hangs even with ELL's default options: did not end within 300 s"):
+        lab.measure([uniform(SIMPLE)], Procedure())
+    assert lab.costs.retries == 1
+    assert len(lost) <= 4
 
 
 def test_a_throttled_measurement_is_repeated_then_marked() -> None:

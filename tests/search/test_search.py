@@ -28,7 +28,8 @@ from search_support import (
 from threadpoolctl import threadpool_info
 
 from ellopt.errors import ConfigurationError, InfrastructureError
-from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.laboratory import Laboratory
+from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.options import ConvolutionOptions
 from ellopt.search.driver import search
