@@ -28,6 +28,7 @@ from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
 from ellopt.profile import read_report
 from ellopt.profile_join import LayerTime, layer_times
 from ellopt.targets import Target, find_target
+from ellopt.toolchains.ell_job import CLOCK_STEP_MS
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class ReportFile:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a layer took by ``options``, in milliseconds a pass, according to ``path``."""
+    """What a layer took by ``options``, in milliseconds a pass, according to ``path``; what took less than a step of
+    ELL's clock counts as one."""
 
     options: ConvolutionOptions
     ms: float
@@ -83,17 +85,28 @@ def pick(file: ModelFile, reports: Path, output: Path, target: Target) -> Picked
         )
     layers: dict[str, list[Measured]] = {node.node_id: [] for node in model.convolutions}
     depthwise = {node.node_id for node in model.convolutions if node.depthwise}
+    used = 0
     for report in found:
-        for node_id, layer in layer_times(read_report(report.path), model).items():
+        read = read_report(report.path)
+        if not read.nodes:
+            logger.info("%s: has only whole passes, no times of layers", report.path)
+            continue
+        used += 1
+        for node_id, layer in layer_times(read, model).items():
             options = _options(report, layer)
             if options.method != "winograd" or node_id not in depthwise:  # ELL computes that wrongly
-                layers[node_id].append(Measured(options, layer.ms, report.path))
+                layers[node_id].append(Measured(options, max(layer.ms, CLOCK_STEP_MS), report.path))
+    if not used:
+        raise ConfigurationError(
+            f"--from_reports: the reports of {file.name} in {reports} have only whole passes, no times of layers; use "
+            "those of ELL's profiler tool"
+        )
     for measured in layers.values():
         measured.sort(key=lambda m: (m.ms, m.options))
     plan = Plan.of({node_id: m[0].options if m else ELL_DEFAULT for node_id, m in layers.items()})
     write_model(output, model, file.name, plan, plan, target, own=False)
     write_text(output / RESULT_FILE, _json(layers))
-    return Picked(model, layers, plan, len(found))
+    return Picked(model, layers, plan, used)
 
 
 def find_reports(directory: Path, name: str) -> list[ReportFile]:
@@ -128,6 +141,10 @@ def _json(layers: Mapping[str, Sequence[Measured]]) -> str:
     return json.dumps({"version": 1, "layers": data}, indent=1) + "\n"
 
 
+def _shown(ms: float) -> str:
+    return f"{ms:.4f}" if ms > CLOCK_STEP_MS else f"at most {CLOCK_STEP_MS:g}"
+
+
 def summary(picked: Picked) -> Table:
     """A row a layer for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
@@ -141,9 +158,9 @@ def summary(picked: Picked) -> Table:
         table.add_row(
             Text(f"{node_id} {name}".strip()),
             str(picked.plan[node_id]),
-            f"{best.ms:.4f}" if best else "",
+            _shown(best.ms) if best else "",
             str(other.options) if other else "",
-            f"{other.ms:.4f}" if other else "",
+            _shown(other.ms) if other else "",
             Text(best.path.name if best else "not measured: ELL's default"),
         )
     return table

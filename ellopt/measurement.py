@@ -46,6 +46,10 @@ class PlanSamples:
     rounds: tuple[int, ...] = ()
 
 
+#: What a clock reads as less, or as nothing, took less than any clock can tell, and counts as this.
+LEAST_MS = 1e-5
+
+
 @dataclass(frozen=True)
 class LayerCheck:
     """Whether a layer, computed with ``options``, gave what the NumPy reference gives for the same input.

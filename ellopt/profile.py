@@ -4,7 +4,11 @@ Two forms are known. In the first a line of a node is ``Node[1768]:<tab>Type  <t
 ids are those of the graph that ELL made of the model, and statistics of types and of the whole model follow. In the
 second it is ``Node[1412]:<tab>type: Type<tab>time: 0.077377 ms<tab>count: 3<tab>ancestor: 1002``: the ancestor is the
 node of the input model that the node was made of. Times are totals over all timed passes; very small ones can be
-negative.
+negative, and ELL's clock tells no less than a quarter of a microsecond.
+
+ELL's build script puts a line before a report that says which form of the code ran, statistics of a model's regions
+may stand between those of nodes and types, and what its exercise program and ``time`` print may follow: a file of the
+exercise program alone has the time of whole passes and of no node.
 """
 
 from __future__ import annotations
@@ -30,7 +34,12 @@ _NODE = re.compile(rf"Node\[([^\]\s]+)\]:\t(type: )?(\S.*?) *\t{_TIME}(?:\tances
 _TYPE = re.compile(rf"(\S.*?) *\t{_TIME}")
 _TOTAL = re.compile(rf"Total time: *({_NUMBER}) ms *\tcount: *(\d+)(?:\t *time per run: *(\S+) ms)?")
 _COMMENT = re.compile(r"Comment: .*")
+_TOOL = re.compile(r"Running ELL profiler tool(?: -- (opt|noopt))?")
+_EXERCISE = re.compile(r"(?:Running|Timing) ELL exercise tool(?: -- (opt|noopt))?")
+_REGION = re.compile(r"Region\[.*")
+_CLOCK = re.compile(r"(?:real|user|sys)[ \t]+(?:(\d+)m *)?(\d+(?:[.,]\d+)?)s?")  # as bash and POSIX print it
 _NODES, _TYPES, _MODEL = "Node statistics", "Node type statistics", "Model statistics"
+_REGIONS = "Region statistics"
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,21 @@ class ModelTime:
 
 
 @dataclass(frozen=True)
+class Exercise:
+    """What ``time`` said of ELL's exercise program, which computes the whole model without profiling; seconds."""
+
+    form: str
+    real: float
+    user: float | None = None
+    system: float | None = None
+
+
+@dataclass(frozen=True)
 class ProfileReport:
-    """A profile report. What a file did not hold is empty or None. ``path`` names the file in messages."""
+    """A profile report. What a file did not hold is empty or None. ``path`` names the file in messages.
+
+    ``form``: opt or noopt, as ELL's build script says it. ``regions``: lines of its statistics of regions, as they are.
+    """
 
     nodes: tuple[NodeTime, ...]
     types: tuple[TypeTime, ...] = ()
@@ -80,6 +102,9 @@ class ProfileReport:
     warm_up: int | None = None
     iterations: int | None = None
     path: str = "profile report"
+    form: str = ""
+    regions: tuple[str, ...] = ()
+    exercise: Exercise | None = None
 
     @property
     def has_ancestors(self) -> bool:
@@ -105,10 +130,19 @@ def parse_report(text: str, path: str = "profile report") -> ProfileReport:
     reader = _Reader(path)
     for number, line in enumerate(text.splitlines(), 1):
         reader.read(number, line)
-    if not reader.nodes:
+    exercise = reader.exercise()
+    if not reader.nodes and exercise is None:
         raise ConfigurationError(f"{path}: not a profile report of ELL: it has no line of a node")
     return ProfileReport(
-        tuple(reader.nodes), tuple(reader.types), reader.model, reader.warm_up, reader.iterations, path
+        nodes=tuple(reader.nodes),
+        types=tuple(reader.types),
+        model=reader.model,
+        warm_up=reader.warm_up,
+        iterations=reader.iterations,
+        path=path,
+        form=reader.form,
+        regions=tuple(reader.regions),
+        exercise=exercise,
     )
 
 
@@ -121,12 +155,35 @@ class _Reader:
         self.model: ModelTime | None = None
         self.warm_up: int | None = None
         self.iterations: int | None = None
+        self.form = ""
+        self.regions: list[str] = []
+        self._exercised: str | None = None
+        self._clock: dict[str, float] = {}
+
+    def exercise(self) -> Exercise | None:
+        """What the exercise program's lines say, if all of them are there."""
+        if self._exercised is None or "real" not in self._clock:
+            return None
+        return Exercise(self._exercised, self._clock["real"], self._clock.get("user"), self._clock.get("sys"))
 
     def read(self, number: int, line: str) -> None:
         if not line.strip() or _COMMENT.fullmatch(line):
             return
-        if line.strip() in (_NODES, _TYPES, _MODEL):
+        if line.strip() in (_NODES, _TYPES, _MODEL, _REGIONS):
             self._section = line.strip()
+        elif tool := _TOOL.fullmatch(line.strip()):
+            if self.nodes:
+                self._fail(number, line, "a second report begins here; a file holds one")
+            self.form = tool[1] or ""
+        elif exercise := _EXERCISE.fullmatch(line.strip()):
+            self._exercised = exercise[1] or ""
+        elif _REGION.fullmatch(line.strip()):
+            self.regions.append(line.rstrip())
+        elif self._exercised is not None and (clock := _CLOCK.fullmatch(line.strip())):
+            minutes, seconds = clock[1] or "0", clock[2].replace(",", ".")
+            self._clock[line.split()[0]] = 60 * int(minutes) + float(seconds)
+        elif self._exercised is not None:
+            return  # what the program itself printed
         elif header := _HEADER.fullmatch(line.rstrip()):
             if self.nodes:
                 self._fail(number, line, "a second report begins here; a file holds one")
@@ -156,7 +213,7 @@ class _Reader:
 
 def write_report(report: ProfileReport) -> str:
     """The report as ELL writes it, byte for byte. Times keep five decimals, with ancestors six."""
-    lines = []
+    lines = [f"Running ELL profiler tool -- {report.form}"] if report.form else []
     if report.iterations is not None:
         lines.append(
             f"Profiling model with {report.warm_up or 0} warm-up iterations and {report.iterations} timed iterations"
@@ -172,12 +229,19 @@ def write_report(report: ProfileReport) -> str:
         lines.append(
             f"Node[{node.node_id}]:\t{kind}\ttime: {node.time_ms:.{decimals}f} ms\tcount: {node.count}{ancestor}"
         )
+    if report.regions:
+        lines += ["", _REGIONS, *report.regions]
     if report.types:
         lines += ["", "", _TYPES]
         lines += [f"{t.type_name:<{width}}\ttime: {t.time_ms:.5f} ms \tcount: {t.count}" for t in report.types]
     if report.model is not None:
         m = report.model
         lines += ["", _MODEL, f"Total time: {m.time_ms:.5f} ms \tcount: {m.count}\t time per run: {m.ms:.5f} ms"]
+    if report.exercise is not None:
+        e = report.exercise
+        lines.append(f"Timing ELL exercise tool -- {e.form}" if e.form else "Timing ELL exercise tool")
+        times = (("real", e.real), ("user", e.user), ("sys", e.system))
+        lines += [f"{name}\t{int(t // 60)}m{t % 60:.3f}s" for name, t in times if t is not None]
     return "\n".join(lines) + "\n"
 
 
@@ -215,7 +279,8 @@ def table(report: ProfileReport) -> Table:
 
     shown = Table(box=None, pad_edge=False, header_style="dim", footer_style="bold", show_footer=True)
     whole = report.ms
-    passes = report.model.count if report.model is not None else max(node.count for node in report.nodes)
+    counts = (node.count for node in report.nodes)
+    passes = report.model.count if report.model is not None else max(counts, default=0)
     shown.add_column("node", footer="all")
     if report.has_ancestors:
         shown.add_column("made of")
@@ -228,12 +293,22 @@ def table(report: ProfileReport) -> Table:
         share = f"{ms / whole:.1%}" if whole > 0 else ""
         shown.add_row(*cells, f"{ms:.5f}", share, style=style)
 
+    if report.form:
+        shown.title = Text("passed through LLVM's opt and llc" if report.form == "opt" else "ELL's compile alone")
+
     for node in report.nodes:
         add(node.node_id, node.ancestor or "", node.type_name, node.ms)
     shown.add_section()
     for row in sorted(type_times(report.nodes), key=lambda row: -row.time_ms):
         add("", "", row.type_name, row.time_ms / passes if passes else 0.0, "dim")
     return shown
+
+
+def exercise_text(exercise: Exercise) -> str:
+    """What the exercise program took, in a line."""
+    times = (("real", exercise.real), ("user", exercise.user), ("sys", exercise.system))
+    said = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in times if seconds is not None)
+    return f"exercise program, all of its passes: {said}"
 
 
 def convolution_nodes(nodes: Sequence[NodeTime]) -> list[tuple[str, tuple[NodeTime, ...]]]:

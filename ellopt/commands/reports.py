@@ -101,10 +101,14 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.profile import read_report, table
+    from ellopt.profile import exercise_text, read_report, table
 
     for path in arguments.files:
         if len(arguments.files) > 1:
             console.print(f"{path}:", markup=False, highlight=False)
-        console.print(table(read_report(path)))
+        report = read_report(path)
+        if report.nodes:
+            console.print(table(report))
+        if report.exercise is not None:
+            console.print(exercise_text(report.exercise), markup=False, highlight=False, soft_wrap=True)
     return 0

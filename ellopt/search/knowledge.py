@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ellopt.measurement import SIGNIFICANT_PAIRS, Summary, binomial_tail, compare, slow_limit, summarize
+from ellopt.measurement import LEAST_MS, SIGNIFICANT_PAIRS, Summary, binomial_tail, compare, slow_limit, summarize
 from ellopt.observations import Failure, Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.search.cost_model import CostModel, Observation
@@ -87,7 +87,10 @@ class Knowledge:
             known = self._samples.setdefault((self._shape_of[node_id], outcome.plan[node_id]), [])
             if once and any(sample.node_id == node_id for sample in known):
                 continue
-            known += [Sample(visit.uid, r, node_id, ms, t) for r, ms, t in zip(rounds, values, turns, strict=True)]
+            known += [
+                Sample(visit.uid, r, node_id, max(ms, LEAST_MS), t)
+                for r, ms, t in zip(rounds, values, turns, strict=True)
+            ]
         layers = np.sum([np.asarray(values) for values in samples.layers_ms.values()], axis=0)
         for turn, ms in zip(turns, (np.asarray(samples.total_ms) - layers).tolist(), strict=True):
             self._others.setdefault((visit.uid, turn), []).append(ms)
@@ -99,7 +102,7 @@ class Knowledge:
         """Learn from an earlier run's samples of the same shape and options on the same kind of device."""
         if shape not in self.shapes:
             return
-        new = list(samples)
+        new = [replace(sample, ms=max(sample.ms, LEAST_MS)) for sample in samples]
         self._stored.update(sample.visit for sample in new)
         self._samples.setdefault((shape, options), []).extend(new)
         self._estimates = None

@@ -22,6 +22,11 @@ from ellopt.toolchains.native_job import PICOSECONDS_PER_MS, Choice, JobText, Re
 #: largest error of the model's output relative to its largest value
 OUTPUT_LIMIT = 1e-3
 
+#: The smallest step of the clock in ELL's profiling code. What reads less, 0 or below 0, took no longer than that.
+CLOCK_STEP_MS = 0.00025
+#: Less than this stands for a layer that no node of the profile was made of.
+_NO_TIME_MS = -100.0
+
 Milliseconds = npt.NDArray[np.float64]
 
 
@@ -74,7 +79,8 @@ def timings(manifest: EllManifest, job: Job, rows: Sequence[Row], records: Recor
     """What a profile or bench job measured, plan by plan.
 
     In a bench job each plan counts by its faster form. In a profile job all plans count by the form that is faster
-    over all of them, so that layers can be compared. Raises CandidateError if the profile passes a layer over.
+    over all of them, so that layers can be compared. A layer takes a step of ELL's clock at least. Raises
+    CandidateError if the profile passes a layer over.
     """
     words = records.words
     passes = {row: words[words[:, 0] == i] if words.size else words for i, row in enumerate(rows)}
@@ -96,11 +102,15 @@ def timings(manifest: EllManifest, job: Job, rows: Sequence[Row], records: Recor
             count = min(len(total), len(timed))
             total, rounds = total[:count], rounds[:count]
             nodes = {node_id: _ms(timed, 3 + i)[:count] for i, node_id in enumerate(manifest.slots)}
-        silent = [node_id for node_id in manifest.layers if node_id in nodes and not nodes[node_id].any()]
+        silent = [node_id for node_id in manifest.layers if node_id in nodes and (nodes[node_id] < _NO_TIME_MS).any()]
         if silent and len(total):
             raise CandidateError(f"ELL's profile has no time for layer {', '.join(silent)}")
-        layers = {node_id: tuple(nodes.pop(node_id).tolist()) for node_id in manifest.layers if node_id in nodes}
-        others = {node_id: tuple(ms.tolist()) for node_id, ms in nodes.items() if ms.any()}
+        layers = {
+            node_id: tuple(np.maximum(nodes.pop(node_id), CLOCK_STEP_MS).tolist())
+            for node_id in manifest.layers
+            if node_id in nodes
+        }
+        others = {node_id: tuple(np.maximum(ms, 0.0).tolist()) for node_id, ms in nodes.items() if (ms > 0).any()}
         samples = PlanSamples(job.plans[number], tuple(total.tolist()), layers, others, tuple(rounds))
         result.append(Timing(samples, form, medians[number]))
     return tuple(result)

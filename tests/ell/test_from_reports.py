@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -88,3 +89,21 @@ def test_the_command_shows_reports(shared_samples: Path, capsys: pytest.CaptureF
     assert "cnn64_profile_winograd.txt:" in shown.replace("\n", "")
     assert "4.77528" in shown
     assert main(["profile-report", str(shared_samples / "README.md")]) == 2
+
+
+def test_reports_of_the_build_script_and_times_below_the_clock(
+    shared_models: Path, shared_samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Winograd read 0 or less in every pass: it took less than the clock can tell, and that is what is said."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    for method in ("simple", "unrolled", "winograd_8_2_4"):
+        text = (shared_samples / f"cnn64_profile_{method.partition('_')[0]}.txt").read_text()
+        if method.startswith("winograd"):
+            text = re.sub(r"(WinogradConvolutionComputeNode<float>\s+time: )\S+", r"\1-0.00025", text, count=1)
+        (reports / f"cnn64_{method}_profile_report_opt.txt").write_text(f"Running ELL profiler tool -- opt\n{text}")
+    (reports / "cnn64_simple_profile_report_noopt.txt").write_text("Timing ELL exercise tool\nreal\t0m1.000s\n")
+    assert pick(shared_models, reports, tmp_path / "out", "cnn64") == 0
+    layers = json.loads((tmp_path / "out" / "cnn64" / "from_reports.json").read_text())["layers"]
+    assert min(m["ms"] for measured in layers.values() for m in measured) == 0.00025
+    assert "at most 0.00025" in capsys.readouterr().out

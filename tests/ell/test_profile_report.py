@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ellopt.cli import main
 from ellopt.errors import ConfigurationError
 from ellopt.measurement import PlanSamples
 from ellopt.model.graph import read_model
 from ellopt.options import ELL_DEFAULT, Plan
 from ellopt.profile import (
+    Exercise,
     ModelTime,
     NodeTime,
     ProfileReport,
@@ -204,9 +206,56 @@ def reports(draw: st.DrawFn) -> ProfileReport:
         model,
         warm_up,
         iterations,
+        form=draw(st.sampled_from(["", "opt", "noopt"])),
+        regions=tuple(draw(st.lists(st.just("Region[7]:\tx\ttime: 1.0 ms\tcount: 1"), max_size=2))),
     )
 
 
 @given(reports())
 def test_what_is_written_is_read_again(report: ProfileReport) -> None:
     assert parse_report(write_report(report)) == report
+
+
+REGIONS = """\
+Region statistics
+Region[0]:\tfilter transform\ttime: 0.01225 ms\tcount: 50
+Region[1]: input transform [3 x 3] time: -0.00025 ms count: 50
+"""
+TIMED = """\
+Timing ELL exercise tool{form}
+Predicted category 3
+{clock}
+"""
+BASH = "real\t1m2.345s\nuser\t0m4.000s\nsys\t0m0.100s"
+POSIX = "real 62.345\nuser 4.00\nsys 0.10"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("form", ["opt", "noopt", ""])
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("clock", ["", BASH, POSIX])
+def test_reports_as_the_build_script_leaves_them(
+    shared_samples: Path, tmp_path: Path, name: str, form: str, regions: bool, clock: str
+) -> None:
+    text = (shared_samples / name).read_text()
+    plain_report = parse_report(text)
+    parts = [f"Running ELL profiler tool -- {form}\n"] if form else []
+    parts.append(text.replace("Node type statistics", REGIONS + "\nNode type statistics") if regions else text)
+    parts += [TIMED.format(form=f" -- {form}" if form else "", clock=clock)] if clock else []
+    path = tmp_path / f"profile_report_{form}.txt"
+    path.write_text("".join(parts))
+    report = read_report(path)
+    assert (report.nodes, report.types, report.model) == (plain_report.nodes, plain_report.types, plain_report.model)
+    assert (report.form, len(report.regions)) == (form, 2 * regions)
+    assert report.exercise == (Exercise(form, 62.345, 4.0, 0.1) if clock else None)
+    assert re.search(r"all +50 passes", plain(table(report), 140))
+    again = parse_report(write_report(report), report.path)
+    assert again == report
+
+
+def test_the_exercise_program_alone_has_whole_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, both = tmp_path / "exercise.txt", tmp_path / "both.txt"
+    path.write_text(TIMED.format(form="", clock=BASH))
+    both.write_text("Running ELL profiler tool -- noopt\n" + ANCESTORS + REGIONS)
+    assert main(["profile-report", str(path), str(both)]) == 0
+    assert "real 62.345 s" in capsys.readouterr().out

@@ -7,6 +7,9 @@
 
 static int *worker_of;  /* [plan] */
 static int **slot_of;   /* [worker][node] -> slot, -1 if none; null for a worker without profiling */
+/* The time of what no node of a model was made of: no clock reads that. */
+#define NO_TIME (-1000000000LL)
+
 static float *input, *output;
 
 static job_t read_job(const char *name) {
@@ -48,8 +51,12 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
     memset(times, 0, sizeof *times * (size_t)ell_slot_count);
     if (!worker->nodes) return total;
     map_slots(index);
-    for (int n = 0; n < worker->nodes(); n++)
-        if (slot_of[index][n] >= 0) times[slot_of[index][n]] += llround(worker->node_ms(n, 0) * 1e6);
+    for (int s = 0; s < ell_slot_count; s++) times[s] = NO_TIME;
+    for (int n = 0; n < worker->nodes(); n++) {
+        if (slot_of[index][n] < 0) continue;
+        int64_t *time = &times[slot_of[index][n]];
+        *time = (*time == NO_TIME ? 0 : *time) + llround(worker->node_ms(n, 0) * 1e6);
+    }
     return total;
 }
 
