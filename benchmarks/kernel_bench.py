@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 import ellopt.codegen
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.emit import site_of
-from ellopt.codegen.kernel import Kernel, KernelSite
 from ellopt.codegen.lower import lower
 from ellopt.model.graph import read_model
 from ellopt.shapes import ConvolutionShape

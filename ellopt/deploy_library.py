@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt import __version__
+from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
-from ellopt.codegen.kernels import kernel_for
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network
 from ellopt.codegen.weights import WeightFile

@@ -13,6 +13,7 @@ from typing import Any
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.json_text import parse_json
+from ellopt.methods import method_row
 from ellopt.model.graph import Model
 from ellopt.options import ELL_DEFAULT, ELL_DEPTH_NAMES, ConvolutionOptions, Plan
 
@@ -74,9 +75,10 @@ def options_from(values: Mapping[str, Any]) -> ConvolutionOptions:
         if not isinstance(own, str):
             raise ConfigurationError(f"{OWN_KEY} is a text such as 'winograd t4 parallel', not {own!r}")
         return ConvolutionOptions.parse(own)
+    row = method_row(method)
     # Files of the original carry depths on layers of other methods too, where they mean nothing.
     return ConvolutionOptions.from_json(
-        {"method": method, "parallelize": parallelize, **(depths if method == "winograd" else {})}
+        {"method": method, "parallelize": parallelize, **(depths if row is not None and row.tiled else {})}
     )
 
 

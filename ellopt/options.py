@@ -8,10 +8,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ellopt.errors import ConfigurationError
+from ellopt.methods import method_names, method_row
 
 _DEPTH = re.compile("[0-9]{1,9}")
-METHODS = ("simple", "unrolled", "winograd")
-
 #: ELL's own names, in the order in which ELL's scripts write them.
 ELL_DEPTH_NAMES = {
     "separable_block_depth": "separableBlockDepth",
@@ -43,14 +42,17 @@ class ConvolutionOptions:
     gemm_blocking: str = ""
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigurationError(f"unknown convolution method {self.method!r}: use one of {', '.join(METHODS)}")
+        row = method_row(self.method)
+        if row is None:
+            raise ConfigurationError(
+                f"unknown convolution method {self.method!r}: use one of {', '.join(method_names())}"
+            )
         if not isinstance(self.parallelize, bool) or not isinstance(self.gemm_blocking, str):
             raise ConfigurationError("parallelize is true or false, and a blocking is named by a text")
         numbers = (*self.depths, self.winograd_tile_size)
         if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in numbers):
             raise ConfigurationError(f"block depths and tile sizes are integers, not negative: {numbers}")
-        if self.method == "winograd":
+        if row.tiled:
             if self.winograd_tile_size == 0:
                 object.__setattr__(self, "winograd_tile_size", 2)
         elif any(numbers):
@@ -74,7 +76,7 @@ class ConvolutionOptions:
     def __str__(self) -> str:
         """A short text such as ``winograd s8 f2 c4 parallel``; parsed back by ``parse``."""
         parts = [self.method]
-        if self.method == "winograd":
+        if self.winograd_tile_size:
             if self.winograd_tile_size != 2:
                 parts.append(f"t{self.winograd_tile_size}")
             parts += [f"{key}{depth}" for key, depth in zip("sfc", self.depths, strict=True) if depth]
@@ -128,7 +130,7 @@ class ConvolutionOptions:
             "preferredConvolutionMethod": self.method,
             "parallelize": "true" if self.parallelize else "false",
         }
-        if self.method == "winograd":
+        if self.winograd_tile_size:
             for name, ell_name in ELL_DEPTH_NAMES.items():
                 result[ell_name] = getattr(self, name) or ELL_DEFAULT_DEPTHS[name]
         return result

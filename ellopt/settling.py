@@ -12,19 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.methods import find_method
+from ellopt.options import Plan
 from ellopt.shapes import ConvolutionShape
 
 #: For each of so many bytes of weights that the plan before did not use, one more untimed pass; no more than so many.
 BYTES_PER_PASS = 1 << 20
 MOST_PASSES = 6
-
-
-def weight_bytes(shape: ConvolutionShape, options: ConvolutionOptions) -> int:
-    """About how many bytes of weights a layer reads in a pass: winograd stores them transformed."""
-    tile = options.winograd_tile_size
-    field = (tile + shape.receptive_field - 1) ** 2 if tile else shape.receptive_field**2
-    return 4 * field * shape.filters * (1 if shape.depthwise else shape.channels)
 
 
 def settling_passes_alone(weights: int, cache_mib: int) -> int:
@@ -47,7 +41,11 @@ def settling_passes(
     mapped = {pair for plan in ways for pair in plan.items()} if started else set()
     found = []
     for plan, mine in zip(plans, ways, strict=True):
-        new = sum(weight_bytes(shapes[n], options) for n, options in plan.items() if options.way != before.get(n))
+        new = sum(
+            find_method(options.method).weight_bytes(shapes[n], options)
+            for n, options in plan.items()
+            if options.way != before.get(n)
+        )
         found.append(max(min(most, new // BYTES_PER_PASS), int(not mapped.issuperset(mine.items()))))
         mapped.update(mine.items())
         before = mine

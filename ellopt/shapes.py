@@ -32,11 +32,6 @@ class ConvolutionShape:
         depth = 1 if self.depthwise else self.channels
         return self.output_rows * self.output_columns * self.filters * self.receptive_field**2 * depth
 
-    @property
-    def winograd_applies(self) -> bool:
-        """Winograd's minimal filtering is defined here for 3x3 receptive fields with stride 1."""
-        return self.receptive_field == 3 and self.stride == 1
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

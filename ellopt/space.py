@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.json_text import parse_json
-from ellopt.options import ELL_DEFAULT, METHODS, ConvolutionOptions, Plan
+from ellopt.methods import Choices, find_method, method_names, method_row
+from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
@@ -65,28 +66,21 @@ class SearchSpace:
         for key in REQUIRED_KEYS:
             if key not in data:
                 raise ConfigurationError(f"{path}: the key {key!r} is missing")
-        methods = _values(path, data, "convolution_methods", str, METHODS)
+        methods = _values(path, data, "convolution_methods", str, method_names())
         return cls(
             path=path,
             convolution_methods=methods,
             parallel=_values(path, data, "parallel", bool, (True, False)),
-            winograd_parameters=_depths(path, data, required="winograd" in methods),
+            winograd_parameters=_depths(path, data, required=any(row.tiled for row in map(method_row, methods) if row)),
             winograd_tile_sizes=_values(path, data, "winograd_tile_sizes", int, TILE_SIZES, default=(2,)),
             gemm_blockings=_blockings(path, data),
         )
 
     def combinations(self, blockings: Sequence[str] = ("",)) -> Iterator[ConvolutionOptions]:
         """Every combination in the file, as the original counted them: valid or not, distinct or not."""
+        choices = Choices(self.winograd_parameters, self.winograd_tile_sizes, tuple(blockings))
         for method, parallelize in product(self.convolution_methods, self.parallel):
-            if method == "simple":
-                yield ConvolutionOptions(method, parallelize)
-            elif method == "unrolled":
-                for blocking in blockings:
-                    yield ConvolutionOptions(method, parallelize, gemm_blocking=blocking)
-            else:
-                p = self.winograd_parameters
-                for tile, s, f, c in product(self.winograd_tile_sizes, p, p, p):
-                    yield ConvolutionOptions(method, parallelize, s, f, c, tile)
+            yield from find_method(method).combinations(parallelize, choices)
 
     def blockings(self, offered: Sequence[str]) -> tuple[str, ...]:
         """The blockings to try of those that a toolchain offers. Raises ConfigurationError for one it does not."""
@@ -180,7 +174,7 @@ def simplicity(options: ConvolutionOptions) -> tuple[Any, ...]:
     return (
         options.parallelize,
         options.winograd_tile_size,
-        METHODS.index(options.method),
+        method_names().index(options.method),
         options.gemm_blocking,
         options.depths,
     )

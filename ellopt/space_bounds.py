@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from ellopt.codegen.strassen import STRASSEN
-from ellopt.options import ConvolutionOptions
+from ellopt.methods import find_method
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import LayerSpace, ModelSpace
 
@@ -15,38 +14,26 @@ _LOG = logging.getLogger(__name__)
 #: Bytes that the weights of all variants may take together; objects, references and records need far less.
 WEIGHT_BYTES = 700 * 1024 * 1024
 
-Form = tuple[str, int, str]
-
-
-def weight_form(options: ConvolutionOptions) -> Form:
-    """Variants of one form share the weights that they read."""
-    return options.method, options.winograd_tile_size, options.gemm_blocking
-
-
-def weight_bytes(shape: ConvolutionShape, options: ConvolutionOptions) -> int:
-    """About how many bytes the native toolchain lays the weights of one layer out in for ``options``."""
-    plain = 4 * shape.filters * shape.receptive_field**2 * (1 if shape.depthwise else shape.channels)
-    if options.method == "winograd":
-        return plain * (options.winograd_tile_size + 2) ** 2 // shape.receptive_field**2
-    return plain * 7 // 4 if options.gemm_blocking == STRASSEN else plain
+#: Variants of one way (``ConvolutionOptions.way``) share the weights that they read.
+Way = tuple[str, int, str]
 
 
 def within_bytes(space: ModelSpace, limit: int = WEIGHT_BYTES) -> ModelSpace:
-    """``space`` without the forms that need the most room, until all weights fit in ``limit`` bytes.
+    """``space`` without the ways that need the most room, until all weights fit in ``limit`` bytes.
 
     The largest go first: winograd with large tiles on layers with many weights, which are bound by memory, so that
     reading more of it seldom wins. ELL's default always stays.
     """
     groups = space.by_shape
     sizes = {
-        (shape, weight_form(options)): weight_bytes(shape, options) * len(layers)
+        (shape, options.way): find_method(options.method).weight_bytes(shape, options) * len(layers)
         for shape, layers in groups.items()
         for options in {*layers[0].variants, layers[0].default}
     }
-    kept = {(shape, weight_form(layers[0].default)) for shape, layers in groups.items()}
+    kept = {(shape, layers[0].default.way) for shape, layers in groups.items()}
     removable = sorted(sizes.keys() - kept, key=lambda key: (sizes[key], key[1]))
     total = sum(sizes.values())
-    left_out: set[tuple[ConvolutionShape, Form]] = set()
+    left_out: set[tuple[ConvolutionShape, Way]] = set()
     while total > limit and removable:
         key = removable.pop()
         left_out.add(key)
@@ -63,6 +50,6 @@ def within_bytes(space: ModelSpace, limit: int = WEIGHT_BYTES) -> ModelSpace:
     return replace(space, layers=layers, distinct=distinct)
 
 
-def _without(layer: LayerSpace, left_out: set[tuple[ConvolutionShape, Form]]) -> LayerSpace:
-    variants = tuple(o for o in layer.variants if (layer.shape, weight_form(o)) not in left_out)
+def _without(layer: LayerSpace, left_out: set[tuple[ConvolutionShape, Way]]) -> LayerSpace:
+    variants = tuple(o for o in layer.variants if (layer.shape, o.way) not in left_out)
     return LayerSpace(layer.layer, variants or (layer.default,), layer.default)

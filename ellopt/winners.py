@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ellopt.measurement import SIGNIFICANCE, SIGNIFICANT_PAIRS
+from ellopt.methods import find_method
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
@@ -114,7 +115,7 @@ def for_ell(knowledge: Knowledge, layer: LayerSpace, winner: ConvolutionOptions)
 
 def ell_can(shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
     """Whether ELL's own compiler computes ``shape`` rightly by ``options``."""
-    return options.method != "winograd" or (options.winograd_tile_size == 2 and not shape.depthwise)
+    return find_method(options.method).ell_can(shape, options)
 
 
 def _choose(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ellopt.codegen
-from ellopt.codegen.kernels import Kernel, KernelSite
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.targets import CPUS
 
 #: One processor for each way to cut kernels.

@@ -16,6 +16,7 @@ from ellopt.deadline import Deadline
 from ellopt.devices.base import PoolReport
 from ellopt.errors import BuildError, CandidateError, InfrastructureError
 from ellopt.measurement import DeviceState, LayerCheck, PlanSamples
+from ellopt.methods import find_method
 from ellopt.model.graph import Model
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
@@ -62,10 +63,11 @@ class PretendToolchain:
         return {}
 
     def canonical(self, s: ConvolutionShape, options: ConvolutionOptions, target: Target) -> ConvolutionOptions | None:
+        method = find_method(options.method)
+        if not method.applies(s):
+            return None
         if options.method != "winograd":
             return ConvolutionOptions(options.method, options.parallelize)
-        if not s.winograd_applies:
-            return None
         _, f, c = options.depths
         if s.depthwise:
             return ConvolutionOptions("winograd", options.parallelize, options.separable_block_depth)

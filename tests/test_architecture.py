@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "errors",
         "files",
         "deadline",
+        "methods",
         "options",
         "shapes",
         "targets",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from search_support import shape
 
 from ellopt.options import ConvolutionOptions, Plan
-from ellopt.settling import MOST_PASSES, settling_passes, settling_passes_alone, weight_bytes
+from ellopt.settling import MOST_PASSES, settling_passes, settling_passes_alone
 
 UNROLLED, WINOGRAD = ConvolutionOptions("unrolled"), ConvolutionOptions("winograd")
 DEEP = ConvolutionOptions("winograd", True, 0, 2, 4)
@@ -23,13 +23,6 @@ def plan(light: ConvolutionOptions, heavy: ConvolutionOptions) -> Plan:
 
 def passes(*plans: Plan, cache_mib: int = 32, started: bool = True) -> tuple[int, ...]:
     return settling_passes(plans, SHAPES, cache_mib, started)
-
-
-def test_weights_are_counted_as_kernels_read_them() -> None:
-    assert weight_bytes(shape(256, 512), UNROLLED) == 4 * 9 * 256 * 512
-    assert weight_bytes(shape(256, 512), WINOGRAD) == 4 * 16 * 256 * 512
-    assert weight_bytes(shape(256, 512), ConvolutionOptions("winograd", winograd_tile_size=4)) == 4 * 36 * 256 * 512
-    assert weight_bytes(shape(64, 64, depthwise=True), UNROLLED) == 4 * 9 * 64
 
 
 def test_a_plan_waits_for_weights_that_the_one_before_did_not_read() -> None:

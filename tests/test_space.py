@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from search_support import SMALL, TARGET, PretendToolchain, layers, shape
 
 from ellopt.errors import ConfigurationError
-from ellopt.options import METHODS, ConvolutionOptions
+from ellopt.methods import method_names
+from ellopt.options import ConvolutionOptions
 from ellopt.space import SearchSpace, find_options_file, narrow, simplicity
 
 DEFAULT = {
@@ -40,7 +41,7 @@ def test_default_space_has_the_original_combinations() -> None:
 def test_bundled_spaces_are_found_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     space = SearchSpace.load(find_options_file(name))
-    assert set(space.convolution_methods) == set(METHODS)
+    assert set(space.convolution_methods) == set(method_names())
 
 
 def test_a_file_that_is_not_there_is_named_with_the_nearest() -> None:
@@ -104,7 +105,7 @@ def test_blockings_are_combined_with_unrolled(tmp_path: Path) -> None:
 
 def test_narrowing_counts_and_removes_what_is_not_valid_or_not_distinct() -> None:
     toolchain = PretendToolchain(layers(shape(3, 16), shape(8, 16, field=1), shape(8, 8, depthwise=True)))
-    space = SearchSpace("some.json", METHODS, (False,), (1, 2, 4, 6, 8, 16))
+    space = SearchSpace("some.json", method_names(), (False,), (1, 2, 4, 6, 8, 16))
     narrowed = narrow(space, toolchain.model_layers, toolchain, TARGET)
     assert narrowed.original_combinations == 2 + 6**3
     assert narrowed.valid == 218 + 2 + 218
@@ -119,7 +120,7 @@ def test_narrowing_counts_and_removes_what_is_not_valid_or_not_distinct() -> Non
 
 def test_variants_are_simple_first() -> None:
     toolchain = PretendToolchain()
-    space = SearchSpace("some.json", METHODS, (True, False), (1, 2))
+    space = SearchSpace("some.json", method_names(), (True, False), (1, 2))
     variants = narrow(space, SMALL, toolchain, TARGET).layers[0].variants
     assert [str(o) for o in variants[:2]] == ["simple", "unrolled"]
     assert not any(a.parallelize and not b.parallelize for a, b in pairwise(variants))
@@ -136,12 +137,12 @@ def test_a_layer_on_which_nothing_is_valid_keeps_the_default() -> None:
 
 def test_layers_of_equal_shape_are_together_and_other_epilogues_are_not() -> None:
     toolchain = PretendToolchain(layers(shape(), shape(epilogue="relu"), shape()))
-    space = narrow(SearchSpace("some.json", METHODS, (False,), (1,)), toolchain.model_layers, toolchain, TARGET)
+    space = narrow(SearchSpace("some.json", method_names(), (False,), (1,)), toolchain.model_layers, toolchain, TARGET)
     assert [[layer.node_id for layer in group] for group in space.by_shape.values()] == [["1000", "1002"], ["1001"]]
 
 
 @given(
-    methods=st.lists(st.sampled_from(METHODS), min_size=1, unique=True),
+    methods=st.lists(st.sampled_from(method_names()), min_size=1, unique=True),
     parallel=st.lists(st.booleans(), min_size=1, unique=True),
     depths=st.lists(st.integers(0, 20), min_size=1, max_size=3, unique=True),
 )

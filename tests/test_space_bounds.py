@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from ellopt.methods import find_method
 from ellopt.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ConvolutionLayer, LayerSpace, ModelSpace
-from ellopt.space_bounds import weight_bytes, weight_form, within_bytes
+from ellopt.space_bounds import within_bytes
 
 TILES = tuple(ConvolutionOptions("winograd", False, winograd_tile_size=tile) for tile in (2, 4, 6))
 VARIANTS = (ELL_DEFAULT, *TILES)
@@ -27,7 +28,7 @@ def space(layers: Iterable[LayerSpace]) -> ModelSpace:
 
 def total(bounded: ModelSpace) -> int:
     return sum(
-        sum({weight_form(o): weight_bytes(each.shape, o) for o in {*each.variants, each.default}}.values())
+        sum({o.way: find_method(o.method).weight_bytes(each.shape, o) for o in {*each.variants, each.default}}.values())
         for each in bounded.layers
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ellopt.codegen.kernels import Kernel, KernelSite
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.network import (
     BinaryStep,
     ConvolutionStep,

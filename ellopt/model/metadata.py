@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ellopt.errors import ConfigurationError, ModelFormatError
+from ellopt.methods import method_row
 from ellopt.model.archive import Archive
 from ellopt.model.fields import Fields
-from ellopt.options import ELL_DEFAULT, ELL_DEPTH_NAMES, METHODS, ConvolutionOptions
+from ellopt.options import ELL_DEFAULT, ELL_DEPTH_NAMES, ConvolutionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -119,14 +120,15 @@ def _node_options(node: Fields) -> ConvolutionOptions | None:
     if not ell:
         return None
     method = ell.get("preferredConvolutionMethod", ELL_DEFAULT.method)
-    if method not in METHODS:
+    row = method_row(method)
+    if row is None:
         logger.warning("%s: the convolution method %s is not one that ellopt knows; passed over", node.where, method)
         return None
     parallelize = ell.get("parallelize", "false")
     if parallelize not in ("true", "false"):
         node.fail(f"its option parallelize is {parallelize!r}, not true or false")
     options: dict[str, Any] = {"method": method, "parallelize": parallelize == "true"}
-    if method == "winograd":
+    if row.tiled:
         for name, ell_name in ELL_DEPTH_NAMES.items():
             if ell_name in ell:
                 if not (ell[ell_name].isascii() and ell[ell_name].isdigit() and len(ell[ell_name]) < 10):

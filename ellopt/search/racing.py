@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ellopt.measurement import SIGNIFICANT_PAIRS
+from ellopt.methods import find_method
 from ellopt.observations import Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Procedure
@@ -26,7 +27,7 @@ from ellopt.search.knowledge import Knowledge
 from ellopt.search.odds import Odds, odds
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
-from ellopt.settling import BYTES_PER_PASS, MOST_PASSES, weight_bytes
+from ellopt.settling import BYTES_PER_PASS, MOST_PASSES
 from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 
@@ -173,7 +174,7 @@ class Racing:
                 chosen = [
                     _member(members, i)
                     for w, members in enumerate(ways.values())
-                    if (i < SHAPES_FOR_SIMPLE if members[0].method == "simple" else (i + w) % 2 == 0)
+                    if (i < SHAPES_FOR_SIMPLE if not find_method(members[0].method).likely else (i + w) % 2 == 0)
                 ]
                 wanted[shape] = chosen or [self._groups[shape][0].default]
                 if parallel and _heavy(shape, wanted[shape]):
@@ -334,7 +335,7 @@ class Racing:
 
 def _apart(shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions) -> bool:
     """Whether the variants read different weights, so many that these take passes to settle in the caches."""
-    return a.way != b.way and max(weight_bytes(shape, a), weight_bytes(shape, b)) >= BYTES_PER_PASS
+    return a.way != b.way and max(find_method(o.method).weight_bytes(shape, o) for o in (a, b)) >= BYTES_PER_PASS
 
 
 def _heavy(shape: ConvolutionShape, options: Sequence[ConvolutionOptions]) -> bool:
@@ -347,7 +348,7 @@ def _untried(found: Odds, measured: Container[ConvolutionOptions]) -> list[Convo
     kinds: dict[tuple[str, bool], list[ConvolutionOptions]] = {}
     for i in np.argsort(found.mean, kind="stable"):
         options = found.variants[i]
-        if options.method != "simple":
+        if find_method(options.method).likely:
             kinds.setdefault((options.method, options.parallelize), []).append(options)
     return [members[0] for members in kinds.values() if not any(o in measured for o in members)]
 

@@ -23,11 +23,11 @@ import numpy as np
 from ellopt.deadline import Deadline
 from ellopt.errors import BuildError, ConfigurationError, ModelFormatError
 from ellopt.files.sealed import is_whole, publish
+from ellopt.methods import find_method
 from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
-from ellopt.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions, Plan
-from ellopt.settling import weight_bytes
+from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
@@ -107,22 +107,8 @@ class EllToolchain:
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
-        """ELL's winograd has tiles of 2. Its depths matter where it goes filter by filter: with at most 4 channels a
-        filter, the separable one for depthwise layers, the other two elsewhere."""
-        parallelize = options.parallelize and target.cores > 1
-        if options.method != "winograd":
-            return ConvolutionOptions(options.method, parallelize)
-        if not shape.winograd_applies or options.winograd_tile_size != 2:
-            return None
-        depths = {name: getattr(options, name) or default for name, default in ELL_DEFAULT_DEPTHS.items()}
-        separable, filters, channels = depths.values()
-        if shape.depthwise:
-            return ConvolutionOptions("winograd", parallelize, separable_block_depth=separable)
-        if shape.channels > 4:
-            return ConvolutionOptions("winograd", parallelize)
-        return ConvolutionOptions(
-            "winograd", parallelize, nonseparable_filter_block_depth=filters, nonseparable_channel_depth=channels
-        )
+        options = options.with_parallelize(options.parallelize and target.cores > 1)
+        return find_method(options.method).ell_canonical(shape, options)
 
     def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
         plans = tuple(dict.fromkeys(plans))
@@ -224,7 +210,10 @@ def _manifest(bundle: Bundle) -> EllManifest:
 
 
 def _weight_bytes(model: Model, plan: Plan) -> int:
-    return sum(weight_bytes(_shape(node), plan[node.node_id]) for node in model.convolutions)
+    return sum(
+        find_method(plan[node.node_id].method).weight_bytes(_shape(node), plan[node.node_id])
+        for node in model.convolutions
+    )
 
 
 def _shape(node: Convolution) -> ConvolutionShape:

@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from ellopt.codegen import kernels
+from ellopt.codegen.convolution import base
+from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network
 from ellopt.deadline import Deadline
@@ -44,7 +45,7 @@ class NativeToolchain:
     name: str = "native"
     plans_per_bundle: int | None = None
     checks_in_turns: bool = True
-    gemm_blockings: tuple[str, ...] = kernels.GEMM_BLOCKINGS
+    gemm_blockings: tuple[str, ...] = GEMM_BLOCKINGS
 
     def __init__(self, parallel_build: int = 0) -> None:
         self._parallel_build = parallel_build
@@ -76,7 +77,7 @@ class NativeToolchain:
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
-        return kernels.canonical(shape, options, cpu_of(target), target.cores)
+        return base.canonical(shape, options, cpu_of(target), target.cores)
 
     def valid_plan(self, model: Model, plan: Plan, target: Target) -> Plan:
         """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL."""

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ellopt.codegen import kernels
+from ellopt.codegen.convolution.base import kernel_for
+from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.codegen.weights import WeightFile
@@ -83,7 +84,7 @@ def generator_version() -> str:
     digest = hashlib.sha256(zig_version().encode())
     package = Path(__file__).parents[1]
     for path in sorted(
-        [*(package / "codegen").glob("*.py"), *C_SOURCES.iterdir(), *Path(__file__).parent.glob("*.py")]
+        [*(package / "codegen").rglob("*.py"), *C_SOURCES.iterdir(), *Path(__file__).parent.glob("*.py")]
     ):
         if path.suffix in (".py", ".c", ".h"):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -131,14 +132,12 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     return manifest
 
 
-def _variants(
-    step: ConvolutionStep, site: kernels.KernelSite, wanted: Iterable[ConvolutionOptions]
-) -> dict[str, Variant]:
+def _variants(step: ConvolutionStep, site: KernelSite, wanted: Iterable[ConvolutionOptions]) -> dict[str, Variant]:
     """The kernels that the wanted options need, by identity. One that serves several depths has room for each."""
     best = {canonical_at(site, step.shape, options) for options in wanted}
     found: dict[str, Variant] = {}
     for options in sorted(o for o in best if o is not None):
-        kernel = kernels.kernel_for(site, options)
+        kernel = kernel_for(site, options)
         known = found.get(Variant(kernel).identity)
         if known is not None:
             shared = max(kernel.shared_floats, known.kernel.shared_floats)

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ellopt.codegen.convolution.base import canonical, kernel_for
+from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant
-from ellopt.codegen.kernels import KernelSite, canonical, kernel_for
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Target, find_target

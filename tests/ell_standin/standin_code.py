@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
-from ellopt.codegen.kernels import canonical, kernel_for
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.codegen.weights import WeightFile

@@ -7,9 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.codegen.gemm_tiling import even_split, gemm_tiles, pixel_tiles
-from ellopt.codegen.kernels import GEMM_BLOCKINGS, canonical
-from ellopt.codegen.strassen import STRASSEN
+from ellopt.codegen.convolution.base import canonical
+from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.gemm.tiles import gemm_tiles
+from ellopt.codegen.convolution.tiling import even_split, pixel_tiles
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu

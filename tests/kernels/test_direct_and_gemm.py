@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels_support import CODE_CPUS, assert_agrees, compile_kernels, draw_case, run_kernel
 
-from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, kernel_for
-from ellopt.codegen.strassen import STRASSEN
+from ellopt.codegen.convolution.base import kernel_for
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import CPUS
 

@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels_support import CPU_BY_LANES, assert_agrees, compile_kernels, draw_case, reference, run_kernel
 
-from ellopt.codegen.kernels import ACTIVATIONS, KernelSite, canonical, kernel_for
-from ellopt.codegen.winograd import winograd_choices
-from ellopt.codegen.winograd_matrices import INPUT_TRANSFORMS, OUTPUT_TRANSFORMS, TILE_SIZES, WEIGHT_TRANSFORMS
+from ellopt.codegen.convolution.base import canonical, kernel_for
+from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
+from ellopt.codegen.convolution.winograd.matrices import (
+    INPUT_TRANSFORMS,
+    OUTPUT_TRANSFORMS,
+    TILE_SIZES,
+    WEIGHT_TRANSFORMS,
+)
 from ellopt.errors import ConfigurationError
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
@@ -142,20 +147,9 @@ def test_not_valid_elsewhere() -> None:
     for other in ({"stride": 2}, {"receptive_field": 5}):
         shape = replace(SHAPE, **other)
         assert canonical(shape, winograd, AVX, 1) is None
-        assert winograd_choices(shape, AVX) == ()
     assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), AVX, 1) is None
     site = plain_site(4, 4, 4, 4)
     with pytest.raises(ConfigurationError, match="stride 1"):
         kernel_for(replace(site, stride=2), winograd)
     with pytest.raises(ConfigurationError, match="winograd_tile_size 7"):
         kernel_for(site, replace(winograd, winograd_tile_size=7))
-
-
-def test_choices_are_distinct_and_lead_with_the_kernels_own() -> None:
-    choices = winograd_choices(SHAPE, AVX, cores=2)
-    assert len(set(choices)) == len(choices)
-    assert [c for c in choices if not any(c.depths)] == [
-        ConvolutionOptions("winograd", winograd_tile_size=tile) for tile in TILE_SIZES
-    ]
-    for options in choices:
-        assert canonical(SHAPE, options, AVX, 2) == options

@@ -7,8 +7,9 @@ block depths come at run time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from ellopt.codegen.packing import FloatArray, Packing
+from ellopt.codegen.convolution.packing import FloatArray, Packing
 from ellopt.targets import CPUS, Cpu
 
 ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
@@ -68,11 +69,12 @@ class KernelSite:
 class Kernel:
     """What the compiler sees and how to feed it.
 
+    ``template`` is the name of a C file of ours, or the path of any other, which is then taken into the source whole.
     ``macros`` are sorted by name and leave out KERNEL_NAME. ``depths`` are the block depths that the caller passes
     in ``ell_conv_args`` (0 where they mean nothing). ``shared_floats`` and ``thread_floats`` size the workspace.
     """
 
-    template: str
+    template: str | Path
     macros: tuple[tuple[str, str], ...]
     packing: Packing
     depths: tuple[int, int, int] = (0, 0, 0)
@@ -82,7 +84,8 @@ class Kernel:
     def source(self, name: str) -> str:
         """The translation unit of the function ``name``."""
         lines = [f"#define KERNEL_NAME {name}", *(f"#define {key} {value}" for key, value in self.macros)]
-        return "\n".join([*lines, f'#include "{self.template}"', ""])
+        body = f'#include "{self.template}"' if isinstance(self.template, str) else self.template.read_text("utf-8")
+        return "\n".join([*lines, body, ""])
 
     def pack(self, weights: FloatArray) -> FloatArray:
         """``weights`` [filter, row, column, channel] as the kernel reads them: flat float32."""
@@ -95,7 +98,7 @@ class Kernel:
 
 def make_kernel(
     site: KernelSite,
-    template: str,
+    template: str | Path,
     packing: Packing,
     macros: dict[str, str] | None = None,
     depths: tuple[int, int, int] = (0, 0, 0),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ellopt.codegen.gemm_tiling import gemm_tiles
-from ellopt.codegen.kernel import Kernel, KernelSite, make_kernel
-from ellopt.codegen.packing import PanelPacking, StrassenPacking
+from ellopt.codegen.convolution.gemm.tiles import gemm_tiles
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
+from ellopt.codegen.convolution.packing import PanelPacking, StrassenPacking
 from ellopt.shapes import ConvolutionShape
 
 #: Its name among the blockings of a matrix multiplication.

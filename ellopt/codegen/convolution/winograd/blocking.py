@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from ellopt.codegen.gemm_tiling import even_split
+from ellopt.codegen.convolution.tiling import even_split
 from ellopt.targets import Cpu
 
 #: nonseparable_channel_depth counts blocks of so many channels.

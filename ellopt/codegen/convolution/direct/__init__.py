@@ -1,0 +1,1 @@
+"""Direct loops: the plain definition of a convolution."""

@@ -1,0 +1,79 @@
+"""``unrolled``: a matrix multiplication over register tiles; depthwise layers are tiled the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ellopt.codegen.convolution.base import GeneratedMethod
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
+from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
+from ellopt.codegen.convolution.packing import DepthwisePacking, PanelPacking
+from ellopt.codegen.convolution.tiling import pixel_tiles
+from ellopt.methods import Choices, plain_weight_bytes
+from ellopt.options import ConvolutionOptions
+from ellopt.shapes import ConvolutionShape
+from ellopt.targets import CPUS, Cpu
+
+#: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
+_DEPTHWISE_TILE = (2, 4)
+#: Every blocking that exists, the default first; ``canonical`` says which are valid where.
+GEMM_BLOCKINGS = tuple(dict.fromkeys(("", STRASSEN, *(name for cpu in CPUS.values() for name in cpu.blockings))))
+
+
+class Unrolled(GeneratedMethod):
+    """Matrix multiplication. ``gemm_blocking`` names its register tile, or Strassen's algorithm."""
+
+    name = "unrolled"
+    colour = "#2b64ad"
+
+    def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
+        for blocking in choices.blockings:
+            yield ConvolutionOptions(self.name, parallelize, gemm_blocking=blocking)
+
+    def applies(self, shape: ConvolutionShape) -> bool:
+        return True
+
+    def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
+        plain = plain_weight_bytes(shape)
+        return plain * 7 // 4 if options.gemm_blocking == STRASSEN else plain
+
+    def canonical(
+        self, shape: ConvolutionShape, options: ConvolutionOptions, cpu: Cpu, cores: int
+    ) -> ConvolutionOptions | None:
+        if not options.gemm_blocking:
+            return options
+        if shape.depthwise:
+            return None
+        if options.gemm_blocking == STRASSEN:
+            return options if strassen_applies(shape, cpu.lanes) else None
+        if options.gemm_blocking not in cpu.blockings:
+            return None
+        # Blockings that cut this layer in the same way are one.
+        same = _cut(shape, options.gemm_blocking, cpu)
+        for name in ("", *cpu.blockings):
+            if _cut(shape, name, cpu) == same:
+                return replace(options, gemm_blocking=name)
+        return options
+
+    def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
+        if site.depthwise:
+            pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
+            return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)
+        if options.gemm_blocking == STRASSEN:
+            return strassen_kernel(site)
+        row_bytes = 4 * site.in_row_stride * site.stride
+        tiles = gemm_tiles(
+            site.out_rows, site.out_columns, site.filters, row_bytes, site.cpu, blocking=options.gemm_blocking
+        )
+        packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors)
+        macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes)}
+        return make_kernel(site, "conv_unrolled.h", packing, macros)
+
+
+def _cut(shape: ConvolutionShape, blocking: str, cpu: Cpu) -> GemmTiles:
+    return gemm_tiles(shape.output_rows, shape.output_columns, shape.filters, 0, cpu, blocking=blocking)
+
+
+UNROLLED = Unrolled()

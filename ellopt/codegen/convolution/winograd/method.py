@@ -1,0 +1,109 @@
+"""``winograd``: minimal filtering of 3x3 layers with stride 1 (see matrices.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from ellopt.codegen.convolution.base import GeneratedMethod
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
+from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking
+from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES
+from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
+from ellopt.errors import ConfigurationError
+from ellopt.methods import Choices, plain_weight_bytes
+from ellopt.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
+from ellopt.shapes import ConvolutionShape
+from ellopt.targets import Cpu
+
+#: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
+_ELL_FEW_CHANNELS = 4
+
+
+class Winograd(GeneratedMethod):
+    """Minimal filtering. A larger tile multiplies less, stores more weights and rounds more."""
+
+    name = "winograd"
+    colour = "#0d7a68"
+
+    def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
+        depths = choices.depths
+        for tile, separable, filters, channels in product(choices.tile_sizes, depths, depths, depths):
+            yield ConvolutionOptions(self.name, parallelize, separable, filters, channels, tile)
+
+    def applies(self, shape: ConvolutionShape) -> bool:
+        return shape.receptive_field == 3 and shape.stride == 1
+
+    def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
+        return plain_weight_bytes(shape) * (options.winograd_tile_size + 2) ** 2 // shape.receptive_field**2
+
+    def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
+        """ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 only."""
+        return options.winograd_tile_size == 2 and not shape.depthwise
+
+    def ell_canonical(self, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:
+        """Depths matter where ELL goes filter by filter: the separable one for depthwise layers, the other two
+        elsewhere."""
+        if not self.applies(shape) or options.winograd_tile_size != 2:
+            return None
+        separable, filters, channels = (getattr(options, name) or d for name, d in ELL_DEFAULT_DEPTHS.items())
+        plain = ConvolutionOptions(self.name, options.parallelize)
+        if shape.depthwise:
+            return replace(plain, separable_block_depth=separable)
+        if shape.channels > _ELL_FEW_CHANNELS:
+            return plain
+        return replace(plain, nonseparable_filter_block_depth=filters, nonseparable_channel_depth=channels)
+
+    def canonical(
+        self, shape: ConvolutionShape, options: ConvolutionOptions, cpu: Cpu, cores: int
+    ) -> ConvolutionOptions | None:
+        """Depths that mean nothing on the layer are 0; depths that reach beyond the layer are cut down to it; depths
+        that are what the kernel itself would choose are 0."""
+        tile = options.winograd_tile_size
+        if tile not in TILE_SIZES or options.gemm_blocking:
+            return None
+        separable, filters, channels = options.depths
+        if shape.depthwise:
+            vectors = -(-shape.channels // cpu.lanes)
+            return replace(
+                options,
+                separable_block_depth=0 if separable >= vectors else separable,
+                nonseparable_filter_block_depth=0,
+                nonseparable_channel_depth=0,
+            )
+        cut = blocking(shape.output_rows, shape.output_columns, shape.channels, shape.filters, tile, cpu, cores)
+        filters = min(filters, cut.panels)
+        return replace(
+            options,
+            separable_block_depth=0,
+            nonseparable_filter_block_depth=0 if filters == cut.group_panels else filters,
+            nonseparable_channel_depth=0 if channels * CHANNEL_UNIT >= shape.channels else channels,
+        )
+
+    def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
+        """Raises ConfigurationError if the layer is not 3x3 with stride 1 or there is no such tile size."""
+        tile = options.winograd_tile_size
+        if site.field != 3 or site.stride != 1:
+            raise ConfigurationError(
+                f"winograd needs a 3x3 receptive field and stride 1, not {site.field}x{site.field} and {site.stride}"
+            )
+        if tile not in TILE_SIZES:
+            raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, TILE_SIZES))}")
+        macros = {"WINOGRAD_TILE": str(tile)}
+        lanes = site.cpu.lanes
+        if site.depthwise:
+            depthwise = DepthwiseWinogradPacking(tile, lanes)
+            return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
+        cut = blocking(site.out_rows, site.out_columns, site.channels, site.filters, tile, site.cpu, site.cores)
+        return make_kernel(
+            site,
+            "conv_winograd.h",
+            WinogradPacking(tile, lanes, cut.tiles.panels, cut.tiles.wide_panels, cut.tiles.vectors),
+            {**macros, **cut.macros},
+            options.depths,
+            thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
+        )
+
+
+WINOGRAD = Winograd()

@@ -1,0 +1,57 @@
+"""Winograd's weights, transformed once, at build time (see matrices.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ellopt.codegen.convolution.packing import FloatArray
+from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matrix
+
+
+def transform_weights(weights: FloatArray, tile: int) -> Matrix:
+    """G g G^T of ``weights`` [filter, 3, 3, channel], as [position, channel, filter] in double precision."""
+    g = WEIGHT_TRANSFORMS[tile]
+    filters, _, _, channels = weights.shape
+    columns = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(9, -1)
+    transformed: Matrix = np.kron(g, g) @ columns  # one product is much faster than one for each filter
+    return transformed.reshape(-1, channels, filters)
+
+
+@dataclass(frozen=True)
+class WinogradPacking:
+    """[panel][position][channel][filter of the panel]: what conv_winograd.h reads.
+
+    Filters are filled up with zeros to whole vectors; the first ``wide_panels`` panels have ``vectors`` vectors,
+    the others one less.
+    """
+
+    tile: int
+    vector_width: int
+    panels: int
+    wide_panels: int
+    vectors: int
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        filters = weights.shape[0]
+        positions = transform_weights(weights, self.tile)
+        missing = -filters % self.vector_width
+        columns = np.pad(positions.astype(np.float32), ((0, 0), (0, 0), (0, missing)))
+        widths = [self.vectors - (panel >= self.wide_panels) for panel in range(self.panels)]
+        ends = np.cumsum(widths)[:-1] * self.vector_width
+        return np.concatenate([panel.reshape(-1) for panel in np.split(columns, ends, axis=2)])
+
+
+@dataclass(frozen=True)
+class DepthwiseWinogradPacking:
+    """[vector of channels][position][lane], filled up with zeros: what conv_winograd_depthwise.h reads."""
+
+    tile: int
+    vector_width: int
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        channels = weights.shape[0]
+        positions = transform_weights(weights, self.tile)[:, 0, :].astype(np.float32)
+        lanes = np.pad(positions, ((0, 0), (0, -channels % self.vector_width)))
+        return np.ascontiguousarray(lanes.reshape(len(lanes), -1, self.vector_width).transpose(1, 0, 2)).reshape(-1)
