@@ -38,13 +38,15 @@ class TuningConfig:
     parallel_run: int = 24
     cluster: str | None = None
     ipaddress: tuple[str, ...] = ()
-    ssh_port: int = 22
+    ssh_port: int | None = None
     apikey: str | None = field(default=None, repr=False)
-    username: str = "pi"
+    username: str | None = None
     password: str | None = field(default=None, repr=False)
     key_file: Path | None = None
     accept_new_host_keys: bool = False
     allow_insecure_cluster: bool = False
+    remote_dir: str | None = None
+    fix_frequency: bool = False
     board_timeout: float = 600.0
     visit_spacing: float = 3.0
     emulate: bool = False
@@ -74,7 +76,7 @@ class TuningConfig:
             raise ConfigurationError(f"--visit_spacing: must not be negative, not {self.visit_spacing:g}")
         if not 0 <= self.tolerance < 1:
             raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
-        if not 0 < self.ssh_port < 65536:
+        if self.ssh_port is not None and not 0 < self.ssh_port < 65536:
             raise ConfigurationError(f"--ssh_port: must be between 1 and 65535, not {self.ssh_port}")
         if self.toolchain not in TOOLCHAINS:
             raise ConfigurationError(f"--toolchain: {self.toolchain!r} is unknown; use one of {', '.join(TOOLCHAINS)}")

@@ -7,17 +7,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ellopt.devices.opening import list_devices
+from ellopt.board_probe import probe_bundle, run_probe
+from ellopt.deadline import Deadline
+from ellopt.devices.opening import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.errors import ElloptError
 from ellopt.targets import Target
+from ellopt.toolchains.base import Bundle
 
 #: what a run may take for temporary files, and a little for its output
 NEEDED_BYTES = 2 << 30
+
+#: how long to wait for a free board of a cluster, in seconds
+_LEASE_SECONDS = 30.0
 
 State = Literal["ok", "warning", "failed"]
 
@@ -123,26 +129,45 @@ def tracking_findings() -> Iterator[Finding]:
 
 
 def device_findings(settings: DeviceSettings, target: Target) -> Iterator[Finding]:
-    """Whether the boards can be reached, and whether one fits the target."""
+    """Whether the boards can be reached, fit the target, and run a program as a measurement does."""
     try:
-        rows = list_devices(settings, target)
+        with probe_bundle(target) as bundle:
+            yield from _board_findings(settings, target, bundle)
     except (ElloptError, OSError) as error:
         yield Finding("boards", "failed", str(error), "check the address, the key and the network")
-        return
+
+
+def _board_findings(settings: DeviceSettings, target: Target, bundle: Bundle) -> Iterator[Finding]:
+    rows = list_devices(settings, target, lambda device: run_probe(device, bundle))
     usable = 0
     for row in rows:
         good = row.fits and row.state in ("free", "reachable")
         usable += good
-        detail = " ".join(text for text in (row.state, row.platform, row.comment) if text)
+        told = "a program went there, ran, and its output came back" if row.state == "reachable" else ""
+        detail = ", ".join(text for text in (row.state, row.platform, row.comment, told) if text)
         advice = "" if good else _ADVICE.get(row.state, f"it is not a {target.name}: give --platform_regex or --target")
         yield Finding(f"board {row.name}", "ok" if good else "warning", detail, advice)
     if not usable:
         yield Finding("boards", "failed", f"none of {len(rows)} can be used for {target.name} now", "see above")
+    elif settings.cluster:
+        yield _try_cluster(settings, target, bundle)
+
+
+def _try_cluster(settings: DeviceSettings, target: Target, bundle: Bundle) -> Finding:
+    """Lock one free board of the service, as a measurement does, and run a program on it."""
+    patient = replace(settings, board_timeout=_LEASE_SECONDS)
+    try:
+        with open_pool(patient, target) as pool, pool.lease(Deadline.after(_LEASE_SECONDS)) as device:
+            run_probe(device, bundle)
+            return Finding("a board of the cluster", "ok", f"a program went to {device.name}, ran, and came back")
+    except ElloptError as error:
+        return Finding("a board of the cluster", "failed", str(error), "the message says what to do")
 
 
 _ADVICE = {
     "locked": "somebody uses it; 'ellopt devices --release-mine' frees what a killed run of yours left",
     "not alive": "it has not been heard of for minutes: is it switched on and on the network?",
     "unreachable": "is it switched on, is its SSH server running (sudo systemctl enable --now ssh)?",
+    "unusable": "it can be reached, but not used: the message says why",
     "refused": "check user, password or key; a new board needs --accept_new_host_keys once",
 }

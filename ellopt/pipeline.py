@@ -106,6 +106,8 @@ def device_settings(config: TuningConfig) -> DeviceSettings:
         parallel_run=config.parallel_run,
         emulate=config.emulate,
         board_timeout=config.board_timeout,
+        remote_dir=config.remote_dir,
+        fix_frequency=config.fix_frequency,
     )
 
 

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model", "measurement", "config"),
     ("codegen", "space", "space_bounds", "toolchains", "devices"),
     ("option_files", "observations", "observation_log", "procedure", "profile", "profile_join"),
-    ("bundles", "inspection", "run_limits", "laboratory_settings", "device_runs"),
+    ("board_probe", "bundles", "inspection", "run_limits", "laboratory_settings", "device_runs"),
     ("laboratory", "store", "deploy", "deploy_library"),
     ("search", "winners", "assemble", "report", "tracking", "logs", "from_reports", "pyfunc"),
     ("progress", "tuning", "doctor"),

@@ -48,9 +48,10 @@ def targets(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def devices(arguments: argparse.Namespace, console: Console) -> int:
+    """Returns 1 if a board that was given cannot be reached or refuses us."""
     from ellopt.devices.opening import list_devices, release_mine
 
-    settings = settings_from(arguments)
+    settings = settings_from(arguments, arguments.target)
     if arguments.release_mine:
         released = release_mine(settings)
         what = ", ".join(released) if released else "nothing of yours was left locked"
@@ -62,7 +63,7 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
         texts = (row.name, row.state, row.holder, "yes" if row.fits else "no", row.platform, row.comment)
         table.add_row(*(Text(text) for text in texts))
     console.print(table if rows else "no boards")
-    return 0
+    return 1 if any(row.state in ("unreachable", "refused") for row in rows) else 0
 
 
 def _table(*columns: str) -> Table:

@@ -27,7 +27,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Checks what a tuning run needs and says what to do where something is missing.",
     )
     group = ArgumentGroup(parser, "what to check")
-    group.value("--target", default="host", help="the target that you want to tune for (default: host)")
+    group.value("--target", help="the target that you want to tune for (default: host; with boards, pi3)")
     group.path("--output_path", "-o", default=Path("out"), help="where tuned models will go (default: out)")
     add_device_arguments(group)
     parser.set_defaults(run=run)
@@ -49,9 +49,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     from ellopt import doctor
 
-    target = find_target(arguments.target)
+    boards = arguments.ipaddress or arguments.boards or arguments.cluster
+    target = find_target(arguments.target or ("pi3" if boards else "host"))
+    settings = settings_from(arguments, target.name)
     yield from doctor.basic_findings(target, arguments.output_path)
     yield from doctor.tracking_findings()
-    settings = settings_from(arguments)
     if settings.cluster or settings.ipaddresses:
         yield from doctor.device_findings(settings, target)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ellopt.commands.arguments import ArgumentGroup
-from ellopt.commands.device_arguments import add_device_arguments, secret
+from ellopt.commands.device_arguments import add_device_arguments, places_from, secret
 from ellopt.config import SAMPLERS, TOOLCHAINS, TuningConfig
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ def _add_boards(group: ArgumentGroup) -> None:
         kind=float,
         help="seconds between the starts of two measurements on a board at least, so that what disturbs it for a "
         "moment is not in all of them (default: 3)",
+    )
+    group.flag(
+        "--fix_frequency",
+        help="set the boards' frequency governor to performance for each measurement and put it back, where 'sudo -n' "
+        "allows it",
     )
     group.flag("--emulate", help="run under qemu-user: on this machine, or on the boards that are given")
     group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
@@ -152,8 +157,8 @@ def config_from(arguments: argparse.Namespace) -> TuningConfig:
     values["password"] = secret(arguments.password, "RPI_PASSWORD")
     for name in ("ell_root", "ell_build_root"):
         values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
-    if values["ipaddress"] or values["emulate"] or values["target"] == "host":
-        values["cluster"] = arguments.cluster if arguments.cluster != os.environ.get("RPI_CLUSTER") else None
+    places = places_from(arguments, arguments.target)
+    values["ipaddress"], values["cluster"] = places.ipaddress, places.cluster
     return TuningConfig(**values, warm_start=not arguments.no_warm_start, mlflow=not arguments.no_mlflow)
 
 

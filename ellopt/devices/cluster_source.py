@@ -183,7 +183,7 @@ class ClusterSource:
         return self._matches(machine) and machine.alive and not machine.locked
 
     def _address(self, address: str) -> Address:
-        return Address.parse(address, self._settings.ssh_port)
+        return Address.parse(address, self._settings.ssh_port or 0)
 
 
 def open_client(settings: DeviceSettings) -> ClusterClient:

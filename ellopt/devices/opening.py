@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ellopt.deadline import Deadline
-from ellopt.devices.base import DevicePool
+from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.cluster_source import ClusterSource, open_client, platform_expression, release_dead_locks
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.fixed_source import FixedSource
@@ -53,20 +53,25 @@ class DeviceRow:
     """A board as ``ellopt devices`` shows it. ``fits`` says whether it can be used for the target."""
 
     name: str
-    state: str  # free, locked, not alive, reachable, unreachable, refused
+    state: str  # free, locked, not alive, reachable, unreachable, unusable, refused
     holder: str
     platform: str
     fits: bool
     comment: str = ""
 
 
-def list_devices(settings: DeviceSettings, target: Target) -> list[DeviceRow]:
-    """The boards that ``settings`` name: those of the cluster service, or each address after a visit."""
+def list_devices(
+    settings: DeviceSettings, target: Target, try_out: Callable[[Device], object] = lambda device: None
+) -> list[DeviceRow]:
+    """The boards that ``settings`` name: those of the cluster service, or each address after a visit.
+
+    ``try_out`` is called with every board that was visited; an ElloptError from it makes the board ``unusable``.
+    """
     if settings.cluster:
         return _list_cluster(settings, target)
     if settings.ipaddresses:
-        return _list_addresses(settings, target)
-    raise ConfigurationError("no boards were given: use --ipaddress or --cluster")
+        return _list_addresses(settings, target, try_out)
+    raise ConfigurationError("no boards were given: use --ipaddress, --boards or --cluster")
 
 
 def release_mine(settings: DeviceSettings) -> list[str]:
@@ -92,18 +97,23 @@ def _list_cluster(settings: DeviceSettings, target: Target) -> list[DeviceRow]:
     return rows
 
 
-def _list_addresses(settings: DeviceSettings, target: Target) -> list[DeviceRow]:
+def _list_addresses(settings: DeviceSettings, target: Target, try_out: Callable[[Device], object]) -> list[DeviceRow]:
     session = Session(settings.state_directory)
     connector = SshConnector(settings, target, session)
 
     def look(text: str) -> DeviceRow:
-        address = Address.parse(text, settings.ssh_port)
+        address = Address.parse(text, settings.ssh_port or 0)
         try:
             device: SshDevice = connector.connect(address, Deadline.after(_LOOK_SECONDS))
         except ElloptError as error:
             final = getattr(error, "final", False)
             return DeviceRow(str(address), "refused" if final else "unreachable", "", "", False, str(error))
-        device.close()
+        try:
+            try_out(device)
+        except ElloptError as error:
+            return DeviceRow(device.name, "unusable", "", device.board, False, str(error))
+        finally:
+            device.close()
         return DeviceRow(device.name, "reachable", "", device.board, True)
 
     try:

@@ -52,14 +52,31 @@ digest() { # hash of file $1, with its kind; "none" where the board has no such 
   echo none
 }
 size() { n=$(wc -c < "$1") && echo $((n)); }
-bases() { for b in "$TMPDIR" /tmp "$HOME" /dev/shm /var/tmp; do [ -n "$b" ] && [ -d "$b" ] && echo "$b"; done; }
+bases() { # where our files may be: the folder that the user chose, $1, or the usual ones
+  chosen=$1; case $chosen in "~") chosen=$HOME ;; "~/"*) chosen=$HOME/${chosen#"~/"} ;; esac
+  if [ -n "$chosen" ]; then mkdir -p "$chosen" 2>/dev/null; set -- "$chosen"
+  else set -- "$TMPDIR" /tmp "$HOME" /dev/shm /var/tmp; fi
+  for b in "$@"; do [ -n "$b" ] && [ -d "$b" ] && echo "$b"; done
+}
 """
 
-# Arguments: our owner, days, stale owners. Removes what is left of earlier clients and of our own earlier
-# connections, then finds a directory in which files can be written and executed.
+# Says what tells this machine from others, and this start of it from others.
+_IDENTITY = r"""
+id=
+for f in /proc/device-tree/serial-number /sys/firmware/devicetree/base/serial-number /etc/machine-id \
+  /var/lib/dbus/machine-id; do
+  [ -z "$id" ] && [ -r "$f" ] && id=$(tr -d '\000\n' < "$f")
+done
+echo "identity $id"
+echo "boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+echo done
+"""
+
+# Arguments: our owner, days, the folder that the user chose or nothing, stale owners. Removes what is left of earlier
+# clients and of our own earlier connections, then finds a directory in which files can be written and executed.
 _OPEN = r"""
-mine=$1 days=$2; shift 2
-bases | while read -r b; do
+mine=$1 days=$2 place=$3; shift 3
+bases "$place" | while read -r b; do
   for d in "$b/ellopt-$mine"/run-*; do wipe "$d" || echo "left $d"; done
   for o in "$@"; do wipe "$b/ellopt-$o" || echo "left $b/ellopt-$o"; done
   for d in "$b"/ellopt-????????????????????????????????; do
@@ -75,15 +92,16 @@ done
 [ -z "$model" ] && model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
 echo "model $model"
 echo "cpus $(grep -c '^processor' /proc/cpuinfo 2>/dev/null)"
-bases | while read -r b; do
+bases "$place" | while read -r b; do
   d=$b/ellopt-$mine
   mkdir "$d" 2>/dev/null || { [ -d "$d" ] && [ ! -L "$d" ] && [ -O "$d" ]; } || continue
-  { printf '#!/bin/sh\necho works\n' > "$d/probe" && chmod 700 "$d/probe"; } 2>/dev/null
+  { printf '#!/bin/sh\necho works\n' > "$d/probe" && chmod 700 "$d/probe" && written=yes; } 2>/dev/null || written=
   if [ "$("$d/probe" 2>/dev/null)" = works ]; then
     free=$(df -Pk "$d" 2>/dev/null | sed -n '$p' | awk '{print $4}' 2>/dev/null)
     rm -f "$d/probe"
     echo "base ${free:--} $d"
   else
+    [ -n "$written" ] && echo "noexec $b"
     rm -rf "$d" 2>/dev/null
   fi
 done
@@ -118,7 +136,8 @@ find . -type f | while read -r f; do ln -s "$1/$f" "$2/$f" 2>/dev/null || cp -p 
 echo staged
 """
 
-# Arguments: run directory, limit and longest silence in seconds, output names with a count before them, command.
+# Arguments: run directory, limit and longest silence in seconds, output names with a count before them, whether to fix
+# the processor's frequency (1), command.
 # The command has a process group of its own. Standard input is the life line: a line is a sign of life and is
 # answered with a dot; when it ends, when nothing is heard for too long or when the limit passes, the group and
 # everything else in the run directory is ended. Only elapsed time counts, so that the clock may jump.
@@ -126,11 +145,27 @@ _RUN = r"""
 run=$1 limit=$2 silence=$3 count=$4; shift 4
 outputs=
 while [ "$count" -gt 0 ]; do outputs="$outputs $1"; shift; count=$((count - 1)); done
+fix=$1; shift
 cd "$run" || exit 1
 trap '' PIPE HUP INT
 exec 3<&0 </dev/null
 group=
 command -v setsid >/dev/null 2>&1 && group=setsid
+put() { # write $1 into file $2: by ourselves, or by sudo where that asks for no password
+  { echo "$1" >"$2"; } 2>/dev/null || echo "$1" | sudo -n tee "$2" >/dev/null 2>&1
+}
+fixed= governors=
+if [ "$fix" = 1 ]; then
+  fixed=none
+  for g in CPUFREQ/cpu[0-9]*/cpufreq/scaling_governor; do
+    [ -r "$g" ] && read -r was <"$g" || continue
+    [ "$fixed" = none ] && fixed=yes
+    [ "$was" = performance ] && continue
+    put performance "$g"
+    read -r now <"$g"
+    if [ "$now" = performance ]; then governors="$governors $was:$g"; else fixed=refused; fi
+  done
+fi
 before= after=
 [ -r /proc/stat ] && read -r before </proc/stat
 $group "$@" >.ellopt-stdout 2>.ellopt-stderr 3<&- &
@@ -161,6 +196,7 @@ timer=$!
 wait "$child" 2>/dev/null
 code=$?
 [ -r /proc/stat ] && read -r after </proc/stat
+for g in $governors; do put "${g%%:*}" "${g#*:}"; done
 kill -KILL "-$child" 2>/dev/null
 kill -TERM "$timer" 2>/dev/null
 kill -KILL "$reader" 2>/dev/null
@@ -171,6 +207,7 @@ echo "exit $code"
 times
 echo "$before"
 echo "$after"
+[ -n "$fixed" ] && echo "fixed $fixed"
 for f in .ellopt-stdout .ellopt-stderr $outputs; do
   [ -f "$f" ] && echo "file $(size "$f") $(digest "$f") $f"
 done
@@ -183,9 +220,10 @@ _FETCH = 'cd "$1" || exit 1; shift; cat "$@"\n'
 # Arguments: directories.
 _WIPE = 'for d in "$@"; do wipe "$d" || exit 1; done; echo wiped\n'
 
-# Arguments: owners. Removes all of their directories.
+# Arguments: the folder that the user chose or nothing, owners. Removes all of their directories.
 _CLEAN = r"""
-bases | while read -r b; do for o in "$@"; do wipe "$b/ellopt-$o" || echo left; done; done
+place=$1; shift
+bases "$place" | while read -r b; do for o in "$@"; do wipe "$b/ellopt-$o" || echo left; done; done
 echo cleaned
 """
 
@@ -199,16 +237,23 @@ command -v vcgencmd >/dev/null 2>&1 && vcgencmd get_throttled 2>/dev/null
 echo done
 """
 
+#: where Linux has the governors of the processors' frequencies
+CPUFREQ = "/sys/devices/system/cpu"
+
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def command(script: str, *arguments: str | int) -> str:
-    """The command line that runs ``script`` with ``arguments`` in the board's sh, whatever the login shell is."""
-    return " ".join(["exec", "sh", "-c", shlex.quote(_COMMON + script), "ellopt", *map(_quote, arguments)])
+    """What the board's sh is to run: ``script`` with ``arguments``."""
+    return " ".join(["set", "--", *map(_quote, arguments)]) + _COMMON + script
 
 
-def open_command(owner: str, stale_owners: Iterable[str]) -> str:
-    return command(_OPEN, owner, ABANDONED_DAYS, *sorted(stale_owners))
+def identity_command() -> str:
+    return command(_IDENTITY)
+
+
+def open_command(owner: str, stale_owners: Iterable[str], place: str = "") -> str:
+    return command(_OPEN, owner, ABANDONED_DAYS, place, *sorted(stale_owners))
 
 
 def store_command(file: str) -> str:
@@ -227,13 +272,16 @@ def stage_command(bundle_directory: str, run_directory: str) -> str:
     return command(_STAGE, bundle_directory, run_directory)
 
 
-def run_command(run_directory: str, limit: int, outputs: Iterable[str], arguments: Iterable[str]) -> str:
+def run_command(
+    run_directory: str, limit: int, outputs: Iterable[str], arguments: Iterable[str], fix_frequency: bool = False
+) -> str:
     """Raises ValueError for an output name that is more than a plain file name."""
     names = list(outputs)
     for name in names:
         if not _OUTPUT_NAME.fullmatch(name):
             raise ValueError(f"not a plain file name: {name!r}")
-    return command(_RUN, run_directory, limit, SILENCE, len(names), *names, *arguments)
+    script = _RUN.replace("CPUFREQ", CPUFREQ)
+    return command(script, run_directory, limit, SILENCE, len(names), *names, int(fix_frequency), *arguments)
 
 
 def fetch_command(run_directory: str, files: Iterable[str]) -> str:
@@ -244,8 +292,8 @@ def wipe_command(*directories: str) -> str:
     return command(_WIPE, *directories)
 
 
-def clean_command(owners: Iterable[str]) -> str:
-    return command(_CLEAN, *sorted(owners))
+def clean_command(owners: Iterable[str], place: str = "") -> str:
+    return command(_CLEAN, place, *sorted(owners))
 
 
 def state_command() -> str:

@@ -40,10 +40,17 @@ class HeldLock:
 
 @dataclass(frozen=True, order=True)
 class BoardFiles:
-    """There may be files on the board at ``address`` in directories named by ``owner``."""
+    """There may be files on the board at ``address`` in directories named by ``owner``.
+
+    ``board`` is what the board itself is, wherever it is reached; empty where that was not noted.
+    """
 
     address: Address
     owner: str
+    board: str = ""
+
+    def is_on(self, address: Address, board: str) -> bool:
+        return self.board == board if self.board and board else self.address == address
 
 
 @dataclass(frozen=True)
@@ -99,26 +106,26 @@ class Session:
             self._locks.discard(lock)
             self._write()
 
-    def add_files(self, address: Address) -> None:
+    def add_files(self, address: Address, board: str = "") -> None:
         """Note that there may be files of ours on a board, before the first is put there."""
-        files = BoardFiles(address, self.owner)
+        files = BoardFiles(address, self.owner, board)
         with self._mutex:
             if files not in self._files:
                 self._files.add(files)
                 self._write()
 
-    def remove_files(self, address: Address) -> None:
+    def remove_files(self, address: Address, board: str = "") -> None:
         """Nothing of ours, nor of the dead sessions that were adopted, is left on a board."""
         with self._mutex:
-            left = {files for files in self._files if files.address != address}
+            left = {files for files in self._files if not files.is_on(address, board)}
             if left != self._files:
                 self._files = left
                 self._write()
 
-    def owners_at(self, address: Address) -> frozenset[str]:
+    def owners_at(self, address: Address, board: str = "") -> frozenset[str]:
         """The owners, this session and adopted ones, whose files may be on a board."""
         with self._mutex:
-            return frozenset(files.owner for files in self._files if files.address == address)
+            return frozenset(files.owner for files in self._files if files.is_on(address, board))
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -216,7 +223,7 @@ def _read(path: Path) -> DeadSession | None:
         return DeadSession(
             path.stem,
             frozenset(HeldLock(**lock) for lock in data["locks"]),
-            frozenset(BoardFiles(Address(**files["address"]), files["owner"]) for files in data["files"]),
+            frozenset(BoardFiles(Address(**f["address"]), f["owner"], f.get("board", "")) for f in data["files"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("ignoring the record %s of an earlier run: %s", path, error)

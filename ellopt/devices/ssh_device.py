@@ -8,7 +8,8 @@ import itertools
 import logging
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ellopt.deadline import Deadline
@@ -18,7 +19,8 @@ from ellopt.devices.board_state import foreign_load, read_state
 from ellopt.devices.emulator import emulator_arguments
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
-from ellopt.devices.ssh import SshConnection, wait_for_line
+from ellopt.devices.ssh.connection import SshConnection, wait_for_line
+from ellopt.devices.ssh.framing import ShellError, framed
 from ellopt.errors import CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.measurement import DeviceState
 from ellopt.targets import Target
@@ -47,18 +49,44 @@ class _Finished:
 
     exit_code: int
     foreign_load: float | None
+    frequency_fixed: str  # yes, refused, none (the board has no governors); empty if that was not asked for
     files: dict[str, _FileFacts]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a board from others, wherever it is reached: it has proved ``host_key``, and says what it is.
+
+    Cards that were copied share keys and machine ids; ``boot`` (one start of one kernel) is shared by nothing else.
+    """
+
+    host_key: bytes
+    machine: str
+    boot: str
+
+    @property
+    def board(self) -> str:
+        """The same after the board was started anew."""
+        return hashlib.sha256(self.host_key + self.machine.encode()).hexdigest()[:32]
 
 
 class SshDevice:
     """A board that is connected. ``close`` removes all that was put there; ``abort`` only drops the connection.
 
-    Raises HostKeyError or LoginError (both ConfigurationError) if the board is not to be used at all, and
-    InfrastructureError if it cannot be used now.
+    ``trusted``: host keys that boards have proved before, wherever they were. ``claim`` is called with the board's
+    identity before anything is changed there, and may raise. Raises HostKeyError, LoginError or another
+    ConfigurationError if the board is not to be used at all, and InfrastructureError if it cannot be used now.
     """
 
     def __init__(
-        self, address: Address, settings: DeviceSettings, target: Target, session: Session, deadline: Deadline
+        self,
+        address: Address,
+        settings: DeviceSettings,
+        target: Target,
+        session: Session,
+        deadline: Deadline,
+        trusted: Collection[bytes] = (),
+        claim: Callable[[Identity], object] = lambda identity: None,
     ) -> None:
         self.kind: DeviceKind = "emulated" if settings.emulate and target.qemu else "ssh"
         self.name = str(address)
@@ -68,21 +96,36 @@ class SshDevice:
         self._bundles: dict[str, str] = {}  # digest -> base directory
         self._foreign_load: float | None = None
         self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
-        self._connection = SshConnection(address, settings, deadline)
+        self._place = settings.remote_dir or ""
+        self._fix_frequency = settings.fix_frequency
+        self._governor: str | None = None
+        self._frequency_told = False
+        self._connection = SshConnection(address, settings, deadline, trusted)
         try:
-            session.add_files(address)
+            self.identity = self._identify(deadline)
+            claim(self.identity)
+            session.add_files(address, self.identity.board)
             self._open(target, deadline)
         except BaseException:
             self._connection.close()
             raise
 
+    def _identify(self, deadline: Deadline) -> Identity:
+        try:
+            lines = self._ask("saying what it is", remote.identity_command(), deadline)
+        except ShellError as error:
+            raise ConfigurationError(str(error)) from None
+        facts = dict(line.split(" ", 1) for line in lines if " " in line)
+        return Identity(self._connection.host_key.blob, facts.get("identity", ""), facts.get("boot", ""))
+
     def _open(self, target: Target, deadline: Deadline) -> None:
         owner = self._session.owner
-        stale = self._session.owners_at(self._address) - {owner}
-        answer = self._connection.execute(remote.open_command(owner, stale), _step(deadline))
+        stale = self._session.owners_at(self._address, self.identity.board) - {owner}
+        answer = self._connection.execute(remote.open_command(owner, stale, self._place), _step(deadline))
         facts: dict[str, str] = {}
         places: list[tuple[int | None, str]] = []
         left: list[str] = []
+        noexec: list[str] = []
         for line in self._lines("getting ready", answer.stdout):
             word, _, rest = line.partition(" ")
             if word == "base":
@@ -90,15 +133,21 @@ class SshDevice:
                 places.append((int(free) if free.isdigit() else None, path))
             elif word == "left":
                 left.append(rest)
+            elif word == "noexec":
+                noexec.append(rest)
             else:
                 facts[word] = rest.strip()
         if left:
             raise InfrastructureError(f"board {self.name}: cannot remove {', '.join(left)} of an earlier run")
         if not places:
-            raise InfrastructureError(
-                f"board {self.name}: no directory there can be written to and executed in "
-                "(tried $TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp)"
-            )
+            tried = self._place or "$TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp"
+            text = f"board {self.name}: no folder there can be written to and executed in (tried {tried})"
+            if noexec:  # no later try will change that
+                raise ConfigurationError(
+                    f"{text}: {', '.join(noexec)} cannot execute (mounted noexec); name a folder on a disk that can "
+                    "with --remote_dir"
+                )
+            raise InfrastructureError(f"{text}; make room, or name a folder with --remote_dir")
         self._places = places
         self._cpus = int(facts["cpus"]) if facts.get("cpus", "").isdigit() else 0
         machine = facts.get("machine", "unknown")
@@ -129,6 +178,7 @@ class SshDevice:
         finally:
             self._remove(run)
         self._foreign_load = finished.foreign_load
+        self._note_frequency(finished.frequency_fixed)
         return Execution(
             exit_code=finished.exit_code,
             stdout=outputs.pop(".ellopt-stdout", b"").decode(errors="replace"),
@@ -142,15 +192,28 @@ class SshDevice:
         answer = self._connection.execute(remote.state_command(), Deadline.after(_CLEAN_UP_SECONDS))
         state = read_state(self._lines("reading the board's state", answer.stdout), self._foreign_load)
         self._foreign_load = None
-        return state
+        return state if self._governor is None else replace(state, governor=self._governor)
+
+    def _note_frequency(self, fixed: str) -> None:
+        """What ``state`` is to say of the governor from now on: the one that is set while a command runs."""
+        first = self._governor is None and fixed != ""
+        self._governor = "performance (fixed for each run)" if fixed == "yes" else None
+        if first and fixed in ("refused", "none") and not self._frequency_told:
+            self._frequency_told = True
+            why = (
+                "sudo -n does not let us set the governor (or asks for a password)"
+                if fixed == "refused"
+                else "it has no governors"
+            )
+            _LOG.warning("board %s: --fix_frequency has no effect: %s", self.name, why)
 
     def close(self) -> None:
         """Remove all that is ours from the board and disconnect. What cannot be removed stays on record."""
         try:
-            owners = self._session.owners_at(self._address) | {self._session.owner}
+            owners = self._session.owners_at(self._address, self.identity.board) | {self._session.owner}
             deadline = Deadline.after(_CLEAN_UP_SECONDS)
-            if not self._ask("cleaning up", remote.clean_command(owners), deadline):
-                self._session.remove_files(self._address)
+            if not self._ask("cleaning up", remote.clean_command(owners, self._place), deadline):
+                self._session.remove_files(self._address, self.identity.board)
         except InfrastructureError as error:
             _LOG.info("board %s: could not clean up yet: %s", self.name, error)
         finally:
@@ -229,15 +292,17 @@ class SshDevice:
         limit = math.ceil(min(deadline.remaining, _LONGEST_RUN)) + 1
         program, *rest = invocation.arguments
         program = program if program.startswith("/") else f"./{program.removeprefix('./')}"
-        command = remote.run_command(run, limit, invocation.outputs, [*self._wrapper, program, *rest])
+        arguments = [*self._wrapper, program, *rest]
+        command = framed(remote.run_command(run, limit, invocation.outputs, arguments, self._fix_frequency))
         lines: list[str] = []
         with self._connection.channel(command, deadline) as channel:
-            for line in wait_for_line(channel, deadline, remote.HEARTBEAT, remote.SILENCE):
+            for line in wait_for_line(channel, command.marker, deadline, remote.HEARTBEAT, remote.SILENCE):
                 if line == "limit":
                     break
                 if line != ".":
                     lines.append(line)
                 if line == "done":
+                    self._connection.await_end(channel)
                     return self._finished(lines, program)
         if deadline.passed or (lines[-1:] == ["limit"]):
             raise timeout(f"{program} ran for longer than it may on board {self.name} and was killed")
@@ -254,6 +319,7 @@ class SshDevice:
             cpu_seconds = sum(_shell_seconds(part) for part in lines[2].split())
             files = {}
             load = foreign_load(lines[3], lines[4], cpu_seconds, self._cpus)
+            fixed = lines.pop(5).partition(" ")[2] if lines[5].startswith("fixed ") else ""
             for line in lines[5:-1]:
                 word, size, digest, name = line.split(" ", 3)
                 if word != "file":
@@ -265,7 +331,7 @@ class SshDevice:
             raise InfrastructureError(
                 f"board {self.name} ({self.board}) cannot execute {' '.join([*self._wrapper, program])}"
             )
-        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, files)
+        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, fixed, files)
 
     def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:
         """Fetch files of the sizes and hashes that the board announced."""

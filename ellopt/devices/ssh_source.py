@@ -11,8 +11,8 @@ from ellopt.deadline import Deadline
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.sources import BoardFailed
-from ellopt.devices.ssh import LoginError
-from ellopt.devices.ssh_device import SshDevice
+from ellopt.devices.ssh.refusals import HostKeyError
+from ellopt.devices.ssh_device import Identity, SshDevice
 from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.targets import Target
 
@@ -22,27 +22,63 @@ _VISITS = 5
 
 
 class SshConnector:
-    """Connects to boards, and remembers which of them have let us in before."""
+    """Connects to boards, and remembers which of them have let us in before.
+
+    A board is known by what it is (``Identity``), not by its address: one that comes back elsewhere is used again, and
+    one that is reached in two ways is not used twice at once.
+    """
 
     def __init__(self, settings: DeviceSettings, target: Target, session: Session) -> None:
         self.settings = settings
         self.target = target
         self.session = session
         self._let_in: set[Address] = set()
+        self._trusted: set[bytes] = set()
+        self._boots: dict[str, str] = {}
+        self._connected: list[SshDevice] = []
+        self._claimed: dict[Identity, Address] = {}
+        self._mutex = threading.Lock()
 
     def connect(self, address: Address, deadline: Deadline) -> SshDevice:
         """Raises BoardFailed, final where trying again is of no use."""
+        claims: list[Identity] = []
+
+        def claim(identity: Identity) -> None:
+            with self._mutex:
+                self._connected = [device for device in self._connected if device.usable]
+                inside = {device.identity: device.name for device in self._connected}
+                other = inside.get(identity) or self._claimed.get(identity)
+                if other is not None and identity.boot:
+                    raise InfrastructureError(f"board {address}: is the same machine as board {other}, which is in use")
+                self._claimed[identity] = address
+                claims.append(identity)
+
         try:
-            device = SshDevice(address, self.settings, self.target, self.session, deadline)
-        except LoginError as error:
-            # A board that is starting up refuses logins which it grants a moment later.
-            raise BoardFailed(str(address), str(error), final=address not in self._let_in) from None
+            device = SshDevice(address, self.settings, self.target, self.session, deadline, self._trusted, claim)
         except ConfigurationError as error:
-            raise BoardFailed(str(address), str(error), final=True) from None
+            # A board that is starting up refuses logins which it grants a moment later, and its name may be unknown.
+            final = isinstance(error, HostKeyError) or address not in self._let_in
+            raise BoardFailed(str(address), str(error), final) from None
         except InfrastructureError as error:
             raise BoardFailed(str(address), str(error)) from None
-        self._let_in.add(address)
-        return device
+        else:
+            self._welcome(address, device)
+            return device
+        finally:
+            with self._mutex:
+                for identity in claims:
+                    self._claimed.pop(identity, None)
+
+    def _welcome(self, address: Address, device: SshDevice) -> None:
+        identity = device.identity
+        with self._mutex:
+            self._connected.append(device)
+            self._let_in.add(address)
+            self._trusted = self._trusted | {identity.host_key}  # a new set: others may be looking at the old one
+            before = self._boots.get(identity.board, identity.boot)
+            self._boots[identity.board] = identity.boot
+        if before != identity.boot:
+            _LOG.warning("board %s was started anew", address)
 
     def clean_up(self, addresses: Iterable[Address]) -> None:
         """Visit boards on which there may be files of ours, side by side, and remove them. A few tries for each."""
@@ -95,7 +131,7 @@ class SshSource:
     shared = False
 
     def __init__(self, settings: DeviceSettings, target: Target) -> None:
-        addresses = [Address.parse(text, settings.ssh_port) for text in settings.ipaddresses]
+        addresses = [Address.parse(text, settings.ssh_port or 0) for text in settings.ipaddresses]
         self._free = list(dict.fromkeys(addresses))
         self.size = len(self._free)
         self.emulated = bool(settings.emulate and target.qemu)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -24,7 +25,7 @@ def shell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         pytest.skip(f"no {request.param} here (a Debian package of that name)")
     program = "busybox sh" if request.param == "busybox" else request.param
     original = remote.command
-    monkeypatch.setattr(remote, "command", lambda *words: original(*words).replace("exec sh -c", f"exec {program} -c"))
+    monkeypatch.setattr(remote, "command", lambda *words: f"exec {program} -c {shlex.quote(original(*words))} ellopt")
     return str(request.param)
 
 

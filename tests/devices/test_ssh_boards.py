@@ -17,7 +17,7 @@ from ellopt.devices import remote, ssh_device
 from ellopt.devices.board_state import foreign_load, read_state
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
-from ellopt.devices.ssh import HostKeyError, LoginError
+from ellopt.devices.ssh.refusals import HostKeyError, LoginError
 from ellopt.devices.ssh_device import SshDevice
 from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.measurement import DeviceState
@@ -120,7 +120,7 @@ def test_a_wrong_password_is_the_users_to_mend(settings: DeviceSettings, session
 
 
 def test_a_missing_key_file_is_named(settings: DeviceSettings, session: Session, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no-key"):
+    with pytest.raises(ConfigurationError, match=r"--key_file.*no-key"):
         connect(replace(settings, key_files=(tmp_path / "no-key",)), session)
 
 
@@ -250,7 +250,8 @@ def test_whatever_fails_at_whatever_step_is_the_boards_failure(
     board.fault = strike_once
     try:
         assert answer(device, bundle) == b"job weights", "nothing but the clean-up may fail silently"
-        assert script in ("echo wiped",) or fault == "drop_in"
+        # a channel that is closed before it is said to be open is asked for again
+        assert script in ("echo wiped",) or fault in ("drop_in", "garbage")
     except InfrastructureError:
         pass
     assert struck

@@ -1,0 +1,1 @@
+"""Connections to boards over SSH."""
