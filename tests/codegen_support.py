@@ -1,4 +1,4 @@
-"""Random models made of nodes, and generated networks as functions of this process."""
+"""Models made of nodes, and generated networks as functions of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
-from ellopt.codegen.network import Network
+from ellopt.codegen.network import Network, Step
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
 from ellopt.model import layers
@@ -29,8 +29,9 @@ from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
 from ellopt.toolchains.zig import Compiler, cpu_of
 
 FloatArray = npt.NDArray[np.float32]
-LOWEST = float(np.finfo(np.float32).min)
-FUNCTIONS = ("relu", "leaky_relu", "parametric_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
+#: behind every buffer, and there to stay
+_GUARD = np.float32(-12345.678)
+_BEHIND = 64
 
 
 def packed(size: Sequence[int], padding: int = 0, order: tuple[int, int, int] = (0, 1, 2)) -> MemoryLayout:
@@ -144,72 +145,6 @@ class ModelMaker:
         return packed(size, padding), value
 
 
-def random_model(seed: int, convolutions: bool = True, steps: int = 9) -> Model:
-    """A model of random layers that read each other's results, also those of long ago, with borders of all kinds."""
-    rng = np.random.default_rng(seed)
-    maker = ModelMaker(rng)
-    values = [maker.input(*(int(n) for n in rng.integers((4, 4, 1), (14, 14, 20))))]
-    kinds = ["affine", "activation", "pooling", "binary", "reorder", "reinterpret", "constant", "softmax"]
-    kinds += ["convolution"] * 6 + ["depthwise"] * 2 if convolutions else []
-    while len(values) < steps:
-        # Mostly the last value, sometimes an earlier one, so that results are kept and read again.
-        source = values[-1] if rng.random() < 0.7 else values[int(rng.integers(len(values)))]
-        values.append(_random_node(maker, str(rng.choice(kinds)), source, values))
-    last = values[-1]
-    if rng.random() < 0.5:
-        last = maker.fully_connected(last, int(rng.integers(1, 20)))
-    if rng.random() < 0.5:
-        last = maker.affine(last, "bias")
-    maker.output(maker.softmax(last) if rng.random() < 0.3 else last)
-    return maker.model()
-
-
-def _random_node(maker: ModelMaker, kind: str, source: str, values: list[str]) -> str:
-    rng, read = maker.rng, maker.layout(source)
-    written: dict[str, Any] = {}
-    if rng.random() < 0.3:
-        written = {"padding": int(rng.integers(1, 3)), "value": float(rng.choice([0, 0, -1, 1, LOWEST]))}
-    if kind in ("convolution", "depthwise"):
-        if rng.random() < 0.5:
-            source = maker.reorder(source, int(rng.integers(1, 3)), float(rng.choice([0, 0, -1])))
-        elif maker.nodes[-1].padding_value == LOWEST or _value_of(maker, source) == LOWEST:
-            source = maker.reorder(source)  # the lowest number is for maxima; sums of it overflow
-        sizes = [n for n in (1, 2, 3, 5) if n <= min(maker.layout(source).extent[:2])]
-        size, stride = int(rng.choice(sizes)), int(rng.integers(1, 4))
-        return maker.convolution(source, int(rng.integers(1, 20)), size, stride, kind == "depthwise", **written)
-    if kind == "affine":
-        return maker.affine(source, str(rng.choice(["bias", "scaling", "batch"])), **written)
-    if kind == "activation":
-        return maker.activation(source, str(rng.choice(FUNCTIONS)), **written)
-    if kind == "pooling":
-        if _value_of(maker, source) != LOWEST or rng.random() < 0.5:
-            function = str(rng.choice(["max", "mean"])) if _value_of(maker, source) != LOWEST else "max"
-        else:
-            function = "max"
-        size = int(rng.integers(1, 1 + min(4, *read.extent[:2])))
-        # Every window touches the tensor itself, as the layers of real models do.
-        size = max(size, read.offset[0] + 1)
-        return maker.pooling(source, function, min(size, *read.extent[:2]), int(rng.integers(1, 3)), **written)
-    if kind == "binary":
-        same = [v for v in values if maker.layout(v).size == read.size]
-        operation = str(rng.choice(["add", "add", "subtract", "coordinatewiseMultiply"]))
-        return maker.binary(source, str(rng.choice(same)), operation, **written)
-    if kind == "constant":
-        return maker.binary(source, maker.constant(*read.size), "add", **written)
-    if kind == "reorder":
-        order = [(0, 1, 2), (2, 0, 1), (1, 0, 2)][int(rng.integers(3))]
-        return maker.reorder(source, order=order)
-    if kind == "reinterpret":
-        rows, columns, channels = maker.layout(source).extent
-        turned = (columns, rows, channels) if rng.random() < 0.7 else (1, 1, rows * columns * channels)
-        return maker.reinterpret(source, packed(turned))
-    return maker.softmax(source)
-
-
-def _value_of(maker: ModelMaker, node_id: str) -> float:
-    return next(node.padding_value for node in maker.nodes if node.node_id == node_id)
-
-
 class Memory(ctypes.Structure):
     _fields_ = (
         ("weights", ctypes.c_void_p),
@@ -231,6 +166,8 @@ class CompiledNetwork:
     variants: Sequence[Variant]
     weights: FloatArray
     parallel: bool
+    #: whether a convolution may be computed by other sums than those of its definition
+    transformed: bool
 
     def start(self, values: FloatArray, threads: int = 1) -> None:
         """Set up memory in which every float that nobody has written is NaN."""
@@ -238,10 +175,10 @@ class CompiledNetwork:
         output = self.network.tensors[self.network.output_name]
         self.arrays = {
             "weights": _aligned(self.weights),
-            "arena": _aligned(np.full(self.network.arena_floats + 64, np.nan, np.float32)),
-            "workspace": _aligned(np.full(workspace + 64, np.nan, np.float32)),
+            "arena": _guarded(self.network.arena_floats),
+            "workspace": _guarded(workspace),
             "input": _aligned(values.reshape(-1)),
-            "output": _aligned(np.full(output.elements, np.nan, np.float32)),
+            "output": _guarded(output.elements),
         }
         create = self.library.ell_pool_create
         create.restype = ctypes.c_void_p
@@ -255,14 +192,28 @@ class CompiledNetwork:
         self.library.ell_run_step(
             ctypes.byref(net), ctypes.byref(self.memory), self.choices, ctypes.c_void_p(self.pool), index
         )
-        tensor = self.network.tensors[self.network.steps[index].output]
+        return self._tensor(self.network.steps[index].output).copy()
+
+    def read(self, step: Step) -> FloatArray:
+        """All that a step's first input holds, its border not among it."""
+        return self._tensor(step.inputs[0])
+
+    def _tensor(self, name: str) -> FloatArray:
+        tensor = self.network.tensors[name]
         place = self.arrays[tensor.place][tensor.offset :]
         shape = (tensor.rows, tensor.columns, tensor.channels)
         strides = (4 * tensor.row_stride, 4 * tensor.pixel_stride, 4)
-        return np.lib.stride_tricks.as_strided(place, shape, strides).copy()
+        return np.lib.stride_tricks.as_strided(place, shape, strides)
+
+    def _behind(self, name: str) -> FloatArray:
+        array = self.arrays[name]
+        start = (array.ctypes.data - array.base.ctypes.data) // 4 + array.size
+        behind: FloatArray = array.base[start : start + _BEHIND]
+        return behind
 
     def stop(self) -> None:
-        assert np.isnan(self.arrays["arena"][self.network.arena_floats :]).all(), "written behind the arena"
+        for name in ("arena", "workspace", "output"):
+            assert (self._behind(name) == _GUARD).all(), f"written behind the {name}"
         if self.pool:
             self.library.ell_pool_destroy(ctypes.c_void_p(self.pool))
 
@@ -274,7 +225,7 @@ def compile_networks(
     host = find_target("host")
     toolchain = NativeToolchain()
     sources = {name: (C_SOURCES / name).read_text() for name in RUNTIME}
-    parts: dict[str, tuple[Network, list[Variant], FloatArray, bool]] = {}
+    parts: dict[str, tuple[Network, list[Variant], FloatArray, bool, bool]] = {}
     for key, (model, options) in models.items():
         network = lower(model)
         variants: list[Variant] = []
@@ -286,12 +237,22 @@ def compile_networks(
         sources[f"net_{key}"] = table.replace("ell_the_network", f"net_{key}")
         sources |= {v.function: v.kernel.source(v.function) for v in variants}
         weights = np.frombuffer(stream.getvalue(), np.float32)
-        parts[key] = (network, variants, weights, options.parallelize)
+        transformed = options.method == "winograd" or bool(options.gemm_blocking)
+        parts[key] = (network, variants, weights, options.parallelize, transformed)
     compiler = Compiler(host, C_SOURCES, directory / "objects")
     objects = compiler.objects(sources, Deadline.after(600), ("-fPIC", "-fvisibility=default", "-O1"))
     compiler.link(objects.values(), directory / "networks.so", Deadline.after(600), ("-shared",))
     library = ctypes.CDLL(str(directory / "networks.so"))
     return {key: CompiledNetwork(library, f"net_{key}", *part) for key, part in parts.items()}
+
+
+def _guarded(floats: int) -> FloatArray:
+    """Floats that nobody has written, which are NaN; its base has a guard behind them."""
+    memory = np.empty(floats + _BEHIND + 16, np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    whole = memory[start : start + floats + _BEHIND]
+    whole[:floats], whole[floats:] = np.nan, _GUARD
+    return whole[:floats]
 
 
 def _aligned(values: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border
 from ellopt.errors import ModelFormatError
 from ellopt.model.graph import Model
-from ellopt.model.layers import Constant, Convolution, Node, Reinterpret, Reorder
+from ellopt.model.layers import Constant, Convolution, Node, Output, Reinterpret, Reorder
 
 
 def fail(model: Model, node: Node, what: str) -> NoReturn:
@@ -21,7 +21,6 @@ class Borders:
     """The borders of a model's values: for each value and fill the union over the convolutions that read it."""
 
     def __init__(self, model: Model, convolutions: Iterable[Convolution]) -> None:
-        self._model = model
         self._by_id = model.by_id
         self._needed: dict[tuple[str, float], Border] = {}
         for node in convolutions:
@@ -29,20 +28,39 @@ class Borders:
                 key = (self._root(node.inputs[0]), border.fill)
                 self._needed[key] = self._needed.get(key, border).union(border)
 
+    def owner(self, node_id: str) -> Node:
+        """The node that wrote the memory which ``node_id`` stands for: some nodes only give it another layout."""
+        node = self._by_id[node_id]
+        while isinstance(node, Reinterpret | Output):
+            node = self._by_id[node.inputs[0]]
+        return node
+
+    def reads_own_border(self, node: Node) -> bool:
+        """Whether what lies around the tensor that ``node`` reads is the border that its source has, all of one value.
+
+        Else its cells may hold anything, such as values that were read with another layout before.
+        """
+        layout, owner = node.input_layouts[0], self.owner(node.inputs[0])
+        if layout.extent == layout.size:
+            return True
+        return not isinstance(owner, Constant) and same_reading(owner.output_layout, layout)
+
     def read_by(self, node: Convolution) -> Border:
-        """The cells outside the tensor that a convolution reads, as far as its input buffer has them."""
+        """The cells outside the tensor that a convolution reads, as far as its input buffer has them.
+
+        None if the border is no tensor's own: then the convolution reads the whole buffer as a tensor.
+        """
+        if not self.reads_own_border(node):
+            return Border()
         layout = node.input_layouts[0]
         needed = [(n - 1) * node.stride + node.receptive_field for n in node.output_layout.size[:2]]
-        if needed[0] > layout.extent[0] or needed[1] > layout.extent[1]:
-            size = f"{layout.extent[0]}x{layout.extent[1]}"
-            fail(self._model, node, f"its windows need {needed[0]}x{needed[1]} cells, its input has {size}")
         top, left = layout.offset[:2]
         return Border(
             top,
             left,
             max(0, needed[0] - top - layout.size[0]),
             max(0, needed[1] - left - layout.size[1]),
-            self.outside(node),
+            self.owner(node.inputs[0]).padding_value,
         )
 
     def around(self, node_id: str) -> Border:
@@ -53,28 +71,12 @@ class Borders:
         own = self._by_id[node_id].padding_value
         return self._needed[node_id, own if own in fills else fills[0]]
 
-    def outside(self, node: Node) -> float:
-        """What a convolution or a pooling layer finds around the tensor that it reads."""
-        source = self._by_id[node.inputs[0]]
-        while isinstance(source, Reinterpret) and self._passes_on(source):
-            source = self._by_id[source.inputs[0]]
-        layout = node.input_layouts[0]
-        if layout.extent != layout.size and (
-            isinstance(source, Reinterpret | Constant) or not same_reading(source.output_layout, layout)
-        ):
-            fail(self._model, node, f"reads the border of node {source.node_id} ({source.type_name}): not supported")
-        return source.padding_value
-
     def _root(self, node_id: str) -> str:
         """The node whose values another one merely passes on."""
-        node = self._by_id[node_id]
-        while self._passes_on(node):
-            node = self._by_id[node.inputs[0]]
+        node = self.owner(node_id)
+        while isinstance(node, Reorder):
+            source = self.owner(node.inputs[0])
+            if not same_reading(source.output_layout, node.input_layouts[0]):
+                break
+            node = source
         return node.node_id
-
-    def _passes_on(self, node: Node) -> bool:
-        if isinstance(node, Reinterpret):
-            return same_reading(self._by_id[node.inputs[0]].output_layout, node.output_layout)
-        if isinstance(node, Reorder):
-            return same_reading(self._by_id[node.inputs[0]].output_layout, node.input_layouts[0])
-        return False

@@ -174,7 +174,7 @@ class _Emitter:
                 p = step.padding
                 fields |= {"mode": f"ELL_POOL_{step.function.upper()}", "size": step.size, "stride": step.stride}
                 fields |= {"top": p.top, "left": p.left, "bottom": p.bottom, "right": p.right}
-                fields |= {"outside": _float(p.fill), "ignore_outside": int(step.ignore_outside)}
+                fields["outside"] = _float(p.fill)
             case BinaryStep():
                 fields["mode"] = _OPERATIONS[step.operation]
             case CopyStep():

@@ -17,6 +17,10 @@ class ChannelAffine:
     scale: FloatArray
     shift: FloatArray
 
+    def repeated(self, pixels: int) -> ChannelAffine:
+        """The same for each element of a tensor of so many pixels, its channels innermost."""
+        return ChannelAffine(np.tile(self.scale, pixels), np.tile(self.shift, pixels))
+
     def scaled(self, weights: FloatArray) -> FloatArray:
         """``weights``, first dimension filters, with each filter multiplied by its scale."""
         if np.all(self.scale == 1):

@@ -24,7 +24,7 @@ class Group:
     """Nodes that follow each other and are computed in one step; the first decides its kind."""
 
     nodes: tuple[Node, ...]
-    residual: str | None = None  # the node whose output a fused sum adds
+    residual: tuple[str, MemoryLayout] | None = None  # the node that a fused sum adds, and how it reads it
 
     @property
     def first(self) -> Node:
@@ -90,7 +90,7 @@ class _Fusion:
 
     def _convolution(self, node: Convolution, taken: set[str]) -> Group:
         nodes: list[Node] = [node]
-        residual: str | None = None
+        residual: tuple[str, MemoryLayout] | None = None
         while (reader := self._next(nodes[-1], taken)) is not None:
             if (isinstance(reader, BatchNormalization | Scaling) and residual is None) or isinstance(reader, Bias):
                 nodes.append(reader)
@@ -100,7 +100,7 @@ class _Fusion:
                 written = self._by_id[other].output_layout
                 if not (same_reading(written, layout) and written.size == reader.output_layout.size):
                     break
-                residual = other
+                residual = (other, layout)
                 nodes.append(reader)
             else:
                 if _fusible_activation(reader):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ellopt.codegen.arena import plan_arena
 from ellopt.codegen.borders import Borders, fail
+from ellopt.codegen.dataflow import check_memory, check_steps
 from ellopt.codegen.fold import fold
 from ellopt.codegen.fuse import Group, fuse
 from ellopt.codegen.network import (
@@ -46,8 +47,6 @@ from ellopt.model.layers import (
 from ellopt.shapes import ConvolutionShape
 
 BINARY_OPERATIONS = ("add", "subtract", "coordinatewiseMultiply", "divide")
-#: borders of this value and below are those of maxima: cells there take no part
-_LOWEST = -3e38
 
 
 def lower(model: Model) -> Network:
@@ -69,8 +68,11 @@ class _Lowering:
         if not self._input or not self._output:
             raise ModelFormatError(f"{self._model.path}: the model has no input or no output node")
         self._values.write_output_directly()
+        check_steps(self._values.steps, self._values.tensors)
         steps, tensors, floats = plan_arena(self._values.steps, self._values.tensors)
-        return Network(tuple(steps), tensors, self._values.constants, self._input, self._output, floats)
+        network = Network(tuple(steps), tensors, self._values.constants, self._input, self._output, floats)
+        check_memory(network)
+        return network
 
     def _lower(self, group: Group) -> None:
         lowerings: dict[type[Node], Callable[[Group], None]] = {
@@ -115,8 +117,7 @@ class _Lowering:
         self._values.pass_on(node, self._values.read(node))
 
     def _lower_reinterpret(self, group: Group) -> None:
-        node = group.first
-        self._values.pass_on(node, self._values.view(node.inputs[0], node.output_layout, node))
+        """Nothing: whoever reads it looks at the memory of the node that it reads."""
 
     def _lower_convolution(self, group: Group) -> None:
         node = group.first
@@ -129,7 +130,7 @@ class _Lowering:
         activation, leaky = _activation(group)
         inputs = [self._values.read_with_border(node)]
         if group.residual is not None:
-            inputs.append(self._values.output_of(group.residual))
+            inputs.append(self._values.view(*group.residual, group.last))
         shape = ConvolutionShape(
             layout.size[0], layout.size[1], channels, filters, node.receptive_field, node.stride,
             layout.offset[0], node.depthwise, size[0], size[1], _epilogue(group, activation),
@@ -147,7 +148,8 @@ class _Lowering:
         node = group.first
         assert isinstance(node, FullyConnected)
         source = self._values.read(node)
-        affine = fold(group.nodes[1:], node.output_layout.size[2])
+        rows, columns, channels = node.output_layout.size
+        affine = fold(group.nodes[1:], channels).repeated(rows * columns)
         activation, leaky = _activation(group)
         self._add(
             FullyConnectedStep(
@@ -177,18 +179,21 @@ class _Lowering:
         assert isinstance(node, Pooling)
         if node.function not in ("max", "mean"):
             fail(self._model, node, f"unknown pooling {node.function!r}")
-        layout = node.input_layouts[0]
-        top, left = layout.offset[:2]
-        bottom, right = (layout.extent[d] - layout.offset[d] - layout.size[d] for d in (0, 1))
-        outside = self._borders.outside(node)
+        if self._borders.reads_own_border(node):
+            layout = node.input_layouts[0]
+            top, left = layout.offset[:2]
+            bottom, right = (layout.extent[d] - layout.offset[d] - layout.size[d] for d in (0, 1))
+            fill = self._borders.owner(node.inputs[0]).padding_value
+            source, padding = self._values.read(node), Border(top, left, bottom, right, fill)
+        else:
+            source, padding = self._values.read_whole(node), Border()
         self._add(
             PoolingStep(
-                "pooling", _ids(group), node.type_name, (self._values.read(node),), self._values.define(node),
+                "pooling", _ids(group), node.type_name, (source,), self._values.define(node),
                 function="max" if node.function == "max" else "mean",
                 size=node.pooling_size,
                 stride=node.stride,
-                padding=Border(top, left, bottom, right, outside),
-                ignore_outside=node.function == "max" and outside <= _LOWEST,
+                padding=padding,
             )
         )  # fmt: skip
 

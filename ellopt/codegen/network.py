@@ -128,20 +128,21 @@ class ElementwiseStep(Step):
 class PoolingStep(Step):
     """Windows of ``size`` that start at (-top, -left) and move by ``stride``.
 
-    Cells outside the tensor, within ``padding``, have the value ``padding.fill``, or take no part if
-    ``ignore_outside``. Cells beyond take no part in a maximum and are zeros in a mean.
+    Cells outside the tensor, within ``padding``, have the value ``padding.fill``. Cells beyond take no part in a
+    maximum and are zeros in a mean.
     """
 
     function: Literal["max", "mean"] = field(kw_only=True)
     size: int = field(kw_only=True)
     stride: int = field(kw_only=True)
     padding: Border = field(kw_only=True)
-    ignore_outside: bool = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
 class FullyConnectedStep(Step):
-    weights: FloatArray = field(kw_only=True)  # [output, row * column * channel]
+    """``weights``: [output, row * column * channel]; outputs, too, are in the order (row, column, channel)."""
+
+    weights: FloatArray = field(kw_only=True)
     bias: FloatArray = field(kw_only=True)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ellopt.codegen.borders import Borders, fail
 from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border, CopyStep, Step, Tensor
+from ellopt.model import reference
 from ellopt.model.graph import Model
 from ellopt.model.layers import Constant, Convolution, FloatArray, MemoryLayout, Node, Shape3
 
@@ -21,6 +22,7 @@ class Values:
         self._by_id = model.by_id
         self._borders = borders
         self._of: dict[str, str] = {}
+        self._seen: dict[tuple[str, MemoryLayout], str] = {}
         self.tensors: dict[str, Tensor] = {}
         self.constants: dict[str, FloatArray] = {}
         self.steps: list[Step] = []
@@ -53,24 +55,12 @@ class Values:
 
     def define_constant(self, node: Constant) -> None:
         """A tensor among the weights, with the border it needs."""
-        layout = node.output_layout
-        memory = node.values.reshape([layout.extent[d] for d in layout.order])
-        logical = memory.transpose(np.argsort(layout.order))
-        window = tuple(slice(o, o + n) for o, n in zip(layout.offset, layout.size, strict=True))
         border = self._borders.around(node.node_id)
-        name = f"v{node.node_id}"
-        self.tensors[name] = Tensor(name, "weights", *layout.size, border)
-        pads = ((border.top, border.bottom), (border.left, border.right), (0, 0))
-        self.constants[name] = np.pad(logical[window], pads, constant_values=border.fill).astype(np.float32)
-        self._of[node.node_id] = name
+        self._of[node.node_id] = self._constant(f"v{node.node_id}", node, node.output_layout, border)
 
     def pass_on(self, node: Node, name: str) -> None:
         """Let the tensor ``name`` be the output of ``node``."""
         self._of[node.node_id] = name
-
-    def output_of(self, node_id: str) -> str:
-        """The tensor that holds a node's output."""
-        return self._of[node_id]
 
     def read(self, node: Node, index: int = 0) -> str:
         """The tensor that input ``index`` of ``node`` reads, with the size of that input's layout."""
@@ -78,13 +68,23 @@ class Values:
 
     def view(self, source: str, layout: MemoryLayout, reader: Node) -> str:
         """The output of ``source`` as ``reader`` sees it through ``layout``."""
-        written = self._by_id[source].output_layout
-        if same_reading(written, layout):
-            return self._of[source]
-        return self._reinterpret(source, written, layout, reader)
+        owner = self._borders.owner(source)
+        if same_reading(owner.output_layout, layout):
+            return self._of[owner.node_id]
+        key = (owner.node_id, layout)
+        if key not in self._seen:
+            self._seen[key] = self._reinterpret(owner, layout, reader)
+        return self._seen[key]
+
+    def read_whole(self, node: Node) -> str:
+        """The buffer that ``node`` reads as a tensor of its own: the border's cells are inside."""
+        layout = node.input_layouts[0]
+        return self.view(node.inputs[0], replace(layout, size=layout.extent, offset=(0, 0, 0)), node)
 
     def read_with_border(self, node: Convolution) -> str:
         """The tensor that a convolution reads, with the border it needs; copied where it has another fill."""
+        if not self._borders.reads_own_border(node):
+            return self.read_whole(node)
         border = self._borders.read_by(node)
         name = self.read(node)
         own = self.tensors[name].border
@@ -98,22 +98,25 @@ class Values:
         return copy
 
     def write_output_directly(self) -> None:
-        """Let the step before the last write the caller's array, where nobody else reads its result."""
-        source = self.steps[-1].inputs[0]
+        """Let the step that computes the output write the caller's array, where nobody else reads its result."""
+        copy = next(step for step in self.steps if step.output == "output")
+        source = copy.inputs[0]
         readers = [step for step in self.steps if source in step.inputs]
         writers = [step for step in self.steps if step.output == source]
         if len(readers) != 1 or len(writers) != 1 or self.tensors[source].border:
             return
         self.steps[self.steps.index(writers[0])] = replace(writers[0], output="output")
-        self.steps.pop()
+        self.steps.remove(copy)
         del self.tensors[source]
 
-    def _reinterpret(self, source: str, written: MemoryLayout, read: MemoryLayout, reader: Node) -> str:
+    def _reinterpret(self, source: Node, read: MemoryLayout, reader: Node) -> str:
         """The value as it appears when memory written with one layout is read with another."""
+        written, value = source.output_layout, self._of[source.node_id]
         if written.elements != read.elements:
-            what = f"reads {read.elements} elements of the {written.elements} that node {source} writes"
+            what = f"reads {read.elements} elements of the {written.elements} that node {source.node_id} writes"
             fail(self._model, reader, what)
-        value = self._of[source]
+        if isinstance(source, Constant):
+            return self._constant(f"{value}_as{len(self.tensors)}", source, read, Border())
         ids, kind = (reader.node_id,), reader.type_name
         if _dense(written) and _dense(read):
             result = self._tensor(f"{value}_as{len(self.steps)}", read.size)
@@ -126,7 +129,7 @@ class Values:
             CopyStep(
                 "copy", ids, kind, (value,), image,
                 size=written.size, output_strides=written.strides, output_offset=_first(written),
-                clear=self._by_id[source].padding_value,
+                clear=source.padding_value,
             )
         )  # fmt: skip
         result = self._tensor(f"{value}_as{len(self.steps)}", read.size)
@@ -137,6 +140,13 @@ class Values:
             )
         )  # fmt: skip
         return result
+
+    def _constant(self, name: str, node: Constant, read: MemoryLayout, border: Border) -> str:
+        self.tensors[name] = Tensor(name, "weights", *read.size, border)
+        pads = ((border.top, border.bottom), (border.left, border.right), (0, 0))
+        inside = reference.view(node.values, read)
+        self.constants[name] = np.pad(inside, pads, constant_values=border.fill).astype(np.float32)
+        return name
 
     def _tensor(self, name: str, size: Shape3, border: Border | None = None) -> str:
         self.tensors[name] = Tensor(name, "arena", *size, border or Border())

@@ -29,7 +29,8 @@ MAX_MODEL_ELEMENTS = 1 << 31
 class Model:
     """An ELL map with one input and one output.
 
-    ``nodes`` is in an order in which each node follows those it reads. ``path`` names the file in messages.
+    ``nodes`` is in an order in which each node follows those it reads; nodes that the output does not depend on are
+    left out (``archive`` has them). ``path`` names the file in messages.
     ``options`` are the compile options found in the nodes' metadata. ``archive`` is what the model was read from;
     a predictor node is already written out as layer nodes in it. Weights of ``<double>`` models are rounded to
     float32, and the model is computed in float32.
@@ -97,6 +98,7 @@ def build_model(archive: Archive) -> Model:
             raw.fail(f"with this node the layers' results take more than {MAX_MODEL_ELEMENTS} elements together")
         nodes.append(node)
     _check_ends(archive, nodes)
+    nodes = _needed(path, nodes)
     return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive)
 
 
@@ -119,6 +121,18 @@ def _options(archive: Archive, nodes: list[Node]) -> Plan:
             continue
         chosen[node.node_id] = options
     return Plan.of(chosen)
+
+
+def _needed(path: Path, nodes: list[Node]) -> list[Node]:
+    """The input and what the output depends on, as ELL's own compiler does. ``nodes`` follow those that they read."""
+    wanted = {node.node_id for node in nodes if isinstance(node, Output)}
+    for node in reversed(nodes):
+        if node.node_id in wanted:
+            wanted.update(node.inputs)
+    kept = [node for node in nodes if node.node_id in wanted or isinstance(node, Input)]
+    if len(kept) < len(nodes):
+        logger.info("%s: the output does not depend on %d nodes; left out", path, len(nodes) - len(kept))
+    return kept
 
 
 def _in_order(raws: Mapping[str, RawNode]) -> list[RawNode]:

@@ -31,28 +31,36 @@ def run(model: Model, values: npt.ArrayLike) -> dict[str, FloatArray]:
     buffers: dict[str, FloatArray] = {}
     tensors: dict[str, FloatArray] = {}
     for node in model.nodes:
-        layout = node.output_layout
         if isinstance(node, layers.Input):
-            result: FloatArray | Tensor = _checked_input(values, layout)
-        elif isinstance(node, layers.Constant):
-            buffers[node.node_id] = node.values
-            tensors[node.node_id] = view(node.values, layout)
-            continue
-        elif isinstance(node, layers.Reinterpret | layers.Output):
-            buffers[node.node_id] = buffers[node.inputs[0]]
-            tensors[node.node_id] = view(buffers[node.node_id], layout)
-            continue
+            buffers[node.node_id] = with_border(node, _checked_input(values, node.output_layout))
         else:
-            result = compute(node, [buffers[source] for source in node.inputs])
-        buffer = np.full(layout.elements, node.padding_value, np.float32)
-        inside = view(buffer, layout)
-        inside[...] = result.reshape(layout.size)
-        buffers[node.node_id], tensors[node.node_id] = buffer, inside
+            buffers[node.node_id] = write(node, [buffers[source] for source in node.inputs])
+        tensors[node.node_id] = view(buffers[node.node_id], node.output_layout)
     return {node_id: np.ascontiguousarray(tensor) for node_id, tensor in tensors.items()}
 
 
+def write(node: Node, buffers: list[FloatArray]) -> FloatArray:
+    """The flat buffer that one node (not an input) leaves, from the flat buffers of its inputs."""
+    if isinstance(node, layers.Constant):
+        return node.values
+    if isinstance(node, layers.Reinterpret | layers.Output):
+        return buffers[0]
+    return with_border(node, compute(node, buffers))
+
+
+def with_border(node: Node, values: FloatArray | Tensor) -> FloatArray:
+    """The flat buffer that holds ``values`` (rows x columns x channels) as ``node`` writes it, float32."""
+    layout = node.output_layout
+    buffer = np.full(layout.elements, node.padding_value, np.float32)
+    view(buffer, layout)[...] = values.reshape(layout.size)
+    return buffer
+
+
 def compute(node: Node, buffers: list[FloatArray]) -> Tensor:
-    """One node's output tensor (size, without border) from the flat buffers of its inputs."""
+    """One node's output tensor (size, without border) from the flat buffers of its inputs.
+
+    NaN in a window, a sum or an activation makes its result NaN.
+    """
     return _MEANING[type(node)](node, buffers)
 
 

@@ -1,45 +1,54 @@
-"""Generated networks of random layers compute what the NumPy reference computes, step by step."""
+"""Generated networks of every kind of node, shape and layout that the reader accepts compute what the reference does.
+
+The suite draws the same few each time; ``ELLOPT_NETWORKS`` asks for so many others.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from codegen_support import CompiledNetwork, compile_networks, random_model
+import os
+from pathlib import Path
 
-from ellopt.model import reference
+import pytest
+from codegen_support import compile_networks
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from network_check import check_network
+from network_generator import Network, networks
+
+from ellopt.codegen.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
 
 OPTIONS = (
-    ConvolutionOptions("unrolled"),
     ConvolutionOptions("simple"),
+    ConvolutionOptions("unrolled"),
     ConvolutionOptions("unrolled", parallelize=True),
+    ConvolutionOptions("unrolled", gemm_blocking=STRASSEN),
     ConvolutionOptions("winograd", winograd_tile_size=4, parallelize=True),
     ConvolutionOptions("winograd", False, 2, 4, 4),
 )
-MODELS = {f"c{seed}": (random_model(seed), OPTIONS[seed % len(OPTIONS)]) for seed in range(20)}
-MODELS |= {f"p{seed}": (random_model(seed, convolutions=False), OPTIONS[0]) for seed in range(40)}
+BATCH = 20  # networks that are compiled at once
+BATCHES = max(1, int(os.environ.get("ELLOPT_NETWORKS", "60")) // BATCH)
 
 
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompiledNetwork]:
-    return compile_networks(MODELS, tmp_path_factory.mktemp("networks"))
-
-
-@pytest.mark.parametrize("key", MODELS)
-def test_every_step_agrees_with_the_reference(key: str, networks: dict[str, CompiledNetwork]) -> None:
-    model, options = MODELS[key]
-    compiled = networks[key]
-    values = np.random.default_rng(1).normal(size=model.input.output_layout.size).astype(np.float32)
-    expected = reference.run(model, values)
-    tolerance = 1e-3 if options.method == "winograd" else 1e-4
-    compiled.start(values, threads=3 if options.parallelize else 1)
-    for i, step in enumerate(compiled.network.steps):
-        found = compiled.step(i)
-        if step.kind != "copy" or step is compiled.network.steps[-1]:
-            wanted = expected[step.result_id]
-            error = np.abs(found.reshape(-1) - wanted.reshape(-1)).max() / max(1.0, np.abs(wanted).max())
-            assert error < tolerance, f"step {i} ({step.kind}, nodes {step.node_ids}): {error}"
-    compiled.stop()
-    found = compiled.arrays["output"]
-    wanted = expected[model.output.node_id].reshape(-1)
-    assert np.abs(found - wanted).max() <= tolerance * max(1.0, np.abs(wanted).max())
+@settings(
+    max_examples=BATCHES,
+    derandomize="ELLOPT_NETWORKS" not in os.environ,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(st.lists(st.tuples(networks(), st.sampled_from(OPTIONS)), min_size=BATCH, max_size=BATCH))
+def test_every_step_agrees_with_the_reference(
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[Network, ConvolutionOptions]]
+) -> None:
+    directory = tmp_path_factory.mktemp("networks")
+    compiled = compile_networks(
+        {f"n{i}": (network.model, options) for i, (network, options) in enumerate(drawn)}, directory
+    )
+    for i, (network, options) in enumerate(drawn):
+        try:
+            check_network(compiled[f"n{i}"], network.model, network.values, 3 if options.parallelize else 1)
+        except AssertionError as error:
+            kept = Path(directory, f"{i}.ell")
+            kept.write_text(network.text)
+            raise AssertionError(f"{kept}, {options}: {error}") from error

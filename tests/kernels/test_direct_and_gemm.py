@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_support import CODE_CPUS, assert_agrees, compile_kernels, draw_case, run_kernel
+from kernels_support import CODE_CPUS, CPU_BY_LANES, assert_agrees, compile_kernels, draw_case, reference, run_kernel
 
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN
@@ -132,3 +133,23 @@ def test_strassen_shares_its_sums_where_weights_are_large(filters: int) -> None:
     (compiled,) = compile_kernels([kernel])
     case = draw_case(site)
     assert_agrees(run_kernel(compiled, case, 3), case)
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+def test_every_activation_of_nan_is_nan_in_scalar_and_vector_code(depthwise: bool) -> None:
+    kernels, cases = [], []
+    for activation in ACTIVATIONS:
+        filters = 21
+        site = KernelSite(
+            *(5, 6, filters, filters, 3, 1, depthwise, 8 * filters, filters, 6 * filters, filters, activation), 0.125
+        )
+        case = draw_case(site)
+        case.input[0, 0], case.input[4, 6, 3] = np.nan, np.nan
+        for lanes, method in ((1, "unrolled"), (4, "unrolled"), (8, "unrolled"), (16, "unrolled"), (8, "simple")):
+            there = replace(site, cpu=CPU_BY_LANES[lanes])
+            kernels.append(kernel_for(there, ConvolutionOptions(method)))
+            cases.append(replace(case, site=there))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        found, wanted = run_kernel(compiled, case), reference(case)
+        assert 0 < np.isnan(wanted).sum() < wanted.size
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4, equal_nan=True)

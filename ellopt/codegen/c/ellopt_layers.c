@@ -1,6 +1,5 @@
 #include "ellopt_layers.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,15 +16,12 @@ static vec select_positive(vec x, vec positive, vec other) {
 
 static float activate_scalar(const ell_step *step, float x) {
     switch (step->activation) {
-    case ELL_ACTIVATION_RELU: return x > 0.0f ? x : 0.0f;
+    case ELL_ACTIVATION_RELU: return ell_max(0.0f, x); /* NaN stays NaN, here as in all others */
     case ELL_ACTIVATION_LEAKY_RELU: return x > 0.0f ? x : x * step->leaky_factor;
     case ELL_ACTIVATION_SIGMOID: return 1.0f / (1.0f + expf(-x));
     case ELL_ACTIVATION_TANH: return tanhf(x);
-    case ELL_ACTIVATION_HARD_SIGMOID: {
-        float y = 0.2f * x + 0.5f;
-        return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
-    }
-    case ELL_ACTIVATION_HARD_TANH: return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
+    case ELL_ACTIVATION_HARD_SIGMOID: return ell_min(1.0f, ell_max(0.0f, 0.2f * x + 0.5f));
+    case ELL_ACTIVATION_HARD_TANH: return ell_min(1.0f, ell_max(-1.0f, x));
     default: return x;
     }
 }
@@ -34,11 +30,11 @@ static vec activate(const ell_step *step, vec x) {
     switch (step->activation) {
     case ELL_ACTIVATION_NONE:
     case ELL_ACTIVATION_PARAMETRIC_RELU: return x;
-    case ELL_ACTIVATION_RELU: return vec_max(x, vec_zero());
+    case ELL_ACTIVATION_RELU: return vec_max(vec_zero(), x);
     case ELL_ACTIVATION_LEAKY_RELU: return select_positive(x, x, x * vec_splat(step->leaky_factor));
     case ELL_ACTIVATION_HARD_SIGMOID:
-        return vec_min(vec_max(x * vec_splat(0.2f) + vec_splat(0.5f), vec_zero()), vec_splat(1.0f));
-    case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_max(x, vec_splat(-1.0f)), vec_splat(1.0f));
+        return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * vec_splat(0.2f) + vec_splat(0.5f)));
+    case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
     default: {
         float lanes[VECTOR_WIDTH];
         vec_store(lanes, x);
@@ -129,18 +125,21 @@ void ell_binary(ell_pool *pool, const ell_layer_args *a) {
 
 /* --- pooling ---------------------------------------------------------------------------------------------------- */
 
-static int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+static int smaller(int a, int b) { return a < b ? a : b; }
 
-/* One vector of channels of a window of size x size cells, all inside the tensor. */
+static int clamp(int value, int low, int high) { return value < low ? low : smaller(value, high); }
+
+/* One vector of channels of a window of size x size cells, all inside the tensor. Of a mean each cell adds its share,
+ * as the sum of cells may be more than a float can hold. */
 ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, const int size, const int is_max) {
-    vec v = vec_load(p);
+    vec cells[9];
     ELL_UNROLL for (int r = 0; r < size; r++) {
-        ELL_UNROLL for (int i = 0; i < size; i++) {
-            if (r == 0 && i == 0) continue;
-            vec u = vec_load(p + r * row_stride + i * channels);
-            v = is_max ? vec_max(u, v) : v + u;
-        }
+        ELL_UNROLL for (int i = 0; i < size; i++) cells[r * size + i] = vec_load(p + r * row_stride + i * channels);
     }
+    if (is_max) return vec_maximum_of(cells, size * size);
+    const vec share = vec_splat(1.0f / ((float)size * (float)size));
+    vec v = cells[0] * share;
+    ELL_UNROLL for (int i = 1; i < size * size; i++) v += cells[i] * share;
     return v;
 }
 
@@ -150,13 +149,11 @@ ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out
                             const int is_max) {
     const int channels = a->in->channels, step = a->step->stride * channels;
     const ptrdiff_t row_stride = a->in->row_stride, ahead = a->step->stride * row_stride;
-    const vec share = vec_splat(1.0f / ((float)size * (float)size));
     for (int x = 0; x < pixels; x++, in += step, out += channels) {
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             if (c % 16 == 0) /* a cache line of the next row's windows */
                 for (int r = 0; r < size; r++) __builtin_prefetch(in + ahead + r * row_stride + c, 0, 2);
-            vec v = pool_window(in + c, row_stride, channels, size, is_max);
-            vec_store(out + c, is_max ? v : v * share);
+            vec_store(out + c, pool_window(in + c, row_stride, channels, size, is_max));
         }
     }
 }
@@ -170,7 +167,7 @@ static void pooling_row(const void *context, int y, int worker) {
     /* Cells of the window inside the tensor, and all of them inside the tensor and its border. */
     const int top = y * s->stride - s->top;
     const int first_row = clamp(top, 0, in->rows), last_row = clamp(top + s->size, 0, in->rows);
-    const int all_rows = clamp(top + s->size, 0, in->rows + s->bottom) - top;
+    const int all_rows = smaller(top + s->size, in->rows + s->bottom) - top;
     const float share = 1.0f / ((float)s->size * (float)s->size);
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
     if (top >= 0 && last_row == top + s->size && s->left == 0 && channels % VECTOR_WIDTH == 0 &&
@@ -186,13 +183,14 @@ static void pooling_row(const void *context, int y, int worker) {
     for (int x = 0; x < a->out->columns; x++, out += channels) {
         const int left = x * s->stride - s->left;
         const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);
-        const int all_columns = clamp(left + s->size, 0, in->columns + s->right) - left;
+        const int all_columns = smaller(left + s->size, in->columns + s->right) - left;
         const int inside = (last_row - first_row) * (last - first);
-        const int outside = s->ignore_outside ? 0 : all_rows * all_columns - inside;
+        const int outside = all_rows * all_columns - inside;
         const float *window = a->input + (ptrdiff_t)first_row * in->row_stride + (ptrdiff_t)first * channels;
-        const float start = !is_max ? 0.0f : outside || !inside ? s->outside : -FLT_MAX;
-        /* The border's part of a mean; shares first, as borders may hold the lowest number there is. */
-        const float rest = is_max || !outside ? 0.0f : (float)outside * share * s->outside;
+        /* The border's part; of a mean in double, as borders may hold the largest number there is. */
+        const float start = is_max    ? (outside ? s->outside : -INFINITY)
+                            : outside ? (float)((double)s->outside * outside / ((double)s->size * s->size))
+                                      : 0.0f;
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
             vec v = vec_splat(start);
@@ -200,17 +198,16 @@ static void pooling_row(const void *context, int y, int worker) {
                 const float *p = window + (ptrdiff_t)r * in->row_stride + c;
                 if (lanes == VECTOR_WIDTH) {
                     if (is_max)
-                        for (int i = first; i < last; i++, p += channels) v = vec_max(vec_load(p), v);
+                        for (int i = first; i < last; i++, p += channels) v = vec_maximum(v, vec_load(p));
                     else
-                        for (int i = first; i < last; i++, p += channels) v += vec_load(p);
+                        for (int i = first; i < last; i++, p += channels) v += vec_load(p) * share;
                 } else {
                     for (int i = first; i < last; i++, p += channels) {
                         vec u = vec_load_partial(p, lanes);
-                        v = is_max ? vec_max(u, v) : v + u;
+                        v = is_max ? vec_maximum(v, u) : v + u * share;
                     }
                 }
             }
-            if (!is_max) v = v * vec_splat(share) + vec_splat(rest);
             vec_store_partial(out + c, activate(s, v), lanes);
         }
     }
@@ -231,11 +228,12 @@ static float sum_lanes(vec v) {
     return sum;
 }
 
-/* Task: OUTPUTS_AT_ONCE outputs. Rows of the matrix follow the input's (row, column, channel). */
+/* Task: OUTPUTS_AT_ONCE outputs. Both outputs and rows of the matrix are in the order (row, column, channel). */
 static void fully_connected_part(const void *context, int part, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
-    const int count = a->in->columns * a->in->channels, all = a->in->rows * count, outputs = a->out->channels;
+    const int count = a->in->columns * a->in->channels, all = a->in->rows * count;
+    const int in_row = a->out->columns * a->out->channels, outputs = a->out->rows * in_row;
     const int first = part * OUTPUTS_AT_ONCE;
     const float *row[OUTPUTS_AT_ONCE];
     vec sums[OUTPUTS_AT_ONCE][VECTORS_AT_ONCE];
@@ -261,14 +259,15 @@ static void fully_connected_part(const void *context, int part, int worker) {
         for (int o = 0; o < OUTPUTS_AT_ONCE; o++) row[o] += count;
     }
     for (int o = 0; o < OUTPUTS_AT_ONCE && first + o < outputs; o++) {
-        float sum = a->weights[a->step->shift + first + o] + sum_lanes(sums[o][0] + sums[o][1]);
-        a->output[first + o] = activate_scalar(a->step, sum);
+        int output = first + o;
+        float sum = a->weights[a->step->shift + output] + sum_lanes(sums[o][0] + sums[o][1]);
+        a->output[(ptrdiff_t)(output / in_row) * a->out->row_stride + output % in_row] = activate_scalar(a->step, sum);
     }
 }
 
 void ell_fully_connected(ell_pool *pool, const ell_layer_args *a) {
-    int parts = (a->out->channels + OUTPUTS_AT_ONCE - 1) / OUTPUTS_AT_ONCE;
-    run_rows(pool, fully_connected_part, a, parts, elements(a->in) * (size_t)a->out->channels);
+    size_t outputs = elements(a->out), parts = (outputs + OUTPUTS_AT_ONCE - 1) / OUTPUTS_AT_ONCE;
+    run_rows(pool, fully_connected_part, a, (int)parts, elements(a->in) * outputs);
 }
 
 /* --- softmax ---------------------------------------------------------------------------------------------------- */
@@ -276,7 +275,7 @@ void ell_fully_connected(ell_pool *pool, const ell_layer_args *a) {
 void ell_softmax(ell_pool *pool, const ell_layer_args *a) {
     (void)pool;
     const int count = a->in->columns * a->in->channels;
-    float largest = -FLT_MAX;
+    float largest = -INFINITY; /* NaN is no maximum, but its exponential, and so the sum, is NaN */
     double sum = 0.0;
     for (int y = 0; y < a->in->rows; y++) {
         const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;

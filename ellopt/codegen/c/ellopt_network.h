@@ -46,7 +46,6 @@ typedef struct {
     int size, stride;             /* pooling window */
     int top, left, bottom, right; /* pooling: cells around the input of value `outside` */
     float outside;
-    int ignore_outside; /* those cells take no part */
     const struct ell_copy *copy;
 } ell_step;
 

@@ -1,4 +1,5 @@
-/* What follows the sums of a convolution: residual, activation, store. The bias is what accumulators start from. */
+/* What follows the sums of a convolution: residual, activation, store. The bias is what accumulators start from.
+ * Every activation of NaN is NaN: the value is the second operand of vec_max and vec_min. */
 #ifndef ELLOPT_EPILOGUE_H
 #define ELLOPT_EPILOGUE_H
 
@@ -11,7 +12,7 @@ ELL_INLINE float ell_activate_scalar(float x) {
 #if ACTIVATION == ELL_ACTIVATION_NONE
     return x;
 #elif ACTIVATION == ELL_ACTIVATION_RELU
-    return x > 0.0f ? x : 0.0f;
+    return ell_max(0.0f, x);
 #elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU
     return x > 0.0f ? x : x * LEAKY_FACTOR;
 #elif ACTIVATION == ELL_ACTIVATION_SIGMOID
@@ -19,10 +20,9 @@ ELL_INLINE float ell_activate_scalar(float x) {
 #elif ACTIVATION == ELL_ACTIVATION_TANH
     return tanhf(x);
 #elif ACTIVATION == ELL_ACTIVATION_HARD_SIGMOID
-    float y = 0.2f * x + 0.5f;
-    return y < 0.0f ? 0.0f : y > 1.0f ? 1.0f : y;
+    return ell_min(1.0f, ell_max(0.0f, 0.2f * x + 0.5f));
 #elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
-    return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
+    return ell_min(1.0f, ell_max(-1.0f, x));
 #else
 #error "unknown ACTIVATION"
 #endif
@@ -32,11 +32,11 @@ ELL_INLINE vec ell_activate(vec x) {
 #if ACTIVATION == ELL_ACTIVATION_NONE
     return x;
 #elif ACTIVATION == ELL_ACTIVATION_RELU
-    return vec_max(x, vec_zero());
+    return vec_max(vec_zero(), x);
 #elif ACTIVATION == ELL_ACTIVATION_HARD_SIGMOID
-    return vec_min(vec_max(x * 0.2f + 0.5f, vec_zero()), vec_splat(1.0f));
+    return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * 0.2f + 0.5f));
 #elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
-    return vec_min(vec_max(x, vec_splat(-1.0f)), vec_splat(1.0f));
+    return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
 #elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU && VECTOR_WIDTH > 1
     vec_mask positive = x > vec_zero();
     vec leaked = x * LEAKY_FACTOR;

@@ -34,6 +34,13 @@
 #define ELL_AHEAD 0
 #endif
 
+/* Whether the processor has an instruction for the maximum of vectors that is NaN where either is. */
+#if VECTOR_WIDTH == 4 && (defined(__ARM_NEON) || defined(__aarch64__))
+#define ELL_IEEE_MAXIMUM 1
+#else
+#define ELL_IEEE_MAXIMUM 0
+#endif
+
 #if VECTOR_WIDTH > 1
 typedef float vec __attribute__((vector_size(VECTOR_WIDTH * 4)));
 typedef int32_t vec_mask __attribute__((vector_size(VECTOR_WIDTH * 4)));
@@ -95,9 +102,11 @@ ELL_INLINE void ell_fetch_ahead(const float *weights, const int floats) {
 #endif
 }
 
-/* Lanes of a where a > b, of b elsewhere (b where either is NaN), as x86's maxps. */
+/* The larger of a and b, NaN where b is NaN. (Where only a is NaN, x86's maxps gives b, and ARM's fmax NaN.) */
 ELL_INLINE vec vec_max(vec a, vec b) {
-#if VECTOR_WIDTH > 1
+#if ELL_IEEE_MAXIMUM
+    return __builtin_elementwise_maximum(a, b);
+#elif VECTOR_WIDTH > 1
     vec_mask greater = a > b;
     return (vec)(((vec_mask)a & greater) | ((vec_mask)b & ~greater));
 #else
@@ -106,12 +115,57 @@ ELL_INLINE vec vec_max(vec a, vec b) {
 }
 
 ELL_INLINE vec vec_min(vec a, vec b) {
-#if VECTOR_WIDTH > 1
+#if ELL_IEEE_MAXIMUM
+    return __builtin_elementwise_minimum(a, b);
+#elif VECTOR_WIDTH > 1
     vec_mask less = a < b;
     return (vec)(((vec_mask)a & less) | ((vec_mask)b & ~less));
 #else
     return a < b ? a : b;
 #endif
+}
+
+/* The same of single floats, for loops that the compiler makes vectors of. */
+ELL_INLINE float ell_max(float a, float b) {
+#if ELL_IEEE_MAXIMUM
+    return __builtin_elementwise_maximum(a, b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
+ELL_INLINE float ell_min(float a, float b) {
+#if ELL_IEEE_MAXIMUM
+    return __builtin_elementwise_minimum(a, b);
+#else
+    return a < b ? a : b;
+#endif
+}
+
+/* NaN where a lane of any of the vectors is NaN, else the largest of its lanes. */
+ELL_INLINE vec vec_maximum_of(const vec *v, const int count) {
+    vec most = v[0];
+#if ELL_IEEE_MAXIMUM
+    ELL_UNROLL for (int i = 1; i < count; i++) most = vec_max(most, v[i]);
+    return most;
+#elif VECTOR_WIDTH > 1
+    vec_mask missing = vec_zero() != vec_zero();
+    ELL_UNROLL for (int i = 1; i < count; i++) most = vec_max(v[i], most);
+    /* In pairs, as one comparison tells whether either of two is NaN; all bits of a lane set make NaN. */
+    ELL_UNROLL for (int i = 0; i < count; i += 2) {
+        const vec pair = i + 1 < count ? v[i + 1] : v[i];
+        missing |= (v[i] != v[i]) | (pair != pair);
+    }
+    return (vec)((vec_mask)most | missing);
+#else
+    ELL_UNROLL for (int i = 1; i < count; i++) most = v[i] > most || v[i] != v[i] ? v[i] : most;
+    return most;
+#endif
+}
+
+ELL_INLINE vec vec_maximum(vec a, vec b) {
+    const vec both[2] = {a, b};
+    return vec_maximum_of(both, 2);
 }
 
 #endif

@@ -1,0 +1,77 @@
+"""What holds of every lowered network, checked each time before code is made of it.
+
+A network for which it does not hold would compute wrong values or write memory that is not its own, so a fault here is
+one of the generator's own, and ends the program: AssertionError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ellopt.codegen.network import CopyStep, Network, Step, Tensor
+
+Span = tuple[int, int]
+
+
+def check_steps(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> None:
+    """What the planner of the arena assumes: every result is written once, before it is read, and read by somebody.
+
+    The caller's output is written once and read by nobody. Raises AssertionError.
+    """
+    written: set[str] = set()
+    read = {name for step in steps for name in step.inputs}
+    for step in steps:
+        for name in step.inputs:
+            given = tensors[name].place in ("input", "weights")
+            _hold(given or name in written, step, f"reads {name} before it is written")
+        place = tensors[step.output].place
+        _hold(place in ("arena", "output"), step, f"writes {step.output}, which is not its own")
+        _hold(step.output not in written, step, f"writes {step.output} again")
+        _hold((step.output in read) != (place == "output"), step, f"writes {step.output}, which is dead")
+        written.add(step.output)
+    for tensor in tensors.values():
+        if tensor.place in ("input", "output") and tensor.border:
+            raise AssertionError(f"{tensor.name}: the caller's array has a border")
+
+
+def check_memory(network: Network) -> None:
+    """Every step stays inside the buffers that it reads and writes, and no result is overwritten while it is needed.
+
+    Raises AssertionError.
+    """
+    tensors, steps = network.tensors, network.steps
+    for step in steps:
+        if isinstance(step, CopyStep):
+            _check_copy(step, tensors[step.inputs[0]], tensors[step.output])
+    last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    alive: dict[str, Span] = {}
+    for i, step in enumerate(steps):
+        output = tensors[step.output]
+        if output.place == "arena":
+            span = _span(output)
+            _hold(span[0] >= 0 and span[1] <= network.arena_floats, step, "writes outside the arena")
+            for name, other in alive.items():
+                in_place = last_read[name] == i and name in step.inputs and span == other
+                _hold(in_place or span[1] <= other[0] or other[1] <= span[0], step, f"writes over {name}")
+            alive[step.output] = span
+        alive = {name: span for name, span in alive.items() if last_read.get(name, -1) > i}
+
+
+def _check_copy(step: CopyStep, source: Tensor, result: Tensor) -> None:
+    for tensor, strides, offset in (
+        (source, step.input_strides, step.input_offset),
+        (result, step.output_strides, step.output_offset),
+    ):
+        used = strides or (tensor.row_stride, tensor.pixel_stride, 1)
+        last = offset + sum((n - 1) * stride for n, stride in zip(step.size, used, strict=True))
+        _hold(offset >= 0 and last < tensor.floats - tensor.origin, step, f"leaves {tensor.name}")
+
+
+def _span(tensor: Tensor) -> Span:
+    start = tensor.offset - tensor.origin
+    return (start, start + tensor.floats)
+
+
+def _hold(condition: bool, step: Step, what: str) -> None:
+    if not condition:
+        raise AssertionError(f"step {step.kind} of nodes {', '.join(step.node_ids)} {what}")
