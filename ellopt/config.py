@@ -10,6 +10,7 @@ from ellopt.errors import ConfigurationError
 
 SAMPLERS = ("grid", "tpe", "random", "auto")
 TOOLCHAINS = ("native", "ell")
+FP_CONTRACT = ("fast", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class TuningConfig:
     concurrent_models: int = 1
     parallel_build: int = field(default_factory=lambda: os.cpu_count() or 1)
     include_exercise_models: bool = False
+    vectorize: bool = True
+    fp_contract: str = "fast"
     toolchain: str = "native"
     ell_root: Path | None = None
     ell_build_root: Path | None = None
@@ -80,6 +83,8 @@ class TuningConfig:
             raise ConfigurationError(f"--ssh_port: must be between 1 and 65535, not {self.ssh_port}")
         if self.toolchain not in TOOLCHAINS:
             raise ConfigurationError(f"--toolchain: {self.toolchain!r} is unknown; use one of {', '.join(TOOLCHAINS)}")
+        if self.fp_contract not in FP_CONTRACT:
+            raise ConfigurationError(f"--fp_contract: {self.fp_contract!r} is none of {', '.join(FP_CONTRACT)}")
         if self.sampler not in SAMPLERS and ":" not in self.sampler:
             raise ConfigurationError(
                 f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "

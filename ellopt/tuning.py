@@ -195,8 +195,12 @@ class _Tuning:
                 "threads": str(self.workshop.target.cores),
                 "distinct_variants": str(space.distinct),
                 "model_file": self.file.path.name,
+                **({"ell_code": self._ell_code()} if config.toolchain == "ell" else {}),
             },
         )
+
+    def _ell_code(self) -> str:
+        return f"vectorize {self.config.vectorize}, fp-contract {self.config.fp_contract}"
 
     def _write(
         self, space: ModelSpace, result: SearchResult, winners: Winners, confirmed: Confirmed, tracker: ModelTracker

@@ -113,6 +113,10 @@ def _add_toolchain(group: ArgumentGroup) -> None:
     group.path("--ell_root", help="ELL's source tree (ELL_ROOT); the ell toolchain only")
     group.path("--ell_build_root", help="ELL's build tree (ELL_BUILD_ROOT); the ell toolchain only")
     group.flag("--include_exercise_models", help="also time the whole model without profiling inside")
+    group.flag("--no_vectorize", help="do not pass --vectorize to ELL's compile, as ELL's scripts do")
+    group.value(
+        "--fp_contract", default="fast", help="-fp-contract of LLVM's opt and llc: fast (as ELL's scripts), on or off"
+    )
     group.path("--from_reports", help="pick winners from profile reports in this directory instead of measuring")
 
 
@@ -151,7 +155,7 @@ def config_from(arguments: argparse.Namespace) -> TuningConfig:
     values: dict[str, Any] = {
         field.name: getattr(arguments, field.name)
         for field in fields(TuningConfig)
-        if hasattr(arguments, field.name) and field.name not in ("warm_start", "mlflow")
+        if hasattr(arguments, field.name) and field.name not in ("warm_start", "mlflow", "vectorize")
     }
     values["apikey"] = secret(arguments.apikey, "RPI_APIKEY")
     values["password"] = secret(arguments.password, "RPI_PASSWORD")
@@ -159,7 +163,12 @@ def config_from(arguments: argparse.Namespace) -> TuningConfig:
         values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
     places = places_from(arguments, arguments.target)
     values["ipaddress"], values["cluster"] = places.ipaddress, places.cluster
-    return TuningConfig(**values, warm_start=not arguments.no_warm_start, mlflow=not arguments.no_mlflow)
+    return TuningConfig(
+        **values,
+        warm_start=not arguments.no_warm_start,
+        mlflow=not arguments.no_mlflow,
+        vectorize=not arguments.no_vectorize,
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -201,23 +201,28 @@ def platform_expression(settings: DeviceSettings, target: Target) -> re.Pattern[
         raise ConfigurationError(f"--platform_regex: {text!r} is not a regular expression: {error}") from None
 
 
-def release_dead_locks(client: ClusterClient, session: Session) -> list[HeldLock]:
+def release_dead_locks(
+    client: ClusterClient, session: Session, problems: dict[str, str] | None = None
+) -> list[HeldLock]:
     """Free the boards of ``client``'s service that processes of this user have left locked when they died.
 
-    Returns those that were freed. The others, and what the same processes left on boards, are adopted by ``session``.
+    Returns those that were freed; ``problems`` gets, by address, why others could not be. The others, and what the same
+    processes left on boards, are adopted by ``session``.
     """
     freed: list[HeldLock] = []
     with session.dead() as sessions:
         for dead in sessions:
             if not dead.locks or any(lock.cluster != client.url for lock in dead.locks):
                 continue
-            left = frozenset(lock for lock in dead.locks if not _relieve(client, lock, freed))
+            left = frozenset(lock for lock in dead.locks if not _relieve(client, lock, freed, problems))
             session.adopt(DeadSession(dead.owner, left, dead.files))
             session.forget(dead)
     return freed
 
 
-def _relieve(client: ClusterClient, lock: HeldLock, freed: list[HeldLock]) -> bool:
+def _relieve(
+    client: ClusterClient, lock: HeldLock, freed: list[HeldLock], problems: dict[str, str] | None = None
+) -> bool:
     """Free a dead process's lock, if it still is one. Whether that is settled."""
     try:
         if client.free(lock.address, lock.user, lock.key):
@@ -225,5 +230,7 @@ def _relieve(client: ClusterClient, lock: HeldLock, freed: list[HeldLock]) -> bo
             freed.append(lock)
     except (InfrastructureError, ConfigurationError) as error:
         _LOG.warning("cannot free board %s of an earlier run yet: %s", lock.address, error)
+        if problems is not None:
+            problems[lock.address] = str(error)
         return False
     return True

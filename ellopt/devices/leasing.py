@@ -85,6 +85,7 @@ class Pool:
         self._retries = 0
         self._service_failure = ""
         self._closed = False
+        self._watch: threading.Timer | None = None  # gives idle boards back while nobody leases
         atexit.register(self.close)
 
     def __enter__(self) -> Pool:
@@ -127,6 +128,8 @@ class Pool:
             idle = [holding for _, holding in self._idle]
             self._idle.clear()
             busy = list(self._busy)
+            if self._watch is not None:
+                self._watch.cancel()
             for waiter in self._waiters:
                 waiter.event.set()
         atexit.unregister(self.close)
@@ -277,6 +280,7 @@ class Pool:
             if mine and keep:
                 self._idle.append((now, holding))
             tired = self._take_tired(now)
+            self._watch_idle(now)
             self._wake_next()
         if mine and not keep:
             self._drop(holding)
@@ -290,6 +294,24 @@ class Pool:
         tired = [holding for since, holding in self._idle if now - since > self._pace.idle]
         self._idle = [(since, holding) for since, holding in self._idle if now - since <= self._pace.idle]
         return tired
+
+    def _watch_idle(self, now: float) -> None:
+        """With the lock held: see to it that what is idle is given back in time, whatever our users are busy with."""
+        if self._watch is not None or self._closed or not self._source.shared or not self._idle:
+            return
+        oldest = min(since for since, _ in self._idle)
+        self._watch = threading.Timer(max(0.0, oldest + self._pace.idle - now) + 0.01, self._give_back_tired)
+        self._watch.daemon = True
+        self._watch.start()
+
+    def _give_back_tired(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._watch = None
+            tired = self._take_tired(now)
+            self._watch_idle(now)
+        for holding in tired:
+            self._drop(holding)
 
     def _drop(self, holding: Holding) -> None:
         try:

@@ -18,7 +18,7 @@ from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh_device import SshDevice
 from ellopt.devices.ssh_source import SshConnector, SshSource
-from ellopt.errors import ConfigurationError, ElloptError
+from ellopt.errors import ConfigurationError, ElloptError, InfrastructureError
 from ellopt.targets import Target
 
 _LOOK_SECONDS = 20.0
@@ -75,12 +75,21 @@ def list_devices(
 
 
 def release_mine(settings: DeviceSettings) -> list[str]:
-    """Free the boards of the cluster that this user's processes have left locked when they died; their names."""
+    """Free the boards of the cluster that this user's processes have left locked when they died; their names.
+
+    Raises InfrastructureError if one of them could not be freed: which, why, and what was freed all the same.
+    """
     if not settings.cluster:
         raise ConfigurationError("--release-mine needs --cluster (or RPI_CLUSTER): which service to free boards of")
     session = Session(settings.state_directory)
     try:
-        return [lock.address for lock in release_dead_locks(open_client(settings), session)]
+        problems: dict[str, str] = {}
+        freed = [lock.address for lock in release_dead_locks(open_client(settings), session, problems)]
+        if problems:
+            also = f"; released: {', '.join(freed)}" if freed else ""
+            why = "; ".join(dict.fromkeys(problems.values()))
+            raise InfrastructureError(f"could not release {', '.join(problems)}: {why}{also}")
+        return freed
     finally:
         session.close()
 

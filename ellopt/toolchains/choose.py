@@ -14,8 +14,15 @@ def make_toolchain(config: TuningConfig) -> Toolchain:
     if config.toolchain == "native":
         return NativeToolchain(config.parallel_build)
     from ellopt.toolchains.ell import EllToolchain
+    from ellopt.toolchains.ell_compile import CodeOptions
     from ellopt.toolchains.ell_tools import find_tools
 
     tools = find_tools(config.ell_root, config.ell_build_root)
     elf = config.target != "host" or sys.platform != "darwin"
-    return EllToolchain(tools, config.parallel_build, config.include_exercise_models, one_program=elf)
+    return EllToolchain(
+        tools,
+        config.parallel_build,
+        config.include_exercise_models,
+        elf,
+        CodeOptions(config.vectorize, config.fp_contract),
+    )

@@ -32,7 +32,7 @@ from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
 from ellopt.toolchains.ell_bundle import REFERENCE, EllBundle, EllManifest
-from ellopt.toolchains.ell_compile import MODEL_FILE, Compiled, EllCompiler, commands_of, for_ell
+from ellopt.toolchains.ell_compile import MODEL_FILE, CodeOptions, Compiled, EllCompiler, commands_of, for_ell
 from ellopt.toolchains.ell_job import checks, job_rows, timings
 from ellopt.toolchains.ell_link import RUNNER, SOURCES, Linker
 from ellopt.toolchains.ell_tools import EllTools
@@ -50,18 +50,27 @@ class EllToolchain:
     """See ``Toolchain``. ``parallel_build`` bounds the programs at work (0: this machine's cores).
 
     ``exercise``: code without profiling is compiled too, and gives the times of whole models. ``one_program``: models
-    can be linked together, which takes objects in ELF; else a bundle holds one plan, in the plain form.
+    can be linked together, which takes objects in ELF; else a bundle holds one plan, in the plain form. ``code``: what
+    the programs are told beside a plan.
     """
 
     name: str = "ell"
 
     def __init__(
-        self, tools: EllTools, parallel_build: int = 0, exercise: bool = False, one_program: bool = True
+        self,
+        tools: EllTools,
+        parallel_build: int = 0,
+        exercise: bool = False,
+        one_program: bool = True,
+        code: CodeOptions | None = None,
     ) -> None:
+        self.code_options = code or CodeOptions()
         self._tools = tools
         self._parallel_build = parallel_build or os.cpu_count() or 1
         self._exercise = exercise
-        self._compiler = EllCompiler(tools, use_blas=tools.blas is not None, parallel=self._parallel_build)
+        self._compiler = EllCompiler(
+            tools, use_blas=tools.blas is not None, parallel=self._parallel_build, code=self.code_options
+        )
         self._one_program = one_program
         self.checks_in_turns = False
         self.plans_per_bundle: int | None = 8 if self._one_program else 1
@@ -75,7 +84,9 @@ class EllToolchain:
     @cached_property
     def version(self) -> str:
         """A hash over ELL's programs, the compiler that links, and what is linked to it."""
-        digest = hashlib.sha256(f"{self._tools.identity()} {zig_version()} {self._exercise}".encode())
+        digest = hashlib.sha256(
+            f"{self._tools.identity()} {zig_version()} {self._exercise} {self.code_options}".encode()
+        )
         for path in [*(C_SOURCES / name for name in SOURCES), *sorted(Path(__file__).parent.glob("ell*.py"))]:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()[:16]

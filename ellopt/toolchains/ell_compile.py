@@ -88,6 +88,21 @@ class Compiled:
     header: Header
 
 
+@dataclass(frozen=True)
+class CodeOptions:
+    """What ELL's and LLVM's programs are told beside a plan: ELL's own scripts say the same by default.
+
+    ``vectorize``: compile's own vector instructions. ``fp_contract``: fast, on or off, how freely LLVM's opt and llc
+    fuse multiplications and additions.
+    """
+
+    vectorize: bool = True
+    fp_contract: str = "fast"
+
+    def __str__(self) -> str:
+        return f"--vectorize {_boolean(self.vectorize)}, -fp-contract={self.fp_contract}"
+
+
 class EllCompiler:
     """Compiles plans, each in a directory of its own; what is there already is not compiled again.
 
@@ -95,8 +110,9 @@ class EllCompiler:
     fails is kept in ``failed-builds`` beside the directory of bundles.
     """
 
-    def __init__(self, tools: EllTools, use_blas: bool, parallel: int = 0) -> None:
+    def __init__(self, tools: EllTools, use_blas: bool, parallel: int = 0, code: CodeOptions | None = None) -> None:
         self._tools = tools
+        self._code = code or CodeOptions()
         self._use_blas = use_blas
         self._slots = threading.BoundedSemaphore(parallel or os.cpu_count() or 1)
         self._warned = threading.Event()
@@ -153,7 +169,9 @@ class EllCompiler:
         command += ["--outputFilenameBase", _BASE, "--target", target.ell_name, "--header", "--objectCode"]
         command += ["--bitcode"] * self._tools.optimises + ["--profile"] * profiled
         command += ["--blas", _boolean(self.blas(target)), "--parallelize", _boolean(parallel)]
-        command += ["--threads", str(target.cores)]
+        command += ["--vectorize", _boolean(self._code.vectorize)]
+        # --threads does not get as far as the compiled code, whose pool has 4 threads whatever it says.
+        command += ["--modelOption", f"maxThreads,{target.cores}"]
         for node_id, options in plan.items():
             for name, value in options.to_ell().items():
                 command += ["--nodeOption", f"{node_id},{name},{value}"]
@@ -177,10 +195,11 @@ class EllCompiler:
 
     def _optimise(self, directory: Path, target: Target, log: _Log, deadline: Deadline) -> None:
         code, better, result = f"{_BASE}.bc", f"{_BASE}_opt.bc", f"{_BASE}_opt.part"
-        opt = [str(self._tools.opt), code, "-o", better, "-O3"]
+        contract = f"-fp-contract={self._code.fp_contract}"
+        opt = [str(self._tools.opt), code, "-o", better, "-O3", contract]
         log.run(self, opt, deadline, "LLVM's opt")
         options = _LLC_OPTIONS.get(target.ell_name, _GENERIC)
-        llc = [str(self._tools.llc), better, "-o", result, "-O3", "-filetype=obj", *options]
+        llc = [str(self._tools.llc), better, "-o", result, "-O3", contract, "-filetype=obj", *options]
         log.run(self, llc, deadline, "LLVM's llc")
         os.replace(directory / result, directory / f"{_BASE}_opt.o")
 

@@ -332,6 +332,19 @@ def test_a_lock_that_cannot_be_freed_stays_on_record(
     assert service.locked == []
 
 
+def test_a_wrong_key_releases_nothing_and_says_so(
+    service: ClusterService, settings: DeviceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = Session(settings.state_directory)
+    dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
+    dead._guard.close()
+    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
+    with pytest.raises(InfrastructureError, match=rf"could not release {ONE}: .*refuses the API key"):
+        release_mine(replace(settings, apikey="another key"))
+    assert service.locked == [ONE]
+    assert release_mine(settings) == [ONE], "it stayed on record"
+
+
 def test_a_dead_process_s_lock_that_cannot_be_freed_at_once_is_tried_again(
     service: ClusterService, settings: DeviceSettings
 ) -> None:

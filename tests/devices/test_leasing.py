@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ellopt.deadline import Deadline
+from ellopt.devices.base import Device
 from ellopt.devices.fixed_source import FixedHolding, FixedSource
 from ellopt.devices.leasing import Pace, Pool
 from ellopt.devices.replay import ReplayDevice, ReplayPool
@@ -227,15 +228,34 @@ def test_an_idle_board_of_a_shared_source_is_given_back() -> None:
             super().give_back(device)
 
     source = Shared()
-    with Pool(source, 2, 5.0, Pace(idle=0.1)) as pool:
+    with Pool(source, 2, 5.0, Pace(idle=0.6)) as pool:
         with pool.lease(Deadline.after(5)), pool.lease(Deadline.after(5)):
             pass
         assert source.returned == []
         for _ in range(3):
-            time.sleep(0.07)
+            time.sleep(0.3)
             with pool.lease(Deadline.after(5)):
                 pass
         assert len(source.returned) == 1
+
+
+def test_an_idle_board_is_given_back_while_nobody_leases() -> None:
+    given_back = threading.Event()
+
+    class Shared(FixedSource):
+        shared = True
+
+        def give_back(self, device: Device) -> None:
+            super().give_back(device)
+            given_back.set()
+
+    with Pool(Shared([ReplayDevice(fine, "board")]), 1, 5.0, Pace(idle=0.5)) as pool:
+        with pool.lease(Deadline.after(5)):
+            assert not given_back.is_set()
+        assert not given_back.is_set(), "it may be wanted again at once"
+        assert given_back.wait(10), "while its user builds variants, others may have it"
+        with pool.lease(Deadline.after(5)) as device:
+            assert device.name == "board"
 
 
 def test_a_lost_board_is_replaced_by_another() -> None:

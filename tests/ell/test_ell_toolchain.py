@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,28 @@ def test_every_layer_gets_its_options_and_the_plan_its_threads(build_directory: 
     assert "--nodeOption 1038,parallelize,false --nodeOption 1041,preferredConvolutionMethod,unrolled" in mixed
     assert "--nodeOption 1041,parallelize,true" in mixed
     assert "--profile" in mixed
+    assert f"--modelOption maxThreads,{find_target('host').cores}" in mixed
+    assert "--vectorize true" in mixed
+    if "_opt.bc" in mixed:
+        assert mixed.count("-fp-contract=fast") == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_program_has_the_threads_that_were_asked_for(
+    toolchain: EllToolchain, tiny: Model, tiny_plans: tuple[Plan, ...], build_directory: Path, threads: int
+) -> None:
+    target = find_target("host", threads)
+    bundle = toolchain.build(toolchain.prepare(tiny), tiny_plans[1:], target, build_directory, Deadline.after(300))
+    command = [str(bundle.path / "ell_runner"), "report", "0", "1", str(1 << 29)]
+    with subprocess.Popen(command, cwd=bundle.path, stdout=subprocess.DEVNULL) as process:
+        try:
+            most, give_up = 0, Deadline.after(20)
+            while most < threads and not give_up.passed:
+                most = max(most, len(list(Path(f"/proc/{process.pid}/task").iterdir())))
+        finally:
+            process.kill()
+    assert most in (threads, threads + 1)  # the thread that asks works too, or waits
 
 
 def test_the_same_request_runs_no_program(

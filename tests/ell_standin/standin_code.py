@@ -14,6 +14,7 @@ from ellopt.codegen.lower import lower
 from ellopt.codegen.network import ConvolutionStep, Network
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
+from ellopt.methods import find_method
 from ellopt.model.graph import Model
 from ellopt.options import ELL_DEFAULT, ELL_DEFAULT_DEPTHS, ELL_DEPTH_NAMES, ConvolutionOptions
 from ellopt.targets import Target
@@ -30,7 +31,9 @@ def node_options(values: Mapping[str, str], step: ConvolutionStep) -> Convolutio
     """A node's options as ELL understands them: winograd where it does not apply falls back silently."""
     parallelize = values.get("parallelize") == "true"
     method = values.get("preferredConvolutionMethod", "auto")
-    if method not in ("simple", "winograd") or (method == "winograd" and not step.shape.winograd_applies):
+    if method not in ("simple", "winograd") or (
+        method == "winograd" and not find_method("winograd").applies(step.shape)
+    ):
         return ConvolutionOptions("simple" if method == "simple" else "unrolled", parallelize)
     if method == "simple":
         return ConvolutionOptions("simple", parallelize)

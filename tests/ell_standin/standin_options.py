@@ -26,7 +26,8 @@ class CompileOptions:
     target: str = "host"
     method: str = "auto"
     parallelize: bool = False
-    threads: int = 4
+    threads: int = 4  # the pool of the compiled code; --threads never gets there
+    vectorize: bool = False
     blas: bool = True
     flags: set[str] = field(default_factory=set)
     model_options: dict[str, str] = field(default_factory=dict)
@@ -70,10 +71,14 @@ def parse(arguments: list[str]) -> CompileOptions | None:
             case "--blas":
                 options.blas = _one_of(name, value, ("true", "false")) == "true"
             case "--threads":
-                options.threads = int(value)
+                int(value)
+            case "--vectorize":
+                options.vectorize = _one_of(name, value, ("true", "false")) == "true"
             case "--modelOption":
                 key, text = _parts(value, 2)
                 options.model_options[key] = _checked(key, text)
+                if key == "maxThreads":
+                    options.threads = int(text)
             case "--nodeOption":
                 node_id, key, text = _parts(value, 3)
                 options.node_options.setdefault(node_id, {})[key] = _checked(key, text)
