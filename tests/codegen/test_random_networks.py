@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from network_check import check_network
 from network_generator import Network, networks
 
-from ellopt.codegen.strassen import STRASSEN
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN
 from ellopt.options import ConvolutionOptions
 
 OPTIONS = (
