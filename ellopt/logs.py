@@ -38,8 +38,12 @@ class TerminalFormatter(RedactingFormatter):
     """As above, for a terminal: control characters (of a model's name, of a board's output) have no effect."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "�" for c in text)
+        return harmless(super().format(record))
+
+
+def harmless(text: str) -> str:
+    """``text`` for a terminal: lines and tabs, but no other control character, stay as they are."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "�" for c in text)
 
 
 class TerminalHandler(logging.Handler):

@@ -7,6 +7,7 @@ node, a short text, and is read first.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,20 @@ def options_to(options: ConvolutionOptions, ell_options: ConvolutionOptions, own
 
 
 def compile_switches(plan: Plan, model_path: str, output_directory: str, target: str) -> str:
-    """The text of ``compile_switches.txt``: the command line for ELL's ``compile``. ``plan`` is ELL's part."""
-    parts = [f"-imap {model_path} --outputDirectory {output_directory} --target {target} --mapWithOptions"]
+    """The text of ``compile_switches.txt``: the command line for ELL's ``compile``. ``plan`` is ELL's part.
+
+    Quoted for a shell, where a path or a node's name needs it.
+    """
+    words = ["-imap", _path(model_path), "--outputDirectory", _path(output_directory), "--target", target]
+    words.append("--mapWithOptions")
     for node_id, options in plan.items():
-        parts += [f"--nodeOption {node_id},{key},{value}" for key, value in options.to_ell().items()]
-    return " ".join(parts)
+        for key, value in options.to_ell().items():
+            words += ["--nodeOption", f"{node_id},{key},{value}"]
+    return shlex.join(words)
+
+
+def _path(text: str) -> str:
+    return f"./{text}" if text.startswith("-") else text
 
 
 def _depth(name: str, value: Any) -> int:

@@ -32,8 +32,15 @@ def write_bytes(path: Path, data: bytes, mode: int = _MODE) -> None:
 
 
 def write_text(path: Path, text: str, mode: int = _MODE) -> None:
-    """Write UTF-8 ``text`` with ``\\n`` line ends to ``path`` atomically and durably. Raises OSError."""
-    write_bytes(path, text.encode("utf-8"), mode)
+    """Write UTF-8 ``text`` with ``\\n`` line ends to ``path`` atomically and durably. Raises OSError.
+
+    A file's name in it that is no UTF-8 is written as the bytes that it has.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # halves of surrogate pairs, from JSON
+        data = text.encode("utf-8", "replace")
+    write_bytes(path, data, mode)
 
 
 def replace(source: Path, target: Path) -> None:

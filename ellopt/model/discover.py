@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ellopt.errors import ConfigurationError
-from ellopt.model.graph import model_name
+from ellopt.model.names import base_name, model_name
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ OUTPUT_SUFFIX = "_options"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file. ``name`` is its base name, ``tag`` is distinct among all that were found and names folders."""
+    """A model file. ``name`` is made of its base name (``names.safe_name``), ``tag`` is distinct among all that were
+    found and names folders."""
 
     path: Path
     name: str
@@ -67,7 +68,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not _is_model(name):
                 continue
-            if REPORT_NAME in names and model_name(Path(name)).endswith(OUTPUT_SUFFIX):
+            if REPORT_NAME in names and base_name(Path(name)).endswith(OUTPUT_SUFFIX):
                 logger.info("%s was written by ellopt and is passed over", Path(folder, name))
                 continue
             yield Path(folder, name)
@@ -78,6 +79,8 @@ def _tagged(paths: Sequence[Path]) -> list[ModelFile]:
     taken: set[str] = set()  # folded: some file systems do not tell A from a
     for path in paths:
         name = tag = model_name(path)
+        if name != base_name(path):
+            logger.info("%s is called %s: names have letters, digits, '_', '-' and '.'", path, name)
         number = 0
         while tag.casefold() in taken:
             number += 1

@@ -14,6 +14,7 @@ from ellopt.model.expand import expand_predictors
 from ellopt.model.fields import Fields
 from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
 from ellopt.model.metadata import read_options
+from ellopt.model.names import model_name
 from ellopt.model.parse import parse_node
 from ellopt.model.ports import parse_port_elements, whole_output
 from ellopt.model.raw import RawNode, read_raw
@@ -57,15 +58,6 @@ class Model:
     @cached_property
     def output(self) -> Output:
         return next(node for node in self.nodes if isinstance(node, Output))
-
-
-def model_name(path: Path) -> str:
-    """The base name of a model file: without ``.ell`` or ``.ell.zip``."""
-    name = path.name
-    for suffix in (".zip", ".ell"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-    return name
 
 
 def read_model(path: Path) -> Model:

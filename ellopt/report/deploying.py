@@ -35,6 +35,9 @@ def deploy_commands(report: TuningReport) -> tuple[Command, ...]:
         commands.append(Command("Time it as it would be deployed.", f"ellopt bench {quoted}"))
     if "compile_switches.txt" in report.files:
         commands.append(
-            Command("Or compile it with ELL's own tools; the switches are kept.", "compile $(cat compile_switches.txt)")
+            Command(
+                "Or compile it with ELL's own tools; the switches are kept.",
+                'eval "compile $(cat compile_switches.txt)"',
+            )
         )
     return tuple(commands)

@@ -190,7 +190,7 @@ class EllCompiler:
                     logger.warning("only ELL's own code is measured, LLVM's opt and llc fail: %s", error)
         for name in (f"{_BASE}.bc", f"{_BASE}_opt.bc"):  # large, and of no more use
             (directory / name).unlink(missing_ok=True)
-        write_text(directory / "compile_switches.txt", " ".join(command[1:]))
+        write_text(directory / "compile_switches.txt", shlex.join(command[1:]))
         log.write()
 
     def _optimise(self, directory: Path, target: Target, log: _Log, deadline: Deadline) -> None:

@@ -160,23 +160,27 @@ class Compiler:
     def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:
         """Link a program. For boards (musl) it is static and needs nothing but the kernel."""
         static = ("-static",) if "musl" in self._target.triple else ()
-        names = sorted(str(path.resolve()) for path in objects)
-        with tempfile.TemporaryDirectory(dir=output.parent) as directory:
-            # Command lines have limits; a response file has none.
-            response = Path(directory) / "objects.rsp"
-            response.write_text("".join(f'"{name}"\n'.replace("\\", "\\\\") for name in names), encoding="utf-8")
+        with tempfile.TemporaryDirectory(dir=output.parent) as name:
+            directory = Path(name)
+            # Command lines have limits; a response file has none, but each reader of it has quotes of its own: it
+            # names copies that need none.
+            names = []
+            for path in sorted(objects):
+                names.append(f"{len(names)}.o")
+                _link_or_copy(path, directory / names[-1])
+            (directory / "objects.rsp").write_text("\n".join(names), encoding="utf-8")
             command = (
                 *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
-                *(f"@{response}", "-o", str(output), "-lm", "-lpthread"),
+                *("@objects.rsp", "-o", str(output.resolve()), "-lm", "-lpthread"),
             )
-            self._run(command, Path(directory), deadline, output.name)
+            self._run(command, directory, deadline, output.name)
 
     def archive(self, objects: Mapping[str, Path], output: Path, deadline: Deadline) -> None:
         """Make a static library. The objects' names in it are their names in ``objects``."""
         with tempfile.TemporaryDirectory(dir=output.parent) as name:
             directory = Path(name)
             members = [shutil.copy(path, directory / f"{Path(key).stem}.o") for key, path in sorted(objects.items())]
-            command = (*zig_command(), "ar", "rcs", str(output), *(Path(member).name for member in members))
+            command = (*zig_command(), "ar", "rcs", str(output.resolve()), *(Path(member).name for member in members))
             self._run(command, directory, deadline, output.name)
 
     def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str]) -> Path:
@@ -208,6 +212,13 @@ def _zig_cache() -> Path:
 
 def _run(command: Sequence[str], directory: Path, deadline: Deadline) -> Completed:
     return run_in_group(command, directory, deadline)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy(source, target)
 
 
 def _hash(parts: Iterable[str | bytes]) -> str:
