@@ -16,6 +16,7 @@ from ellopt.deadline import Deadline
 from ellopt.devices.opening import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.errors import ElloptError
+from ellopt.files.child_environment import child_environment
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle
 
@@ -58,7 +59,11 @@ def check_compiler(target: Target) -> Finding:
         ]
         try:
             done = subprocess.run(
-                [*command, "-o", str(Path(directory, "probe.o"))], capture_output=True, text=True, timeout=180
+                [*command, "-o", str(Path(directory, "probe.o"))],
+                env=child_environment(),
+                capture_output=True,
+                text=True,
+                timeout=180,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return Finding(subject, "failed", str(error), "reinstall it: pip install --force-reinstall ziglang")

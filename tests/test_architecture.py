@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("codegen", "space", "space_bounds", "toolchains", "devices"),
     ("option_files", "observations", "observation_log", "procedure", "profile", "profile_join"),
     ("board_probe", "bundles", "inspection", "run_limits", "laboratory_settings", "device_runs"),
-    ("laboratory", "store", "deploy", "deploy_library"),
+    ("laboratory", "store", "deploy", "deploy_library", "deploy_identifier", "deploy_manifest", "deploy_cpu"),
     ("search", "winners", "assemble", "report", "tracking", "logs", "from_reports", "pyfunc"),
     ("progress", "tuning", "doctor"),
     ("pipeline",),

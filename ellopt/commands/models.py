@@ -60,6 +60,14 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     group = ArgumentGroup(parser, "options")
     group.path("--output_path", "-o", required=True, help="the directory to write")
     _add_target_and_options(group)
+    group.value("--name", default="", help="what the library is called (default: made of the model's name)")
+    group.value(
+        "--cpu",
+        default="native",
+        help="for --target host on x86-64: the oldest processor, native or x86-64, x86-64-v2, x86-64-v3, x86-64-v4 "
+        "(default: native, this machine's)",
+    )
+    group.flag("--force", help="overwrite files that are not as ellopt left them")
     parser.set_defaults(run=compile_)
 
 
@@ -125,7 +133,13 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt import deploy
 
     library = deploy.compile_library(
-        _read(arguments.model), arguments.output_path, find_target(arguments.target), arguments.options
+        _read(arguments.model),
+        arguments.output_path,
+        find_target(arguments.target),
+        arguments.options,
+        name=arguments.name,
+        cpu=arguments.cpu,
+        force=arguments.force,
     )
     for line in library.summary():
         console.print(line, markup=False, highlight=False, soft_wrap=True)

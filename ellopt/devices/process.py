@@ -16,6 +16,7 @@ from typing import IO
 
 from ellopt.deadline import Deadline
 from ellopt.errors import CommandTimeout, InfrastructureError
+from ellopt.files.child_environment import child_environment
 
 #: what is kept of each output stream, in bytes; the rest is read and dropped
 KEPT_OUTPUT = 4 << 20
@@ -71,21 +72,20 @@ def run_in_group(
 ) -> Completed:
     """Run ``arguments`` in ``directory`` and wait for it. Standard input is empty.
 
-    ``environment`` is added to this process's own. The command and all that it started are killed when it ends,
-    when ``deadline`` passes (CommandTimeout), when ``abort`` is fired (InfrastructureError), when an exception
-    such as KeyboardInterrupt leaves this function and, on POSIX systems, when this process dies. Raises
-    InfrastructureError if the command cannot be started.
+    ``environment`` is added to this process's own, from which secrets are left out. The command and all that it
+    started are killed when it ends, when ``deadline`` passes (CommandTimeout), when ``abort`` is fired
+    (InfrastructureError), when an exception such as KeyboardInterrupt leaves this function and, on POSIX systems, when
+    this process dies. Raises InfrastructureError if the command cannot be started.
     """
     deadline.check(f"starting {arguments[0]}")
     abort = abort or Abort()
-    variables = {**os.environ, **environment} if environment else None
     with _group() as leader:
         started = time.monotonic()
         try:
             process = subprocess.Popen(
                 list(arguments),
                 cwd=directory,
-                env=variables,
+                env=child_environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -123,6 +123,7 @@ def _group() -> Iterator[int | None]:
     try:
         lifeline = subprocess.Popen(
             ["/bin/sh", "-c", _LIFELINE],
+            env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -152,7 +153,11 @@ def _kill(process: subprocess.Popen[bytes], leader: int | None) -> None:
     if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(
-                ["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, timeout=30, check=False
+                ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+                env=child_environment(),
+                capture_output=True,
+                timeout=30,
+                check=False,
             )
     elif leader is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -148,7 +148,8 @@ def _find_blas(named: str | None) -> Path | None:
         for name in ("libopenblas.so", "libopenblas.so.0", "libopenblas.dylib", "libopenblas.a"):
             if (folder / name).is_file():
                 return folder / name
-    found = ctypes.util.find_library("openblas")
+    # Elsewhere it has no path for an answer, and starts compilers to find it.
+    found = ctypes.util.find_library("openblas") if sys.platform == "darwin" else None
     return Path(found) if found and Path(found).is_absolute() else None
 
 

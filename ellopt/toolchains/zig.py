@@ -164,7 +164,7 @@ class Compiler:
             directory = Path(name)
             # Command lines have limits; a response file has none, but each reader of it has quotes of its own: it
             # names copies that need none.
-            names = []
+            names: list[str] = []
             for path in sorted(objects):
                 names.append(f"{len(names)}.o")
                 _link_or_copy(path, directory / names[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import statistics
 
 from ellopt.tuning_report import Comparison, LayerReport, TuningReport, VariantReport
@@ -116,7 +117,9 @@ def _evidence(comparison: Comparison | None) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """``text`` as Markdown that shows it as it is: names of nodes are the model's author's."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return re.sub(r"([\\`*_\[\]<>|~&!$])", r"\\\1", line)
 
 
 def measurements_csv(report: TuningReport) -> str:

@@ -99,3 +99,39 @@ def test_a_run_never_writes_into_the_bundle(tmp_path: Path) -> None:
     )
     assert done.outputs == {"result": b"other"}
     assert (bundle.path / "data").read_bytes() == b"weights"
+
+
+SECRETS = {
+    "RPI_PASSWORD": "s1",
+    "RPI_APIKEY": "s2",
+    "MLFLOW_TRACKING_PASSWORD": "s3",
+    "MLFLOW_TRACKING_TOKEN": "s4",
+    "AWS_SECRET_ACCESS_KEY": "s5",
+    "AWS_SESSION_TOKEN": "s6",
+    "AZURE_STORAGE_CONNECTION_STRING": "s7",
+    "AZURE_STORAGE_ACCESS_KEY": "s8",
+    "DATABRICKS_TOKEN": "s9",
+    "OPENAI_API_KEY": "s10",
+    "PGPASSWORD": "s11",
+    "my_secret": "s12",
+    "MLFLOW_TRACKING_URI": "https://me:s13@mlflow.example/",
+    "http_proxy": "http://me:s14@proxy.example:3128",
+}
+
+
+def test_no_child_gets_a_secret_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the command nor the shell that guards it; what it needs to work is there."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KEYBOARD", "us")
+    script = "tr '\\0' '\\n' < /proc/self/environ; cat /proc/$(ps -o pgid= -p $$ | tr -d ' ')/environ | tr '\\0' '\\n'"
+    code, out, _ = sh(script, tmp_path)
+    assert code == 0
+    found = dict(line.split("=", 1) for line in out.decode().splitlines() if "=" in line)
+    assert not set(SECRETS) & set(found)
+    assert {"PATH": os.environ["PATH"], "KEYBOARD": "us", "ELLOPT_TEST": "1"}.items() <= found.items()
+
+
+def test_what_is_given_to_a_child_it_gets(tmp_path: Path) -> None:
+    done = run_in_group(["sh", "-c", "echo $A_TOKEN"], tmp_path, Deadline.after(20), {"A_TOKEN": "meant"})
+    assert done.stdout == b"meant\n"

@@ -13,7 +13,9 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/types.h>
 #include <time.h>
+#include <unistd.h>
 
 #define OPEN 0x8000u
 #define JOINED 0x7fffu
@@ -46,7 +48,12 @@ struct ell_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     member *members;
+    const void *library; /* whose code made it */
+    pid_t process;       /* where its threads are: a process that forked off has none of them */
 };
+
+/* Every library has one, at an address of its own. */
+static char this_library;
 
 static inline void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -188,7 +195,7 @@ void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count)
 int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
 
 ell_pool *ell_pool_create(int threads) {
-    if (threads <= 1) return 0;
+    if (threads <= 1 || threads > ELL_MOST_THREADS) return 0;
     void *memory = 0;
     if (posix_memalign(&memory, 64, sizeof(ell_pool) + (size_t)threads * sizeof(share))) return 0;
     ell_pool *pool = (ell_pool *)memory;
@@ -203,12 +210,14 @@ ell_pool *ell_pool_create(int threads) {
     pthread_cond_init(&pool->wake, 0);
     pool->threads = 1;
     pool->free_cpu = -1;
+    pool->library = &this_library;
+    pool->process = getpid();
     for (int i = 1; i < threads; i++) {
         pool->members[i] = (member){pool, i, -1, 0};
         if (pthread_create(&pool->members[i].thread, 0, serve, &pool->members[i])) break;
         pool->threads++;
     }
-    if (pool->threads == 1) {
+    if (pool->threads < threads) {
         ell_pool_destroy(pool);
         return 0;
     }
@@ -216,15 +225,25 @@ ell_pool *ell_pool_create(int threads) {
     return pool;
 }
 
+int ell_pool_is_ours(const ell_pool *pool) {
+    return ((uintptr_t)pool & 63) == 0 && pool->library == &this_library;
+}
+
+int ell_pool_has_threads(const ell_pool *pool) { return pool->process == getpid(); }
+
 void ell_pool_destroy(ell_pool *pool) {
     if (!pool) return;
-    pthread_mutex_lock(&pool->mutex);
-    __atomic_store_n(&pool->stop, 1, __ATOMIC_SEQ_CST);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->mutex);
-    for (int i = 1; i < pool->threads; i++) pthread_join(pool->members[i].thread, 0);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->mutex);
+    pool->library = 0;
+    /* In a process that forked off, the mutex may be locked by a thread that is not there. */
+    if (ell_pool_has_threads(pool)) {
+        pthread_mutex_lock(&pool->mutex);
+        __atomic_store_n(&pool->stop, 1, __ATOMIC_SEQ_CST);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
+        for (int i = 1; i < pool->threads; i++) pthread_join(pool->members[i].thread, 0);
+        pthread_cond_destroy(&pool->wake);
+        pthread_mutex_destroy(&pool->mutex);
+    }
     free(pool->members);
     free(pool);
 }

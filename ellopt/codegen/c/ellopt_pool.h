@@ -11,7 +11,11 @@ typedef void (*ell_task)(const void *context, int index, int worker);
 void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count);
 int ell_pool_threads(const ell_pool *pool); /* 1 for a null pool */
 
-ell_pool *ell_pool_create(int threads); /* null when threads <= 1 or threads cannot be started */
-void ell_pool_destroy(ell_pool *pool);
+#define ELL_MOST_THREADS 1024
+ell_pool *ell_pool_create(int threads); /* null when threads <= 1, are too many or cannot all be started */
+void ell_pool_destroy(ell_pool *pool);  /* also in a process that forked off, where it only gives back memory */
+
+int ell_pool_is_ours(const ell_pool *pool);     /* whether this code made the pool; for another address: mostly no */
+int ell_pool_has_threads(const ell_pool *pool); /* no in a process that forked off: it computes without the pool */
 
 #endif

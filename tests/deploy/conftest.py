@@ -1,0 +1,19 @@
+"""One compiled library for the tests that only use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ellopt.deploy import DeployedLibrary, compile_library
+from ellopt.model.graph import read_model
+from ellopt.targets import find_target
+
+NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> DeployedLibrary:
+    """A network of 16x16x3 inputs."""
+    return compile_library(read_model(NET), tmp_path_factory.mktemp("net") / "net", find_target("host"), name="net")
