@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from ellopt.deadline import Deadline
 from ellopt.errors import CandidateError
 from ellopt.files.atomic import write_text
-from ellopt.measurement import compare
 from ellopt.model.archive import write_archive
 from ellopt.model.graph import Model
 from ellopt.model.metadata import own_options, with_options
 from ellopt.option_files import compile_options_json, compile_switches, options_from
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Measures, Procedure
+from ellopt.report.words import milliseconds
 from ellopt.space import ModelSpace
 from ellopt.targets import Target
-from ellopt.tuning_report import Comparison, Confirmation, WholeModel
+from ellopt.tuning_report import Confirmation, WholeModel
+from ellopt.turns import Round, Turns, modes, turn_values
 
 ASSEMBLED, BEFORE, UNIFORM, TRIAL = "assembled", "ELL's default", "best single option", "best trial"
 
-#: How often whole models are measured while it is not clear which is the fastest.
-VISITS = 3
+#: How often whole models are measured at least, while it is not clear which is the fastest, and where passes of one
+#: model come in several modes or visits disagree: what is expected of states is known only when they were seen.
+LEAST_VISITS, VISITS, MODAL_VISITS = 2, 3, 6
+#: Visits disagree about two models if each was significantly faster in one of them, by this share.
+DISAGREEMENT = 0.02
 #: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
 CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
 
@@ -61,49 +64,114 @@ class Confirmed:
 def confirm(
     laboratory: Measures, candidates: Mapping[str, Plan], procedure: Procedure = CONFIRMATION, seconds: float = 600.0
 ) -> Confirmed:
-    """Measure whole models interleaved and choose the one with the lowest median; equal plans are measured once.
+    """Measure whole models in turns and choose the one with the lowest latency (see ``turns``).
 
-    While the winners put together are not the fastest, and are not significantly slower either, more is measured: up
-    to ``VISITS`` visits. Medians are over all samples: what disturbs the machine disturbs parallel plans most, and
-    that belongs to them. ``candidates`` has ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if one of those
-    cannot be measured.
+    Equal plans are measured once. While the fastest is not significantly faster than all others, more is measured:
+    ``LEAST_VISITS`` to ``VISITS`` visits. Where passes have several modes, or visits disagree about which plan is
+    faster, up to ``MODAL_VISITS`` are made, and what is expected over all of them decides. What is chosen, printed and
+    sorted by is one number, so no plan is written that its own comparison says is slower. ``candidates`` has
+    ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if one of those cannot be measured.
     """
     deadline = Deadline.after(seconds)
     samples: dict[Plan, list[float]] = {}
-    for _ in range(VISITS):
-        plans = list(dict.fromkeys(candidates.values()))
-        for outcome in laboratory.measure(plans, procedure, deadline):
+    values: dict[Plan, dict[Round, float]] = {}
+    left, visits = dict(candidates), 0
+    while True:
+        for outcome in laboratory.measure(list(dict.fromkeys(left.values())), procedure, deadline):
             if outcome.samples is not None:
                 samples.setdefault(outcome.plan, []).extend(outcome.samples.total_ms)
+                found = turn_values(outcome.samples.total_ms, outcome.samples.rounds, visits)
+                values.setdefault(outcome.plan, {}).update(found)
             elif outcome.plan in (candidates[ASSEMBLED], candidates[BEFORE]):
                 raise CandidateError(f"the whole model could not be measured: {outcome.reason}")
-        wholes = {name: _whole(name, plan, samples[plan]) for name, plan in candidates.items() if samples.get(plan)}
-        fastest = min(wholes.values(), key=lambda whole: (whole.median_ms, whole.name != ASSEMBLED))
-        if fastest.plan == wholes[ASSEMBLED].plan or deadline.passed:
-            break
-        if _compare(wholes[ASSEMBLED], fastest).significant:
-            break
-    chosen = ASSEMBLED if fastest.plan == wholes[ASSEMBLED].plan else fastest.name
-    before = wholes[BEFORE]
-    return Confirmed(
-        plan=candidates[chosen],
-        confirmation=Confirmation(
-            candidates=tuple(wholes.values()),
-            chosen=chosen,
-            before=BEFORE,
-            against_before=None if fastest.plan == before.plan else _compare(fastest, before),
-            why=_why(chosen, wholes),
-        ),
-    )
+        visits += 1
+        standing = _Standing(
+            {n: p for n, p in candidates.items() if len(values.get(p, ())) > 0}, Turns(values), samples
+        )
+        most = MODAL_VISITS if standing.states else VISITS
+        clear = visits >= min(LEAST_VISITS, len(values)) and standing.clear
+        if visits >= most or deadline.passed or (clear and not standing.states):
+            return standing.confirmed(visits)
 
 
-def _compare(a: WholeModel, b: WholeModel) -> Comparison:
-    return compare(a.samples_ms, b.samples_ms, paired=len(a.samples_ms) == len(b.samples_ms))
+@dataclass(frozen=True)
+class _Standing:
+    """What is known after some visits."""
 
+    candidates: Mapping[str, Plan]
+    turns: Turns[Plan]
+    samples: Mapping[Plan, Sequence[float]]
 
-def _whole(name: str, plan: Plan, samples: Sequence[float]) -> WholeModel:
-    texts = {node_id: str(options) for node_id, options in plan.items()}
-    return WholeModel(name, texts, tuple(samples), float(np.median(samples)))
+    @cached_property
+    def latencies(self) -> dict[Plan, float]:
+        return {plan: self.turns.latency_ms(plan) for plan in dict.fromkeys(self.candidates.values())}
+
+    @cached_property
+    def modes(self) -> dict[Plan, tuple[float, ...]]:
+        return {plan: modes(self.samples[plan]) for plan in self.latencies}
+
+    @property
+    def fastest(self) -> str:
+        """Of equally fast ones the winners put together, or ELL's default, which are the first."""
+        return min(self.candidates, key=lambda name: self.latencies[self.candidates[name]])
+
+    @property
+    def clear(self) -> bool:
+        fastest = self.candidates[self.fastest]
+        return all(self.turns.compare(fastest, plan).significant for plan in self.latencies if plan != fastest)
+
+    @cached_property
+    def states(self) -> str:
+        """What depended on the state of the machine, of plans that may be chosen and of ELL's default."""
+        fastest = self.candidates[self.fastest]
+        name_of = {plan: name for name, plan in reversed(tuple(self.candidates.items()))}
+        lowest = self.latencies[fastest]
+        said = []
+        for plan, found in self.modes.items():
+            if len(found) > 1 and (name_of[plan] == BEFORE or min(found) <= lowest):
+                said.append(
+                    f"{name_of[plan]} ran in two modes, around {milliseconds(found[0])} and {milliseconds(found[1])}"
+                )
+        for plan in self.latencies:
+            by_visit = [visit.compare(fastest, plan) for visit in self.turns.visits]
+            sure = [c.gain > 0 for c in by_visit if c.significant and abs(c.gain) > DISAGREEMENT]
+            if len(set(sure)) > 1:
+                pair, visits = f"{name_of[plan]} was faster than {name_of[fastest]}", f"{len(by_visit)} visits"
+                said.append(f"{pair} in {sure.count(False)} of {visits} and slower in {sure.count(True)}")
+        if not said:
+            return ""
+        return "; ".join(said) + ": what is expected over all visits decides, each counting alike"
+
+    def confirmed(self, visits: int) -> Confirmed:
+        chosen = self.fastest
+        plan, before = self.candidates[chosen], self.candidates[BEFORE]
+        if plan == self.candidates[ASSEMBLED]:
+            chosen = ASSEMBLED
+        wholes = {name: self._whole(name) for name in self.candidates}
+        return Confirmed(
+            plan=plan,
+            confirmation=Confirmation(
+                candidates=tuple(sorted(wholes.values(), key=lambda whole: whole.latency_ms)),
+                chosen=chosen,
+                before=BEFORE,
+                against_before=None if plan == before else self.turns.compare(plan, before),
+                why=_why(chosen, wholes),
+                visits=visits,
+                states=self.states,
+            ),
+        )
+
+    def _whole(self, name: str) -> WholeModel:
+        plan = self.candidates[name]
+        found = self.modes[plan]
+        return WholeModel(
+            name=name,
+            plan={node_id: str(options) for node_id, options in plan.items()},
+            samples_ms=tuple(self.samples[plan]),
+            latency_ms=self.latencies[plan],
+            turns_ms=self.turns.turns_ms(plan),
+            modes_ms=found if len(found) > 1 else (),
+        )
 
 
 def _why(chosen: str, wholes: Mapping[str, WholeModel]) -> str:
@@ -113,13 +181,13 @@ def _why(chosen: str, wholes: Mapping[str, WholeModel]) -> str:
         return "every layer's winner is ELL's default: nothing faster was found"
     if chosen != ASSEMBLED:
         return (
-            f"{chosen} was written: with {wholes[chosen].median_ms:.3f} ms it was faster as a whole than the winners "
-            f"of the layers put together ({assembled.median_ms:.3f} ms)"
+            f"{chosen} was written: with {milliseconds(wholes[chosen].latency_ms)} it was faster as a whole than the "
+            f"winners of the layers put together ({milliseconds(assembled.latency_ms)})"
         )
-    rival = min(others, key=lambda whole: whole.median_ms)
+    rival = min(others, key=lambda whole: whole.latency_ms)
     return (
-        f"the winners of the layers put together took {assembled.median_ms:.3f} ms, the next best whole model "
-        f"({rival.name}) {rival.median_ms:.3f} ms"
+        f"the winners of the layers put together took {milliseconds(assembled.latency_ms)}, the next best whole model "
+        f"({rival.name}) {milliseconds(rival.latency_ms)}"
     )
 
 

@@ -218,7 +218,7 @@ class _Tuning:
         further = output_files(shop.toolchain, confirmed.plan)
         for name, text in further.items():
             write_text(self.directory / name, text)
-        nodes_ms = _node_medians(space, result, winners.plan)
+        nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in winners.layers}
         report = TuningReport(
             model=self.file.name,
             tag=self.file.tag,
@@ -286,13 +286,11 @@ def _estimates(space: ModelSpace, result: SearchResult) -> dict[str, dict[Convol
     return {layer.node_id: by_shape[layer.shape] for layer in space.layers}
 
 
-def _node_medians(space: ModelSpace, result: SearchResult, plan: Plan) -> dict[str, float]:
-    """Median milliseconds by node: convolution layers as ``plan`` computes them, the others over all trials."""
+def _node_medians(result: SearchResult) -> dict[str, float]:
+    """Median milliseconds over all trials, by node, of what is no convolution."""
     samples: dict[str, list[float]] = {}
     for outcome in result.outcomes:
         if outcome.samples is not None:
             for node_id, values in outcome.samples.nodes_ms.items():
                 samples.setdefault(node_id, []).extend(values)
-    medians = {node_id: float(np.median(values)) for node_id, values in samples.items() if values}
-    estimates = _estimates(space, result)
-    return medians | {node_id: estimates[node_id].get(options, 0.0) for node_id, options in plan.items()}
+    return {node_id: float(np.median(values)) for node_id, values in samples.items() if values}

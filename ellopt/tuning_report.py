@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.json_text import JsonLimits
@@ -29,11 +29,13 @@ class VariantReport:
 
     options: str  # ConvolutionOptions as text
     state: VariantState
-    samples_ms: tuple[float, ...] = ()
-    median_ms: float | None = None
+    samples_ms: tuple[float, ...] = ()  # raw
+    median_ms: float | None = None  # the score: the median of decided_ms, decided on, sorted by and shown
     unstable: bool = False
     reason: str = ""
     source: str = "measured"  # or "store", for a warm start
+    decided_ms: tuple[float, ...] = ()  # samples less what visits, turns and places did to them, without slow outliers
+    seldom: bool = False  # measured too seldom to win
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,10 @@ class WholeModel:
 
     name: str  # "ell default", "best uniform", "assembled", ...
     plan: Mapping[str, str]
-    samples_ms: tuple[float, ...]
-    median_ms: float
+    samples_ms: tuple[float, ...]  # every pass
+    latency_ms: float  # the geometric mean of its turns, see ellopt.turns: decided on, sorted by and shown
+    turns_ms: tuple[float, ...] = ()  # the turns that count, each the median of its passes
+    modes_ms: tuple[float, ...] = ()  # the medians of the groups that the passes fall into, where there are several
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ class Confirmation:
     before: str  # name of the candidate that is ELL's default
     against_before: Comparison | None = None
     why: str = ""
+    visits: int = 0
+    states: str = ""  # what depended on the state of the machine, in sentences; empty if nothing did
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,17 @@ class TuningReport:
             raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
         if data.get("version") != FORMAT_VERSION:
             raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
+        _upgrade(data)
         try:
             return decode(cls, data)
         except ValueError as error:
             raise ConfigurationError(f"{path}: a damaged tuning report: {error}; tune the model again") from error
+
+
+def _upgrade(data: dict[str, Any]) -> None:
+    """Whole models of earlier reports have the median of all passes where now the latency stands."""
+    confirmation = data.get("confirmation")
+    candidates = confirmation.get("candidates") if isinstance(confirmation, dict) else None
+    for candidate in candidates if isinstance(candidates, list) else ():
+        if isinstance(candidate, dict) and "latency_ms" not in candidate and "median_ms" in candidate:
+            candidate["latency_ms"] = candidate.pop("median_ms")

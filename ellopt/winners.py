@@ -1,13 +1,19 @@
-"""From everything that was measured to one choice a layer, with the evidence for it."""
+"""From everything that was measured to one choice a layer, with the evidence for it.
+
+Each variant of a layer has one score: the median of its samples, less what visits and turns did to them and without
+slow outliers. By it variants are chosen, sorted and shown, and gains are those of scores. Tests say how sure a gain is.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ellopt.measurement import SIGNIFICANCE, SIGNIFICANT_PAIRS
+from ellopt.measurement import SIGNIFICANCE, SIGNIFICANT_PAIRS, of_scores
 from ellopt.methods import find_method
 from ellopt.options import ConvolutionOptions, Plan
+from ellopt.report.words import less, significant
 from ellopt.search.knowledge import Estimate, Knowledge
 from ellopt.search.result import SearchResult
 from ellopt.shapes import ConvolutionShape
@@ -20,7 +26,8 @@ TIE_SHARE = 0.005
 UNTRUSTED_SHARE = 0.15
 #: Fewer samples are a glance.
 EVIDENT_SAMPLES = 4
-#: Where all that can win have so many, their own samples tell more than what is expected of variants like them.
+#: Only what has so many samples can win, or half as many as the variant that is expected to: the lowest of many scores
+#: of few samples each was lucky.
 MANY_SAMPLES = 10
 #: Only so many variants, of up to so many times the lowest estimate, can win instead of it.
 CHALLENGERS, NEAR = 4, 3.0
@@ -72,6 +79,7 @@ class _Choice:
     against_default: Comparison | None
     tie: bool
     why: str
+    scores: Mapping[ConvolutionOptions, float] = field(default_factory=dict)  # ms, of what could win
 
 
 def choose_winners(
@@ -124,136 +132,163 @@ def _choose(
     default: ConvolutionOptions,
     rejected: frozenset[ConvolutionOptions],
 ) -> _Choice:
-    allowed = set(knowledge.candidates(shape)) - rejected
+    allowed = {*knowledge.candidates(shape), default} - rejected
     measured = [e for o, e in knowledge.estimates(shape).items() if o in allowed]
+    contenders = _contenders(measured, default)
+    if not contenders:
+        return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
+    scores = {e.options: e.ms for e in contenders}
+    lead = _leader(knowledge, shape, contenders, scores)
+    trusted = [e for e in contenders if not e.summary.unstable]
+    fastest = _trusted_leader(knowledge, shape, lead, trusted, scores)
+    winner = _simplest_tied(knowledge, shape, fastest, trusted, scores)
+    if scores.get(default, math.inf) <= scores[winner.options]:  # unstable, maybe, but nothing was shown to be faster
+        winner = next(e for e in contenders if e.options == default)
+    rest = [e for e in (trusted if len(trusted) > 1 else contenders) if e.options != winner.options]
+    runner_up = min(rest, key=lambda e: scores[e.options]).options if rest else None
+    against_runner_up = _compare(knowledge, shape, winner.options, runner_up, scores)
+    against_default = _compare(knowledge, shape, winner.options, default, scores)
+    tie = against_runner_up is not None and not against_runner_up.significant
+    why = _explain(winner.options, fastest.options, runner_up, against_runner_up, against_default, default)
+    if lead.options not in (fastest.options, winner.options):
+        why += f" {lead.options} looked faster, but its measurement is unstable and not trusted."
+    elif winner.summary.unstable:
+        why += " Its measurement is unstable."
+    return _Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores)
+
+
+def _contenders(measured: Sequence[Estimate], default: ConvolutionOptions) -> list[Estimate]:
+    """What can win, fastest first: what was measured often enough, and ELL's default."""
     # A glance that a search did not find worth another is no evidence, however fast it looks.
     evident = [e for e in measured if e.count >= EVIDENT_SAMPLES]
-    some = any(e.options != default for e in evident)
-    ranked = _ranked(evident if some else measured)
-    if not ranked:
-        return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
-    trusted = [estimate for estimate in ranked if not estimate.summary.unstable]
-    lead = _leader(knowledge, shape, ranked)
-    fastest = _trusted_leader(knowledge, shape, lead, trusted)
-    winner = _simplest_tied(knowledge, shape, fastest, trusted)
-    rest = [e for e in (trusted if len(trusted) > 1 else ranked) if e.options != winner.options]
-    runner_up = rest[0] if rest else None
-    against_runner_up = knowledge.compare(shape, winner.options, runner_up.options) if runner_up else None
-    against_default = None if winner.options == default else knowledge.compare(shape, winner.options, default)
-    tie = against_runner_up is not None and tied(against_runner_up)
-    why = _explain(winner, fastest, runner_up, against_runner_up, against_default, tie, default)
-    if lead is not fastest:
-        why += f" {lead.options} looked faster, but its measurement is unstable and not trusted."
-    elif lead.summary.unstable:
-        why += " Its measurement is unstable."
-    return _Choice(
-        winner.options, runner_up.options if runner_up else None, against_runner_up, against_default, tie, why
+    pool = evident if any(e.options != default for e in evident) else list(measured)
+    if not pool:
+        return []
+    likeliest = min(pool, key=lambda e: e.expected_ms)
+    enough = min(MANY_SAMPLES, likeliest.count / 2)
+    return sorted(
+        (e for e in measured if e.options == default or (e in pool and e.count >= enough)), key=lambda e: e.ms
     )
 
 
-def _ranked(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Fastest first: by what is expected where some were seen seldom, by their own samples where none was."""
-    limit = NEAR * min((e.ms for e in estimates), default=0.0)
-    often = all(e.count >= MANY_SAMPLES for e in estimates if e.ms <= limit)
-    return sorted(estimates, key=lambda e: e.ms if often else e.expected_ms)
+def _compare(
+    knowledge: Knowledge,
+    shape: ConvolutionShape,
+    a: ConvolutionOptions,
+    b: ConvolutionOptions | None,
+    scores: Mapping[ConvolutionOptions, float],
+) -> Comparison | None:
+    """The scores of ``a`` and ``b``, and what their samples say of the difference; None if one has none."""
+    if b is None or a == b or b not in scores:
+        return None
+    comparison = knowledge.compare(shape, a, b)
+    return None if comparison is None else of_scores(comparison, scores[a], scores[b])
 
 
-def _leader(knowledge: Knowledge, shape: ConvolutionShape, ranked: Sequence[Estimate]) -> Estimate:
+def _leader(
+    knowledge: Knowledge,
+    shape: ConvolutionShape,
+    ranked: Sequence[Estimate],
+    scores: dict[ConvolutionOptions, float],
+) -> Estimate:
     """The first of ``ranked``, fastest first, unless another was significantly faster in common rounds.
 
     An estimate looks past slow outliers; where a variant is slow in most rounds, as parallel ones are on a busy
-    machine, pairs of rounds show it.
+    machine, pairs of rounds show it. What wins by its pairs has the score that they give it.
     """
     best = ranked[0]
     near = [other for other in ranked[1:] if other.ms <= NEAR * best.ms][:CHALLENGERS]
     for other in near:
         if len(knowledge.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
             comparison = knowledge.compare(shape, other.options, best.options)
-            # Several are asked, so each answer must be the surer (Bonferroni).
-            if comparison is not None and comparison.gain > 0 and comparison.p_value < SIGNIFICANCE / CHALLENGERS:
+            if comparison and comparison.gain > 0 and comparison.p_value < SIGNIFICANCE / CHALLENGERS:
+                scores[other.options] = scores[best.options] * (1 - comparison.gain)
                 best = other
     return best
 
 
-def _trusted_leader(knowledge: Knowledge, shape: ConvolutionShape, lead: Estimate, trusted: list[Estimate]) -> Estimate:
+def _trusted_leader(
+    knowledge: Knowledge,
+    shape: ConvolutionShape,
+    lead: Estimate,
+    trusted: Sequence[Estimate],
+    scores: Mapping[ConvolutionOptions, float],
+) -> Estimate:
     """``lead`` if it is stable or its lead is beyond doubt, else the best of the ``trusted`` that is not far behind."""
     if not lead.summary.unstable or not trusted:
         return lead
-    stable = _leader(knowledge, shape, trusted)
-    comparison = knowledge.compare(shape, lead.options, stable.options)
+    stable = min(trusted, key=lambda e: scores[e.options])
+    comparison = _compare(knowledge, shape, lead.options, stable.options, scores)
     sure = comparison is not None and comparison.significant and comparison.gain > 0
-    return lead if sure or stable.ms > lead.ms * (1 + UNTRUSTED_SHARE) else stable
-
-
-def tied(comparison: Comparison) -> bool:
-    """Whether two variants cannot be told apart: the difference is not significant, and may go either way."""
-    return not comparison.significant and comparison.gain_low <= 0 <= comparison.gain_high
+    return lead if sure or scores[stable.options] > scores[lead.options] * (1 + UNTRUSTED_SHARE) else stable
 
 
 def _simplest_tied(
-    knowledge: Knowledge, shape: ConvolutionShape, fastest: Estimate, trusted: list[Estimate]
+    knowledge: Knowledge,
+    shape: ConvolutionShape,
+    fastest: Estimate,
+    trusted: Sequence[Estimate],
+    scores: Mapping[ConvolutionOptions, float],
 ) -> Estimate:
-    """The simplest that cannot be told apart from ``fastest``, by its estimate or by their samples in pairs."""
+    """The simplest that cannot be told apart from ``fastest``, by its score or by their samples in pairs."""
     if fastest.count < SIGNIFICANT_PAIRS:
         return fastest  # so few samples cannot tell anything apart
     simpler = [
         e for e in trusted if simplicity(e.options) < simplicity(fastest.options) and e.count >= SIGNIFICANT_PAIRS
     ]
     for estimate in sorted(simpler, key=lambda e: simplicity(e.options)):
-        comparison = knowledge.compare(shape, fastest.options, estimate.options)
-        near = estimate.expected_ms <= fastest.expected_ms * (1 + TIE_SHARE)
-        if comparison is not None and tied(comparison) and near:
+        comparison = _compare(knowledge, shape, fastest.options, estimate.options, scores)
+        near = scores[estimate.options] <= scores[fastest.options] * (1 + TIE_SHARE)
+        if comparison is not None and not comparison.significant and near:
             return estimate
     return fastest
 
 
 def _explain(
-    winner: Estimate,
-    fastest: Estimate,
-    runner_up: Estimate | None,
+    winner: ConvolutionOptions,
+    fastest: ConvolutionOptions,
+    runner_up: ConvolutionOptions | None,
     against_runner_up: Comparison | None,
     against_default: Comparison | None,
-    tie: bool,
     default: ConvolutionOptions,
 ) -> str:
     """One or two sentences for a reader."""
-    if winner.options == default:
-        text = f"ELL's default, {default}, took {winner.ms:.4g} ms"
+    if winner == default:
+        text = f"ELL's default, {default}, is what nothing was faster than"
     elif against_default is None:
-        text = f"It took {winner.ms:.4g} ms (ELL's default was not measured)"
+        text = "ELL's default was not measured"
     else:
-        doubt = "" if against_default.significant else ", which is not significant"
-        more_or_less = "less" if against_default.gain >= 0 else "more"
-        text = f"It took {winner.ms:.4g} ms, {abs(against_default.gain):.1%} {more_or_less} than ELL's default{doubt}"
+        doubt = "" if against_default.significant else f", which is not significant (p = {_p(against_default)})"
+        text = f"It took {less(against_default.gain)} than ELL's default{doubt}"
     if runner_up is None or against_runner_up is None:
         return text + "; nothing else was measured."
-    if winner.options != fastest.options:
-        return text + f"; it cannot be told apart from {fastest.options} and is the simpler one."
-    if tie:
-        return text + f"; a tie with {runner_up.options} (p = {against_runner_up.p_value:.2g})."
-    return text + (
-        f"; {abs(against_runner_up.gain):.1%} {'less' if against_runner_up.gain >= 0 else 'more'} than the "
-        f"runner-up {runner_up.options} "
-        f"(p = {against_runner_up.p_value:.2g})."
-    )
+    if winner not in (fastest, default):
+        return text + f"; it cannot be told apart from {fastest} and is the simpler one."
+    if not against_runner_up.significant:
+        return text + f"; a tie with {runner_up} ({less(against_runner_up.gain)}, p = {_p(against_runner_up)})."
+    return text + f"; {less(against_runner_up.gain)} than the runner-up {runner_up} (p = {_p(against_runner_up)})."
+
+
+def _p(comparison: Comparison) -> str:
+    return significant(comparison.p_value, 2) if comparison.p_value >= 1e-4 else f"{comparison.p_value:.0e}"
 
 
 def _report(
     result: SearchResult, layer: LayerSpace, choice: _Choice, ell: ConvolutionOptions, total: float
 ) -> LayerReport:
     knowledge, node_id = result.knowledge, layer.node_id
-    winner_ms = knowledge.layer_ms(node_id, choice.winner) or 0.0
+    winner_ms = _score_ms(knowledge, layer, choice, choice.winner) or 0.0
     options = layer.variants if layer.default in layer.variants else (*layer.variants, layer.default)
     return LayerReport(
         node_id=node_id,
         name=layer.layer.name,
         shape=str(layer.shape),
         multiply_adds=layer.shape.multiply_adds,
-        variants=tuple(_variant(result, layer, variant) for variant in options),
+        variants=tuple(_variant(result, layer, choice, variant) for variant in options),
         winner=str(choice.winner),
         winner_ms=winner_ms,
         default=str(layer.default),
-        default_ms=knowledge.layer_ms(node_id, layer.default) or 0.0,
+        default_ms=_score_ms(knowledge, layer, choice, layer.default) or 0.0,
         share_of_model=winner_ms / total if total > 0 else 0.0,
         runner_up=str(choice.runner_up) if choice.runner_up else "",
         against_default=choice.against_default,
@@ -264,7 +299,13 @@ def _report(
     )
 
 
-def _variant(result: SearchResult, layer: LayerSpace, options: ConvolutionOptions) -> VariantReport:
+def _score_ms(knowledge: Knowledge, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> float | None:
+    """The score of ``options`` on this layer, its place in the model accounted for; None if not measured."""
+    ms, estimate = knowledge.layer_ms(layer.node_id, options), knowledge.estimates(layer.shape).get(options)
+    return None if ms is None or estimate is None else ms * choice.scores.get(options, estimate.ms) / estimate.ms
+
+
+def _variant(result: SearchResult, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> VariantReport:
     knowledge, shape = result.knowledge, layer.shape
     reason = knowledge.failed(shape).get(options)
     if reason is not None:
@@ -274,12 +315,17 @@ def _variant(result: SearchResult, layer: LayerSpace, options: ConvolutionOption
         return VariantReport(str(options), "untried", reason=result.untried.get((shape, options), ""))
     own = [sample.ms for sample in samples if sample.node_id == layer.node_id] or [sample.ms for sample in samples]
     pruned = result.pruned.get((shape, options), "")
+    estimate = knowledge.estimates(shape)[options]
+    by_pairs = choice.scores.get(options, estimate.ms) / estimate.ms
+    seldom = not pruned and options not in choice.scores
     return VariantReport(
         options=str(options),
         state="pruned" if pruned else "measured",
         samples_ms=tuple(own),
-        median_ms=knowledge.layer_ms(layer.node_id, options),
-        unstable=knowledge.estimates(shape)[options].summary.unstable,
-        reason=pruned,
+        median_ms=_score_ms(knowledge, layer, choice, options),
+        decided_ms=tuple(float(f"{ms * by_pairs:.7g}") for ms in knowledge.adjusted(layer.node_id, options)),
+        unstable=estimate.summary.unstable,
+        seldom=seldom,
+        reason="measured too seldom to win" if seldom else pruned,
         source="store" if knowledge.only_stored(shape, options) else "measured",
     )

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tuning_report",
         "environment",
     ),
-    ("model", "measurement", "config"),
+    ("model", "measurement", "turns", "config"),
     ("codegen", "space", "space_bounds", "toolchains", "devices"),
     ("option_files", "observations", "observation_log", "procedure", "profile", "profile_join"),
     ("board_probe", "bundles", "inspection", "run_limits", "laboratory_settings", "device_runs"),

@@ -33,7 +33,7 @@ class Strip:
     mark: str = ""
     strong: bool = False
     hollow: bool = False
-    median_ms: float | None = None  # the score, where it is not simply the samples' median
+    score_ms: float | None = None  # the line; none is drawn without it
 
 
 def _thinned(samples: Sequence[float]) -> Sequence[float]:
@@ -48,7 +48,7 @@ def _short(text: str, limit: int) -> str:
 
 
 def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
-    """One row a strip: every sample a dot, the box from the first to the third quartile, the median a line.
+    """One row a strip: every sample a dot, the box from the first to the third quartile, the score a line.
 
     Samples far beyond the slowest strip's upper quartile are drawn as an arrow at the right edge, so that one
     disturbed pass does not squeeze all others together.
@@ -59,16 +59,17 @@ def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
     start, end = LABEL_WIDTH, WIDTH - VALUE_WIDTH
     slowest = max(quantile(s.samples_ms, 0.75) for s in strips)
     low = min(min(s.samples_ms) for s in strips)
+    scores = [s.score_ms for s in strips if s.score_ms is not None]
+    slowest, low = max([slowest, *scores]), min([low, *scores])
     limit = slowest + max(0.15 * slowest, 0.25 * (slowest - low))
-    scale = scale_for([v for s in strips for v in s.samples_ms if v <= limit], start, end)
+    scale = scale_for([*(v for s in strips for v in s.samples_ms if v <= limit), *scores], start, end)
     top = 8
     bottom = top + ROW * len(strips)
     body = _x_axis(scale, top, bottom, "ms" + (", logarithmic" if scale.logarithmic else ""))
     described = []
     for index, strip in enumerate(strips):
         middle = top + ROW * index + ROW / 2
-        quarter, median, three = (quantile(strip.samples_ms, q) for q in (0.25, 0.5, 0.75))
-        median = median if strip.median_ms is None else strip.median_ms
+        quarter, three = (quantile(strip.samples_ms, q) for q in (0.25, 0.75))
         weight = "strong" if strip.strong else None
         if strip.strong:
             body.append(element("rect", x=0, y=middle - ROW / 2, width=WIDTH, height=ROW, rx=5, class_="highlight"))
@@ -83,16 +84,19 @@ def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
         shown = [v for v in _thinned(strip.samples_ms) if v <= scale.high]
         points = [(scale(v), middle + (-3, 0, 3)[i % 3]) for i, v in enumerate(shown)]
         body.append(dots(points, f"samples {strip.class_}{' faint' if strip.hollow else ''}"))
-        x = scale(median)
-        body.append(element("line", x1=x, x2=x, y1=middle - 9, y2=middle + 9, class_=f"median {strip.class_}"))
+        if strip.score_ms is not None:
+            x = scale(strip.score_ms)
+            body.append(element("line", x1=x, x2=x, y1=middle - 9, y2=middle + 9, class_=f"median {strip.class_}"))
+            value = milliseconds(strip.score_ms)
+            body.append(label(WIDTH - 4, middle + 4, value, text_anchor="end", class_=weight))
         beyond = sum(v > scale.high for v in strip.samples_ms)
         if beyond:
             path = f"M{number(end - 5)} {number(middle - 4)}l5 4l-5 4"
             body.append(element("path", d=path, class_="beyond"))
-        body.append(label(WIDTH - 4, middle + 4, milliseconds(median), text_anchor="end", class_=weight))
         also = f", {beyond} beyond the right edge" if beyond else ""
         said = f" ({strip.mark})" if strip.mark else ""
-        described.append(f"{strip.name}{said}: median {milliseconds(median)} of {len(strip.samples_ms)} samples{also}")
+        score = "" if strip.score_ms is None else f"{milliseconds(strip.score_ms)}, "
+        described.append(f"{strip.name}{said}: {score}{len(strip.samples_ms)} samples{also}")
     return picture(identity, WIDTH, bottom + 40, title, "; ".join(described) + ".", body)
 
 

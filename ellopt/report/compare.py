@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ellopt import measurement
 from ellopt.errors import ConfigurationError
-from ellopt.measurement import SIGNIFICANCE
+from ellopt.measurement import SIGNIFICANCE, SIGNIFICANT_PAIRS, of_scores
 from ellopt.report import words
-from ellopt.tuning_report import Comparison, LayerReport, TuningReport
+from ellopt.tuning_report import Comparison, LayerReport, TuningReport, VariantReport, WholeModel
+from ellopt.turns import compare_runs
 
 #: Facts of the environment that say what kind of machine was measured.
 BOARD_FACTS = ("board", "cpu", "machine")
+SEQUENTIAL, PARALLEL = "sequential", "parallel"
+#: What both runs measured changed for certain, however few of it there is, if it changed by this share.
+LARGE_DRIFT = 0.1
 
 
 @dataclass(frozen=True)
 class LayerDifference:
     """A layer in both runs, or in one only (the other is None).
 
-    ``comparison``: how much less time B's winner takes than A's, from the raw samples (Mann-Whitney); its
-    ``significant`` holds after Holm's correction for the number of layers. ``verdict``: faster, slower, same (no
-    significant difference, or none beyond the drift), other board, only in A, only in B.
+    ``comparison``: how much less time B's winner takes than A's, of the scores, tested on their samples
+    (Mann-Whitney); its ``significant`` holds after Holm's correction for the number of layers. ``verdict``: faster,
+    slower, same (no significant difference, or none beyond the drift), other board, only in A, only in B.
     """
 
     a: LayerReport | None
@@ -42,21 +47,27 @@ class LayerDifference:
 
 @dataclass(frozen=True)
 class ReportComparison:
-    """``whole``: the confirmed whole models, B against A. ``drift``: ELL's default in B against the same in A: what
-    the machine itself contributed. ``unlike``: why times cannot be held against each other; ``remarks``: in what
-    else the runs differ."""
+    """``whole``: the confirmed whole models, B against A. ``drifts``: by kind of code, sequential or parallel, how what
+    both runs measured alike changed from A to B: what the machine itself contributed. ``unlike``: why times cannot be
+    held against each other; ``remarks``: in what else the runs differ."""
 
     a: TuningReport
     b: TuningReport
     layers: tuple[LayerDifference, ...]
     whole: Comparison | None
-    drift: Comparison | None
+    drifts: Mapping[str, Comparison]
     unlike: tuple[str, ...]
     remarks: tuple[str, ...]
 
     @property
     def comparable(self) -> bool:
         return not self.unlike
+
+    @property
+    def whole_beyond_drift(self) -> bool:
+        """Whether the whole model changed by more than the kinds of code that it is made of."""
+        kinds = {kind for report in (self.a, self.b) for kind in _kinds(_chosen_plan(report))}
+        return self.whole is not None and _beyond(self.whole, self.drifts, kinds)
 
 
 def compare(a: TuningReport, b: TuningReport) -> ReportComparison:
@@ -71,16 +82,14 @@ def compare(a: TuningReport, b: TuningReport) -> ReportComparison:
             "these are runs of different models and cannot be compared"
         )
     unlike = _unlike(a, b)
-    before = [_whole(report, report.confirmation.before) for report in (a, b)]
-    after = [_whole(report, report.confirmation.chosen) for report in (a, b)]
-    drift = None if unlike else _compared(before[1], before[0])
-    whole = None if unlike else _compared(after[1], after[0])
+    drifts = {} if unlike else _drifts(a, b, pairs)
+    whole = None if unlike else _whole_change(a, b, "chosen")
     comparisons = [_layer_comparison(x, y) if not unlike else None for x, y in pairs]
     layers = [
-        LayerDifference(x, y, comparison, _verdict(x, y, comparison, drift, unlike))
+        LayerDifference(x, y, comparison, _verdict(x, y, comparison, drifts, unlike))
         for (x, y), comparison in zip(pairs, _holm(comparisons), strict=True)
     ]
-    return ReportComparison(a, b, tuple(layers), whole, drift, unlike, _remarks(a, b))
+    return ReportComparison(a, b, tuple(layers), whole, drifts, unlike, _remarks(a, b))
 
 
 def _pairs(a: Sequence[LayerReport], b: Sequence[LayerReport]) -> list[tuple[LayerReport | None, LayerReport | None]]:
@@ -96,20 +105,79 @@ def _pairs(a: Sequence[LayerReport], b: Sequence[LayerReport]) -> list[tuple[Lay
     return pairs + [(None, layer) for layer in b if layer.node_id not in matched]
 
 
-def _winner_samples(layer: LayerReport) -> tuple[float, ...]:
-    return next((v.samples_ms for v in layer.variants if v.options == layer.winner), ())
+def _variant(layer: LayerReport, options: str) -> VariantReport | None:
+    return next((v for v in layer.variants if v.options == options and v.samples_ms), None)
 
 
 def _layer_comparison(a: LayerReport | None, b: LayerReport | None) -> Comparison | None:
-    return _compared(_winner_samples(b), _winner_samples(a)) if a and b else None
+    first, second = (_variant(b, b.winner), _variant(a, a.winner)) if a and b else (None, None)
+    if not a or not b or first is None or second is None:
+        return None
+    new, old = (variant.decided_ms or variant.samples_ms for variant in (first, second))
+    return of_scores(measurement.compare(new, old, paired=False), b.winner_ms, a.winner_ms)
 
 
-def _compared(first: tuple[float, ...], second: tuple[float, ...]) -> Comparison | None:
-    return measurement.compare(first, second, paired=False) if first and second else None
+def _whole(report: TuningReport, name: str) -> WholeModel | None:
+    return next((c for c in report.confirmation.candidates if c.name == name and c.samples_ms), None)
 
 
-def _whole(report: TuningReport, name: str) -> tuple[float, ...]:
-    return next((c.samples_ms for c in report.confirmation.candidates if c.name == name), ())
+def _whole_change(a: TuningReport, b: TuningReport, which: str) -> Comparison | None:
+    """B against A, of the candidate that each run calls ``which``: chosen or before."""
+    found = [_whole(report, getattr(report.confirmation, which)) for report in (b, a)]
+    if found[0] is None or found[1] is None:
+        return None
+    first, second = found[0], found[1]
+    return compare_runs(
+        first.latency_ms, first.turns_ms or first.samples_ms, second.latency_ms, second.turns_ms or second.samples_ms
+    )
+
+
+def _chosen_plan(report: TuningReport) -> Iterable[str]:
+    whole = _whole(report, report.confirmation.chosen)
+    return () if whole is None else whole.plan.values()
+
+
+def _kinds(options: Iterable[str]) -> set[str]:
+    return {PARALLEL if "parallel" in text.split() else SEQUENTIAL for text in options}
+
+
+def _drifts(
+    a: TuningReport, b: TuningReport, pairs: Sequence[tuple[LayerReport | None, LayerReport | None]]
+) -> dict[str, Comparison]:
+    """By kind of code: B against A over all variants that both runs measured, in pairs; of sequential code also ELL's
+    default as a whole model, where that says more."""
+    scores: dict[str, list[tuple[float, float]]] = {SEQUENTIAL: [], PARALLEL: []}
+    for x, y in pairs:
+        for variant in x.variants if x and y else ():
+            other = _variant(y, variant.options) if y else None
+            if other and variant.samples_ms and variant.median_ms and other.median_ms:
+                [kind] = _kinds([variant.options])
+                scores[kind].append((other.median_ms, variant.median_ms))
+    found = {
+        kind: measurement.compare([new for new, _ in both], [old for _, old in both], paired=True)
+        for kind, both in scores.items()
+        if both
+    }
+    default = _whole_change(a, b, "before")
+    before = [_whole(report, report.confirmation.before) for report in (a, b)]
+    if default is not None and all(w is not None and _kinds(w.plan.values()) == {SEQUENTIAL} for w in before):
+        known = found.get(SEQUENTIAL)
+        if known is None or len(scores[SEQUENTIAL]) < SIGNIFICANT_PAIRS:
+            found[SEQUENTIAL] = default
+    return found
+
+
+def _beyond(change: Comparison, drifts: Mapping[str, Comparison], kinds: Iterable[str]) -> bool:
+    """Whether something changed by more than code of these kinds drifted, in whatever direction."""
+    moved = [
+        abs(math.log(max(1 - drifts[kind].gain, 1e-9))) for kind in kinds if kind in drifts and _drifted(drifts[kind])
+    ]
+    return abs(math.log(max(1 - change.gain, 1e-9))) > max(moved, default=0.0)
+
+
+def _drifted(drift: Comparison) -> bool:
+    """Whether a drift counts: it is significant, or so large that few pairs are no excuse."""
+    return drift.significant or abs(drift.gain) > LARGE_DRIFT
 
 
 def _holm(comparisons: Sequence[Comparison | None]) -> list[Comparison | None]:
@@ -129,7 +197,7 @@ def _verdict(
     a: LayerReport | None,
     b: LayerReport | None,
     comparison: Comparison | None,
-    drift: Comparison | None,
+    drifts: Mapping[str, Comparison],
     unlike: tuple[str, ...],
 ) -> str:
     if a is None or b is None:
@@ -138,8 +206,7 @@ def _verdict(
         return "other board"
     if comparison is None:
         return "no samples"
-    beyond_drift = drift is None or not drift.significant or abs(comparison.gain) > abs(drift.gain)
-    if not comparison.significant or not beyond_drift:
+    if not comparison.significant or not _beyond(comparison, drifts, _kinds((a.winner, b.winner))):
         return "same"
     return "faster" if comparison.gain > 0 else "slower"
 
@@ -185,6 +252,11 @@ def headline(comparison: ReportComparison) -> str:
         return text + " Not both runs have a confirmed whole model."
     if not whole.significant:
         return text + f" The whole model did not change significantly ({words.change(whole.gain)})."
+    if not comparison.whole_beyond_drift:
+        return text + (
+            f" The whole model takes {words.time_saved(whole.gain)} in B, but code that is the same in both runs "
+            "changed by as much: the machine did, not the model."
+        )
     return (
         f"{text} The whole model takes {words.time_saved(whole.gain)} in B (95 % confidence {words.interval(whole)})."
     )
@@ -192,12 +264,15 @@ def headline(comparison: ReportComparison) -> str:
 
 def drift_remark(comparison: ReportComparison) -> str:
     """How far the machine itself changed between the runs; empty where that is not known."""
-    drift = comparison.drift
-    if drift is None:
+    parts = []
+    for kind, drift in comparison.drifts.items():
+        if _drifted(drift):
+            parts.append(f"{kind} code changed by {words.change(drift.gain)}: the machine drifted by as much")
+        else:
+            parts.append(f"{kind} code did not change significantly ({words.change(drift.gain)})")
+    if not parts:
         return ""
-    if not drift.significant:
-        return f"ELL's default, measured in both runs, did not change significantly ({words.change(drift.gain)})."
-    return (
-        f"ELL's default, the same code in both runs, changed by {words.change(drift.gain)}: the machine drifted by "
-        "as much, and layers that changed by less are called the same."
-    )
+    text = "What both runs measured: " + "; ".join(parts) + "."
+    if any(map(_drifted, comparison.drifts.values())):
+        text += " Layers that changed by less than code of their kind are called the same."
+    return text

@@ -34,7 +34,12 @@ def render_comparison(comparison: ReportComparison) -> str:
 
 def _whole_chart(comparison: ReportComparison) -> str:
     strips = [
-        Strip(f"{side}: {candidate.name}", candidate.samples_ms, class_, median_ms=candidate.median_ms)
+        Strip(
+            f"{side}: {candidate.name}",
+            candidate.turns_ms or candidate.samples_ms,
+            class_,
+            score_ms=candidate.latency_ms,
+        )
         for side, report, class_ in (("A", comparison.a, "m-other"), ("B", comparison.b, "m-chosen"))
         for candidate in _confirmed(report)
     ]
@@ -54,7 +59,7 @@ def _layer_chart(index: int, layer: LayerDifference) -> str:
 
 def _strips(side: str, layer: LayerReport) -> list[Strip]:
     return [
-        Strip(f"{side}: {v.options}", v.samples_ms, method_class(v.options), median_ms=v.median_ms)
+        Strip(f"{side}: {v.options}", v.decided_ms or v.samples_ms, method_class(v.options), score_ms=v.median_ms)
         for v in layer.variants
         if v.options == layer.winner
     ]

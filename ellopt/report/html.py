@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from markupsafe import Markup
@@ -13,7 +13,17 @@ from ellopt.report.charts import Step, Strip, method_class, progress_chart, stri
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.diagram import network_diagram
 from ellopt.report.pages import templates
-from ellopt.report.verdicts import STATES, doubt, layer_gain, model_gain, ordered_variants, verdict, written
+from ellopt.report.verdicts import (
+    STATES,
+    doubt,
+    evidence,
+    layer_gain,
+    model_gain,
+    ordered_variants,
+    states,
+    verdict,
+    written,
+)
 from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
 
 #: Variants drawn per layer; all others are in the layer's table.
@@ -30,6 +40,7 @@ class LayerView:
     verdict: str
     gain: float | None
     chart: Markup
+    raw: Markup
     drawn: int
     variants: tuple[VariantReport, ...]
     counts: str
@@ -52,6 +63,9 @@ def render(report: TuningReport) -> str:
             diagram=Markup(network_diagram(report)),
             layers=[_layer_view(index, layer) for index, layer in enumerate(report.layers)],
             whole=Markup(_whole_chart(report)),
+            whole_raw=Markup(_whole_chart(report, raw=True)),
+            evidence=evidence(report),
+            states=states(report),
             progress=Markup(progress_chart("progress", steps, before)),
             decimals=words.decimals_for([x for layer in report.layers for x in (layer.winner_ms, layer.default_ms)]),
             trials=report.trials[:TRIALS_LISTED],
@@ -72,13 +86,23 @@ def progress_steps(report: TuningReport) -> list[Step]:
 
 def _layer_view(index: int, layer: LayerReport) -> LayerView:
     variants = ordered_variants(layer)
-    shown = [v for v in variants if v.samples_ms and v.state == "measured"][:STRIPS_PER_LAYER]
+    shown = [v for v in variants if v.samples_ms and v.state == "measured" and not v.seldom][:STRIPS_PER_LAYER]
     for name in (layer.default, layer.runner_up):
         shown += [v for v in variants if v.options == name and v.samples_ms and v not in shown]
     strips = [_strip(layer, variant) for variant in shown]
     what = layer.name or layer.node_id
     chart = strip_chart(f"variants-{index}", f"Measured variants of layer {what}", strips)
-    return LayerView(layer, verdict(layer), layer_gain(layer), Markup(chart), len(shown), variants, _counts(variants))
+    raw = [replace(s, samples_ms=v.samples_ms, score_ms=None) for s, v in zip(strips, shown, strict=True)]
+    return LayerView(
+        layer=layer,
+        verdict=verdict(layer),
+        gain=layer_gain(layer),
+        chart=Markup(chart),
+        raw=Markup(strip_chart(f"raw-{index}", f"Raw samples of layer {what}", raw)),
+        drawn=len(shown),
+        variants=variants,
+        counts=_counts(variants),
+    )
 
 
 def _strip(layer: LayerReport, variant: VariantReport) -> Strip:
@@ -95,12 +119,12 @@ def _strip(layer: LayerReport, variant: VariantReport) -> Strip:
     ]
     return Strip(
         variant.options,
-        variant.samples_ms,
+        variant.decided_ms or variant.samples_ms,
         method_class(variant.options),
         ", ".join(marks),
         strong=winner,
         hollow=variant.unstable,
-        median_ms=variant.median_ms,
+        score_ms=variant.median_ms,
     )
 
 
@@ -113,10 +137,10 @@ def _counts(variants: Sequence[VariantReport]) -> str:
     return ", ".join(parts)
 
 
-def _whole_chart(report: TuningReport) -> str:
+def _whole_chart(report: TuningReport, raw: bool = False) -> str:
     confirmation = report.confirmation
     strips = []
-    for candidate in confirmation.candidates:
+    for candidate in sorted(confirmation.candidates, key=lambda whole: whole.latency_ms):
         marks = [
             word
             for word, holds in (
@@ -128,11 +152,13 @@ def _whole_chart(report: TuningReport) -> str:
         strips.append(
             Strip(
                 candidate.name,
-                candidate.samples_ms,
+                candidate.samples_ms if raw else candidate.turns_ms or candidate.samples_ms,
                 "m-chosen" if candidate.name == confirmation.chosen else "m-other",
                 ", ".join(marks),
                 strong=candidate.name == confirmation.chosen,
-                median_ms=candidate.median_ms,
+                score_ms=None if raw else candidate.latency_ms,
             )
         )
+    if raw:
+        return strip_chart("whole-model-raw", "The whole model, every pass", strips)
     return strip_chart("whole-model", "The whole model, measured in turns", strips)

@@ -56,14 +56,15 @@ def write_plots(report: TuningReport, directory: Path, layers: int = LAYERS) -> 
 
 def layer_plot(layer: LayerReport) -> Figure | None:
     """The fastest variants of a layer and ELL's default: samples and box, fastest on top."""
-    variants = [v for v in ordered_variants(layer) if v.samples_ms and v.state == "measured"]
+    variants = [v for v in ordered_variants(layer) if v.samples_ms and v.state == "measured" and not v.seldom]
     shown = variants[:_SHOWN] + [v for v in variants[_SHOWN:] if v.options == layer.default]
     if not shown:
         return None
     names = [_marked(v.options, winner=v.options == layer.winner, default=v.options == layer.default) for v in shown]
     title = f"Layer {layer.node_id} {layer.name}".rstrip()
     colours = [_colour(v.options) for v in shown]
-    return _strips(f"{title}\n{layer.shape}", names, [v.samples_ms for v in shown], colours)
+    samples = [v.decided_ms or v.samples_ms for v in shown]
+    return _strips(f"{title}\n{layer.shape}", names, samples, [v.median_ms for v in shown], colours)
 
 
 def whole_model_plot(report: TuningReport) -> Figure | None:
@@ -73,9 +74,8 @@ def whole_model_plot(report: TuningReport) -> Figure | None:
         return None
     names = [c.name + ("  (chosen)" if c.name == report.confirmation.chosen else "") for c in candidates]
     colours = [_COLOURS["winograd"] if c.name == report.confirmation.chosen else _OTHER for c in candidates]
-    return _strips(
-        f"{report.model} on {report.target}: the whole model", names, [c.samples_ms for c in candidates], colours
-    )
+    samples, scores = [c.turns_ms or c.samples_ms for c in candidates], [c.latency_ms for c in candidates]
+    return _strips(f"{report.model} on {report.target}: the whole model", names, samples, scores, colours)
 
 
 def shares_plot(report: TuningReport) -> Figure | None:
@@ -139,18 +139,27 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _strips(title: str, names: Sequence[str], samples: Sequence[Sequence[float]], colours: Sequence[str]) -> Figure:
+def _strips(
+    title: str,
+    names: Sequence[str],
+    samples: Sequence[Sequence[float]],
+    scores: Sequence[float | None],
+    colours: Sequence[str],
+) -> Figure:
     figure, axes = _figure(1.4 + 0.32 * len(names))
     boxes = axes.boxplot(
         list(samples), positions=range(len(names)), orientation="horizontal", widths=0.5, patch_artist=True,
-        showfliers=False, medianprops={"color": "#1d2327", "linewidth": 1.6},
+        showfliers=False, medianprops={"linewidth": 0},
     )  # fmt: skip
     for place, (values, colour) in enumerate(zip(samples, colours, strict=True)):
         boxes["boxes"][place].set(facecolor=colour + "33", edgecolor=colour)
         heights = [place + (-0.14, 0.0, 0.14)[i % 3] for i in range(len(values))]
         axes.scatter(values, heights, s=7, color=colour, alpha=0.6, linewidths=0, zorder=3)
+        score = scores[place]
+        if score is not None:
+            axes.plot([score, score], [place - 0.32, place + 0.32], color="#1d2327", linewidth=1.6, zorder=4)
     _rows(axes, names)
-    medians = [median(values) for values in samples]
+    medians = [median(values) if score is None else score for values, score in zip(samples, scores, strict=True)]
     lowest = min(min(values) for values in samples)
     if max(medians) > 5 * lowest:
         axes.set_xscale("log")

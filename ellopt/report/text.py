@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ellopt.report import words
-from ellopt.report.verdicts import doubt, layer_gain, model_gain, verdict, written
+from ellopt.report.verdicts import doubt, evidence, layer_gain, model_gain, states, verdict, written
 from ellopt.report.words import printable
 from ellopt.tuning_report import LayerReport, TuningReport
 
@@ -122,7 +122,6 @@ def _why(layer: LayerReport) -> str:
 
 def _whole(report: TuningReport) -> list[Text]:
     before, after = words.before_and_after(report)
-    confirmation = report.confirmation
     if before is None or after is None:
         return [Text("\nThe whole model was not confirmed by a fresh measurement.", style="yellow")]
     gain = model_gain(report) or 0.0
@@ -130,12 +129,13 @@ def _whole(report: TuningReport) -> list[Text]:
     line.append(f"{words.milliseconds(before)} before, ")
     line.append(f"{words.milliseconds(after)} after", style="bold")
     line.append(f", {words.speed_up(gain)} as fast")
-    if confirmation.against_before is not None:
-        line.append(f" ({words.time_saved(gain)}, 95 % confidence {words.interval(confirmation.against_before)})")
+    if found := evidence(report):
+        line.append(f" ({words.time_saved(gain)}, 95 % confidence {words.interval(found)})")
     line.append("; confirmed by a fresh measurement.")
     lines = [line, Text(printable(written(report)))]
-    if doubtful := doubt(report):
-        lines.append(Text(words.sentence(doubtful), style="yellow"))
+    for remark in (states(report), doubt(report)):
+        if remark:
+            lines.append(Text(printable(words.sentence(remark)), style="yellow"))
     return lines
 
 

@@ -129,6 +129,6 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 
 def before_and_after(report: TuningReport) -> tuple[float | None, float | None]:
-    """Confirmed medians of the whole model before (ELL's default) and after; None where not confirmed."""
-    medians = {c.name: c.median_ms for c in report.confirmation.candidates}
-    return medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
+    """Confirmed latencies of the whole model before (ELL's default) and after, ms; None where not confirmed."""
+    latencies = {c.name: c.latency_ms for c in report.confirmation.candidates}
+    return latencies.get(report.confirmation.before), latencies.get(report.confirmation.chosen)

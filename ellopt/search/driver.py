@@ -22,6 +22,7 @@ from ellopt.procedure import Measures
 from ellopt.search.journal import Journal
 from ellopt.search.knowledge import Knowledge
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
+from ellopt.search.rematch import STAGE as PLAYOFF
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategies import make_strategy
@@ -130,7 +131,7 @@ class _Search:
         self.knowledge.fail(self.journal.failures)
         records = self.journal.records
         for record in records:
-            self.knowledge.add(record.outcome, once=self.exhaustive)
+            self.knowledge.add(record.outcome, once=self.exhaustive and record.stage != PLAYOFF)
         if self.warm_start is not None and not self.exhaustive:
             own = {record.outcome.visit.uid for record in records if record.outcome.visit is not None}
             self.warm_start.recall(self.knowledge, own)
@@ -194,7 +195,7 @@ class _Search:
         self, proposal: Proposal, numbers: tuple[int, ...], outcomes: tuple[Outcome, ...], started: float
     ) -> None:
         for outcome in outcomes:
-            self.knowledge.add(outcome, once=self.exhaustive)
+            self.knowledge.add(outcome, once=self.exhaustive and proposal.stage != PLAYOFF)
         self.knowledge.fail(self.laboratory.failures)
         verdicts = self.strategy.judge(proposal, outcomes, self.knowledge)
         best = self.knowledge.predict_ms(self.knowledge.best_plan())

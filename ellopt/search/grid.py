@@ -1,4 +1,4 @@
-"""Exhaustive: every distinct variant of every layer, each measured once."""
+"""Exhaustive: every distinct variant of every layer, each measured once; then the fastest meet again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ellopt.observations import Outcome
 from ellopt.options import Plan
 from ellopt.procedure import Procedure
 from ellopt.search.knowledge import Knowledge
+from ellopt.search.rematch import Rematch
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict, repaired
 from ellopt.space import ModelSpace
@@ -35,22 +36,33 @@ class Grid:
         self._space = space
         self._done: set[Plan] = set()
         self._repairs: list[Plan] = []
+        self._trials = settings.trials
+        self._rematch = Rematch(space, settings.seed)
         self.planned: int | None = len(self._plans)
         self.ended = ""
 
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
-        self._take(finished)
+        self._take([o for o, stage in zip(finished, stages, strict=True) if stage == STAGE])
+        self._rematch.resume(finished, stages)
+        self.planned = (self.planned or 0) + sum(stage != STAGE for stage in stages)
 
     def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
         taken = self._done.union(*(proposal.plans for proposal in in_flight))
         rest = [plan for plan in (*self._plans, *self._repairs) if plan not in taken]
+        if not rest and in_flight:
+            return None
         if not rest:
+            room = None if self._trials is None else max(0, self._trials - len(self._done))
+            if (again := None if self._cut else self._rematch.propose(knowledge, room)) is not None:
+                self.planned = (self.planned or 0) + len(again.plans)
+                return again
             self.ended = "the limit of trials was reached" if self._cut else "every distinct variant was measured"
             return None
         return Proposal(tuple(rest[: self._per_visit]), self._procedure, STAGE)
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
-        self._take(outcomes)
+        if proposal.stage == STAGE:
+            self._take(outcomes)
         return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
 
     def explain(self, knowledge: Knowledge) -> Explanation:

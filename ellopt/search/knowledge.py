@@ -193,6 +193,17 @@ class Knowledge:
         estimate = self.estimates(self._shape_of[node_id]).get(options)
         return None if estimate is None else estimate.ms * math.exp(self._effects.layers.get(node_id, 0.0))
 
+    def adjusted(self, node_id: str, options: ConvolutionOptions) -> tuple[float, ...]:
+        """What ``layer_ms`` is the median of: samples of the layer's shape, less what visits and turns did to them and
+        as in this layer's place; slow outliers are left out."""
+        shape = self._shape_of[node_id]
+        self.estimates(shape)
+        limit = self._limits.get((shape, options), math.inf)
+        place = math.exp(self._effects.layers.get(node_id, 0.0))
+        samples = self._trusted(self._samples.get((shape, options), []))
+        found = [self._adjusted(sample, (shape, options)) for sample in samples]
+        return tuple(ms * place for ms in found if ms <= limit)
+
     def predict_ms(self, plan: Plan | None) -> float | None:
         """The latency of ``plan`` as the sum of its layers; None while a part of it has not been measured."""
         if plan is None:

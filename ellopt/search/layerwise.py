@@ -12,26 +12,29 @@ from ellopt.observations import Outcome
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.procedure import Procedure
 from ellopt.search.knowledge import Knowledge
+from ellopt.search.rematch import STAGE, Rematch
 from ellopt.search.samplers import make_sampler
 from ellopt.search.settings import DEFAULT_TRIALS, SearchSettings
 from ellopt.search.shape_study import ShapeStudy
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
 from ellopt.space import ModelSpace
 
-EXPLORE, PLAYOFF = "explore", "playoff"
-#: How many variants of a layer meet in the playoff, and rounds they are compared in.
-FINALISTS = 4
-PLAYOFF_ROUNDS = 10
+EXPLORE, PLAYOFF = "explore", STAGE
+#: How many variants of a layer meet in the playoff, and in how many visits if there are trials enough.
+FINALISTS, PLAYOFFS = 4, 2
 
 
 class Layerwise:
-    """``trials`` plans: the first is ELL's default, the last few are the playoff, in which the best of each shape are
-    measured against each other in one visit, round by round. Ends early when every variant has been tried."""
+    """``trials`` plans: the first is ELL's default, the last few are the playoff, in which those that may be the best
+    of each shape are measured against each other, round by round. Ends early when every variant has been tried."""
 
     def __init__(self, space: ModelSpace, settings: SearchSettings) -> None:
         self._space = space
         self._trials = settings.trials or DEFAULT_TRIALS
-        self._finalists = FINALISTS if self._trials >= 4 * FINALISTS else 2 if self._trials >= 8 else 0
+        finalists = FINALISTS if self._trials >= 4 * FINALISTS else 2 if self._trials >= 8 else 0
+        playoffs = PLAYOFFS if self._trials >= 4 * FINALISTS * PLAYOFFS else min(1, finalists)
+        self._reserved = finalists * playoffs
+        self._rematch = Rematch(space, settings.seed, playoffs, finalists)
         self._procedure = Procedure(
             warm_up=1 if settings.warm_up is None else settings.warm_up,
             rounds=5 if settings.rounds is None else settings.rounds,
@@ -44,19 +47,18 @@ class Layerwise:
         self._explored = 0
         self._explored_now = False
         self._recalled = 0
-        self._played: set[Plan] = set()
-        self._final: tuple[Plan, ...] | None = None
+        self._played = False
         self.planned: int | None = self._trials
         self.ended = ""
 
     def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
         self._recall(knowledge)
         for outcome, stage in zip(finished, stages, strict=True):
-            if stage == PLAYOFF:
-                self._played.add(outcome.plan)
-            else:
+            if stage != PLAYOFF:
                 self._explored += 1
                 self._tell(outcome, knowledge)
+        self._rematch.resume(finished, stages)
+        self._played = self._rematch.made > 0
 
     def _recall(self, knowledge: Knowledge) -> None:
         """Tell the studies what earlier runs measured; the shape of which least is known counts as so many trials."""
@@ -72,8 +74,8 @@ class Layerwise:
 
     def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
         flying = sum(len(p.plans) for p in in_flight if p.stage == EXPLORE)
-        room = self._trials - self._finalists - self._explored - flying
-        if room > 0 and self._final is None:
+        room = self._trials - self._reserved - self._explored - flying
+        if room > 0 and not self._played:
             plans = self._explore(min(room, self._per_visit), knowledge, first=self._explored + flying == 0)
             if plans:
                 return Proposal(plans, self._procedure, EXPLORE)
@@ -83,9 +85,7 @@ class Layerwise:
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         for outcome in outcomes:
-            if proposal.stage == PLAYOFF:
-                self._played.add(outcome.plan)
-            else:
+            if proposal.stage != PLAYOFF:
                 self._explored += 1
                 self._explored_now = True
                 self._tell(outcome, knowledge)
@@ -126,37 +126,12 @@ class Layerwise:
                 study.release(options)
 
     def _playoff(self, knowledge: Knowledge) -> Proposal | None:
-        if self._final is None:
-            self._final = (
-                ()
-                if (self._played or self._recalled) and not self._explored_now
-                else finalists(self._space, knowledge, self._finalists)
-            )
-        rest = tuple(plan for plan in self._final if plan not in self._played)
-        if rest:
-            procedure = Procedure(warm_up=1, rounds=max(PLAYOFF_ROUNDS, self._procedure.rounds))
-            return Proposal(rest, procedure, PLAYOFF)
+        explored = self._explored_now or self._played or not self._recalled
+        if explored and self._reserved and (again := self._rematch.propose(knowledge)) is not None:
+            self._played = True
+            return again
         everything = all(not study.untried for study in self._studies.values())
         self.ended = "every distinct variant was tried" if everything else "the limit of trials was reached"
         if self._recalled and not self._explored_now:
             self.ended += " by earlier runs"
         return None
-
-
-def finalists(space: ModelSpace, knowledge: Knowledge, count: int) -> tuple[Plan, ...]:
-    """Up to ``count`` plans that bring the best variants of each shape together: plan i has each shape's i-th best,
-    on all of its layers."""
-    ranked: dict[str, list[ConvolutionOptions]] = {}
-    for shape, layers in space.by_shape.items():
-        allowed = set(knowledge.candidates(shape))
-        estimates = sorted((e for o, e in knowledge.estimates(shape).items() if o in allowed), key=lambda e: e.ms)
-        if not estimates:
-            return ()
-        near = [e.options for e in estimates if e.ms <= 1.3 * estimates[0].ms][:count]
-        for layer in layers:
-            ranked[layer.node_id] = near
-    most = max(map(len, ranked.values()), default=0)
-    if most < 2:
-        return ()
-    plans = (Plan(tuple((n, options[t % len(options)]) for n, options in ranked.items())) for t in range(most))
-    return tuple(dict.fromkeys(plans))

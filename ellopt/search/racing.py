@@ -147,7 +147,8 @@ class Racing:
         if not enough and self._busy_ms < LONGEST * standings.total_ms:
             plans = self._race(knowledge, standings)[:room]
             return self._shared_out(plans, RACE, self._procedure(knowledge))
-        if self._final_visits < MOST_FINAL_VISITS and self._uncompared(knowledge, standings):
+        rivals_left = self._final_visits < FINAL_VISITS and self._unmet(knowledge, standings)
+        if self._final_visits < MOST_FINAL_VISITS and (rivals_left or self._uncompared(knowledge, standings)):
             return self._final(knowledge, standings, room)
         limit = (
             f"less than {self._settings.tolerance:.2%}"
@@ -274,6 +275,15 @@ class Racing:
             if leader != default and not enough:
                 found.add(shape)
         return found
+
+    def _unmet(self, knowledge: Knowledge, standings: _Standings) -> bool:
+        """Whether a leader has a rival that noise could have swapped it with and that it did not meet often enough."""
+        return any(
+            len(knowledge.log_ratios(shape, found.leader, rival)) < SIGNIFICANT_PAIRS
+            for shape, found in standings.odds.items()
+            for rival in found.rivals(LEAST_CHANCE)[: FINALISTS - 1]
+            if not _apart(shape, rival, found.leader)
+        )
 
     def _plan(self, choose: Callable[[ConvolutionShape], ConvolutionOptions]) -> Plan:
         """The plan that computes all layers of a shape alike."""

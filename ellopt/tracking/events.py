@@ -105,14 +105,14 @@ def confirmation_record(whole: WholeModel, report: TuningReport, start: ModelSta
         start_ms=now_ms,
         end_ms=now_ms,
         params=_plan_params(whole.plan),
-        metrics=_finite({"latency_ms": whole.median_ms, "samples": len(whole.samples_ms)}),
+        metrics=_finite({"latency_ms": whole.latency_ms, "samples": len(whole.samples_ms)}),
         tags=texts(tags | ({"mlflow.note.content": note} if note else {})),
     )
 
 
 def final_metrics(report: TuningReport) -> dict[str, float]:
     """What the parent run says of the outcome. Latencies are those of the last, interleaved comparison."""
-    medians = {whole.name: whole.median_ms for whole in report.confirmation.candidates}
+    medians = {whole.name: whole.latency_ms for whole in report.confirmation.candidates}
     before, after = medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
     cost = report.cost
     metrics: dict[str, float] = {} if after is None else {"latency_ms": after}

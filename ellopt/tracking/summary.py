@@ -46,7 +46,7 @@ def description(report: TuningReport) -> str:
 
 def _headline(report: TuningReport) -> list[str]:
     confirmation = report.confirmation
-    medians = {whole.name: whole.median_ms for whole in confirmation.candidates}
+    medians = {whole.name: whole.latency_ms for whole in confirmation.candidates}
     before, after = medians.get(confirmation.before), medians.get(confirmation.chosen)
     lines = ["{views}"]
     if before and after is not None:

@@ -67,12 +67,47 @@ def test_another_winner_is_reported_as_such() -> None:
 def test_a_machine_that_drifted_is_not_taken_for_a_change() -> None:
     slower = sample_report(scale=1.2)
     result = compare(sample_report(), slower)
-    assert result.drift is not None
-    assert result.drift.significant
+    assert result.drifts["sequential"].significant
     assert "drifted" in drift_remark(result)
     small = scaled(sample_report(scale=1.2), "1061", 0.95)  # a gain of 5 % hidden in a drift of 20 %
     verdicts = {layer.title: layer.verdict for layer in compare(sample_report(), small).layers}
     assert verdicts["1061"] == "same"
+
+
+@pytest.mark.parametrize("kind", ["parallel", "sequential"])
+def test_disturbed_code_of_one_kind_is_not_taken_for_slower_layers(kind: str) -> None:
+    """In the second run something took a core: all that is parallel takes twice as long (or all that is not)."""
+
+    def disturbed(options: str) -> bool:
+        return options.endswith("parallel") == (kind == "parallel")
+
+    a = sample_report()
+    layers = []
+    for layer in a.layers:
+        variants = tuple(
+            replace(v, samples_ms=tuple(2.08 * ms for ms in v.samples_ms), median_ms=2.08 * (v.median_ms or 0))
+            if disturbed(v.options)
+            else v
+            for v in layer.variants
+        )
+        factor = 2.08 if disturbed(layer.winner) else 1.0
+        layers.append(replace(layer, variants=variants, winner_ms=factor * layer.winner_ms))
+    candidates = tuple(
+        replace(c, samples_ms=tuple(2.08 * ms for ms in c.samples_ms), latency_ms=2.08 * c.latency_ms)
+        if any(map(disturbed, c.plan.values()))
+        else c
+        for c in a.confirmation.candidates
+    )
+    b = replace(a, layers=tuple(layers), confirmation=replace(a.confirmation, candidates=candidates))
+    result = compare(a, b)
+    assert {layer.verdict for layer in result.layers} == {"same"}
+    assert "slower" not in comparison_text(result)
+    assert result.drifts[kind].gain == pytest.approx(-1.08)
+    other = {"parallel": "sequential", "sequential": "parallel"}[kind]
+    assert result.drifts[other].gain == pytest.approx(0)
+    assert f"{kind} code changed by +108 %" in drift_remark(result)
+    if any(disturbed(text) for text in next(c for c in candidates if c.name == a.confirmation.chosen).plan.values()):
+        assert "the machine did, not the model" in headline(result)
 
 
 def test_many_layers_do_not_make_chance_significant() -> None:

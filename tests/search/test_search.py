@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_info
 from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.laboratory import Laboratory
 from ellopt.laboratory_settings import LaboratorySettings
-from ellopt.measurement import PlanSamples
+from ellopt.measurement import SIGNIFICANT_PAIRS, PlanSamples
 from ellopt.options import ConvolutionOptions
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchObserver, SearchProgress
@@ -109,19 +109,39 @@ def test_grid_measures_every_variant_exactly_once(tmp_path: Path) -> None:
     device = PretendDevice(smooth_latency())
     result = run(tmp_path, device, sampler="grid")
     most = max(len(layer.variants) for layer in result.space.layers)
-    assert len(result.trials) == most
+    swept = result.outcomes[:most]
+    assert len({outcome.plan for outcome in swept}) == most
     longest = [layer for layer in result.space.layers if len(layer.variants) == most]
-    pairs = timed_pairs(device)
+    pairs = Counter(pair for outcome in swept for pair in outcome.plan.items())
+    visits = {outcome.visit.uid for outcome in swept if outcome.visit}
     for layer in result.space.layers:
         assert {o for n, o in pairs if n == layer.node_id} == set(layer.variants)
     assert all(pairs[layer.node_id, options] == 1 for layer in longest for options in layer.variants)
     for layer in result.space.layers:
         for options in layer.variants:
-            own = [s for s in result.knowledge.samples(layer.shape, options) if s.node_id == layer.node_id]
+            known = result.knowledge.samples(layer.shape, options)
+            own = [s for s in known if s.node_id == layer.node_id and s.visit in visits]
             assert len({s.visit for s in own}) == 1
             assert len(own) == 10  # rounds of one trial: what came by starting again does not count
     assert result.cost.stopped_because == "every distinct variant was measured"
     assert loss(result, smooth_latency()) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "auto"])
+def test_whom_noise_could_have_swapped_met_in_several_visits_before_the_verdict(tmp_path: Path, sampler: str) -> None:
+    """Passes differ by 15 %: who leads after one visit was lucky."""
+    result = run(tmp_path, PretendDevice(smooth_latency(2), noise=0.15, seed=4), sampler=sampler)
+    knowledge, close = result.knowledge, 0
+    for layer in choose_winners(result).layers:
+        shape = knowledge.shape_of(layer.node_id)
+        winner, rival = (ConvolutionOptions.parse(text) for text in (layer.winner, layer.runner_up))
+        if layer.against_runner_up is None or layer.against_runner_up.gain > 0.1:
+            continue  # so far ahead that noise is no excuse
+        close += 1
+        met = {s.visit for s in knowledge.samples(shape, winner)} & {s.visit for s in knowledge.samples(shape, rival)}
+        assert len(met) >= 2, (layer.node_id, layer.why)
+        assert len(knowledge.log_ratios(shape, winner, rival)) >= SIGNIFICANT_PAIRS
+    assert close
 
 
 def test_no_thread_of_a_matrix_operation_is_in_the_way_of_what_is_measured(tmp_path: Path) -> None:
@@ -277,7 +297,7 @@ def test_the_study_has_a_parameter_a_layer_and_the_latency_as_value(tmp_path: Pa
         if report.state == "complete":
             assert found.state is TrialState.COMPLETE
             assert found.value == report.total_ms
-            assert len(found.intermediate_values) == 10
+            assert len(found.intermediate_values) == len(result.outcomes[found.number].samples.total_ms)
         else:
             assert found.state is TrialState.FAIL
 
@@ -341,7 +361,9 @@ def test_several_boards_work_at_once_and_trials_are_announced_in_order(tmp_path:
     result = run(tmp_path, *boards, capacity=4, sampler="grid", plans_per_visit=1, observer=watcher)
     assert watcher.trials == list(range(len(result.trials)))
     assert set(result.boards.boards) == {"board0", "board1", "board2", "board3"}
-    assert max(timed_pairs(*boards)[result.space.layers[1].node_id, o] for o in result.space.layers[1].variants) == 1
+    layer = result.space.layers[1]
+    swept = [outcome.plan[layer.node_id] for outcome in result.outcomes[: len(layer.variants)]]
+    assert set(swept) == set(layer.variants), "no device repeats what another one did"
 
 
 def test_a_board_that_fails_for_good_ends_the_search_with_its_work_saved(tmp_path: Path) -> None:
@@ -386,7 +408,8 @@ def test_progress_tells_what_a_display_needs(tmp_path: Path) -> None:
     last = watcher.progress[-1]
     assert watcher.progress[0].phase == "building"
     assert last.phase == "done"
-    assert last.trials_finished == last.trials_planned == 12
+    assert last.trials_finished == last.trials_planned
+    assert last.trials_finished >= 12
     assert last.builds == 1
     assert last.gain == pytest.approx(1 - (last.best_ms or 0) / (last.default_ms or 1))
     assert last.board_seconds > 0

@@ -1,0 +1,80 @@
+"""Rivals that noise could have swapped meet again before the verdict, whichever sampler found them.
+
+A search that measured each variant in a visit of its own, or only once, has leaders that were lucky. Who may be the
+fastest of its layer with a fair probability, by all that was measured and by what the cost model knows, meets the
+leader again, round by round, in several visits: what holds in one state of the machine may not hold in the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ellopt.observations import Outcome
+from ellopt.options import ConvolutionOptions, Plan
+from ellopt.procedure import Procedure
+from ellopt.search.knowledge import Knowledge
+from ellopt.search.odds import odds
+from ellopt.search.strategy import Proposal
+from ellopt.shapes import ConvolutionShape
+from ellopt.space import ModelSpace
+
+STAGE = "playoff"
+#: Visits, and rounds of each: enough for a verdict, and more than one state of the machine.
+VISITS = 3
+PROCEDURE = Procedure(warm_up=1, rounds=5)
+#: Variants of a shape in a visit, and how probably a rival is the fastest to be there.
+RIVALS, LEAST_CHANCE = 4, 0.02
+
+
+def rivals(space: ModelSpace, knowledge: Knowledge, count: int, seed: int) -> tuple[Plan, ...]:
+    """Up to ``count`` plans: the i-th has the i-th of each shape's rivals, the leader first, on all of its layers.
+
+    None if no shape was measured with more than one variant that may be its fastest, or a shape was not measured.
+    """
+    ranked: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
+    for number, shape in enumerate(space.by_shape):
+        measured = [o for o in knowledge.candidates(shape) if o in knowledge.estimates(shape)]
+        if not measured:
+            return ()
+        leader = knowledge.best(shape)
+        assert leader is not None
+        posterior = knowledge.cost_model.predict(shape, measured)
+        found = odds(posterior, leader.options, np.random.default_rng([seed, number]))
+        fastest = min(measured, key=lambda o: knowledge.estimates(shape)[o].ms)  # by its own samples alone
+        ranked[shape] = list(dict.fromkeys([leader.options, fastest, *found.rivals(LEAST_CHANCE)]))[:count]
+    most = max(map(len, ranked.values()))
+    if most < 2:
+        return ()
+    plans = (
+        Plan(tuple((layer.node_id, ranked[layer.shape][t % len(ranked[layer.shape])]) for layer in space.layers))
+        for t in range(most)
+    )
+    return tuple(dict.fromkeys(plans))
+
+
+class Rematch:
+    """The visits in which rivals meet again, up to ``visits`` of up to ``rivals`` plans."""
+
+    def __init__(self, space: ModelSpace, seed: int, visits: int = VISITS, rivals: int = RIVALS) -> None:
+        self._space, self._seed, self._visits, self._rivals = space, seed, visits, rivals
+        self.made = 0
+
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str]) -> None:
+        """What an interrupted run had finished."""
+        uids = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == STAGE}
+        self.made = min(self._visits, len(uids))
+
+    def propose(self, knowledge: Knowledge, room: int | None = None) -> Proposal | None:
+        """The next visit, of at most ``room`` plans; None when all were made, or nobody has a rival."""
+        if self.made >= self._visits:
+            return None
+        plans = rivals(self._space, knowledge, self._rivals, self._seed)
+        if room is not None:
+            plans = plans[:room]
+        if len(plans) < 2:
+            self.made = self._visits
+            return None
+        self.made += 1
+        return Proposal(plans, PROCEDURE, STAGE)
