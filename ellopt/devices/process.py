@@ -79,13 +79,14 @@ def run_in_group(
     """
     deadline.check(f"starting {arguments[0]}")
     abort = abort or Abort()
+    variables = child_environment(environment)
     with _group() as leader:
         started = time.monotonic()
         try:
             process = subprocess.Popen(
                 list(arguments),
                 cwd=directory,
-                env=child_environment(environment),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
