@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import shtab
-from rich.console import Console
 
 from ellopt import __version__
 from ellopt.commands import boards, doctor, models, optimize, reports
+from ellopt.commands.console import SafeConsole
 from ellopt.commands.examples import add_examples
 from ellopt.commands.parser import CommandParser
 from ellopt.commands.streams import guarded_output
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(arguments.run(arguments, Console()))
+        return int(arguments.run(arguments, SafeConsole()))
     except (ConfigurationError, ModelFormatError) as error:
         _say(f"ellopt: {error}", style="red")
         return 2
@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _say(text: str, style: str = "") -> None:
-    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    SafeConsole(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _file_trouble(error: OSError) -> str:

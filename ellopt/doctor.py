@@ -173,6 +173,7 @@ _ADVICE = {
     "locked": "somebody uses it; 'ellopt devices --release-mine' frees what a killed run of yours left",
     "not alive": "it has not been heard of for minutes: is it switched on and on the network?",
     "unreachable": "is it switched on, is its SSH server running (sudo systemctl enable --now ssh)?",
+    "bad address": "the cluster service has a wrong address for it, so it is left out: have it mended there",
     "unusable": "it can be reached, but not used: the message says why",
     "refused": "check user, password or key; a new board needs --accept_new_host_keys once",
 }

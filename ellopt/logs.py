@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets
+from ellopt.files.terminal import harmless
 
 #: A log file and the older parts of it (``.1`` to ``.4``) stay below 50 MB together.
 PART_BYTES = 9_000_000
@@ -39,11 +39,6 @@ class TerminalFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return harmless(super().format(record))
-
-
-def harmless(text: str) -> str:
-    """``text`` for a terminal: lines and tabs, but no other control character, stay as they are."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "�" for c in text)
 
 
 class TerminalHandler(logging.Handler):

@@ -19,9 +19,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ellopt.files.terminal import printable
 from ellopt.measurement import PlanSamples
 from ellopt.report import words
-from ellopt.report.words import printable
 from ellopt.search.observer import SearchObserver, SearchProgress, Silent
 from ellopt.tuning_report import TrialReport
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from ellopt.deadline import Deadline
+from ellopt.devices.cluster_http import Request, call
 from ellopt.errors import ConfigurationError, InfrastructureError
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ _LOG = logging.getLogger(__name__)
 CALL_SECONDS = 30.0
 _TRIES = 3
 _PAUSE = 0.3  # before the next try, twice as long each time
-_LARGEST_ANSWER = 16 << 20
 _ALIVE_SECONDS = 300.0
 
 
@@ -155,7 +155,8 @@ class ClusterClient:
             if deadline.passed:
                 break
             try:
-                status, content = self._send(method, path, body, deadline)
+                sent = None if body is None else {"ApiKey": self._apikey, **body}
+                status, content = call(Request(method, self.url + path, sent, self._trust_environment), deadline)
             except requests.exceptions.SSLError as error:
                 raise ConfigurationError(
                     f"--cluster: the certificate of {self.url} cannot be verified: {error}; "
@@ -169,26 +170,6 @@ class ClusterClient:
             except InfrastructureError as error:
                 failure = error
         raise failure
-
-    def _send(self, method: str, path: str, body: Mapping[str, str] | None, deadline: Deadline) -> tuple[int, bytes]:
-        with requests.Session() as session:
-            session.trust_env = self._trust_environment
-            step = max(0.1, min(10.0, deadline.remaining))
-            response = session.request(
-                method,
-                self.url + path,
-                json=None if body is None else {"ApiKey": self._apikey, **body},
-                timeout=(step, step),
-                allow_redirects=False,
-                stream=True,
-            )
-            with response:
-                content = bytearray()
-                for chunk in response.iter_content(1 << 16):
-                    content += chunk
-                    if deadline.passed or len(content) > _LARGEST_ANSWER:
-                        raise requests.exceptions.ReadTimeout("the answer is too slow or too long")
-                return response.status_code, bytes(content)
 
     def _read(self, status: int, content: bytes) -> Any:
         if status in (301, 302, 303, 307, 308):

@@ -84,6 +84,7 @@ class ClusterSource:
         self._held: set[str] = set()
         self._machines: list[Machine] = []
         self._listed = -1e9
+        self._left_out: set[str] = set()
         try:
             release_dead_locks(self.client, self._session)
             matching = [machine for machine in self._list() if self._matches(machine)]
@@ -172,9 +173,20 @@ class ClusterSource:
 
     def _list(self) -> list[Machine]:
         if time.monotonic() - self._listed > _FRESH_SECONDS:
-            self._machines = self.client.machines()
+            self._machines = [machine for machine in self.client.machines() if self._has_address(machine)]
             self._listed = time.monotonic()
         return self._machines
+
+    def _has_address(self, machine: Machine) -> bool:
+        """Whether the machine can be reached at all; one that cannot is left out, which is said once."""
+        if address_of(machine, self._settings) is not None:
+            return True
+        if machine.address not in self._left_out:
+            self._left_out.add(machine.address)
+            _LOG.warning(
+                "cluster %s: a machine is left out: its address %r cannot be one", self.client.url, machine.address
+            )
+        return False
 
     def _matches(self, machine: Machine) -> bool:
         return bool(self._platform.search(machine.platform))
@@ -184,6 +196,15 @@ class ClusterSource:
 
     def _address(self, address: str) -> Address:
         return Address.parse(address, self._settings.ssh_port or 0)
+
+
+def address_of(machine: Machine, settings: DeviceSettings) -> Address | None:
+    """Where the service says that a machine is; None if that cannot be an address. Who logs in is not its to say."""
+    try:
+        address = Address.parse(machine.address, settings.ssh_port or 0)
+    except ConfigurationError:
+        return None
+    return None if address.user else address
 
 
 def open_client(settings: DeviceSettings) -> ClusterClient:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from ellopt.deadline import Deadline
 from ellopt.devices.base import Device, DevicePool
-from ellopt.devices.cluster_source import ClusterSource, open_client, platform_expression, release_dead_locks
+from ellopt.devices.cluster_source import (
+    ClusterSource,
+    address_of,
+    open_client,
+    platform_expression,
+    release_dead_locks,
+)
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.fixed_source import FixedSource
 from ellopt.devices.leasing import Pace, Pool
@@ -53,7 +59,7 @@ class DeviceRow:
     """A board as ``ellopt devices`` shows it. ``fits`` says whether it can be used for the target."""
 
     name: str
-    state: str  # free, locked, not alive, reachable, unreachable, unusable, refused
+    state: str  # free, locked, not alive, reachable, unreachable, unusable, refused, bad address
     holder: str
     platform: str
     fits: bool
@@ -102,6 +108,8 @@ def _list_cluster(settings: DeviceSettings, target: Target) -> list[DeviceRow]:
         holder = f"{machine.user} ({machine.task})" if machine.task else machine.user
         name = f"{machine.address} ({machine.host_name})" if machine.host_name else machine.address
         fits = bool(expression.search(machine.platform))
+        if address_of(machine, settings) is None:
+            state, fits = "bad address", False
         rows.append(DeviceRow(name, state, holder if machine.locked else "", machine.platform, fits, machine.comment))
     return rows
 

@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.compare import LayerDifference, ReportComparison, drift_remark, headline
 from ellopt.report.text import Encodable, plain
-from ellopt.report.words import printable
 from ellopt.tuning_report import TuningReport
 
 _STYLES = {"faster": "green", "slower": "red", "same": "dim"}

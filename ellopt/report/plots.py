@@ -11,8 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.files.terminal import printable
 from ellopt.report.verdicts import ordered_variants
-from ellopt.report.words import before_and_after, median, percent, printable
+from ellopt.report.words import before_and_after, median, percent
 from ellopt.tuning_report import LayerReport, TuningReport
 
 if TYPE_CHECKING:

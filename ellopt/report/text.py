@@ -11,9 +11,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.verdicts import doubt, evidence, layer_gain, model_gain, states, verdict, written
-from ellopt.report.words import printable
 from ellopt.tuning_report import LayerReport, TuningReport
 
 _STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as default": "dim"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -106,11 +105,6 @@ def operations(multiply_adds: int) -> str:
         if multiply_adds >= limit:
             return f"{significant(multiply_adds / limit)} {unit}"
     return str(multiply_adds)
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters, so that a model's name cannot steer a terminal or reorder a line."""
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
 
 
 def median(values: Iterable[float]) -> float:

@@ -1,0 +1,23 @@
+"""Text from outside (models, boards, services, servers) made safe to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+#: control characters, and invisible ones that reorder a line
+_STEERING = ("Cc", "Cf")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line: without characters that steer a terminal, reorder a line or cannot be written (halves of
+    characters)."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if unicodedata.category(c) not in (*_STEERING, "Cs") else "�" for c in text)
+
+
+def harmless(text: str) -> str:
+    """``text`` without characters that steer a terminal; lines and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _STEERING else "�" for c in text)
