@@ -170,17 +170,22 @@ static void pooling_row(const void *context, int y, int worker) {
     const int all_rows = smaller(top + s->size, in->rows + s->bottom) - top;
     const float share = 1.0f / ((float)s->size * (float)s->size);
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    if (top >= 0 && last_row == top + s->size && s->left == 0 && channels % VECTOR_WIDTH == 0 &&
-        (a->out->columns - 1) * s->stride + s->size <= in->columns && s->activation == ELL_ACTIVATION_NONE &&
-        (s->size == 2 || s->size == 3)) {
-        const float *window = a->input + (ptrdiff_t)top * in->row_stride;
-        if (s->size == 2 && is_max) pool_inside(a, window, out, a->out->columns, 2, 1);
-        if (s->size == 2 && !is_max) pool_inside(a, window, out, a->out->columns, 2, 0);
-        if (s->size == 3 && is_max) pool_inside(a, window, out, a->out->columns, 3, 1);
-        if (s->size == 3 && !is_max) pool_inside(a, window, out, a->out->columns, 3, 0);
-        return;
+    /* Output pixels inside_from .. behind - 1 have windows inside the tensor and a loop of their own. */
+    int inside_from = 0, behind = 0;
+    if (top >= 0 && last_row == top + s->size && channels % VECTOR_WIDTH == 0 && s->size <= in->columns &&
+        s->activation == ELL_ACTIVATION_NONE && (s->size == 2 || s->size == 3)) {
+        inside_from = smaller((s->left + s->stride - 1) / s->stride, a->out->columns);
+        behind = clamp((in->columns + s->left - s->size) / s->stride + 1, inside_from, a->out->columns);
+        const float *window = a->input + (ptrdiff_t)top * in->row_stride +
+                              ((ptrdiff_t)inside_from * s->stride - s->left) * channels;
+        float *first_out = out + (ptrdiff_t)inside_from * channels;
+        if (s->size == 2 && is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 1);
+        if (s->size == 2 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 0);
+        if (s->size == 3 && is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 1);
+        if (s->size == 3 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 0);
     }
     for (int x = 0; x < a->out->columns; x++, out += channels) {
+        if (x >= inside_from && x < behind) continue;
         const int left = x * s->stride - s->left;
         const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);
         const int all_columns = smaller(left + s->size, in->columns + s->right) - left;

@@ -1,0 +1,28 @@
+"""Windows inside the tensor, partly and wholly in its border, at whole vectors of channels."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from codegen_support import ModelMaker, compile_networks
+from network_check import check_network
+
+from ellopt.options import ConvolutionOptions
+
+
+def test_pooling_agrees_with_the_reference_in_borders_of_all_widths(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    models = {}
+    for size, stride, padding, function in product((2, 3), (1, 2, 3), (0, 1, 4), ("max", "mean")):
+        maker = ModelMaker(rng)
+        source = maker.reorder(maker.input(6, 5, 16), padding, -1.5)
+        maker.output(maker.pooling(source, function, size, stride))
+        models[f"{function}{size}{stride}{padding}"] = (maker.model(), ConvolutionOptions("unrolled"))
+    for key, compiled in compile_networks(models, tmp_path).items():
+        model = models[key][0]
+        values = rng.normal(size=model.input.output_layout.size).astype(np.float32)
+        check_network(compiled, model, values, 1)
+        values[2, 3, 5] = np.nan
+        check_network(compiled, model, values, 1)
