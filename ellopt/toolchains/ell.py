@@ -140,8 +140,10 @@ class EllToolchain:
             blas = self._tools.blas if self._compiler.blas(target) else None
             linker = Linker(target, directory / "objects", self._parallel_build, self._one_program, blas)
             weights = {plan: _weight_bytes(model, plan) for plan in plans}
-            manifest = linker.link(model, weights, compiled, Path(name), deadline)
-            publish(Path(name), path)
+            made = Path(name) / "bundle"
+            made.mkdir()  # as the umask has it: the temporary directory is nobody's but ours
+            manifest = linker.link(model, weights, compiled, made, deadline)
+            publish(made, path)
         return manifest.bundle(path)
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:

@@ -73,8 +73,10 @@ def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> 
         directory.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(directory)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
-            manifest = _build(request, Path(name), directory / "objects", deadline)
-            publish(Path(name), path)
+            made = Path(name) / "bundle"
+            made.mkdir()  # as the umask has it: the temporary directory is nobody's but ours
+            manifest = _build(request, made, directory / "objects", deadline)
+            publish(made, path)
     return path, manifest
 
 

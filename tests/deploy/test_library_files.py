@@ -6,12 +6,14 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ellopt.cli import main
-from ellopt.deploy import DeployedLibrary
+from ellopt.deploy import DeployedLibrary, predict
 from ellopt.deploy_manifest import require_ours, write_files
 from ellopt.files.disk import Disk, using
+from ellopt.model.graph import read_model
 
 NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
 
@@ -114,3 +116,16 @@ def test_modes_follow_the_umask(mask: int, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o777 & ~mask
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()}
     assert set(modes.values()) == {0o666 & ~mask}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+def test_what_is_kept_for_the_next_run_follows_the_umask(tmp_path: Path) -> None:
+    previous = os.umask(0o027)
+    try:
+        predict(read_model(NET), np.zeros((16, 16, 3), np.float32), directory=tmp_path / "kept")
+    finally:
+        os.umask(previous)
+    found = [tmp_path / "kept", *(tmp_path / "kept").rglob("*")]
+    assert len(found) > 5
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & ~0o111 != 0o640] == []
+    assert [path for path in found if path.is_dir() and stat.S_IMODE(path.stat().st_mode) != 0o750] == []
