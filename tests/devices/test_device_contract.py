@@ -88,8 +88,10 @@ def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("arm")
     (folder / "runner.c").write_text(RUNNER_C)
     subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", "-target", target.triple, f"-mcpu={target.compiler_cpu}"]
-        + ["-static", "runner.c", "-o", "runner"],
+        [
+            *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple, f"-mcpu={target.compiler_cpu}"),
+            *("-static", "runner.c", "-o", "runner"),
+        ],
         cwd=folder,
         check=True,
     )
