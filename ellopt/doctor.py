@@ -15,7 +15,7 @@ from ellopt.board_probe import probe_bundle, run_probe
 from ellopt.deadline import Deadline
 from ellopt.devices.opening import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
-from ellopt.errors import ElloptError
+from ellopt.errors import ConfigurationError, ElloptError
 from ellopt.files.child_environment import child_environment
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle
@@ -129,6 +129,9 @@ def tracking_findings() -> Iterator[Finding]:
     advice = "tuning works without it (records wait on disk); start the server, or unset MLFLOW_TRACKING_URI"
     try:
         yield Finding("MLflow", "ok", probe_store())
+    except ConfigurationError as error:
+        lasting = "no run can be logged there: give another MLFLOW_TRACKING_URI, or unset it; --no_mlflow does without"
+        yield Finding("MLflow", "failed", str(error), lasting)
     except (ElloptError, OSError) as error:
         yield Finding("MLflow", "warning", str(error), advice)
 

@@ -43,10 +43,10 @@ class TuningOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0: all tuned; 2: the user can mend what failed; 1: something else failed."""
+        """0: all tuned, and registered if asked for; 2: the user can mend what failed; 1: something else failed."""
         errors = [model.error for model in self.models if model.error is not None]
         if not errors:
-            return 0
+            return 1 if self.tracking.unregistered else 0
         return 2 if any(isinstance(error, (ConfigurationError, ModelFormatError)) for error in errors) else 1
 
 

@@ -202,6 +202,11 @@ def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
             text = str(model.error)
             prefix = "" if str(model.file.path) in text else f"{model.file.path}: "
             errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for name in outcome.tracking.unregistered:
+        errors.print(
+            f"ellopt: --register: {name} is not registered yet; 'ellopt sync' does it when MLflow takes it",
+            style="red", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if outcome.tracking.trouble and outcome.tracking.waiting and not silent:
         errors.print(
             f"MLflow: {outcome.tracking.waiting} records wait on disk ({outcome.tracking.trouble}); "

@@ -42,6 +42,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Delivers to MLflow what could not be delivered while a model was tuned.",
     )
     sync.add_argument("directory", type=given_path, metavar="DIR", help="the --output_path of a tuning run")
+    group = ArgumentGroup(sync, "another place (for runs of which something waits)")
+    group.value("--to", metavar="URI", help="address of a tracking store to log them to instead")
+    group.value("--experiment", metavar="NAME", help="name of the experiment to log them to instead")
     sync.set_defaults(run=deliver)
 
     profile = subparsers.add_parser(
@@ -93,11 +96,11 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
     def progress(path: Path, waiting: int) -> None:
         console.print(f"{path}: {waiting} records", markup=False, highlight=False, soft_wrap=True)
 
-    result = sync(arguments.directory, progress=progress)
+    result = sync(arguments.directory, progress=progress, to=arguments.to or "", experiment=arguments.experiment or "")
     console.print(f"{result.delivered} records delivered, {result.waiting} waiting", markup=False, highlight=False)
     for problem in result.problems:
         console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    return 1 if result.waiting else 0
+    return 1 if result.waiting or result.problems else 0
 
 
 def show_profiles(arguments: argparse.Namespace, console: Console) -> int:

@@ -20,8 +20,9 @@ from mlflow.exceptions import MlflowException
 
 from ellopt.files.redaction import without_credentials
 from ellopt.tracking.outbox import Journal, Reader
-from ellopt.tracking.record import Attachment, Destination, Record, digest
-from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, standard_tags
+from ellopt.tracking.reasons import NeverTaken, is_web_page
+from ellopt.tracking.record import Attachment, Destination, Record, digest, has_ended
+from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, matching, standard_tags
 from ellopt.tracking.views import saved_views
 
 _LOG = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ PARENT = "model"  # key of the record that opens the parent run
 _KEY_TAG = "ellopt.key"
 _PARENT_TAG = "mlflow.parentRunId"
 _RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run when nobody names it
+_TOO_OLD = "the MLflow server is too old for --register: it needs MLflow 3 or later there"
 _CHILDREN = 25  # nested runs whose points in the parent's charts are logged together
 
 
@@ -62,7 +64,7 @@ class Delivery:
         self._unflushed.clear()
         for record in list(self._records.values()):
             if record.destination is not None:
-                self._destination = record.destination
+                self._destination = self._meant(record)
             if record.key not in self._journal.done:
                 yield record
 
@@ -85,9 +87,13 @@ class Delivery:
             else:
                 self._parent(record)
         except MlflowException as error:
+            if record.registration is not None and is_web_page(error):
+                raise NeverTaken(_TOO_OLD) from error
             # Tried again it would fail again, and hold up all that follows. Without its parent run nothing can follow.
-            if error.error_code != "INVALID_PARAMETER_VALUE" or record.kind == "model":
+            if error.error_code not in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST") or record.kind == "model":
                 raise
+            if (gone := self._gone()) or error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise NeverTaken(gone or error.message) from error
             self._notice("refused", f"MLflow refused {record.name or record.key}: {error.message}")
         self._journal.note(key=record.key, state="done")
 
@@ -97,6 +103,28 @@ class Delivery:
         for record in self._unflushed:
             self._journal.note(key=record.key, state="done")
         self._unflushed.clear()
+
+    def mark_killed(self) -> None:
+        """Say in the store that the run was killed, unless its records say how it ended. To go on sets it running."""
+        if not has_ended(self._records.values()) and self.parent_run_id and not self._managed:
+            self.client.set_tag(self.parent_run_id, "state", "interrupted")
+            self.client.set_terminated(self.parent_run_id, "KILLED")
+
+    def _gone(self) -> str:
+        """What of the place where the records belong is not there any more, empty if all is."""
+        experiment = self.client.get_experiment(self._experiment())
+        if experiment.lifecycle_stage != "active":
+            return f"the experiment {experiment.name!r} was deleted"
+        run_id = self.parent_run_id
+        deleted = run_id and self.client.get_run(run_id).info.lifecycle_stage != "active"
+        return f"the run {run_id} was deleted" if deleted else ""
+
+    def _meant(self, record: Record) -> Destination:
+        """Where a record that opens the parent run belongs: as it was, or where the user sent it since."""
+        destination = record.destination or Destination()
+        if not self._journal.experiment:
+            return destination
+        return replace(destination, experiment=self._journal.experiment, experiment_id="", run_id="", nested=False)
 
     @property
     def parent_run_id(self) -> str:
@@ -120,8 +148,7 @@ class Delivery:
     @property
     def client(self) -> MlflowClient:
         if self._client is None:
-            uri = mlflow.get_tracking_uri()
-            self._client = MlflowClient(tracking_uri=uri)
+            self._client = MlflowClient(tracking_uri=mlflow.get_tracking_uri())
         return self._client
 
     @property
@@ -137,7 +164,7 @@ class Delivery:
     # the parent run
 
     def _open(self, record: Record) -> None:
-        destination = record.destination or Destination()
+        destination = self._meant(record)
         outer = self._outer_run(destination)
         if outer is not None and not destination.nested:
             self._adopt(outer, record)
@@ -161,7 +188,7 @@ class Delivery:
 
     def _reopen(self, record: Record) -> None:
         """A later process goes on with the work, perhaps inside another run of ``mlflow run``."""
-        destination = record.destination or Destination()
+        destination = self._meant(record)
         outer = self._outer_run(destination)
         old = self._parent_id
         if outer is None or old == outer.info.run_id:
@@ -176,11 +203,8 @@ class Delivery:
     def _move(self, old: str, outer: Run, record: Record) -> None:
         """Move the nested runs below ``outer``: it shows the whole of the work, the interrupted run points to it."""
         self._adopt(outer, self._records[PARENT])
-        children = [
-            child
-            for key, child in self._records.items()
-            if child.kind == "child" and key in self._journal.done and key in self._journal.runs
-        ]
+        there = self._journal.done & self._journal.runs.keys()
+        children = [child for key, child in self._records.items() if child.kind == "child" and key in there]
         for child in children:
             self.client.set_tag(self._journal.runs[child.key], _PARENT_TAG, outer.info.run_id)
         self._history(children)
@@ -261,10 +285,9 @@ class Delivery:
         return run_id
 
     def _search(self, unique: str) -> str:
-        found = self.client.search_runs(
-            [self._experiment()], f"tags.`{_KEY_TAG}` = '{unique}'", ViewType.ACTIVE_ONLY, max_results=1
-        )
-        return found[0].info.run_id if found else ""
+        condition = f"tags.`{_KEY_TAG}` {matching(unique)}"
+        found = self.client.search_runs([self._experiment()], condition, ViewType.ACTIVE_ONLY, max_results=100)
+        return next((run.info.run_id for run in found if run.data.tags.get(_KEY_TAG) == unique), "")
 
     def _log(self, run_id: str, record: Record) -> None:
         params = record.params

@@ -25,7 +25,7 @@ from ellopt.tracking.events import (
     winning_params,
 )
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, outboxes_of
-from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status
+from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status, has_ended
 from ellopt.tracking.summary import description, measurements_csv
 from ellopt.tuning_report import TrialReport, TuningReport
 
@@ -97,8 +97,11 @@ class TrackedModel(ModelTracker):
         self._ended = False
         self._began_ms = _now()
         self._outbox: Outbox | None = None
+        self._earlier: dict[str, Record] = {}  # trials of the same work, logged with a run that was finished
+        self.older: tuple[Path, ...] = ()  # outboxes of other runs in the same directory of which something waits
         try:
             self._outbox = self._open_outbox(destination)
+            self.older = self._close_older()
         except OSError as error:
             self._cannot_write(error)
 
@@ -114,6 +117,11 @@ class TrackedModel(ModelTracker):
         self._answered.set()
 
     @property
+    def asks_for(self) -> str:
+        """The name under which the finished model is to be registered, empty for none."""
+        return self._register if self._known("register") else ""
+
+    @property
     def outbox_path(self) -> Path | None:
         return None if self._outbox is None else self._outbox.path
 
@@ -127,12 +135,19 @@ class TrackedModel(ModelTracker):
     def _open_outbox(self, destination: Destination) -> Outbox:
         """The outbox of the interrupted run of the same work, or a new one."""
         identity = self._redactor.text(self.start.full_identity)
+        trials_of = ""
         for path in reversed(outboxes_of(self.start.output_dir)):
             outbox = Outbox(path)
             opening = outbox.records.get("model")
-            if opening is None or opening.identity != identity or _FINISH in outbox.records:
+            if opening is None or opening.identity != identity or opening.destination is None:
                 continue
-            if opening.destination is not None and opening.destination.same_store(destination):
+            journal = Journal(path)
+            here = not journal.experiment or journal.tracking_uri == destination.tracking_uri
+            if here and opening.destination.same_store(destination):
+                if _FINISH in outbox.records:
+                    trials_of = trials_of or journal.runs.get("model", "")
+                    self._earlier = outbox.records | self._earlier
+                    continue
                 self._outbox = outbox
                 count = sum(record.kind == "resumed" for record in outbox.records.values())
                 self._append(
@@ -154,12 +169,25 @@ class TrackedModel(ModelTracker):
                 status="RUNNING",
                 start_ms=self._began_ms,
                 params=texts(self.start.params),
-                tags=texts(self.start.tags() | {"kind": "model", "state": "running"}),
+                tags=texts(self.start.tags() | {"kind": "model", "state": "running", "earlier_trials_in": trials_of}),
                 destination=destination,
                 identity=identity,
             )
         )
         return self._outbox
+
+    def _close_older(self) -> tuple[Path, ...]:
+        """Earlier runs in this directory are over, since this one holds it: say so in those that were killed."""
+        waiting = []
+        for path in outboxes_of(self.start.output_dir):
+            if path == self.outbox_path:
+                continue
+            outbox = Outbox(path)
+            if not has_ended(outbox.records.values()):
+                outbox.append(_end_record(outbox, "KILLED", "interrupted", "The run was killed; another followed it."))
+            if outbox.records.keys() - Journal(path).done:
+                waiting.append(path)
+        return tuple(waiting)
 
     def trial_finished(
         self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
@@ -180,6 +208,9 @@ class TrackedModel(ModelTracker):
 
     def _trial(self, trial: TrialReport, start_ms: int, end_ms: int, files: Mapping[str, str]) -> None:
         record = trial_record(trial, self.start, start_ms, end_ms)
+        earlier = self._earlier.get(record.key)
+        if earlier is not None and (earlier.params, earlier.metrics) == (record.params, record.metrics):
+            return
         with self._lock:
             try:
                 attachments = self._trial_files(trial, files)
@@ -274,9 +305,8 @@ class TrackedModel(ModelTracker):
     def _end(self, status: Status, state: str, reason: str) -> None:
         with self._lock:
             self._ended = True
-            count = 0 if self._outbox is None else len(self._outbox.records)
-            tags = {"state": state, "reason": reason, "mlflow.note.content": f"**{state.capitalize()}**: {reason}"}
-            self._append(Record(key=f"{state}/{count}", kind="parent", status=status, end_ms=_now(), tags=texts(tags)))
+            if self._outbox is not None:
+                self._append(_end_record(self._outbox, status, state, reason))
 
     def _known(self, key: str) -> bool:
         return self._outbox is not None and key in self._outbox.records
@@ -299,6 +329,12 @@ class TrackedModel(ModelTracker):
             self._warned = True
             where = self.start.output_dir / FOLDER / FILES
             _LOG.warning("records for MLflow cannot be written to %s (%s); tuning goes on without", where, error)
+
+
+def _end_record(outbox: Outbox, status: Status, state: str, reason: str) -> Record:
+    tags = {"state": state, "reason": reason, "mlflow.note.content": f"**{state.capitalize()}**: {reason}"}
+    key = f"{state}/{len(outbox.records)}"
+    return Record(key=key, kind="parent", status=status, end_ms=_now(), tags=texts(tags))
 
 
 def _now() -> int:

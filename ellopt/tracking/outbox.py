@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ellopt.files.atomic import write_text
+from ellopt.files.atomic import set_aside, write_text
 from ellopt.files.json_values import decode
 from ellopt.files.jsonl import JournalReader, JournalWriter
 from ellopt.files.locks import FileLock
@@ -113,6 +113,7 @@ class _Note:
     state: Literal["", "begun", "done"] = ""
     run: str = ""
     tracking_uri: str = ""
+    experiment: str = ""
     journal: int = 0
 
 
@@ -129,6 +130,7 @@ class Journal:
         self.begun: set[str] = set()
         self.done: set[str] = set()
         self.tracking_uri = ""
+        self.experiment = ""  # where the user sent the records instead
         self._complete = False
         lines = JournalReader(self._path).read()
         self._lost = len(lines.damaged)
@@ -150,6 +152,7 @@ class Journal:
     def _take(self, note: _Note) -> None:
         self._complete = self._complete or note.journal > 0
         self.tracking_uri = note.tracking_uri or self.tracking_uri
+        self.experiment = note.experiment or self.experiment
         if note.run:
             self.runs[note.key] = note.run
         if note.state == "begun":
@@ -158,10 +161,23 @@ class Journal:
             self.done.add(note.key)
 
     def note(self, **data: str) -> None:
-        """Write down a fact: ``key`` with ``state`` (begun, done) or ``run``, or ``tracking_uri``."""
+        """Write down a fact: ``key`` with ``state`` (begun, done) or ``run``, or ``tracking_uri`` and perhaps
+        ``experiment``."""
         note = decode(_Note, data)
         self._writer.append([data])
         self._take(note)
+
+
+def redirect(path: Path, tracking_uri: str, experiment: str) -> None:
+    """Send all records of an outbox, delivered or not, to another place; the old journal is kept beside the new one.
+
+    Raises OutboxBusy.
+    """
+    with delivering(path):
+        if (path / _JOURNAL).exists():
+            set_aside(path / _JOURNAL)
+        place = {"experiment": experiment} | ({"tracking_uri": tracking_uri} if tracking_uri else {})
+        JournalWriter(path / _JOURNAL).append([{"journal": 1}, place])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +37,7 @@ class WriterProcess:
         self._resting = threading.Event()
         self._measuring = 0  # how many measurements run now
         self._number = 0  # of the last period of quiet
+        self._patience: float | None = None  # set when it is ended for having taken too long
         self._busy = False  # the writer did not come to rest last time: do not wait for it again
         self._process = self._start(environment, cwd)
         self._threads = [self._drain(self._events), self._drain(self._errors)]
@@ -87,7 +88,9 @@ class WriterProcess:
             self._on_event(event)
         self._resting.set()  # it is gone, nobody need wait for it
         if not closed:
-            self._on_event({"event": "gone", "text": "the writer process ended"})
+            slow = self._patience
+            text = "the writer process ended" if slow is None else f"the store did not take them within {slow:.0f} s"
+            self._on_event({"event": "gone", "text": text})
 
     @staticmethod
     def _errors(stream: IO[bytes]) -> None:
@@ -132,8 +135,10 @@ class WriterProcess:
         if self._process is None:
             return
         self.send(close=seconds)
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(seconds + 0.5)
+        except subprocess.TimeoutExpired:
+            self._patience = seconds
         self.kill()
 
     def kill(self) -> None:

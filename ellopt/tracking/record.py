@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -107,6 +107,17 @@ class Record:
             return decode(cls, {key: value for key, value in data.items() if key != "v"})
         except ValueError as error:
             raise ValueError(f"a damaged record: {error}") from error
+
+
+def has_ended(records: Iterable[Record]) -> bool:
+    """Whether the last that the records say of their run is how it ended."""
+    ended = True
+    for record in records:
+        if record.kind in ("model", "resumed"):
+            ended = False
+        elif record.kind == "parent" and record.status:
+            ended = True
+    return ended
 
 
 def digest(file: Path) -> str:

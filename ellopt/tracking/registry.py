@@ -25,8 +25,8 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
     The model is stored as the ``.ell`` file and this version of ellopt: it is compiled where it is loaded, so it
     always suits the CPU there. Done again for the same run, it returns the version made before.
     """
-    for found in client.search_model_versions(f"name = '{registration.name}'"):
-        if found.run_id == run_id:
+    for found in client.search_model_versions(f"run_id = '{run_id}'"):
+        if found.name == registration.name:
             return str(found.version)
     run = client.get_run(run_id)
     mlflow.set_experiment(experiment_id=run.info.experiment_id)  # where MLflow lists the model

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from ellopt.tracking.record import Destination
 
@@ -51,11 +52,24 @@ def find_experiment(client: MlflowClient, destination: Destination) -> str:
     if (found := client.get_experiment_by_name(destination.experiment)) is not None:
         if found.lifecycle_stage != "active":
             raise MlflowException(
-                f"the experiment {destination.experiment!r} was deleted: restore it, or name another with --experiment"
+                f"the experiment {destination.experiment!r} was deleted: restore it, or name another with --experiment",
+                RESOURCE_DOES_NOT_EXIST,
             )
         return str(found.experiment_id)
     tags = {NOTE_TAG: _EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
     return client.create_experiment(destination.experiment, tags=tags)
+
+
+def matching(text: str) -> str:
+    """``text`` as the right side of a condition in MLflow's search language, which has no way to escape a quote.
+
+    A text with both kinds of quotes matches others, too, so what is found must be compared.
+    """
+    if "'" not in text:
+        return f"= '{text}'"
+    if '"' not in text:
+        return f'= "{text}"'
+    return "LIKE '" + text.replace("'", "_") + "'"
 
 
 def standard_tags() -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.redaction import without_credentials
-from ellopt.tracking.outbox import Journal, Reader, find_outboxes
+from ellopt.tracking.outbox import Journal, OutboxBusy, Reader, find_outboxes, redirect
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
 
@@ -28,8 +28,16 @@ class SyncResult:
     problems: tuple[str, ...] = ()
 
 
-def sync(directory: Path, seconds: float = 600.0, progress: Callable[[Path, int], None] | None = None) -> SyncResult:
+def sync(
+    directory: Path,
+    seconds: float = 600.0,
+    progress: Callable[[Path, int], None] | None = None,
+    to: str = "",
+    experiment: str = "",
+) -> SyncResult:
     """Deliver what waits anywhere below ``directory``, each outbox to the store it was meant for.
+
+    With ``to``, an address, or ``experiment``, a name, the runs of which something waits are logged there as a whole.
 
     ``MLFLOW_TRACKING_URI`` in the environment lends its credentials if it is the same address. ``progress`` is called
     with each outbox and how many records wait in it. Raises ConfigurationError if there is no such directory.
@@ -44,9 +52,12 @@ def sync(directory: Path, seconds: float = 600.0, progress: Callable[[Path, int]
         if before:
             if progress is not None:
                 progress(path, before)
-            _deliver(path, seconds, collected)
+            if to or experiment:
+                _redirect(path, seconds, collected, to, experiment)
+            else:
+                _deliver(path, seconds, collected)
             left = _waiting(path)
-            delivered += before - left
+            delivered += max(0, before - left)
             waiting += left
     return SyncResult(
         len(outboxes),
@@ -58,30 +69,57 @@ def sync(directory: Path, seconds: float = 600.0, progress: Callable[[Path, int]
     )
 
 
-def _deliver(path: Path, seconds: float, collected: dict[str, Any]) -> None:
+def _redirect(path: Path, seconds: float, collected: dict[str, Any], to: str, experiment: str) -> None:
+    """Deliver a run to another place. Given twice, it goes on; if that place has gone, the run is logged anew."""
+    journal = Journal(path)
+    uri = without_credentials(to) or journal.tracking_uri
+    name = experiment or destination_of(path).experiment
+    if (journal.tracking_uri, journal.experiment) == (uri, name):
+        if not _deliver(path, seconds, collected, to):
+            return
+        collected["problems"].clear()
+    try:
+        redirect(path, uri, name)
+    except OutboxBusy as error:
+        collected["problems"].append(f"{path}: {error}")
+        return
+    _deliver(path, seconds, collected, to)
+
+
+def _deliver(path: Path, seconds: float, collected: dict[str, Any], to: str = "") -> bool:
+    """Deliver one outbox; True if that can never be."""
+    stuck: list[str] = []
+
     def on_event(event: Mapping[str, Any]) -> None:
         text = str(event.get("text", ""))
         if event["event"] == "run":
             collected["runs"][str(path)] = event["run"]
         elif event["event"] == "notice" and event.get("name") == "registered":
             collected["registered"].append(text)
+        elif event["event"] == "stuck":
+            stuck.append(text)
+            advice = "mend that, or send them elsewhere with --to URI --experiment NAME"
+            collected["problems"].append(f"{path}: MLflow will not take these records ({text}); {advice}")
         elif event["event"] in ("trouble", "gone", "notice"):
             collected["problems"].append(f"{path}: {text}")
 
-    destination = _destination(path)
+    destination = destination_of(path)
     environment = dict(os.environ)
     uri = Journal(path).tracking_uri or destination.tracking_uri
-    if uri and without_credentials(environment.get("MLFLOW_TRACKING_URI", "")) != uri:
+    if to and "@" in to:
+        environment["MLFLOW_TRACKING_URI"] = to
+    elif uri and without_credentials(environment.get("MLFLOW_TRACKING_URI", "")) != uri:
         environment["MLFLOW_TRACKING_URI"] = uri
     elif not uri:
         environment.pop("MLFLOW_TRACKING_URI", None)  # it was meant for the default store of its directory
-    cwd = Path(destination.directory)
+    cwd = Path.cwd() if to else Path(destination.directory)
     writer = WriterProcess(on_event, environment, cwd if cwd.is_dir() else Path.cwd())
     writer.send(open=str(path.resolve()))
     writer.close(seconds)
+    return bool(stuck)
 
 
-def _destination(path: Path) -> Destination:
+def destination_of(path: Path) -> Destination:
     """Where the outbox's records were last meant to go."""
     found = [record.destination for record in Reader(path).read() if record.destination is not None]
     return found[-1] if found else Destination()

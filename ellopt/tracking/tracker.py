@@ -16,8 +16,10 @@ from ellopt.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 from ellopt.tracking.events import ModelStart
 from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
+from ellopt.tracking.outbox import Journal
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
+from ellopt.tracking.sync import destination_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,11 +44,13 @@ class TrackingConfig:
 @dataclass(frozen=True)
 class TrackingSummary:
     """``runs``: tag -> tracking_uri, experiment, experiment_id, run_id of the model's parent run. ``waiting``: records
-    that are not delivered yet. ``registered``: what was registered. ``trouble``: why records wait, in one line."""
+    that are not delivered yet. ``registered``: what was registered, ``unregistered`` what should have been.
+    ``trouble``: why records wait, in one line."""
 
     runs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     waiting: int = 0
     registered: tuple[str, ...] = ()
+    unregistered: tuple[str, ...] = ()
     trouble: str = ""
 
 
@@ -131,8 +135,24 @@ class MlflowTracker:
             path = str(model.outbox_path.resolve())
             with self._lock:
                 self._models[path] = model
+            self._open_older(model)
             self._writer.send(open=path)
         return model
+
+    def _open_older(self, model: TrackedModel) -> None:
+        """Deliver what earlier, killed runs left, where it belongs to the same store."""
+        uri = self._destination(model.start).tracking_uri
+        for older in model.older:
+            meant = destination_of(older)
+            if uri == (Journal(older).tracking_uri or meant.tracking_uri) or (
+                not uri and not meant.tracking_uri and meant.directory == str(Path.cwd())
+            ):
+                self._writer.send(open=str(older.resolve()))
+            else:
+                _LOG.warning(
+                    "records of an earlier run wait for another store; deliver them with: ellopt sync %s",
+                    model.start.output_dir,
+                )
 
     def quiet(self) -> AbstractContextManager[None]:
         return self._writer.quiet()
@@ -141,7 +161,11 @@ class MlflowTracker:
     def summary(self) -> TrackingSummary:
         with self._lock:
             runs = {model.start.tag: self._runs[path] for path, model in self._models.items() if path in self._runs}
-            return TrackingSummary(runs, sum(self._waiting.values()), tuple(self._registered), self._trouble)
+            asked = [model.asks_for for model in self._models.values() if model.asks_for]
+            registered = {text.rpartition(" version ")[0] for text in self._registered}
+            missing = tuple(name for name in asked if name not in registered)
+            waiting = sum(self._waiting.values())
+            return TrackingSummary(runs, waiting, tuple(self._registered), missing, self._trouble)
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +209,7 @@ class MlflowTracker:
 
     def _on_event(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
-        path, text = str(event.get("path", "")), str(event.get("text", ""))
+        path, text = str(event.get("path", "")), self._redactor.text(str(event.get("text", "")))
         if kind == "run":
             with self._lock:
                 self._runs[path] = event["run"]
@@ -200,6 +224,8 @@ class MlflowTracker:
             if not self._warned:
                 self._warned = True
                 _LOG.warning("MLflow takes no records now (%s); tuning goes on, they wait on disk", text)
+        elif kind == "stuck":
+            self._never(path, text)
         elif kind == "recovered":
             self._trouble = ""
             _LOG.info("MLflow takes records again")
@@ -209,6 +235,20 @@ class MlflowTracker:
         elif kind == "notice" and text not in self._warnings:
             self._warnings.add(text)
             _LOG.warning("MLflow: %s", text)
+
+    def _never(self, path: str, text: str) -> None:
+        """Records that MLflow will not take later either: say so at once, and what can be done."""
+        model = self._models.get(path)
+        if model is not None:
+            self._trouble = text
+            model.answered(None)
+        directory = Path(path).parents[1] if model is None else model.start.output_dir
+        _LOG.warning(
+            "MLflow will not take these records (%s); they are kept: mend that, or send them elsewhere with "
+            "'ellopt sync %s --to URI --experiment NAME'",
+            text,
+            directory,
+        )
 
     def _check_params(self, params: Mapping[str, str]) -> None:
         for name, value in params.items():

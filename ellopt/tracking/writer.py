@@ -7,8 +7,9 @@ It reads commands, one JSON object a line, from standard input and writes events
     {"quiet": n} {"go": n}      a measurement begins or ends on this machine: do nothing in between
     {"close": seconds}          deliver what is left, for at most so long, then end
 
-When its input ends without a ``close``, the tuning process was killed: the writer ends too, and what waits is
-delivered when the tuning goes on or by ``ellopt sync``.
+When its input ends without a ``close``, the tuning process was killed: the writer delivers what is left for some
+seconds, marks runs that did not end as killed, and ends. What still waits is delivered when the tuning goes on or by
+``ellopt sync``. An outbox that another process is delivering is tried again until that one is done.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
 from ellopt.tracking.outbox import OutboxBusy, delivering
+from ellopt.tracking.reasons import reason_of
 
 if TYPE_CHECKING:
     from ellopt.tracking.delivery import Delivery
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between tries while the store cannot be reached
+_ORPHAN_SECONDS = 8.0  # for what is left when the tuning process was killed
+_BUSY_SECONDS = 12.0  # an orphan has ended by then
+_BUSY_PAUSE = 0.3
 
 
 class Orders:
@@ -58,9 +63,14 @@ class Orders:
             except ValueError:
                 continue
         with self._changed:
-            self.orphaned = self.close_at is None
             self._quiet = 0
+            self._orphan()
             self._changed.notify_all()
+
+    def _orphan(self) -> None:
+        if self.close_at is None:
+            self.orphaned = True
+            self.close_at = time.monotonic() + _ORPHAN_SECONDS
 
     def _take(self, command: dict[str, Any]) -> None:
         with self._changed:
@@ -97,6 +107,13 @@ class Orders:
         with self._changed:
             self._idle_until(lambda: False, time.monotonic() + seconds)
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long, or until there is a command; an end that is ordered is no reason not to."""
+        with self._changed:
+            if number := self._quiet:
+                self.say("idle", n=number)
+            self._changed.wait(seconds)
+
     def _idle_until(self, reached: Callable[[], bool], deadline: float | None) -> None:
         while not (reached() or self.ending):
             if number := self._quiet:
@@ -108,7 +125,7 @@ class Orders:
 
     @property
     def ending(self) -> bool:
-        return self.orphaned or self.close_at is not None
+        return self.close_at is not None
 
     @property
     def out_of_time(self) -> bool:
@@ -126,7 +143,7 @@ class Orders:
             self._events.write(json.dumps({"event": event, **data}) + "\n")
             self._events.flush()
         except (OSError, ValueError):
-            self.orphaned = True
+            self._orphan()
 
 
 class _PausingFinder(importlib.abc.MetaPathFinder):
@@ -151,61 +168,100 @@ class Writer:
         self._deliveries: dict[Path, Delivery] = {}
         self._announced: dict[Path, str] = {}
         self._troubled = False
+        self._busy: list[Path] = []  # held by another process, to be tried again
+        self._stuck: set[Path] = set()  # whose records will never be taken
 
     def run(self) -> None:
         orders = self._orders
         pause = _FIRST_PAUSE
+        busy_until: float | None = None
         with ExitStack() as locks:
             while True:
                 closing = orders.ending  # what is appended before a close is read in the round that begins after it
                 self._open_outboxes(locks)
                 delivered = self._round()
-                if orders.orphaned or closing:
+                if closing and not self._worth_waiting(busy_until):
                     break
-                if delivered:
+                if closing and busy_until is None:
+                    busy_until = time.monotonic() + _BUSY_SECONDS
+                if self._busy:
+                    orders.rest(_BUSY_PAUSE)
+                elif delivered:
                     pause = _FIRST_PAUSE
                     orders.wait_for_news()
                 else:
                     orders.pause(pause)
                     pause = min(_LONGEST_PAUSE, 2 * pause)
+            if orders.orphaned:
+                self._mark_killed()
+        for path in self._busy:
+            orders.say("notice", name="busy", path=str(path), text="another process delivers these records")
         waiting = {str(path): delivery.waiting for path, delivery in self._deliveries.items()}
         orders.say("closed", waiting=waiting)
 
     def _open_outboxes(self, locks: ExitStack) -> None:
         from ellopt.tracking.delivery import Delivery
 
-        for path in self._orders.opened():
+        paths, self._busy = [*self._busy, *self._orders.opened()], []
+        for path in paths:
             try:
                 locks.enter_context(delivering(path))
-            except OutboxBusy as error:
-                self._orders.say("notice", name="busy", path=str(path), text=str(error))
+            except OutboxBusy:
+                self._busy.append(path)
                 continue
             self._deliveries[path] = Delivery(path, partial(self._notice, path))
+
+    def _worth_waiting(self, until: float | None) -> bool:
+        """Whether, at the end, it is worth waiting for who holds an outbox."""
+        late = self._orders.orphaned or self._orders.out_of_time
+        return bool(self._busy) and not late and (until is None or time.monotonic() < until)
+
+    def _mark_killed(self) -> None:
+        """No run stays "running" for ever: that a killed process began it, nobody else will say."""
+        for path, delivery in self._deliveries.items():
+            try:
+                if path not in self._stuck:
+                    delivery.mark_killed()
+            except Exception:  # whatever a store raises; who goes on with the work sets it right
+                _LOG.debug("marking failed", exc_info=True)
 
     def _notice(self, path: Path, name: str, text: str) -> None:
         self._orders.say("notice", name=name, path=str(path), text=text)
 
     def _round(self) -> bool:
         """Deliver what waits; False if the store could not take it."""
-        try:
-            for path, delivery in self._deliveries.items():
-                delivery.read()
-                for record in delivery.pending():
-                    self._orders.checkpoint()
-                    if self._orders.orphaned or self._orders.out_of_time:
-                        return True
-                    delivery.deliver(record)
-                    self._announce(path, delivery)
-                delivery.flush()
-        except Exception as error:  # whatever a store, its driver or the network raises: the records wait
-            _LOG.debug("delivery failed", exc_info=True)
-            if not self._troubled:
-                self._orders.say("trouble", text=_reason(error))
-            self._troubled = True
-            return False
+        for path, delivery in self._deliveries.items():
+            if path in self._stuck:
+                continue
+            try:
+                if not self._deliver(path, delivery):
+                    return True
+            except Exception as error:  # whatever a store, its driver or the network raises: the records wait
+                _LOG.debug("delivery failed", exc_info=True)
+                reason = reason_of(error)
+                if reason.lasting:
+                    self._stuck.add(path)
+                    self._orders.say("stuck", path=str(path), text=reason.text)
+                    continue
+                if not self._troubled:
+                    self._orders.say("trouble", text=reason.text)
+                self._troubled = True
+                return False
         if self._troubled:
             self._orders.say("recovered")
         self._troubled = False
+        return True
+
+    def _deliver(self, path: Path, delivery: Delivery) -> bool:
+        """Deliver what waits in one outbox; False if there is no time left."""
+        delivery.read()
+        for record in delivery.pending():
+            self._orders.checkpoint()
+            if self._orders.out_of_time:
+                return False
+            delivery.deliver(record)
+            self._announce(path, delivery)
+        delivery.flush()
         return True
 
     def _announce(self, path: Path, delivery: Delivery) -> None:
@@ -214,11 +270,6 @@ class Writer:
         if run_id and self._announced.get(path) != run_id:
             self._announced[path] = run_id
             self._orders.say("run", path=str(path), run=delivery.where(), params=dict(delivery.parent_params()))
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def _environment() -> None:

@@ -19,8 +19,10 @@ from tracking_support import make_report, make_start, make_trials, write_outputs
 from ellopt.files.redaction import Redactor
 from ellopt.tracking.delivery import Delivery
 from ellopt.tracking.model_tracker import TrackedModel
-from ellopt.tracking.outbox import Journal
+from ellopt.tracking.outbox import Journal, redirect
+from ellopt.tracking.reasons import NeverTaken, reason_of
 from ellopt.tracking.record import Destination, Record
+from ellopt.tracking.store import matching
 
 Notices = list[tuple[str, str]]
 
@@ -341,11 +343,17 @@ def test_resumed_inside_another_mlflow_run_that_run_shows_the_whole(workplace: P
     assert new.info.run_id in left.data.tags["mlflow.note.content"]
 
 
-def test_finished_work_is_not_continued_but_done_anew(workplace: Path) -> None:
+def test_finished_work_is_confirmed_anew_in_a_run_of_its_own_and_its_trials_stay_where_they_are(
+    workplace: Path,
+) -> None:
     first = deliver(record_run(workplace / "out", here(workplace)))
     second = deliver(record_run(workplace / "out", here(workplace)))
     assert first.parent_run_id != second.parent_run_id
-    assert len(runs_by_name(MlflowClient())["trial 001"]) == 2
+    runs = runs_by_name(MlflowClient())
+    assert all(len(runs[f"trial {number:03d}"]) == 1 for number in range(4))
+    assert len(runs["winner: assembled"]) == 2
+    again = MlflowClient().get_run(second.parent_run_id)
+    assert (again.info.status, again.data.tags["earlier_trials_in"]) == ("FINISHED", first.parent_run_id)
 
 
 def test_other_work_in_the_same_directory_is_not_continued(workplace: Path) -> None:
@@ -432,3 +440,65 @@ def test_a_full_disk_stops_nothing_and_the_end_tries_again(
     assert caplog.text.count("No space left") == 1
     runs = runs_by_name(MlflowClient())
     assert {len(runs[f"trial {number:03d}"]) for number in range(3)} == {1}
+
+
+# what can never be delivered, and another place for it
+
+
+@pytest.mark.parametrize("gone", ["run", "experiment"])
+def test_records_whose_place_was_deleted_are_kept_and_the_reason_lasts(workplace: Path, gone: str) -> None:
+    client = MlflowClient()
+    model = record_run(workplace / "out", here(workplace), trials=2, finish=False)
+    delivery = deliver(model)
+    if gone == "run":
+        client.delete_run(delivery.parent_run_id)
+    else:
+        client.delete_experiment(client.get_run(delivery.parent_run_id).info.experiment_id)
+    model.failed_model("to have something to deliver")
+    with pytest.raises(NeverTaken, match=f"the {gone} .* was deleted") as told:
+        deliver(model)
+    assert reason_of(told.value).lasting
+    assert model.undelivered() == 1
+
+    assert model.outbox_path is not None
+    redirect(model.outbox_path, "", 'it\'s "rescued"')
+    moved = deliver(model)
+    assert model.undelivered() == 0
+    runs = runs_by_name(client, 'it\'s "rescued"')
+    assert {"net on host", "trial 000", "trial 001"} == set(runs)
+    assert moved.where()["experiment"] == 'it\'s "rescued"'
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", 'a "b"', 'it\'s "both"'])
+def test_quotes_in_a_condition_find_what_was_meant(workplace: Path, text: str) -> None:
+    client = MlflowClient()
+    wanted = client.create_run("0", tags={"key": text}).info.run_id
+    client.create_run("0", tags={"key": "another"})
+    found = client.search_runs(["0"], f"tags.key {matching(text)}")
+    assert [run.info.run_id for run in found] == [wanted]
+
+
+def test_a_run_whose_process_was_killed_does_not_stay_running(workplace: Path) -> None:
+    delivery = deliver(record_run(workplace / "out", here(workplace), finish=False))
+    delivery.mark_killed()
+    assert MlflowClient().get_run(delivery.parent_run_id).info.status == "KILLED"
+    again = deliver(record_run(workplace / "out", here(workplace), finish=False))
+    assert again.parent_run_id == delivery.parent_run_id
+    assert MlflowClient().get_run(again.parent_run_id).info.status == "RUNNING"
+    done = deliver(record_run(workplace / "out", here(workplace)))
+    done.mark_killed()
+    assert MlflowClient().get_run(done.parent_run_id).info.status == "FINISHED"
+
+
+def test_other_work_in_the_directory_ends_what_was_killed_there_and_delivers_it(workplace: Path) -> None:
+    first = record_run(workplace / "out", here(workplace), finish=False)
+    start = replace(first.start, identity="sha256 of another model")
+    second = TrackedModel(start, here(workplace), Redactor(), "", lambda: None)
+    assert second.older == (first.outbox_path,)
+    assert first.outbox_path is not None
+    delivery = Delivery(first.outbox_path, lambda name, text: None)
+    delivery.read()
+    for record in delivery.pending():
+        delivery.deliver(record)
+    run = MlflowClient().get_run(delivery.parent_run_id)
+    assert (run.info.status, run.data.tags["state"]) == ("KILLED", "interrupted")
