@@ -1,7 +1,7 @@
 """The command line: arguments, exit codes. This module and ``ellopt.commands`` are the only ones that print.
 
 Exit codes: 0 all done; 1 something failed on the way (a board, a service, a candidate); 2 the user can mend it
-(an option, a file, a model); 130 interrupted, 143 terminated: the same command continues.
+(an option, a file, a model); 130 interrupted, 143 terminated, 129 the terminal has gone: the same command continues.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
 import shtab
 
@@ -25,6 +23,7 @@ from ellopt.commands.streams import guarded_output
 from ellopt.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.files.redaction import Redactor, address_secrets, environment_secrets
+from ellopt.termination import Terminated, terminable
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,14 +35,6 @@ examples:
   ellopt predict out/model/model_options.ell --input x.npy --output y.npy
   ellopt doctor --target pi3                                        is everything there that is needed?
 """
-
-
-class Terminated(BaseException):
-    """SIGTERM was received. Not an Exception: everything held is released on the way out."""
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 1
             raise
         output.keep_secret(Redactor((*secrets, *_given_secrets(arguments))))
-        previous = signal.signal(signal.SIGTERM, _terminate) if hasattr(signal, "SIGTERM") else None
         try:
             code = _run(arguments)
             if trouble := output.trouble():
@@ -85,14 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output has gone; say nothing more
             return 1
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGTERM, previous)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(arguments.run(arguments, SafeConsole()))
+        with terminable():
+            return int(arguments.run(arguments, SafeConsole()))
     except (ConfigurationError, ModelFormatError) as error:
         _say(f"ellopt: {error}", style="red")
         return 2
@@ -110,9 +98,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("ellopt: interrupted; the same command continues where it was")
         return 130
-    except Terminated:
+    except Terminated as end:
         _say("ellopt: terminated; the same command continues where it was")
-        return 143
+        return end.exit_code
 
 
 def _say(text: str, style: str = "") -> None:

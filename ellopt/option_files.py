@@ -115,9 +115,9 @@ def _path(text: str) -> str:
 
 
 def _depth(name: str, value: Any) -> int:
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise ConfigurationError(f"{name} is a whole number, not negative: {value!r}")
     return value
 

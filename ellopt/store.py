@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ellopt.errors import ConfigurationError
+from ellopt.files.json_text import parse_json
+from ellopt.files.json_values import decode
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 
@@ -144,7 +146,9 @@ def _shape_key(shape: ConvolutionShape) -> str:
 
 
 def _stored(shape: ConvolutionShape, options: str, visit: str, text: str) -> StoredSamples:
-    samples = tuple((int(r), str(layer), float(ms)) for r, layer, ms in json.loads(text))
+    if not all(isinstance(value, str) for value in (options, visit, text)):
+        raise ValueError("a row of texts")
+    samples = decode(tuple[tuple[int, str, float], ...], parse_json(text))
     if not samples or not all(0 < ms < float("inf") for _, _, ms in samples):
         raise ValueError("samples are positive")
     return StoredSamples(shape, ConvolutionOptions.parse(options), visit, samples)

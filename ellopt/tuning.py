@@ -6,7 +6,8 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ellopt.config import TuningConfig
 from ellopt.devices.base import DevicePool
 from ellopt.environment import environment, now
 from ellopt.files.atomic import write_text
+from ellopt.files.locks import exclusive
 from ellopt.laboratory import Laboratory
 from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import PlanSamples
@@ -65,9 +67,12 @@ def tune_model(file: ModelFile, directory: Path, workshop: Workshop, observer: S
 
     The same call after an interruption goes on where it was. Raises ModelFormatError for a model that cannot be
     tuned, CandidateError if it does not even work with ELL's default options, InfrastructureError when no device
-    could be used, OSError when files cannot be written.
+    could be used, OSError when files cannot be written, ConfigurationError while another process tunes in
+    ``directory``: then nothing is written or told to the tracker.
     """
-    return _Tuning(file, directory, workshop, observer).run()
+    tuning = _Tuning(file, directory, workshop, observer)
+    with tuning.exclusive():
+        return tuning.run()
 
 
 class _Tuning:
@@ -81,6 +86,14 @@ class _Tuning:
         model = read_model(self.file.path)
         require_convolutions(model)
         return self.workshop.toolchain.prepare(model)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the output directory, and the one with temporary files, from the first look to the last change."""
+        with ExitStack() as locks:
+            for state in dict.fromkeys(((self.directory / STATE_DIRECTORY).absolute(), self._state_directory())):
+                locks.enter_context(exclusive(state))
+            yield
 
     def run(self) -> TuningReport:
         shop, config = self.workshop, self.config
@@ -123,6 +136,9 @@ class _Tuning:
             report = self._write(space, result, winners, confirmed, tracker)
         except Exception as error:
             tracker.failed_model(str(error))
+            raise
+        except BaseException:
+            tracker.interrupted()  # now: without the lock it would be written into the records of whoever goes on
             raise
         plots = self._plots(report, state / "plots") if config.mlflow else ()
         tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=plots)

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("search", "winners", "assemble", "report", "tracking", "logs", "from_reports", "pyfunc"),
     ("progress", "tuning", "doctor"),
     ("pipeline",),
-    ("commands", "cli", "__main__", "__init__"),
+    ("commands", "termination", "cli", "__main__", "__init__"),
 )
 
 #: The only modules, or packages, that may import a library.

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -18,13 +19,17 @@ import uuid
 from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Literal
 
 from ellopt.devices.settings import Address
 from ellopt.errors import ConfigurationError
+from ellopt.files.atomic import replace, write_text
+from ellopt.files.json_values import decode, parse_object
+from ellopt.files.locks import FileLock
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1
+_OWNER = re.compile("[0-9a-f]{32}")
 _FORGOTTEN_SECONDS = 30 * 86_400
 
 
@@ -86,14 +91,14 @@ class Session:
         self._files: set[BoardFiles] = set()
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._guard = _guard_path(self._path).open("wb")
+            self._guard = FileLock(_guard_path(self._path), mode=0o600)
+            self._guard.acquire()
+            self._write()
         except OSError as error:
             raise ConfigurationError(
                 f"cannot keep a record of what is held on boards in {self._directory}: {error}; "
                 "make it writable or set XDG_STATE_HOME"
             ) from error
-        _try_lock(self._guard)
-        self._write()
 
     def add_lock(self, lock: HeldLock) -> None:
         """To be called before the lock is asked for: a death in between must not lose it."""
@@ -156,12 +161,12 @@ class Session:
     def close(self) -> None:
         """End the session. Its file stays, for the next run, while it still lists something."""
         with self._mutex:
-            if self._guard.closed:
+            if not self._guard.held:
                 return
             empty = not (self._locks or self._files)
             if empty:
                 self._path.unlink(missing_ok=True)
-            self._guard.close()
+            self._guard.release()
             if empty:
                 with contextlib.suppress(OSError):
                     _guard_path(self._path).unlink(missing_ok=True)
@@ -177,11 +182,14 @@ class Session:
             for path in sorted(self._directory.glob("*.json")):
                 if path == self._path:
                     continue
+                guard = FileLock(_guard_path(path))
                 try:
-                    guard = stack.enter_context(_guard_path(path).open("r+b"))
+                    if not guard.path.exists() or not guard.try_acquire():
+                        continue
                 except OSError:
                     continue
-                if not _try_lock(guard) or not (session := _read(path)):
+                stack.callback(guard.release)
+                if not (session := _read(path)):
                     continue
                 if not session.locks and time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
                     self.forget(session)  # a board that has not been seen for so long has gone
@@ -204,48 +212,39 @@ class Session:
             "locks": [asdict(lock) for lock in sorted(self._locks)],
             "files": [asdict(files) for files in sorted(self._files)],
         }
-        temporary = self._path.with_suffix(".new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        write_text(self._path, json.dumps(data), mode=0o600)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a session's file holds."""
+
+    version: Literal[1]
+    locks: tuple[HeldLock, ...]
+    files: tuple[BoardFiles, ...]
+    pid: int = 0
+    written: float = 0.0
 
 
 def _read(path: Path) -> DeadSession | None:
-    """The record in ``path``; None if it is not there (any longer) or cannot be read."""
+    """The record in ``path``; None if it is not there (any longer). One that cannot be read is set aside."""
     if not path.exists():
         return None
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data["version"] != _VERSION:
-            raise ValueError(f"version {data['version']}")
-        return DeadSession(
-            path.stem,
-            frozenset(HeldLock(**lock) for lock in data["locks"]),
-            frozenset(BoardFiles(Address(**f["address"]), f["owner"], f.get("board", "")) for f in data["files"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _LOG.warning("ignoring the record %s of an earlier run: %s", path, error)
+        record = decode(_Record, parse_object(path.read_bytes()))
+        # Owners name directories on boards, which are removed: nothing else may pass for one.
+        if not all(map(_OWNER.fullmatch, (path.stem, *(files.owner for files in record.files)))):
+            raise ValueError("an owner is 32 hexadecimal digits")
+        if not all(0 < files.address.port < 65536 for files in record.files):
+            raise ValueError("no such port")
+        return DeadSession(path.stem, frozenset(record.locks), frozenset(record.files))
+    except (OSError, ValueError) as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        _LOG.warning("the record %s of an earlier run is set aside: %s", path, error)
+        with contextlib.suppress(OSError):
+            replace(path, aside)
         return None
 
 
 def _guard_path(path: Path) -> Path:
     return path.with_suffix(".lock")
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    """Take the operating system's lock on ``file`` unless another process has it. Held until it is closed."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

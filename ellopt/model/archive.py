@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 import orjson
 
 from ellopt.errors import ModelFormatError
+from ellopt.files.atomic import write_bytes
 from ellopt.files.json_text import MODEL_LIMITS, JsonLimitError, parse_json
 from ellopt.model.zipped import read_zipped
 
@@ -94,16 +92,4 @@ def write_archive(archive: Archive, path: Path) -> None:
 
     Every value is written so that it reads back equal; objects keep the order of their fields.
     """
-    content = orjson.dumps(archive.data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    write_bytes(path, orjson.dumps(archive.data))

@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 from ellopt.errors import ConfigurationError
 from ellopt.files.atomic import write_text
+from ellopt.files.json_text import JsonLimits
+from ellopt.files.json_values import parse_object
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.space import LayerSpace, ModelSpace
 
 FORMAT_VERSION = 2
+_LIMITS = JsonLimits(containers=5_000_000, values=50_000_000)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -194,8 +197,8 @@ class Table:
     def load(cls, path: Path) -> Table:
         """Raises ConfigurationError, naming the file, if it is no table."""
         try:
-            return _table(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return _table(parse_object(path.read_bytes(), _LIMITS))
+        except (ConfigurationError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path}: not a table of measurements: {error}") from error
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ellopt.errors import ConfigurationError
+from ellopt.files.json_values import parse_object
 from ellopt.model.layers import FloatArray
 from ellopt.options import Plan
 from ellopt.settling import settling_passes_alone
@@ -74,7 +76,7 @@ class EllManifest:
     def read(cls, directory: Path) -> EllManifest | None:
         """The manifest of a bundle; None if there is no whole bundle of this version."""
         try:
-            data: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+            data = parse_object((directory / MANIFEST).read_bytes())
             if data["version"] != FORMAT_VERSION:
                 return None
             manifest = cls(
@@ -85,7 +87,7 @@ class EllManifest:
                     "workers": tuple(Worker(**worker) for worker in data["workers"]),
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ConfigurationError, OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
         whole = all((directory / name).is_file() for name in (*manifest.files, REFERENCE))
         return manifest if whole else None

@@ -12,6 +12,8 @@ from typing import Any
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant
+from ellopt.errors import ConfigurationError
+from ellopt.files.json_values import parse_object
 from ellopt.options import ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Target, find_target
@@ -102,7 +104,7 @@ class Manifest:
     def read(cls, directory: Path) -> Manifest | None:
         """The manifest of a bundle; None if there is no whole bundle of this version."""
         try:
-            data = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+            data = parse_object((directory / MANIFEST).read_bytes())
             if data["version"] != FORMAT_VERSION:
                 return None
             manifest = cls(
@@ -126,7 +128,7 @@ class Manifest:
                 input_shape=_shape3(data["input_shape"]),
                 output_shape=_shape3(data["output_shape"]),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ConfigurationError, OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
         return manifest if all((directory / name).is_file() for name in manifest.files) else None
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ellopt.deadline import Deadline
-from ellopt.devices.process import Completed, run_in_group
+from ellopt.devices.process import Abort, Completed, run_in_group
 from ellopt.errors import BuildError, ConfigurationError
 from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
 from ellopt.files.sealed import FileCache
@@ -146,12 +146,15 @@ class Compiler:
             started = time.monotonic()
             logger.info("compiling %d of %d objects for %s", len(missing), len(keys), self._target.name)
             with ThreadPoolExecutor(self._pool_size) as executor:
+                abort = Abort()
                 futures = {
-                    key: executor.submit(self._compile, key, text, deadline, flags) for key, text in missing.items()
+                    key: executor.submit(self._compile, key, text, deadline, flags, abort)
+                    for key, text in missing.items()
                 }
                 try:
                     found |= {key: future.result() for key, future in futures.items()}
                 except BaseException:
+                    abort.fire()  # nobody waits for what the other compilers make
                     executor.shutdown(wait=True, cancel_futures=True)
                     raise
             logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)
@@ -183,7 +186,7 @@ class Compiler:
             command = (*zig_command(), "ar", "rcs", str(output.resolve()), *(Path(member).name for member in members))
             self._run(command, directory, deadline, output.name)
 
-    def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str]) -> Path:
+    def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str], abort: Abort) -> Path:
         with tempfile.TemporaryDirectory(dir=self._cache) as name:
             directory = Path(name)
             (directory / "source.c").write_text(text, encoding="utf-8")
@@ -191,11 +194,13 @@ class Compiler:
                 *(*zig_command(), "cc", *compile_flags(self._target), *flags, f"-I{self._include}"),
                 *("-c", "source.c", "-o", "source.o"),
             )
-            self._run(command, directory, deadline, key)
+            self._run(command, directory, deadline, key, abort)
             return self._cached.add(key, directory / "source.o")
 
-    def _run(self, command: Sequence[str], directory: Path, deadline: Deadline, what: str) -> None:
-        done = _run(command, directory, deadline.at_most(COMPILE_SECONDS))
+    def _run(
+        self, command: Sequence[str], directory: Path, deadline: Deadline, what: str, abort: Abort | None = None
+    ) -> None:
+        done = _run(command, directory, deadline.at_most(COMPILE_SECONDS), abort)
         if done.exit_code != 0:
             log = (done.stdout + done.stderr).decode(errors="replace")
             blame_full_disk(log, (directory, _zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
@@ -210,8 +215,8 @@ def _zig_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zig"
 
 
-def _run(command: Sequence[str], directory: Path, deadline: Deadline) -> Completed:
-    return run_in_group(command, directory, deadline)
+def _run(command: Sequence[str], directory: Path, deadline: Deadline, abort: Abort | None = None) -> Completed:
+    return run_in_group(command, directory, deadline, abort=abort)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -74,6 +74,9 @@ class ModelTracker:
     def failed_model(self, reason: str) -> None:
         """The model could not be tuned."""
 
+    def interrupted(self) -> None:
+        """The run ends and the model is not done: the same command will go on with it. Told again, nothing happens."""
+
 
 class TrackedModel(ModelTracker):
     """Writes records. A disk that takes none is warned of once; the run goes on, and the end tries again."""
@@ -298,7 +301,6 @@ class TrackedModel(ModelTracker):
         self._end("FAILED", "failed", reason)
 
     def interrupted(self) -> None:
-        """The run ends and the model is not done: the same command will go on with it."""
         if not self._ended:
             self._end("KILLED", "interrupted", "The run was interrupted; the same command continues it.")
 

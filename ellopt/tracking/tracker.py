@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 #: seconds that the end of a run waits for the rest to be delivered: to a store on this machine, to a server
 _LOCAL_PATIENCE, _SERVER_PATIENCE = 60.0, 15.0
+#: ... when the run is terminated from outside, which must be quick
+_LAST_PATIENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ class MlflowTracker:
         if patience is None:
             remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
             patience = _SERVER_PATIENCE if remote else _LOCAL_PATIENCE
+        if kind is not None and not issubclass(kind, (Exception, KeyboardInterrupt)):
+            patience = min(patience, _LAST_PATIENCE)
         if self._models:
             self._writer.close(patience)
         else:

@@ -298,11 +298,11 @@ def test_what_a_dead_process_left_locked_is_freed(service: ClusterService, setti
         lock = HeldLock(service.url, address, f"key of {address}", "me")
         session.add_lock(lock)
         assert ClusterClient(service.url, API_KEY).lock(address, lock.user, "task", lock.key)
-    dead._guard.close()  # what the system does when a process ends
+    dead._guard.release()  # what the system does when a process ends
     assert release_mine(settings) == [ONE]
     assert service.locked == [TWO]
     assert release_mine(settings) == []
-    alive._guard.close()
+    alive._guard.release()
     with open_pool(settings, PI3_TARGET, QUICK):
         assert service.locked == []
 
@@ -312,7 +312,7 @@ def test_a_lock_of_a_dead_process_that_somebody_took_over_is_left_alone(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "old key", "ada"))
-    dead._guard.close()
+    dead._guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="new key")
     assert release_mine(settings) == []
     assert service.machines[ONE]["LockKey"] == "new key"
@@ -350,7 +350,7 @@ def test_a_dead_process_s_lock_that_cannot_be_freed_at_once_is_tried_again(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead._guard.close()
+    dead._guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
     service.before = lambda method, path: (400, b"<html>") if path == "free" else None
     with open_pool(settings, PI3_TARGET, QUICK):
