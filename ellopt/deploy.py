@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt.deadline import Deadline
+from ellopt.deploy_check import check_plan
 from ellopt.deploy_library import DeployedLibrary, compile_library, load_predictor
 from ellopt.devices.base import Device
 from ellopt.devices.emulator import EmulatedDevice
@@ -27,7 +28,7 @@ from ellopt.targets import Target, find_target
 from ellopt.toolchains.native import NativeToolchain
 from ellopt.toolchains.native_job import PICOSECONDS_PER_MS
 
-__all__ = ["BenchResult", "DeployedLibrary", "bench", "compile_library", "load_predictor", "predict"]
+__all__ = ["BenchResult", "DeployedLibrary", "bench", "check", "compile_library", "load_predictor", "predict"]
 
 _BUILD_SECONDS = 1800.0
 _RUN_SECONDS = 600.0
@@ -42,14 +43,15 @@ def predict(
     device: Device | None = None,
     directory: Path | None = None,
     threads: int = 0,
+    check: bool = False,
 ) -> FloatArray:
     """The model's output for one input, computed by the native toolchain's code.
 
     ``values`` has rows x columns x channels (or is flat in that order); the result has the output's rows x columns
     x channels. ``options`` is a plan or a ``compile_options.json``; the default is what the model says, and ELL's
     default where it says nothing. ``device`` defaults to this machine, ``directory`` (where the bundle is built and
-    kept) to a temporary one. Raises ConfigurationError for an input of another size, BuildError, CandidateError and
-    InfrastructureError.
+    kept) to a temporary one. ``check``: compare every step and the output first (see ``check_plan``). Raises
+    ConfigurationError for an input of another size, BuildError, CandidateError and InfrastructureError.
     """
     target = target or find_target("host")
     toolchain = NativeToolchain()
@@ -66,8 +68,24 @@ def predict(
         bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
         invocation = toolchain.invoke_predict(bundle, plan, array, threads)
         with _device(device, target) as used:
+            if check:
+                values = np.asarray(array, np.float32).reshape(size)
+                check_plan(toolchain, model, plan, target, used, place, values, threads)
             execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
         return toolchain.read_prediction(bundle, plan, execution, threads)
+
+
+def check(model: Model, options: Plan | Path | None = None, target: Target | None = None) -> None:
+    """Check how the native toolchain computes a model for ``target``, on this machine or its emulator.
+
+    ``options`` as in ``predict``. Raises CandidateError, naming the nodes, where something is wrong.
+    """
+    target = target or find_target("host")
+    toolchain = NativeToolchain()
+    model = toolchain.prepare(model)
+    plan = toolchain.valid_plan(model, _plan(model, options), target)
+    with _directory(None) as place, _device(None, target) as device:
+        check_plan(toolchain, model, plan, target, device, place)
 
 
 @dataclass(frozen=True)

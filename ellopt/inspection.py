@@ -25,12 +25,21 @@ def judge(checks: Sequence[LayerCheck], passed: set[Pair]) -> dict[Pair, str]:
     """Add to ``passed`` what is right in ``checks``; return what is wrong, and how."""
     wrong: dict[Pair, str] = {}
     for check in checks:
+        if check.options is None:
+            continue
         pair = (check.node_id, check.options)
         if check.passed:
             passed.add(pair)
         else:
-            wrong[pair] = f"wrong output: off by {check.error:.3g} of the largest value, {check.limit:.3g} is allowed"
+            wrong[pair] = check.reason
     return wrong
+
+
+def require_steps(checks: Sequence[LayerCheck]) -> None:
+    """Raise CandidateError if a node that is no convolution layer, and so has no options to blame, is wrong."""
+    for check in checks:
+        if check.options is None and not check.passed:
+            raise CandidateError(f"node {check.node_id} ({check.type_name}): {check.reason}")
 
 
 def to_check(plans: Sequence[Plan], passed: Set[Pair]) -> frozenset[Plan]:
@@ -92,6 +101,7 @@ class Inspection:
         """Check ``plans``; why that crashed, or nothing."""
         try:
             result = self.run(plans)
+            require_steps(result.checks)
         except BuildError as error:
             return f"does not build: {error}"
         except CandidateError as error:

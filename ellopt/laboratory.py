@@ -18,7 +18,7 @@ from ellopt.deadline import Deadline
 from ellopt.device_runs import DeviceRuns, HangError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.errors import BuildError, CandidateError, InfrastructureError
-from ellopt.inspection import Inspection, Pair, judge, to_check
+from ellopt.inspection import Inspection, Pair, judge, require_steps, to_check
 from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.model.graph import Model
 from ellopt.observations import Costs, Failure, Outcome, Visit
@@ -28,6 +28,7 @@ from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace
 from ellopt.targets import Target
 from ellopt.toolchains.base import Bundle, Job, JobResult, Toolchain
+from ellopt.whole_model import WholeOutputs
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -61,6 +62,7 @@ class Laboratory:
             parallel_build=self.settings.parallel_build,
             on_change=self._changed,
         )  # fmt: skip
+        self._outputs = WholeOutputs(model, toolchain)
         self._lock = threading.RLock()
         self._failures: dict[tuple[ConvolutionShape, ConvolutionOptions], Failure] = {}
         self._passed: dict[str, set[Pair]] = {}  # board -> what was checked there
@@ -133,6 +135,18 @@ class Laboratory:
     def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
         """Check whatever in ``plans`` has not been checked on this kind of board."""
         return self._try(plans, None, deadline or Deadline.never())
+
+    def output_errors(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[float, ...]:
+        """How far the whole model's output is off with each plan, for several inputs, in units of what is allowed.
+
+        Raises as ``measure``.
+        """
+        until = deadline or Deadline.never()
+        return self._outputs.errors(
+            plans,
+            self._bundles.holding,
+            lambda bundle, job: self._somewhere(lambda device: self._runs.run(device, bundle, job, until), until),
+        )
 
     def measure(
         self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
@@ -323,6 +337,7 @@ class Laboratory:
         """One job that measures ``plans``, and checks those that are ``unchecked``; wrong ones have no outcome."""
         job = procedure.job(plans, unchecked)
         result, disturbed = self._runs.run_undisturbed(device, bundle, job, deadline)
+        require_steps(result.checks)
         with self._lock:
             wrong = judge(result.checks, self._passed[device.board])
         self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in wrong.items()])

@@ -54,14 +54,23 @@ LEAST_MS = 1e-5
 class LayerCheck:
     """Whether a layer, computed with ``options``, gave what the NumPy reference gives for the same input.
 
-    ``error`` is max |value - reference| / max(1e-6, max |reference|) over the layer's output; ``limit`` is the
-    largest allowed.
+    ``error`` and ``limit``, the largest allowed, are in units of what float32 may be off in any order of summation, by
+    output channel, the worst of them; where a toolchain sees only the model's output, in shares of its largest value.
+    ``options`` is None for a node that is no convolution layer; ``type_name`` is then its type.
+    ``unit`` names the units.
     """
 
     node_id: str
-    options: ConvolutionOptions
+    options: ConvolutionOptions | None
     error: float
     limit: float
+    type_name: str = ""
+    unit: str = "of the largest value"
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, for a reader."""
+        return f"wrong output: off by {self.error:.3g} {self.unit}, {self.limit:.3g} is allowed"
 
     @property
     def passed(self) -> bool:

@@ -49,6 +49,10 @@ class Method(ABC):
         """About how many bytes of weights a layer reads in a pass, as they are laid out for it."""
         return plain_weight_bytes(shape)
 
+    def rounding(self, options: ConvolutionOptions) -> float:
+        """How many times as far as sums in any order the method may be off, as it makes other sums first."""
+        return 1.0
+
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """Whether ELL's own compiler computes ``shape`` rightly by ``options``."""
         return True

@@ -18,6 +18,7 @@ from ellopt.assemble import ASSEMBLED, BEFORE, TRIAL, UNIFORM, Confirmed, best_u
 from ellopt.config import TuningConfig
 from ellopt.devices.base import DevicePool
 from ellopt.environment import environment, now
+from ellopt.errors import CandidateError
 from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
 from ellopt.laboratory import Laboratory
@@ -25,6 +26,7 @@ from ellopt.laboratory_settings import LaboratorySettings
 from ellopt.measurement import PlanSamples
 from ellopt.model.discover import ModelFile
 from ellopt.model.graph import Model, read_model, require_convolutions
+from ellopt.option_files import plan_for
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.profile import report_text
 from ellopt.report.html import render
@@ -34,13 +36,15 @@ from ellopt.search.observer import Observers, SearchObserver, SearchProgress, Un
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.warm_start import WarmStart
+from ellopt.shapes import ConvolutionShape
 from ellopt.space import ModelSpace, SearchSpace, narrow
 from ellopt.space_bounds import within_bytes
 from ellopt.store import MeasurementStore, StoreContext
 from ellopt.targets import Target
-from ellopt.toolchains.base import Toolchain, output_files
+from ellopt.toolchains.base import Toolchain, gives_outputs, output_files
 from ellopt.tracking import ModelStart, ModelTracker, Tracker
 from ellopt.tuning_report import TrialReport, TuningReport
+from ellopt.whole_model import WholeCheck
 from ellopt.winners import Winners, choose_winners, without_evidence
 
 _LOG = logging.getLogger(__name__)
@@ -127,8 +131,11 @@ class _Tuning:
                 identity=identity,
                 warm_start=self._warm_start(laboratory.board()),
             )
-            winners = choose_winners(result)
+            check = WholeCheck(laboratory.output_errors, space.default_plan)
+            winners = _sound_winners(result, check)
             candidates = _candidates(space, result, winners)
+            unsound = check.unsound(list(candidates.values()))
+            candidates = {name: plan for name, plan in candidates.items() if plan not in unsound}
             if result.emulated and not config.accept_emulated_timings:
                 winners = without_evidence(winners)
                 candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
@@ -231,6 +238,8 @@ class _Tuning:
             shop.target,
             own=shop.toolchain.name == "native",
         )
+        if gives_outputs(shop.toolchain):
+            self._check_written(self.directory / written.model, confirmed.plan)
         further = output_files(shop.toolchain, confirmed.plan)
         for name, text in further.items():
             write_text(self.directory / name, text)
@@ -263,6 +272,25 @@ class _Tuning:
         write_text(self.directory / PAGE_FILE, render(report))
         return report
 
+    def _check_written(self, path: Path, plan: Plan) -> None:
+        """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
+        shop = self.workshop
+        model = shop.toolchain.prepare(read_model(path))
+        laboratory = Laboratory(model, shop.toolchain, shop.pool, shop.target, self._state_directory() / "bundles")
+        try:
+            if plan_for(model) != plan:
+                raise CandidateError(f"{path}: its options are not those that were chosen")
+            if WholeCheck(laboratory.output_errors, self._default(model)).unsound([plan]):
+                raise CandidateError(f"{path}: its output is wrong")
+        except CandidateError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _default(self, model: Model) -> Plan:
+        """ELL's default for every layer, as the toolchain computes it."""
+        shop = self.workshop
+        return narrow(shop.space, shop.toolchain.layers(model), shop.toolchain, shop.target).default_plan
+
 
 class _Tracked:
     """Hands what a search tells to the tracker, trials with their profile report in ELL's form."""
@@ -279,6 +307,20 @@ class _Tracked:
 
     def state_changed(self, progress: SearchProgress) -> None:
         self._tracker.state_changed(progress)
+
+
+def _sound_winners(result: SearchResult, check: WholeCheck) -> Winners:
+    """The winners, without options that make the whole model's output wrong."""
+    winners = choose_winners(result)
+    rejected: dict[ConvolutionShape, frozenset[ConvolutionOptions]] = {}
+    layers = {layer.node_id: layer for layer in result.space.layers}
+    while blamed := check.blame(winners.plan):
+        for node_id in blamed:
+            layer, options = layers[node_id], winners.plan[node_id]
+            _LOG.warning("node %s: with %s the whole model's output is wrong; another is taken", node_id, options)
+            rejected[layer.shape] = rejected.get(layer.shape, frozenset()) | {options}
+        winners = choose_winners(result, rejected)
+    return winners
 
 
 def _candidates(space: ModelSpace, result: SearchResult, winners: Winners) -> dict[str, Plan]:

@@ -46,6 +46,7 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     group.path("--input", required=True, help="the input, a .npy file of rows x columns x channels")
     group.path("--output", required=True, help="where the output goes, a .npy file")
     _add_target_and_options(group)
+    _add_check(group)
     parser.set_defaults(run=predict)
 
 
@@ -68,6 +69,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         "(default: native, this machine's)",
     )
     group.flag("--force", help="overwrite files that are not as ellopt left them")
+    _add_check(group)
     parser.set_defaults(run=compile_)
 
 
@@ -89,6 +91,12 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 def _add_target_and_options(group: ArgumentGroup) -> None:
     group.value("--target", default="host", help="what to compile for (default: host)")
     group.path("--options", help="compile_options.json (default: the options found in the model)")
+
+
+def _add_check(group: ArgumentGroup) -> None:
+    group.flag(
+        "--check", help="compare every step and the model's output with the reference first; stop if one is wrong"
+    )
 
 
 def _read(path: Path) -> Model:
@@ -116,7 +124,8 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
         values = np.load(arguments.input, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigurationError(f"--input: {arguments.input} cannot be read as a NumPy array: {error}") from error
-    output = deploy.predict(_read(arguments.model), values, arguments.options, find_target(arguments.target))
+    target = find_target(arguments.target)
+    output = deploy.predict(_read(arguments.model), values, arguments.options, target, check=arguments.check)
     try:
         from io import BytesIO
 
@@ -132,10 +141,13 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
 def compile_(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt import deploy
 
+    model, target = _read(arguments.model), find_target(arguments.target)
+    if arguments.check:
+        deploy.check(model, arguments.options, target)
     library = deploy.compile_library(
-        _read(arguments.model),
+        model,
         arguments.output_path,
-        find_target(arguments.target),
+        target,
         arguments.options,
         name=arguments.name,
         cpu=arguments.cpu,

@@ -28,15 +28,20 @@ def run(model: Model, values: npt.ArrayLike) -> dict[str, FloatArray]:
 
     ``values`` is the input in rows x columns x channels (or flat in that order). Raises ValueError for another size.
     """
-    buffers: dict[str, FloatArray] = {}
-    tensors: dict[str, FloatArray] = {}
-    for node in model.nodes:
-        if isinstance(node, layers.Input):
-            buffers[node.node_id] = with_border(node, _checked_input(values, node.output_layout))
-        else:
-            buffers[node.node_id] = write(node, [buffers[source] for source in node.inputs])
-        tensors[node.node_id] = view(buffers[node.node_id], node.output_layout)
-    return {node_id: np.ascontiguousarray(tensor) for node_id, tensor in tensors.items()}
+    written = buffers(model, values)
+    return {node.node_id: np.ascontiguousarray(view(written[node.node_id], node.output_layout)) for node in model.nodes}
+
+
+def buffers(model: Model, values: npt.ArrayLike) -> dict[str, FloatArray]:
+    """The flat buffer that every node leaves in memory, border included, by node id. Raises as ``run``."""
+    written: dict[str, FloatArray] = {}
+    with np.errstate(all="ignore"):  # what overflows is infinite, here as in every program
+        for node in model.nodes:
+            if isinstance(node, layers.Input):
+                written[node.node_id] = with_border(node, _checked_input(values, node.output_layout))
+            else:
+                written[node.node_id] = write(node, [written[source] for source in node.inputs])
+    return written
 
 
 def write(node: Node, buffers: list[FloatArray]) -> FloatArray:

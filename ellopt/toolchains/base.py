@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from ellopt.deadline import Deadline
 from ellopt.measurement import LayerCheck, PlanSamples
+from ellopt.model.layers import FloatArray
 from ellopt.options import ConvolutionOptions, Plan
 from ellopt.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.targets import Target
@@ -45,15 +46,17 @@ class Bundle:
         )
 
 
-JobKind = Literal["check", "profile", "bench"]
+JobKind = Literal["check", "profile", "bench", "outputs"]
 
 
 @dataclass(frozen=True)
 class Job:
     """Work for one visit to a device.
 
-    * ``check``: every plan runs once on the bundle's check input; each convolution layer's output is compared
-      with the reference, and the reference is what the next layer reads, so that errors do not spread.
+    * ``check``: every plan runs once on the bundle's check input; each step's output is compared with the reference,
+      and the reference is what the next step reads, so that errors do not spread.
+    * ``outputs``: every plan runs on each of ``inputs``, [input, row, column, channel], where the toolchain
+      ``gives_outputs``; what comes back is the model's output.
     * ``profile``: ``warm_up`` untimed passes of every plan, then ``rounds`` rounds. In a round each plan has its
       turn: ``turn_warm_up`` untimed passes, with ``settle`` at least as many as its weights need to stay in the caches
       (see ``settling``), then ``turn_passes`` timed ones with the time of every node. Plans are thus interleaved
@@ -78,6 +81,7 @@ class Job:
     limit_seconds: float = 60.0
     slow_factor: float = 0.0
     unchecked: frozenset[Plan] = frozenset()
+    inputs: FloatArray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,12 @@ class Execution:
 @dataclass(frozen=True)
 class JobResult:
     """What a job yielded: ``samples`` in the order of the job's plans (profile, bench), ``checks`` of check jobs and of
-    unchecked plans."""
+    unchecked plans, ``outputs`` [plan, input, element] of jobs for them."""
 
     samples: tuple[PlanSamples, ...] = ()
     checks: tuple[LayerCheck, ...] = ()
     seconds: float = 0.0
+    outputs: FloatArray | None = field(default=None, compare=False)
 
 
 class Toolchain(Protocol):
@@ -161,3 +166,8 @@ def output_files(toolchain: Toolchain, plan: Plan) -> Mapping[str, str]:
     """Texts that a toolchain adds to the output of a model computed by ``plan``, by file name. Most add none."""
     add = getattr(toolchain, "output_files", None)
     return {} if add is None else dict(add(plan))
+
+
+def gives_outputs(toolchain: Toolchain) -> bool:
+    """Whether a toolchain's bundles do jobs of the kind ``outputs``."""
+    return bool(getattr(toolchain, "gives_outputs", False))

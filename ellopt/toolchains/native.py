@@ -45,6 +45,7 @@ class NativeToolchain:
     name: str = "native"
     plans_per_bundle: int | None = None
     checks_in_turns: bool = True
+    gives_outputs: bool = True
     gemm_blockings: tuple[str, ...] = GEMM_BLOCKINGS
 
     def __init__(self, parallel_build: int = 0) -> None:
@@ -103,11 +104,17 @@ class NativeToolchain:
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:
         text = self.job_text(_manifest(bundle), job).encode()
-        return Invocation((f"./{RUNNER}", _JOB, RESULT), {_JOB: text}, (RESULT,))
+        inputs = {_JOB: text}
+        if job.kind == "outputs":
+            inputs["input.bin"] = np.ascontiguousarray(_inputs(job), "<f4").tobytes()
+        return Invocation((f"./{RUNNER}", _JOB, RESULT), inputs, (RESULT,))
 
     def read(self, bundle: Bundle, job: Job, execution: Execution) -> JobResult:
         manifest = _manifest(bundle)
         records = read_records(execution, self.job_text(manifest, job), len(manifest.steps))
+        if job.kind == "outputs":
+            values = records.words.reshape(len(job.plans), len(_inputs(job)), -1).astype("<u4").view("<f4")
+            return JobResult(seconds=records.seconds, outputs=values.astype(np.float32))
         if job.kind == "check":
             return JobResult(checks=read_checks(manifest, job, records), seconds=records.seconds)
         checks = read_checks(manifest, job, records) if job.unchecked else ()
@@ -142,7 +149,7 @@ class NativeToolchain:
         """The job as the runner is told it. Raises ValueError if the bundle cannot run one of its plans."""
         threads = job.threads or manifest.bundle(Path()).target.cores
         return JobText(
-            job.kind,
+            "predict" if job.kind == "outputs" else job.kind,
             threads,
             [_choices(manifest, plan) for plan in job.plans],
             job.warm_up,
@@ -186,6 +193,12 @@ def _manifest(bundle: Bundle) -> Manifest:
     if manifest is None:
         raise ValueError(f"{bundle.path} is no native bundle any more")
     return manifest
+
+
+def _inputs(job: Job) -> FloatArray:
+    if job.inputs is None or not len(job.inputs):
+        raise ValueError("a job for outputs needs inputs")
+    return job.inputs
 
 
 def _turn_warm_up(manifest: Manifest, job: Job) -> tuple[int, ...]:

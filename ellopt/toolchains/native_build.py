@@ -17,13 +17,14 @@ import numpy as np
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant, emit_network, site_of
-from ellopt.codegen.network import ConvolutionStep, Network
+from ellopt.codegen.network import ConvolutionStep, Network, Step
 from ellopt.codegen.weights import WeightFile
 from ellopt.deadline import Deadline
 from ellopt.files.sealed import is_whole, publish
 from ellopt.model import reference
+from ellopt.model.check_data import check_inputs
 from ellopt.model.graph import Model
-from ellopt.model.layers import FloatArray
+from ellopt.model.rounding import rounding_limits
 from ellopt.options import ConvolutionOptions
 from ellopt.targets import Target
 from ellopt.toolchains.native_bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
@@ -112,7 +113,7 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     objects = compiler.objects(sources, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
     _write_check(model, network, directory)
-    files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin")
+    files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin", "limits.bin")
     source, result = network.tensors[network.input_name], network.tensors[network.output_name]
     order = [step.reported_id for step in network.convolutions]
     manifest = Manifest(
@@ -157,17 +158,28 @@ def _remove_abandoned(directory: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def check_input(size: tuple[int, int, int]) -> FloatArray:
-    """The input that bundles are checked with: always the same pseudo-random values between -1 and 1."""
-    return np.random.default_rng(20240229).uniform(-1, 1, size).astype(np.float32)
-
-
 def _write_check(model: Model, network: Network, directory: Path) -> None:
-    """The input that every plan is checked with, and what each convolution step must make of it."""
-    source = network.tensors[network.input_name]
-    values = check_input((source.rows, source.columns, source.channels))
+    """The input that every plan is checked with, what each step must make of what the reference hands it, and by how
+    much each output channel may be off: what float32 may be off at the channel's worst pixel."""
+    values, [buffers] = check_inputs(model)
     (directory / "check_input.bin").write_bytes(values.astype("<f4").tobytes())
-    expected = reference.run(model, values)
-    with (directory / "reference.bin").open("wb") as stream:
-        for step in network.convolutions:
-            stream.write(np.ascontiguousarray(expected[step.result_id], "<f4").tobytes())
+    with (directory / "reference.bin").open("wb") as expected, (directory / "limits.bin").open("wb") as limits:
+        for step in network.steps:
+            if not step_is_checked(network, step):
+                continue
+            nodes = [model.by_id[node_id] for node_id in step.node_ids]
+            if step.kind == "copy":
+                nodes = [model.output]
+            tensor = network.tensors[step.output]
+            shape = (tensor.rows, tensor.columns, tensor.channels)
+            found = reference.view(buffers[nodes[-1].node_id], nodes[-1].output_layout).reshape(shape)
+            allowed = rounding_limits(nodes, buffers).reshape(shape)
+            allowed = np.where(np.isfinite(found), allowed, np.inf).max(axis=(0, 1))
+            expected.write(np.ascontiguousarray(found, "<f4").tobytes())
+            limits.write(np.ascontiguousarray(allowed, "<f4").tobytes())
+
+
+def step_is_checked(network: Network, step: Step) -> bool:
+    """Copies only move values to where another step reads them: there a wrong one shows. The runner knows the same
+    rule."""
+    return step.kind != "copy" or step.output == network.output_name

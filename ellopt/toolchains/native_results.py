@@ -8,13 +8,16 @@ import numpy as np
 
 from ellopt.errors import CandidateError, InfrastructureError
 from ellopt.measurement import LayerCheck, PlanSamples
+from ellopt.methods import find_method
 from ellopt.toolchains.base import Execution, Job
 from ellopt.toolchains.native_bundle import Manifest
 from ellopt.toolchains.native_job import PICOSECONDS_PER_MS, JobText, Records, decode
 
 RESULT = "result.bin"
-#: largest error of a layer relative to its largest value; winograd's transforms lose some bits
-LIMIT, WINOGRAD_LIMIT = 1e-4, 1e-3
+#: Largest error of a step in units of what float32 may be off in any order of summation (see ``model.rounding``).
+#: A method that makes sums first may lose more (see ``Method.rounding``).
+LIMIT = 1.0
+UNIT = "times what float32 may be"
 
 
 def read_records(execution: Execution, job: JobText, steps: int) -> Records:
@@ -56,15 +59,23 @@ def read_samples(manifest: Manifest, job: Job, records: Records) -> tuple[PlanSa
 
 
 def read_checks(manifest: Manifest, job: Job, records: Records) -> tuple[LayerCheck, ...]:
+    """The checks of layers, and for each plan that of the worst other step."""
     found: list[LayerCheck] = []
     words = records.words[records.words[:, 1] < 0] if records.words.size else np.zeros((0, 3), np.int64)
     checked = len(job.plans) if job.kind == "check" else len(job.unchecked)
-    if len(words) != checked * len(manifest.layers):
+    layers = len(manifest.layers)
+    if len(words) != checked * (layers + 1):
         raise InfrastructureError("the result lacks checks")
     errors = np.ascontiguousarray(words[:, 2]).view(np.float64)
-    for (plan_index, place), error in zip(words[:, :2].tolist(), errors.tolist(), strict=True):
-        node_id = manifest.layers[-1 - place].node_id
-        options = job.plans[plan_index][node_id]
-        limit = WINOGRAD_LIMIT if options.method == "winograd" else LIMIT
-        found.append(LayerCheck(node_id, options, error, limit))
+    for (plan_index, what), error in zip(words[:, :2].tolist(), errors.tolist(), strict=True):
+        place = -1 - what
+        if place < layers:
+            node_id = manifest.layers[place].node_id
+            options = job.plans[plan_index][node_id]
+            found.append(
+                LayerCheck(node_id, options, error, LIMIT * find_method(options.method).rounding(options), unit=UNIT)
+            )
+        else:
+            step = manifest.steps[place - layers]
+            found.append(LayerCheck(step.node_id, None, error, LIMIT, step.type_name, UNIT))
     return tuple(found)

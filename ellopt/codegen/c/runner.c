@@ -62,64 +62,104 @@ static double value_of(uint32_t magnitude_bits) {
     return isnan(x) ? HUGE_VAL : (double)x;
 }
 
-/* max |value - reference| / max(1e-6, max |reference|); then the reference takes the place of the values. */
-static double compare(const ell_tensor *t, float *data, const float *reference) {
-    uint32_t error = 0, largest = magnitude(1e-6f);
-    const size_t row = (size_t)t->columns * (size_t)t->channels;
-    for (int y = 0; y < t->rows; y++, data += t->row_stride, reference += row)
-        for (size_t i = 0; i < row; i++) {
-            const uint32_t difference = magnitude(data[i] - reference[i]), size = magnitude(reference[i]);
-            if (difference > error) error = difference;
-            if (size > largest) largest = size;
-            data[i] = reference[i];
-        }
-    return value_of(error) / value_of(largest);
+/* Copies move values to where another step reads them; only the last may be one that is checked itself. */
+static int is_checked(const ell_step *step) { return step->kind != ELL_COPY || step->output == NET->output; }
+
+/* max |value - reference| / limit over the channels; then the reference takes the place of the values. Channels with
+ * an infinite limit, where the model overflows, count as right. `errors` has room for each channel. */
+static double compare(const ell_tensor *t, float *data, const float *reference, const float *limits, uint32_t *errors) {
+    const size_t channels = (size_t)t->channels;
+    memset(errors, 0, channels * sizeof *errors);
+    for (int y = 0; y < t->rows; y++, data += t->row_stride) {
+        float *pixel = data;
+        for (int x = 0; x < t->columns; x++, pixel += channels, reference += channels)
+            for (size_t c = 0; c < channels; c++) {
+                const uint32_t difference = magnitude(pixel[c] - reference[c]);
+                if (difference > errors[c]) errors[c] = difference;
+                pixel[c] = reference[c];
+            }
+    }
+    double worst = 0;
+    for (size_t c = 0; c < channels; c++) {
+        const double ratio = isinf(limits[c]) ? 0 : value_of(errors[c]) / limits[c];
+        if (ratio > worst) worst = ratio;
+    }
+    return worst;
 }
 
-/* What every layer must put out for the check input. */
-static const float *reference_values(void) {
-    static const float *reference;
-    size_t floats = 0;
+/* What every checked step must put out for the check input, and how much each of its channels may be off. */
+static const float *expected_values, *expected_limits;
+static uint32_t *channel_errors;
+
+static void map_expected(void) {
+    size_t floats = 0, channels = 0, most = 0;
+    if (expected_values) return;
     for (int i = 0; i < NET->steps; i++) {
         const ell_tensor *t = &NET->tensor[NET->step[i].output];
-        if (NET->step[i].convolution >= 0) floats += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
+        if (!is_checked(&NET->step[i])) continue;
+        floats += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
+        channels += (size_t)t->channels;
+        if ((size_t)t->channels > most) most = (size_t)t->channels;
     }
-    if (!reference) reference = (const float *)map_file("reference.bin", floats * sizeof(float), 0);
-    return reference;
+    expected_values = (const float *)map_file("reference.bin", floats * sizeof(float), 0);
+    expected_limits = (const float *)map_file("limits.bin", channels * sizeof(float), 0);
+    channel_errors = (uint32_t *)allocate(most * sizeof *channel_errors);
 }
 
-/* A record for each layer: the plan, -1 less the number of the layer, the bits of the error. */
+/* A record: the plan, what was checked, the bits of the error in units of its limit. */
+static void put_check(int plan, int what, double error, int words) {
+    int64_t bits;
+    memcpy(&bits, &error, sizeof bits);
+    put(plan);
+    put(what);
+    put(bits);
+    for (int w = 3; w < words; w++) put(0);
+    record_count++;
+}
+
+/* A record for each layer, -1 less its number; and one for the worst of the other steps, -1 less the layers less the
+ * number of the step. */
 static void check_pass(const job_t *job, const void *context, int plan, int words) {
     const ell_memory *memory = (const ell_memory *)context;
     const ell_choice *choice = plan_of(plan);
-    const float *expected = reference_values();
+    map_expected();
+    const float *expected = expected_values, *limits = expected_limits;
     ell_pool *pool = ell_common_pool(NET, memory, choice);
+    double worst = 0;
+    int worst_step = 0;
     (void)job;
     for (int i = 0; i < NET->steps; i++) {
         const ell_step *step = &NET->step[i];
         ell_run_step(NET, memory, choice, pool, i);
-        if (step->convolution < 0) continue;
+        if (!is_checked(step)) continue;
         const ell_tensor *t = &NET->tensor[step->output];
-        double error = compare(t, ell_tensor_data(NET, memory, step->output), expected);
-        int64_t bits;
-        memcpy(&bits, &error, sizeof bits);
-        put(plan);
-        put(-1 - step->convolution);
-        put(bits);
-        for (int w = 3; w < words; w++) put(0);
-        record_count++;
+        double error = compare(t, ell_tensor_data(NET, memory, step->output), expected, limits, channel_errors);
+        if (step->convolution >= 0) {
+            put_check(plan, -1 - step->convolution, error, words);
+        } else if (error > worst) {
+            worst = error;
+            worst_step = i;
+        }
         expected += (size_t)t->rows * (size_t)t->columns * (size_t)t->channels;
+        limits += (size_t)t->channels;
     }
+    put_check(plan, -1 - NET->layers - worst_step, worst, words);
 }
 
-static void predict(const job_t *job, const ell_memory *memory, size_t outputs) {
-    ell_run(NET, memory, plan_of(0));
-    for (size_t i = 0; i < outputs; i++) {
-        uint32_t bits;
-        memcpy(&bits, &memory->output[i], sizeof bits);
-        put(bits);
-    }
-    record_count = outputs;
+/* The output of every plan for every input that there is. */
+static void predict(const job_t *job, ell_memory *memory, size_t inputs, size_t outputs, const float *values,
+                    size_t count) {
+    for (int p = 0; p < job->plans; p++)
+        for (size_t n = 0; n < count; n++) {
+            memcpy((float *)(uintptr_t)memory->input, values + n * inputs, inputs * sizeof(float));
+            ell_run(NET, memory, plan_of(p));
+            for (size_t i = 0; i < outputs; i++) {
+                uint32_t bits;
+                memcpy(&bits, &memory->output[i], sizeof bits);
+                put(bits);
+            }
+            record_count += outputs;
+        }
 }
 
 int main(int argc, char **argv) {
@@ -138,7 +178,11 @@ int main(int argc, char **argv) {
     const char *input = job.kind == PREDICT ? "input.bin" : "check_input.bin";
     /* Copied to aligned memory of its own, as a caller would have it. */
     float *values = (float *)allocate(inputs * sizeof(float));
-    memcpy(values, map_file(input, inputs * sizeof(float), 0), inputs * sizeof(float));
+    size_t bytes;
+    const float *given = (const float *)map_file(input, 0, &bytes);
+    const size_t count = bytes / (inputs * sizeof(float));
+    if (!count || bytes % (inputs * sizeof(float))) fail("%s has %zu bytes; an input has %zu floats", input, bytes, inputs);
+    memcpy(values, given, inputs * sizeof(float));
     memory.input = values;
     memory.weights = (const float *)map_file("weights.bin", NET->weight_floats * sizeof(float), 0);
     memory.arena = (float *)allocate(NET->arena_floats * sizeof(float));
@@ -149,7 +193,7 @@ int main(int argc, char **argv) {
     if (job.kind == CHECK)
         for (int p = 0; p < job.plans; p++) check_pass(&job, &memory, p, 3);
     else if (job.kind == PREDICT)
-        predict(&job, &memory, outputs);
+        predict(&job, &memory, inputs, outputs, given, count);
     else
         measure(&job, &memory, NET->steps);
     write_result(argv[2], &job, NET->steps, now_ns() - start);

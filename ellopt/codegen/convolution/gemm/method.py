@@ -18,6 +18,8 @@ from ellopt.targets import CPUS, Cpu
 
 #: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
 _DEPTHWISE_TILE = (2, 4)
+#: Ten times what Strassen's algorithm was seen to lose where filters and channels have about one size.
+_STRASSEN_ROUNDING = 4.0
 #: Every blocking that exists, the default first; ``canonical`` says which are valid where.
 GEMM_BLOCKINGS = tuple(dict.fromkeys(("", STRASSEN, *(name for cpu in CPUS.values() for name in cpu.blockings))))
 
@@ -38,6 +40,9 @@ class Unrolled(GeneratedMethod):
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         plain = plain_weight_bytes(shape)
         return plain * 7 // 4 if options.gemm_blocking == STRASSEN else plain
+
+    def rounding(self, options: ConvolutionOptions) -> float:
+        return _STRASSEN_ROUNDING if options.gemm_blocking == STRASSEN else 1.0
 
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, cpu: Cpu, cores: int

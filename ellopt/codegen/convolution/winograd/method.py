@@ -17,6 +17,8 @@ from ellopt.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
 from ellopt.shapes import ConvolutionShape
 from ellopt.targets import Cpu
 
+#: By tile size, five times and more what was seen on layers of trained and of random networks.
+_ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
 #: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
 _ELL_FEW_CHANNELS = 4
 
@@ -37,6 +39,9 @@ class Winograd(GeneratedMethod):
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         return plain_weight_bytes(shape) * (options.winograd_tile_size + 2) ** 2 // shape.receptive_field**2
+
+    def rounding(self, options: ConvolutionOptions) -> float:
+        return _ROUNDING[options.winograd_tile_size]
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 only."""
