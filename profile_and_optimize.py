@@ -2,6 +2,6 @@
 
 import sys
 
-from ellopt.cli import main
+from ellopt.cli.main import main
 
 sys.exit(main(["optimize", *sys.argv[1:]]))

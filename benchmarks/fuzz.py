@@ -18,15 +18,15 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ellopt"]):
-    from ellopt.errors import ElloptError
-    from ellopt.model.graph import read_model
-    from ellopt.model.show import describe
-    from ellopt.option_files import read_compile_options
-    from ellopt.profile import read_report
-    from ellopt.space import SearchSpace
-    from ellopt.toolchains.native_bundle import MANIFEST, Manifest
+    from ellopt.core.errors import ElloptError
+    from ellopt.frontends.ell.read import read_model
+    from ellopt.model.describe import describe
+    from ellopt.report.document import TuningReport
+    from ellopt.space.options_file import read_compile_options
+    from ellopt.space.space import SearchSpace
+    from ellopt.toolchains.ell.profile import read_report
+    from ellopt.toolchains.native.bundle import MANIFEST, Manifest
     from ellopt.tracking.outbox import Reader
-    from ellopt.tuning_report import TuningReport
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "experiments" / "quickstart"

@@ -18,8 +18,8 @@ import ellopt.codegen
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.emit import site_of
 from ellopt.codegen.lower import lower
-from ellopt.model.graph import read_model
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.frontends.ell.read import read_model
 from ellopt.targets import Cpu
 
 C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"

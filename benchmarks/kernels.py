@@ -20,7 +20,7 @@ import numpy as np
 from kernel_bench import Bench, Places, host_peak, multiply_adds
 
 from ellopt.codegen.convolution.base import canonical, kernel_for
-from ellopt.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.targets import TARGETS
 from ellopt.toolchains.zig import cpu_of
 

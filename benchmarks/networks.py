@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ellopt.model.graph import read_model
+from ellopt.frontends.ell.read import read_model
 from ellopt.model.reference import predict
 
 CLASSES = 100

@@ -27,8 +27,9 @@ import onnx
 from kernel_bench import host_peak
 from to_onnx import to_onnx
 
-from ellopt.model.graph import Model, read_model
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
 RUNTIMES = ("ellopt", "onnxruntime", "openvino", "ncnn")

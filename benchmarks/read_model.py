@@ -24,7 +24,7 @@ _CHILD = """
 import json, sys, time
 from pathlib import Path
 started = time.perf_counter()
-from ellopt.model.graph import read_model
+from ellopt.frontends.ell.read import read_model
 imported = time.perf_counter()
 model = read_model(Path(sys.argv[1]))
 done = time.perf_counter()

@@ -38,16 +38,16 @@ from search_support import (  # noqa: E402
     smooth_latency,
 )
 
-from ellopt.deadline import Deadline  # noqa: E402
+from ellopt.core.deadline import Deadline  # noqa: E402
+from ellopt.core.errors import InfrastructureError  # noqa: E402
+from ellopt.core.plan import Plan  # noqa: E402
+from ellopt.core.schedule import Procedure  # noqa: E402
+from ellopt.core.trial import Outcome, TrialRecord  # noqa: E402
+from ellopt.devices.bundle import Bundle, Execution, Invocation  # noqa: E402
 from ellopt.devices.replay import ReplayPool  # noqa: E402
-from ellopt.errors import InfrastructureError  # noqa: E402
-from ellopt.laboratory import Laboratory  # noqa: E402
-from ellopt.observation_log import ObservationLog  # noqa: E402
-from ellopt.observations import Outcome, TrialRecord  # noqa: E402
-from ellopt.options import Plan  # noqa: E402
-from ellopt.procedure import Procedure  # noqa: E402
-from ellopt.space import ModelSpace  # noqa: E402
-from ellopt.toolchains.base import Bundle, Execution, Invocation  # noqa: E402
+from ellopt.measure.measurer import Laboratory  # noqa: E402
+from ellopt.search.observation_log import ObservationLog  # noqa: E402
+from ellopt.space.space import ModelSpace  # noqa: E402
 
 LAYERS = 20
 

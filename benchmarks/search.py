@@ -35,25 +35,28 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table as TextTable
 
-from ellopt.config import TuningConfig
+from ellopt.app.config import TuningConfig
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
+from ellopt.core.schedule import Procedure
+from ellopt.core.trial import Outcome
 from ellopt.devices.local import LocalPool
-from ellopt.laboratory import Laboratory
-from ellopt.laboratory_settings import LaboratorySettings
-from ellopt.measurement import PlanSamples
-from ellopt.model.discover import discover
-from ellopt.model.graph import Model, read_model
-from ellopt.observations import Outcome
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.procedure import Measures, Procedure
+from ellopt.frontends.discover import discover
+from ellopt.frontends.ell.read import read_model
+from ellopt.measure.base import Measures
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.replay import ReplayLaboratory
+from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.table import Table
+from ellopt.model.graph import Model
 from ellopt.search.driver import search
-from ellopt.search.replay import ReplayLaboratory
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from ellopt.search.table import Table
-from ellopt.space import LayerSpace, ModelSpace, SearchSpace, find_options_file, narrow
+from ellopt.select.winners import choose_winners
+from ellopt.space.space import LayerSpace, ModelSpace, SearchSpace, find_options_file, narrow
 from ellopt.targets import find_target
-from ellopt.toolchains.native import NativeToolchain
-from ellopt.winners import choose_winners
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
 STRATEGIES = ("auto", "tpe", "random", "grid")

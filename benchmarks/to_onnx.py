@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import layers
-from ellopt.model.graph import Model, read_model
+from ellopt.model.graph import Model
 from ellopt.model.layers import Node
 
 

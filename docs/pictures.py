@@ -18,9 +18,9 @@ from PIL import Image
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
+from ellopt.report.document import TuningReport
 from ellopt.report.html import render
 from ellopt.report.text import closing
-from ellopt.tuning_report import TuningReport
 
 IMAGES = Path(__file__).parent / "images"
 WIDTH = 104

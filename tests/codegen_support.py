@@ -16,16 +16,18 @@ from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network, Step
+from ellopt.codegen.sources import C_FOLDERS, c_text
 from ellopt.codegen.weights import WeightFile
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.frontends.ell.archive import Archive
 from ellopt.model import layers
-from ellopt.model.archive import Archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import MemoryLayout, Node
-from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import find_target
-from ellopt.toolchains.native import NativeToolchain
-from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
+from ellopt.toolchains.native.build import RUNTIME
+from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import Compiler, cpu_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -224,7 +226,7 @@ def compile_networks(
     """All models in one shared library; each with the options given, or unrolled where those do not apply."""
     host = find_target("host")
     toolchain = NativeToolchain()
-    sources = {name: (C_SOURCES / name).read_text() for name in RUNTIME}
+    sources = {name: c_text(name) for name in RUNTIME}
     parts: dict[str, tuple[Network, list[Variant], FloatArray, bool, bool]] = {}
     for key, (model, options) in models.items():
         network = lower(model)
@@ -239,7 +241,7 @@ def compile_networks(
         weights = np.frombuffer(stream.getvalue(), np.float32)
         transformed = options.method == "winograd" or bool(options.gemm_blocking)
         parts[key] = (network, variants, weights, options.parallelize, transformed)
-    compiler = Compiler(host, C_SOURCES, directory / "objects")
+    compiler = Compiler(host, C_FOLDERS, directory / "objects")
     objects = compiler.objects(sources, Deadline.after(600), ("-fPIC", "-fvisibility=default", "-O1"))
     compiler.link(objects.values(), directory / "networks.so", Deadline.after(600), ("-shared",))
     library = ctypes.CDLL(str(directory / "networks.so"))

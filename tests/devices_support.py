@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from ellopt.devices.bundle import Bundle
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle
 
 # A stand-in for a bundle's runner that every test device can run: a shell script.
 # Its first argument says what to do.

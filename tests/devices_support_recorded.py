@@ -9,13 +9,14 @@ from pathlib import Path
 
 from search_support import Latency, PretendToolchain
 
-from ellopt.deadline import Deadline
-from ellopt.errors import CandidateError, InfrastructureError
-from ellopt.measurement import LayerCheck, PlanSamples
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError, InfrastructureError
+from ellopt.core.job import Job, JobResult
+from ellopt.core.plan import Plan
+from ellopt.core.samples import LayerCheck, PlanSamples
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
-from ellopt.options import Plan
 from ellopt.targets import Target
-from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
 
 _RUNNER = """#!/bin/sh
 sleep 0.05

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ellopt.model.archive import Archive, read_archive
-from ellopt.model.expand import expand_predictors
-from ellopt.model.graph import Model, build_model
+from ellopt.frontends.ell.archive import Archive, read_archive
+from ellopt.frontends.ell.expand import expand_predictors
+from ellopt.frontends.ell.parse import ACTIVATIONS, OPERATIONS, PARSERS
+from ellopt.frontends.ell.read import build_model
+from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
-from ellopt.model.parse import ACTIVATIONS, OPERATIONS, PARSERS
 
 Json = dict[str, Any]
 Draw = st.DrawFn

@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import BuildError, CandidateError, InfrastructureError
+from ellopt.core.job import Job, JobResult
+from ellopt.core.methods import find_method
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import DeviceState, LayerCheck, PlanSamples
+from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.devices.base import PoolReport
-from ellopt.errors import BuildError, CandidateError, InfrastructureError
-from ellopt.measurement import DeviceState, LayerCheck, PlanSamples
-from ellopt.methods import find_method
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.shapes import ConvolutionLayer, ConvolutionShape
-from ellopt.space import ModelSpace, SearchSpace, narrow
+from ellopt.space.space import ModelSpace, SearchSpace, narrow
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle, Execution, Invocation, Job, JobResult
 
 Latency = Callable[[str, ConvolutionOptions], float]
 TARGET = find_target("pi3")

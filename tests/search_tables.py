@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from search_support import PretendToolchain, layers, shape, small_space, smooth_latency
 
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.search.table import Table
-from ellopt.shapes import ConvolutionLayer
-from ellopt.space import LayerSpace
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.shapes import ConvolutionLayer
+from ellopt.measure.table import Table
+from ellopt.space.space import LayerSpace
 
 DEPTHS = (1, 2, 4, 8, 16)
 MODEL_LAYERS = layers(

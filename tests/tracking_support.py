@@ -6,19 +6,13 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+from ellopt.core.statistics import Comparison
+from ellopt.core.trial import TrialReport
+from ellopt.report.document import TuningReport
+from ellopt.search.result import BoardReport, CostReport
+from ellopt.select.decisions import Confirmation, LayerReport, VariantReport, WholeModel
+from ellopt.space.space import SpaceReport
 from ellopt.tracking import ModelStart
-from ellopt.tuning_report import (
-    BoardReport,
-    Comparison,
-    Confirmation,
-    CostReport,
-    LayerReport,
-    SpaceReport,
-    TrialReport,
-    TuningReport,
-    VariantReport,
-    WholeModel,
-)
 
 OPTIONS = ("simple", "unrolled", "unrolled parallel", "winograd s8 f2 c4", "winograd s8 f2 c4 parallel", "winograd t4")
 DEFAULT = "unrolled"

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from search_support import TARGET, Latency, PretendDevice, PretendPool, PretendToolchain, smooth_latency
 
-from ellopt.config import TuningConfig
-from ellopt.model.discover import discover
-from ellopt.model.graph import read_model
+from ellopt.app.config import TuningConfig
+from ellopt.app.tune_model import Workshop, tune_model
+from ellopt.frontends.discover import discover
+from ellopt.frontends.ell.read import read_model
+from ellopt.report.document import TuningReport
 from ellopt.search.observer import Silent
-from ellopt.space import SearchSpace
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.space.space import SearchSpace
+from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.tracking import TrackingConfig, open_tracking
-from ellopt.tuning import Workshop, tune_model
-from ellopt.tuning_report import TuningReport
 
 TINY = Path(__file__).parent / "data" / "tiny16.ell"
 METHODS = ("simple", "unrolled", "winograd")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border
-from ellopt.errors import ModelFormatError
+from ellopt.core.errors import ModelFormatError
 from ellopt.model.graph import Model
 from ellopt.model.layers import Constant, Convolution, Node, Output, Reinterpret, Reorder
 

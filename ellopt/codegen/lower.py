@@ -25,7 +25,8 @@ from ellopt.codegen.network import (
     Step,
 )
 from ellopt.codegen.values import Values
-from ellopt.errors import ModelFormatError
+from ellopt.core.errors import ModelFormatError
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.graph import Model
 from ellopt.model.layers import (
     Activation,
@@ -44,7 +45,6 @@ from ellopt.model.layers import (
     Scaling,
     Softmax,
 )
-from ellopt.shapes import ConvolutionShape
 
 BINARY_OPERATIONS = ("add", "subtract", "coordinatewiseMultiply", "divide")
 

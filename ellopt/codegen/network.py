@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.layers import FloatArray
-from ellopt.shapes import ConvolutionShape
 
 Place = Literal["arena", "input", "output", "weights"]
 StepKind = Literal["convolution", "elementwise", "pooling", "fully_connected", "softmax", "binary", "copy"]

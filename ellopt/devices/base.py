@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ellopt.deadline import Deadline
-from ellopt.measurement import DeviceState
-from ellopt.toolchains.base import Bundle, Execution, Invocation
+from ellopt.core.deadline import Deadline
+from ellopt.core.samples import DeviceState
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 
 DeviceKind = Literal["local", "emulated", "ssh", "replay"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.settings import Address
-from ellopt.errors import ConfigurationError
 
 _LARGEST = 1 << 20
 

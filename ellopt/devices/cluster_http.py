@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
 
 #: the longest answer that is read, in bytes
 LARGEST_ANSWER = 16 << 20

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.core.samples import DeviceState
 from ellopt.devices.base import DeviceKind
-from ellopt.devices.process import Abort
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.staging import run_here
-from ellopt.errors import ConfigurationError, InfrastructureError
-from ellopt.measurement import DeviceState
+from ellopt.files.process import Abort
 from ellopt.targets import Target
-from ellopt.toolchains.base import Bundle, Execution, Invocation
 
 
 def find_qemu(target: Target) -> str:

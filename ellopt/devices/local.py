@@ -9,12 +9,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import DeadlineExceeded
+from ellopt.core.samples import DeviceState
 from ellopt.devices.base import DeviceKind, PoolReport
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.staging import run_here
-from ellopt.errors import DeadlineExceeded
-from ellopt.measurement import DeviceState
-from ellopt.toolchains.base import Bundle, Execution, Invocation
 
 # Measurements on one machine disturb each other, whichever pool they belong to.
 _ONE_AT_A_TIME = threading.Lock()

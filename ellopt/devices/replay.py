@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.samples import DeviceState
 from ellopt.devices.base import DeviceKind
-from ellopt.devices.fixed_source import FixedSource
-from ellopt.devices.leasing import Pace, Pool
-from ellopt.measurement import DeviceState
-from ellopt.toolchains.base import Bundle, Execution, Invocation
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
 
 #: gives the answer of a recorded board; may raise what ``Device.run`` may raise
 Answer = Callable[[Bundle, Invocation, Deadline], Execution]

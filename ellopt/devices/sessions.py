@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.settings import Address
-from ellopt.errors import ConfigurationError
 from ellopt.files.atomic import replace, write_text
 from ellopt.files.json_values import decode, parse_object
 from ellopt.files.locks import FileLock

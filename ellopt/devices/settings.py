@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 
 #: who logs in on a board if nobody says anything else
 DEFAULT_USER = "pi"

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ellopt.deadline import Deadline
-from ellopt.devices.process import Abort, run_in_group
-from ellopt.errors import InfrastructureError
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import InfrastructureError
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.full_disk import blame_full_disk, disk_full, is_full
-from ellopt.toolchains.base import Bundle, Execution, Invocation
+from ellopt.files.process import Abort, run_in_group
 
 
 def run_here(

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ellopt.errors import DiskFullError
+from ellopt.core.errors import DiskFullError
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _SAID = re.compile(r"No space left on device|NoSpaceLeft|ENOSPC|[Dd]isk quota exceeded|DiskQuota")

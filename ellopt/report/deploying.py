@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from ellopt.tuning_report import TuningReport
+from ellopt.report.document import TuningReport
 
 
 @dataclass(frozen=True)

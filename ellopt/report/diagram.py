@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ellopt.report.charts import method_class
+from ellopt.report.document import TuningReport
 from ellopt.report.network import Block, blocks_of
 from ellopt.report.svg import element, label, number, picture
 from ellopt.report.words import milliseconds, percent
-from ellopt.tuning_report import LayerReport, TuningReport
+from ellopt.select.decisions import LayerReport
 
 WIDTH = 880
 GAP = 12

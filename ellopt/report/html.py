@@ -12,8 +12,8 @@ from ellopt.report import words
 from ellopt.report.charts import Step, Strip, method_class, progress_chart, strip_chart
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.diagram import network_diagram
-from ellopt.report.pages import templates
-from ellopt.report.verdicts import (
+from ellopt.report.document import TuningReport
+from ellopt.report.explain import (
     STATES,
     doubt,
     evidence,
@@ -24,7 +24,8 @@ from ellopt.report.verdicts import (
     verdict,
     written,
 )
-from ellopt.tuning_report import LayerReport, TuningReport, VariantReport
+from ellopt.report.pages import templates
+from ellopt.select.decisions import LayerReport, VariantReport
 
 #: Variants drawn per layer; all others are in the layer's table.
 STRIPS_PER_LAYER = 10

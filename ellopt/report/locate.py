@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ellopt.errors import ConfigurationError
-from ellopt.tuning_report import TuningReport
+from ellopt.core.errors import ConfigurationError
+from ellopt.report.document import TuningReport
 
 NAME = "tuning_report.json"
 

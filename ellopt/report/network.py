@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ellopt.model import layers as kinds
 from ellopt.model.graph import Model
-from ellopt.tuning_report import NodeReport, TuningReport
+from ellopt.report.document import NodeReport, TuningReport
 
 #: Kinds that belong to the block before them when nothing else reads that block.
 FOLLOWERS = frozenset({"bias", "scaling", "batch normalization", "activation", "reorder", "reinterpret"})

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.files.terminal import printable
-from ellopt.report.verdicts import ordered_variants
+from ellopt.report.document import TuningReport
+from ellopt.report.explain import ordered_variants
 from ellopt.report.words import before_and_after, median, percent
-from ellopt.tuning_report import LayerReport, TuningReport
+from ellopt.select.decisions import LayerReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from ellopt.files.terminal import printable
 from ellopt.report import words
-from ellopt.report.verdicts import doubt, evidence, layer_gain, model_gain, states, verdict, written
-from ellopt.tuning_report import LayerReport, TuningReport
+from ellopt.report.document import TuningReport
+from ellopt.report.explain import doubt, evidence, layer_gain, model_gain, states, verdict, written
+from ellopt.select.decisions import LayerReport
 
 _STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as default": "dim"}
 

@@ -6,37 +6,18 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from ellopt.tuning_report import Comparison, TuningReport
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """``value`` with so many significant digits and no exponent: 0.0123, 1.23, 12.3, 123, 1230."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else str(value)
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{decimals}f}"
-
-
-def milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{significant(value)} ms"
+from ellopt.core.numbers import less as less
+from ellopt.core.numbers import milliseconds as milliseconds
+from ellopt.core.numbers import percent as percent
+from ellopt.core.numbers import significant as significant
+from ellopt.core.statistics import Comparison
+from ellopt.report.document import TuningReport
 
 
 def decimals_for(values: Iterable[float | None]) -> int:
     """Decimals for a column of milliseconds whose numbers are to stand below each other."""
     largest = max((v for v in values if v is not None), default=0.0)
     return 3 if largest < 100 else 2 if largest < 1000 else 1 if largest < 10_000 else 0
-
-
-def percent(share: float, sign: bool = False) -> str:
-    """A share as per cent: one decimal below 10 %; ``sign`` writes + and a true minus."""
-    value = share * 100
-    digits = 1 if abs(value) < 9.95 else 0
-    text = f"{abs(value):.{digits}f} %"
-    if float(f"{abs(value):.{digits}f}") == 0:
-        return text
-    if sign:
-        return ("+" if value > 0 else "−") + text
-    return text if value >= 0 else "−" + text
 
 
 def change(gain: float) -> str:
@@ -47,11 +28,6 @@ def change(gain: float) -> str:
 def time_saved(gain: float) -> str:
     """A gain in words: 0.2 -> "20 % less time"."""
     return f"{less(gain)} time"
-
-
-def less(gain: float) -> str:
-    """A gain without saying of what: "20 % less" or "3 % more"."""
-    return f"{percent(abs(gain))} {'less' if gain >= 0 else 'more'}"
 
 
 def speed_up(gain: float) -> str:

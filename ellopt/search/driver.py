@@ -14,22 +14,21 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from ellopt.deadline import Deadline
-from ellopt.errors import DeadlineExceeded
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import DeadlineExceeded
+from ellopt.core.trial import Costs, Outcome, TrialRecord
 from ellopt.files.locks import exclusive
-from ellopt.observations import Costs, Outcome, TrialRecord
-from ellopt.procedure import Measures
+from ellopt.measure.base import Measures
+from ellopt.search.evidence.estimates import Knowledge
 from ellopt.search.journal import Journal
-from ellopt.search.knowledge import Knowledge
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
 from ellopt.search.rematch import STAGE as PLAYOFF
-from ellopt.search.result import SearchResult
+from ellopt.search.result import BoardReport, CostReport, SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategies import make_strategy
 from ellopt.search.strategy import Proposal, Strategy
 from ellopt.search.warm_start import WarmStart
-from ellopt.space import ModelSpace
-from ellopt.tuning_report import BoardReport, CostReport
+from ellopt.space.space import ModelSpace
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ellopt.observation_log import ObservationLog
-from ellopt.observations import Costs, Failure, TrialRecord
+from ellopt.core.trial import Costs, Failure, TrialRecord, TrialReport
+from ellopt.search.observation_log import ObservationLog
 from ellopt.search.observer import SearchObserver
 from ellopt.search.study import StudyRecord
-from ellopt.space import ModelSpace
-from ellopt.tuning_report import TrialReport
+from ellopt.space.space import ModelSpace
 
 LOG_FILE = "observations.jsonl"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from ellopt.measurement import PlanSamples
-from ellopt.tuning_report import TrialReport
+from ellopt.core.samples import PlanSamples
+from ellopt.core.trial import TrialReport
 
 Phase = Literal["building", "checking", "measuring", "deciding", "done"]
 
@@ -63,6 +63,13 @@ class SearchObserver(Protocol):
 
     def state_changed(self, progress: SearchProgress) -> None:
         """Something a display shows has changed."""
+
+
+class Display(SearchObserver, Protocol):
+    """An observer of one search, and the parent of observers for several that run at once."""
+
+    def for_model(self, name: str) -> SearchObserver:
+        """The observer of the search of the model called ``name``."""
 
 
 class Silent:

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ellopt.observations import Outcome
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.procedure import Procedure
-from ellopt.search.knowledge import Knowledge
-from ellopt.search.odds import odds
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.schedule import Procedure
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.core.trial import Outcome
+from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.odds import odds
 from ellopt.search.strategy import Proposal
-from ellopt.shapes import ConvolutionShape
-from ellopt.space import ModelSpace
+from ellopt.space.space import ModelSpace
 
 STAGE = "playoff"
 #: Visits, and rounds of each: enough for a verdict, and more than one state of the machine.

@@ -5,12 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ellopt.observations import Outcome
-from ellopt.options import ConvolutionOptions
-from ellopt.search.knowledge import Knowledge
-from ellopt.shapes import ConvolutionShape
-from ellopt.space import ModelSpace
-from ellopt.tuning_report import BoardReport, CostReport, TrialReport
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.core.trial import Outcome, TrialReport
+from ellopt.search.evidence.estimates import Knowledge
+from ellopt.space.space import ModelSpace
+
+
+@dataclass(frozen=True)
+class CostReport:
+    builds: int = 0
+    build_seconds: float = 0.0
+    board_seconds: float = 0.0
+    observations: int = 0
+    trials_complete: int = 0
+    trials_pruned: int = 0
+    trials_failed: int = 0
+    saved_seconds: float = 0.0  # by pruning
+    wall_seconds: float = 0.0
+    stopped_because: str = ""
+
+
+@dataclass(frozen=True)
+class BoardReport:
+    runs: int = 0
+    retries: int = 0
+    boards: Mapping[str, int] = field(default_factory=dict)  # board -> runs
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # board -> why
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

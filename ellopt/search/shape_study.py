@@ -12,7 +12,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 
 _FIELDS = tuple(field.name for field in fields(ConvolutionOptions) if field.name != "method")
 _REPEATS = 4

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ellopt.errors import ConfigurationError
-from ellopt.search.grid import Grid
+from ellopt.core.errors import ConfigurationError
+from ellopt.search.samplers.grid import Grid
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Strategy
-from ellopt.space import ModelSpace
+from ellopt.space.space import ModelSpace
 
 NAMES = ("grid", "tpe", "random", "auto")
 
@@ -17,11 +17,11 @@ def make_strategy(space: ModelSpace, settings: SearchSettings, capacity: int = 1
     if settings.sampler == "grid":
         return Grid(space, settings)
     if settings.sampler == "auto":
-        from ellopt.search.racing import Racing
+        from ellopt.search.samplers.racing import Racing
 
         return Racing(space, settings, capacity)
     if settings.sampler in ("tpe", "random") or ":" in settings.sampler:
-        from ellopt.search.layerwise import Layerwise
+        from ellopt.search.samplers.layerwise import Layerwise
 
         return Layerwise(space, settings)
     raise ConfigurationError(

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ellopt.observations import Outcome
-from ellopt.options import Plan
-from ellopt.procedure import Procedure
-from ellopt.search.effects import Variant
-from ellopt.search.knowledge import Knowledge
-from ellopt.space import ModelSpace
-from ellopt.tuning_report import TrialState
+from ellopt.core.plan import Plan
+from ellopt.core.schedule import Procedure
+from ellopt.core.trial import Outcome, TrialState
+from ellopt.search.evidence.effects import Variant
+from ellopt.search.evidence.estimates import Knowledge
+from ellopt.space.space import ModelSpace
 
 
 @dataclass(frozen=True)

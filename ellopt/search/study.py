@@ -18,10 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ellopt.core.trial import TrialReport
 from ellopt.files.atomic import set_aside
 from ellopt.search.study_journal import StudyJournal
-from ellopt.space import ModelSpace
-from ellopt.tuning_report import TrialReport
+from ellopt.space.space import ModelSpace
 
 log = logging.getLogger(__name__)
 

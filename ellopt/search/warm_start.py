@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ellopt.observations import Outcome
-from ellopt.options import ConvolutionOptions
-from ellopt.search.knowledge import Knowledge, Sample
-from ellopt.shapes import ConvolutionShape
-from ellopt.store import MeasurementStore, StoreContext, StoredSamples
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.core.trial import Outcome
+from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
+from ellopt.search.evidence.estimates import Knowledge, Sample
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 from ellopt.targets.cpus import CPUS, Cpu
 
 

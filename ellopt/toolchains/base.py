@@ -6,116 +6,20 @@ reads what came back (``JobResult``); a device in between copies files and runs 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ellopt.deadline import Deadline
-from ellopt.measurement import LayerCheck, PlanSamples
-from ellopt.model.layers import FloatArray
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.shapes import ConvolutionLayer, ConvolutionShape
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.targets import Target
 
 if TYPE_CHECKING:
     from ellopt.model.graph import Model
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A directory that can be copied to a device and run there.
-
-    ``digest`` is a hash over the names and contents of ``files`` (paths relative to ``path``); two bundles of
-    one digest are the same bundle. ``choices`` says which options each convolution layer can run with: any
-    plan made of them runs without another build.
-    """
-
-    path: Path
-    digest: str
-    files: tuple[str, ...]
-    toolchain: str
-    target: Target
-    choices: Mapping[str, frozenset[ConvolutionOptions]]
-    code_bytes: int = 0
-
-    def runs(self, plan: Plan) -> bool:
-        return set(plan) == set(self.choices) and all(
-            options in self.choices[node_id] for node_id, options in plan.items()
-        )
-
-
-JobKind = Literal["check", "profile", "bench", "outputs"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """Work for one visit to a device.
-
-    * ``check``: every plan runs once on the bundle's check input; each step's output is compared with the reference,
-      and the reference is what the next step reads, so that errors do not spread.
-    * ``outputs``: every plan runs on each of ``inputs``, [input, row, column, channel], where the toolchain
-      ``gives_outputs``; what comes back is the model's output.
-    * ``profile``: ``warm_up`` untimed passes of every plan, then ``rounds`` rounds. In a round each plan has its
-      turn: ``turn_warm_up`` untimed passes, with ``settle`` at least as many as its weights need to stay in the caches
-      (see ``settling``), then ``turn_passes`` timed ones with the time of every node. Plans are thus interleaved
-      round by round.
-    * ``bench``: the same, but only whole passes are timed: no cost of profiling inside.
-
-    ``limit_seconds``: the runner stops at the end of the round in which it passes; finished rounds count.
-    ``slow_factor``: where positive, a plan whose first timed pass is slower than this times the fastest first pass
-    so far takes no further part (its one sample is kept).
-    ``unchecked``: plans whose first untimed pass in a turn is a check, if need be one more, where the toolchain
-    ``checks_in_turns``.
-    """
-
-    kind: JobKind
-    plans: tuple[Plan, ...]
-    warm_up: int = 1
-    rounds: int = 5
-    turn_warm_up: int = 1
-    turn_passes: int = 1
-    settle: bool = True
-    threads: int = 0  # 0: the target's cores
-    limit_seconds: float = 60.0
-    slow_factor: float = 0.0
-    unchecked: frozenset[Plan] = frozenset()
-    inputs: FloatArray | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """How a job is started in a bundle: a command relative to the bundle's directory, files to put beside it
-    first, and the names of the files to fetch afterwards. Names are flat: no directories. The command is killed when
-    it has run for ``limit_seconds``; copying does not count."""
-
-    arguments: tuple[str, ...]
-    inputs: Mapping[str, bytes] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
-    limit_seconds: float = math.inf
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What came back from running an invocation on a device."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-    outputs: Mapping[str, bytes]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """What a job yielded: ``samples`` in the order of the job's plans (profile, bench), ``checks`` of check jobs and of
-    unchecked plans, ``outputs`` [plan, input, element] of jobs for them."""
-
-    samples: tuple[PlanSamples, ...] = ()
-    checks: tuple[LayerCheck, ...] = ()
-    seconds: float = 0.0
-    outputs: FloatArray | None = field(default=None, compare=False)
 
 
 class Toolchain(Protocol):

@@ -17,10 +17,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ellopt.deadline import Deadline
-from ellopt.devices.process import Abort, Completed, run_in_group
-from ellopt.errors import BuildError, ConfigurationError
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import BuildError, ConfigurationError
 from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
+from ellopt.files.process import Abort, Completed, run_in_group
 from ellopt.files.sealed import FileCache
 from ellopt.targets import CPUS, Cpu, Target
 
@@ -120,14 +120,18 @@ class Compiler:
     ``cache`` keeps objects by the hash of all that decides them; ``parallel`` bounds the compilers at work.
     """
 
-    def __init__(self, target: Target, include: Path, cache: Path, parallel: int = 0) -> None:
+    def __init__(self, target: Target, include: Sequence[Path], cache: Path, parallel: int = 0) -> None:
         self._target = target
-        self._include = include
+        self._include = tuple(include)
         self._cache = cache
         self._cached = FileCache(cache, ".o")
         self._pool_size = parallel or os.cpu_count() or 1
         self._common = _hash(
-            [zig_version(), *compile_flags(target), *(p.read_bytes() for p in sorted(include.glob("*.h")))]
+            [
+                zig_version(),
+                *compile_flags(target),
+                *(p.read_bytes() for folder in include for p in sorted(folder.glob("*.h"))),
+            ]
         )
         self._told = threading.Event()
 
@@ -191,7 +195,8 @@ class Compiler:
             directory = Path(name)
             (directory / "source.c").write_text(text, encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *compile_flags(self._target), *flags, f"-I{self._include}"),
+                *(*zig_command(), "cc", *compile_flags(self._target), *flags),
+                *(f"-I{folder}" for folder in self._include),
                 *("-c", "source.c", "-o", "source.o"),
             )
             self._run(command, directory, deadline, key, abort)

@@ -223,7 +223,7 @@ class Delivery:
             if key in self._journal.runs:
                 self._set(self._journal.runs[key], tags=tags)
         if record.registration is not None:
-            from ellopt.tracking.registry import register  # takes long to import and is seldom needed
+            from ellopt.tracking.registry import register
 
             version = register(self.client, self._parent_id, record.registration, self._path)
             self._notice("registered", f"{record.registration.name} version {version}")

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ellopt import __version__
+from ellopt.core.trial import TrialReport
+from ellopt.report.document import TuningReport
+from ellopt.select.decisions import WholeModel
 from ellopt.tracking.record import Record, Status
 from ellopt.tracking.summary import gain_of
-from ellopt.tuning_report import TrialReport, TuningReport, WholeModel
 
 _STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _MAX_NAME = 250

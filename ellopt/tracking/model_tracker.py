@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.trial import TrialReport
 from ellopt.files.redaction import Redactor
-from ellopt.options import ConvolutionOptions
+from ellopt.report.document import TuningReport
 from ellopt.tracking.events import (
     ModelStart,
     best_trial_marks,
@@ -27,10 +29,9 @@ from ellopt.tracking.events import (
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, outboxes_of
 from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status, has_ended
 from ellopt.tracking.summary import description, measurements_csv
-from ellopt.tuning_report import TrialReport, TuningReport
 
 if TYPE_CHECKING:
-    from ellopt.measurement import PlanSamples
+    from ellopt.core.samples import PlanSamples
     from ellopt.search.observer import SearchProgress
 
 _LOG = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from ellopt.errors import ConfigurationError, InfrastructureError
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.files.redaction import without_credentials
 from ellopt.tracking.reasons import reason_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
 from ellopt.devices.base import Device, DevicePool, PoolReport
 
 

@@ -39,7 +39,7 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
         step=registration.step,
         registered_model_name=registration.name,
         await_registration_for=30,
-        loader_module="ellopt.pyfunc",
+        loader_module="ellopt.deploy.pyfunc",
         data_path=str((outbox / registration.model).resolve()),
         code_paths=[str(package)],
         signature=_signature(registration.shape),

@@ -7,7 +7,9 @@ import io
 import re
 import statistics
 
-from ellopt.tuning_report import Comparison, LayerReport, TuningReport, VariantReport
+from ellopt.core.statistics import Comparison
+from ellopt.report.document import TuningReport
+from ellopt.select.decisions import LayerReport, VariantReport
 
 #: MLflow cuts longer descriptions; the links to the views, some 300 characters, come on top
 _LENGTH = 4300

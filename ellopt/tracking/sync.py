@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import without_credentials
 from ellopt.tracking.outbox import Journal, OutboxBusy, Reader, find_outboxes, redirect
 from ellopt.tracking.process import WriterProcess

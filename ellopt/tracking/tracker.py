@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 from ellopt.tracking.events import ModelStart
 from ellopt.tracking.model_tracker import ModelTracker, TrackedModel

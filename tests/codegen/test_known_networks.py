@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt import deploy
 from ellopt.codegen.dataflow import check_memory, check_steps
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import CopyStep, Network
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.deploy import run as deploy
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
-from ellopt.model.graph import read_model
-from ellopt.options import ConvolutionOptions, Plan
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.core.deadline import Deadline
 from ellopt.targets import find_target
-from ellopt.toolchains.native_build import C_SOURCES
 from ellopt.toolchains.zig import Compiler
 
 
 def build(directory: Path, program: str, *flags: str) -> Path:
-    compiler = Compiler(find_target("host"), C_SOURCES, directory)
-    sources = {"pool": (C_SOURCES / "ellopt_pool.c").read_text(), "program": program}
+    compiler = Compiler(find_target("host"), C_FOLDERS, directory)
+    sources = {"pool": c_text("ellopt_pool.c"), "program": program}
     objects = compiler.objects(sources, Deadline.after(300), flags)
     compiler.link(objects.values(), directory / "program", Deadline.after(300), flags)
     return directory / "program"

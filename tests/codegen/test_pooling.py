@@ -9,7 +9,7 @@ import numpy as np
 from codegen_support import ModelMaker, compile_networks
 from network_check import check_network
 
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 
 
 def test_pooling_agrees_with_the_reference_in_borders_of_all_widths(tmp_path: Path) -> None:

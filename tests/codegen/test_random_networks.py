@@ -16,7 +16,7 @@ from network_check import check_network
 from network_generator import Network, networks
 
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 
 OPTIONS = (
     ConvolutionOptions("simple"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deploy import DeployedLibrary, compile_library
-from ellopt.model.graph import read_model
+from ellopt.deploy.run import DeployedLibrary, compile_library
+from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
 
 NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"

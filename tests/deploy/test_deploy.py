@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt import deploy
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.deploy import run as deploy
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
-from ellopt.model.graph import Model, read_model
-from ellopt.option_files import compile_options_json
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.model.graph import Model
+from ellopt.space.options_file import compile_options_json
 from ellopt.targets import find_target
 from ellopt.toolchains.zig import Compiler, zig_command
 

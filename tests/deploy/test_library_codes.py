@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.deploy import DeployedLibrary, compile_library
-from ellopt.model.graph import read_model
+from ellopt.deploy.run import DeployedLibrary, compile_library
+from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
 
 NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.cli import main
+from ellopt.cli.main import main
 from ellopt.toolchains.zig import zig_command
 
 NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"

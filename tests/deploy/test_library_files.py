@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt.cli import main
-from ellopt.deploy import DeployedLibrary, predict
-from ellopt.deploy_manifest import require_ours, write_files
+from ellopt.cli.main import main
+from ellopt.deploy.manifest import require_ours, write_files
+from ellopt.deploy.run import DeployedLibrary, predict
 from ellopt.files.disk import Disk, using
-from ellopt.model.graph import read_model
+from ellopt.frontends.ell.read import read_model
 
 NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
 

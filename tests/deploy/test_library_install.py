@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.cli import main
-from ellopt.deploy import DeployedLibrary, compile_library
-from ellopt.deploy_identifier import library_name
-from ellopt.errors import ConfigurationError
-from ellopt.model.graph import read_model
+from ellopt.cli.main import main
+from ellopt.core.errors import ConfigurationError
+from ellopt.deploy.identifier import library_name
+from ellopt.deploy.run import DeployedLibrary, compile_library
+from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
 from ellopt.toolchains.zig import zig_command
 

@@ -14,14 +14,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from devices_support_recorded import RecordedToolchain
 from search_support import MODEL, TARGET, small_space, smooth_latency
 
-from ellopt.devices import cluster, remote, ssh_device
-from ellopt.devices.leasing import Pace
-from ellopt.devices.opening import open_pool
+from ellopt.devices.cluster import client as cluster
+from ellopt.devices.open import open_pool
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
+from ellopt.devices.ssh import device as ssh_device
+from ellopt.devices.ssh import remote
 from ellopt.devices.staging import run_here
-from ellopt.laboratory import Laboratory
-from ellopt.laboratory_settings import LaboratorySettings
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.settings import LaboratorySettings
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 

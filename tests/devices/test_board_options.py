@@ -10,10 +10,10 @@ from devices_support import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.cli import main
+from ellopt.cli.main import main
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.board_lists import read_board_list
 from ellopt.devices.ssh.known_hosts import known_name, read_known_hosts
-from ellopt.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

@@ -17,17 +17,17 @@ from devices_support_cluster import API_KEY, PI3, ClusterService
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.deadline import Deadline
-from ellopt.devices import cluster
-from ellopt.devices.cluster import ClusterClient, Machine
-from ellopt.devices.cluster_source import ClusterSource
-from ellopt.devices.leasing import Pace
-from ellopt.devices.opening import list_devices, open_pool, release_mine
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.devices.bundle import Invocation
+from ellopt.devices.cluster import client as cluster
+from ellopt.devices.cluster.client import ClusterClient, Machine
+from ellopt.devices.cluster.source import ClusterSource
+from ellopt.devices.open import list_devices, open_pool, release_mine
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.sessions import HeldLock, Session
 from ellopt.devices.settings import DeviceSettings
-from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.targets import TARGETS, find_target
-from ellopt.toolchains.base import Invocation
 
 PI3_TARGET = find_target("pi3")
 ONE, TWO = "127.0.2.1", "127.0.2.2"
@@ -278,7 +278,7 @@ def test_a_board_that_becomes_free_is_taken(service: ClusterService, settings: D
 def test_a_board_that_was_taken_from_us_is_not_used_again(
     service: ClusterService, settings: DeviceSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ellopt.devices.cluster_source._TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr("ellopt.devices.cluster.source._TRUSTED_SECONDS", 0.0)
     board = Board(ONE, tmp_path / "board")
     Path(settings.known_hosts or "").write_text(board.known_hosts_line())
     with open_pool(replace(settings, ssh_port=board.port), PI3_TARGET, QUICK) as pool:

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from ellopt.cli import main
-from ellopt.commands.console import SafeConsole
-from ellopt.devices import cluster
-from ellopt.devices.cluster import ClusterClient
-from ellopt.devices.opening import list_devices, open_pool
+from ellopt.cli.commands.console import SafeConsole
+from ellopt.cli.main import main
+from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.devices.cluster import client as cluster
+from ellopt.devices.cluster.client import ClusterClient
+from ellopt.devices.open import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
-from ellopt.errors import ConfigurationError, InfrastructureError
 from ellopt.targets import find_target
 
 HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"

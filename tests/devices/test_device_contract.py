@@ -17,25 +17,19 @@ from devices_support import leftovers, openssh_server, processes_in, script_bund
 from devices_support_boards import PASSWORD, USER, Board
 from devices_support_cluster import API_KEY, ClusterService
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError, CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.devices.base import Device, DevicePool
+from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.emulator import EmulatedDevice
-from ellopt.devices.fixed_source import FixedSource
-from ellopt.devices.leasing import Pace, Pool
 from ellopt.devices.local import LocalPool
-from ellopt.devices.opening import open_pool
+from ellopt.devices.open import open_pool
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
-from ellopt.errors import (
-    CandidateError,
-    CommandTimeout,
-    ConfigurationError,
-    DeadlineExceeded,
-    InfrastructureError,
-)
 from ellopt.targets import find_target
-from ellopt.toolchains.base import Bundle, Execution, Invocation
 
 KINDS = ("local", "emulated", "openssh", "board", "cluster", "replay")
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)

@@ -13,18 +13,20 @@ import numpy as np
 import pytest
 from codegen_support import ModelMaker
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
 from ellopt.devices.base import DevicePool
 from ellopt.devices.emulator import find_qemu
-from ellopt.devices.opening import open_pool
+from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
-from ellopt.errors import ConfigurationError
-from ellopt.model.graph import Model, read_model
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.space import ModelSpace, SearchSpace, find_options_file, narrow
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
+from ellopt.space.space import ModelSpace, SearchSpace, find_options_file, narrow
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Job
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 TARGETS = ("pi0", "pi3", "pi3_64")
 

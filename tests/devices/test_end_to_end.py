@@ -18,8 +18,8 @@ from devices_support import leftovers, openssh_server, processes_in, short_direc
 from devices_support_boards import PASSWORD, Board
 from devices_support_cluster import API_KEY, ClusterService
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.emulator import find_qemu
-from ellopt.errors import ConfigurationError
 from ellopt.targets import find_target
 
 TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"

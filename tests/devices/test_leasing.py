@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.devices.base import Device
-from ellopt.devices.fixed_source import FixedHolding, FixedSource
-from ellopt.devices.leasing import Pace, Pool
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.pool.fixed import FixedHolding, FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.pool.sources import BoardFailed, Holding
 from ellopt.devices.replay import ReplayDevice, ReplayPool
-from ellopt.devices.sources import BoardFailed, Holding
-from ellopt.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
-from ellopt.toolchains.base import Bundle, Execution, Invocation
 
 QUICK = Pace(first_rest=0.05, longest_rest=0.4, shortest_pause=0.01, longest_pause=0.05)
 

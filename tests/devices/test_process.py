@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from devices_support import processes_in, script_bundle
 
-from ellopt.deadline import Deadline
-from ellopt.devices.process import KEPT_OUTPUT, Abort, run_in_group
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import DeadlineExceeded, InfrastructureError
+from ellopt.devices.bundle import Invocation
 from ellopt.devices.staging import run_here
-from ellopt.errors import DeadlineExceeded, InfrastructureError
-from ellopt.toolchains.base import Invocation
+from ellopt.files.process import KEPT_OUTPUT, Abort, run_in_group
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
@@ -77,8 +77,8 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_a_killed_client_leaves_nothing_running(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from ellopt.deadline import Deadline\n"
-        "from ellopt.devices.process import run_in_group\n"
+        "import sys; from pathlib import Path; from ellopt.core.deadline import Deadline\n"
+        "from ellopt.files.process import run_in_group\n"
         "run_in_group(['sh', '-c', 'sleep 1000 & sleep 1000'], Path(sys.argv[1]), Deadline.never())\n"
     )
     client = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])

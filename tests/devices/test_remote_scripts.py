@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from devices_support import RUNNER, processes_in
 
-from ellopt.devices import remote
-from ellopt.errors import InfrastructureError
+from ellopt.core.errors import InfrastructureError
+from ellopt.devices.ssh import remote
 
 SHELLS = ("dash", "bash", "busybox")
 

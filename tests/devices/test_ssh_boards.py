@@ -12,17 +12,18 @@ import pytest
 from devices_support import leftovers, processes_in, script_bundle
 from devices_support_boards import PASSWORD, USER, Board
 
-from ellopt.deadline import Deadline
-from ellopt.devices import remote, ssh_device
-from ellopt.devices.board_state import foreign_load, read_state
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.core.samples import DeviceState
+from ellopt.devices.bundle import Bundle, Invocation
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
+from ellopt.devices.ssh import device as ssh_device
+from ellopt.devices.ssh import remote
+from ellopt.devices.ssh.device import SshDevice
 from ellopt.devices.ssh.refusals import HostKeyError, LoginError
-from ellopt.devices.ssh_device import SshDevice
-from ellopt.errors import ConfigurationError, InfrastructureError
-from ellopt.measurement import DeviceState
+from ellopt.devices.state import foreign_load, read_state
 from ellopt.targets import find_target
-from ellopt.toolchains.base import Bundle, Invocation
 
 HOST = find_target("host")
 

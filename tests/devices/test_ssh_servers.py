@@ -16,15 +16,15 @@ import pytest
 from devices_support import Sshd, leftovers, script_bundle, short_directory
 from devices_support_servers import SetUp, make_key, program, server, ssh_agent
 
-from ellopt.deadline import Deadline
+from ellopt.app.doctor import device_findings
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, DeadlineExceeded
 from ellopt.devices.base import Device
-from ellopt.devices.leasing import Pace
-from ellopt.devices.opening import open_pool
+from ellopt.devices.bundle import Invocation
+from ellopt.devices.open import open_pool
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
-from ellopt.doctor import device_findings
-from ellopt.errors import ConfigurationError, DeadlineExceeded
 from ellopt.targets import find_target
-from ellopt.toolchains.base import Invocation
 
 HOST = find_target("host")
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
@@ -339,7 +339,7 @@ def test_the_governor_is_set_for_the_run_and_put_back(root: Path, monkeypatch: p
     for governor in governors:
         governor.parent.mkdir(parents=True)
         governor.write_text("ondemand\n")
-    monkeypatch.setattr("ellopt.devices.remote.CPUFREQ", str(root / "cpus"))
+    monkeypatch.setattr("ellopt.devices.ssh.remote.CPUFREQ", str(root / "cpus"))
     bundle = script_bundle(root / "spy")
     spy = (
         f"#!/bin/sh\ncat {shlex.quote(str(root))}/cpus/*/cpufreq/scaling_governor > result; [ $1 = hang ] && sleep 99\n"
@@ -369,7 +369,7 @@ def test_a_governor_that_may_not_be_set_is_said_once(
     folder = root / "cpus" / "cpu0" / "cpufreq"
     folder.mkdir(parents=True)
     (folder / "scaling_governor").symlink_to("/proc/version")
-    monkeypatch.setattr("ellopt.devices.remote.CPUFREQ", str(root / "cpus"))
+    monkeypatch.setattr("ellopt.devices.ssh.remote.CPUFREQ", str(root / "cpus"))
     with server(root) as running:
         lease_and_use(running.settings(fix_frequency=True), root, times=2)
     assert caplog.text.count("--fix_frequency has no effect") == 1

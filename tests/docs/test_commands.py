@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.cli import build_parser
+from ellopt.cli.main import build_parser
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted([*REPOSITORY.glob("docs/*.md"), REPOSITORY / "README.md"])

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle
 from ellopt.devices.local import LocalDevice, LocalPool
-from ellopt.model.graph import Model, read_model
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle, Job, JobResult
-from ellopt.toolchains.ell import EllToolchain
-from ellopt.toolchains.ell_tools import find_tools
+from ellopt.toolchains.ell.toolchain import EllToolchain
+from ellopt.toolchains.ell.tools import find_tools
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ell_standin"))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from search_support import MODEL, SMALL, TARGET, PretendToolchain
 
-from ellopt.bundles import Bundles
-from ellopt.errors import BuildError
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.toolchains.base import Bundle
+from ellopt.core.errors import BuildError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle
+from ellopt.measure.builder import Bundles
 
 BROKEN = ConvolutionOptions("winograd", False, 0, 1, 1)
 A, B, C, D = (

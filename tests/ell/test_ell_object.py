@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
 from ellopt.targets import find_target
-from ellopt.toolchains.ell_object import rename_symbols
+from ellopt.toolchains.ell.object import rename_symbols
 from ellopt.toolchains.zig import Compiler
 
 MODEL = """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.cli import main
-from ellopt.tuning_report import TuningReport
+from ellopt.cli.main import main
+from ellopt.report.document import TuningReport
 
 TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 

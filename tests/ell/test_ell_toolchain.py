@@ -15,25 +15,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt import settling
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import BuildError, CandidateError, ConfigurationError, DeadlineExceeded, ModelFormatError
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.devices.bundle import Bundle, Execution
 from ellopt.devices.emulator import find_qemu
 from ellopt.devices.local import LocalDevice
-from ellopt.devices.opening import open_pool
+from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
-from ellopt.errors import BuildError, CandidateError, ConfigurationError, DeadlineExceeded, ModelFormatError
-from ellopt.model.graph import Model, read_model
-from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
-from ellopt.profile import parse_report
-from ellopt.profile_join import layer_times
-from ellopt.shapes import ConvolutionShape
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
-from ellopt.toolchains.ell import EllToolchain
-from ellopt.toolchains.ell_bundle import output_error
-from ellopt.toolchains.ell_compile import Header
-from ellopt.toolchains.ell_job import CLOCK_STEP_MS, best_forms
-from ellopt.toolchains.ell_tools import EllTools, find_tools
+from ellopt.toolchains import settling
+from ellopt.toolchains.ell.bundle import output_error
+from ellopt.toolchains.ell.compile import Header
+from ellopt.toolchains.ell.job import CLOCK_STEP_MS, best_forms
+from ellopt.toolchains.ell.profile import parse_report
+from ellopt.toolchains.ell.profile_join import layer_times
+from ellopt.toolchains.ell.toolchain import EllToolchain
+from ellopt.toolchains.ell.tools import EllTools, find_tools
 
 Run = Callable[[Job], JobResult]
 standin_only = pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="about the stand-in alone")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.errors import ConfigurationError
-from ellopt.toolchains.ell_tools import find_tools
+from ellopt.core.errors import ConfigurationError
+from ellopt.toolchains.ell.tools import find_tools
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are scripts here")
 

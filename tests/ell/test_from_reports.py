@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.cli import main
-from ellopt.from_reports import find_reports
-from ellopt.model.graph import read_model
+from ellopt.app.from_reports import find_reports
+from ellopt.cli.main import main
+from ellopt.frontends.ell.read import read_model
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.cli import main
-from ellopt.errors import ConfigurationError
-from ellopt.measurement import PlanSamples
-from ellopt.model.graph import read_model
-from ellopt.options import ELL_DEFAULT, Plan
-from ellopt.profile import (
+from ellopt.cli.main import main
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ELL_DEFAULT
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
+from ellopt.frontends.ell.read import read_model
+from ellopt.report.text import plain
+from ellopt.toolchains.ell.profile import (
     Exercise,
     ModelTime,
     NodeTime,
@@ -26,8 +28,7 @@ from ellopt.profile import (
     table,
     write_report,
 )
-from ellopt.profile_join import join, layer_times
-from ellopt.report.text import plain
+from ellopt.toolchains.ell.profile_join import join, layer_times
 
 SAMPLES = (
     "cnn64_profile_simple.txt",

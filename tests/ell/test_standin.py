@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ellopt.model.archive import read_archive
+from ellopt.frontends.ell.archive import read_archive
 
 TINY_OPTIONS = {
     "1034": ("winograd", "false", 2, 4, 8),

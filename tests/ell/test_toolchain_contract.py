@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError, InfrastructureError
+from ellopt.core.job import Job
+from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle, Execution
 from ellopt.devices.local import LocalDevice
-from ellopt.errors import CandidateError, InfrastructureError
 from ellopt.model.graph import Model
-from ellopt.options import ELL_DEFAULT, ConvolutionOptions, Plan
 from ellopt.targets import TARGETS, Target
-from ellopt.toolchains.base import Bundle, Execution, Job, Toolchain
-from ellopt.toolchains.ell import EllToolchain
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.base import Toolchain
+from ellopt.toolchains.ell.toolchain import EllToolchain
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 KINDS = ("native", "ell")
 

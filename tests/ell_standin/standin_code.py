@@ -12,13 +12,14 @@ from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import ConvolutionStep, Network
+from ellopt.codegen.sources import C_FOLDERS, c_text
 from ellopt.codegen.weights import WeightFile
-from ellopt.deadline import Deadline
-from ellopt.methods import find_method
+from ellopt.core.deadline import Deadline
+from ellopt.core.methods import find_method
+from ellopt.core.options import ELL_DEFAULT, ELL_DEFAULT_DEPTHS, ELL_DEPTH_NAMES, ConvolutionOptions
 from ellopt.model.graph import Model
-from ellopt.options import ELL_DEFAULT, ELL_DEFAULT_DEPTHS, ELL_DEPTH_NAMES, ConvolutionOptions
 from ellopt.targets import Target
-from ellopt.toolchains.native_build import C_SOURCES, RUNTIME
+from ellopt.toolchains.native.build import RUNTIME
 from ellopt.toolchains.zig import Compiler, cpu_of, target_flags, zig_command
 
 _SHIM = (Path(__file__).parent / "standin_shim.c").read_text(encoding="utf-8")
@@ -117,16 +118,16 @@ def make_object(
     shim = _SHIM
     for key, text in facts.items():
         shim = shim.replace(f"@{key}@", text)
-    sources = {name: (C_SOURCES / name).read_text(encoding="utf-8") for name in RUNTIME}
+    sources = {name: c_text(name) for name in RUNTIME}
     sources |= {row[0].function: row[0].kernel.source(row[0].function) for row in variants}
     deadline = Deadline.after(600)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         (scratch / "weights.bin").write_bytes(weights.getvalue())
-        objects = Compiler(target, C_SOURCES, cache).objects(sources, deadline)
+        objects = Compiler(target, C_FOLDERS, cache).objects(sources, deadline)
         flags = (f"--embed-dir={scratch}", "-Wno-c23-extensions")
         own = {"shim": table + header(profiled) + shim}
-        objects |= Compiler(target, C_SOURCES, scratch / "objects").objects(own, deadline, flags)
+        objects |= Compiler(target, C_FOLDERS, scratch / "objects").objects(own, deadline, flags)
         command = [*zig_command(), "cc", *target_flags(target), "-r", *map(str, objects.values()), "-o", "whole.o"]
         subprocess.run(command, cwd=scratch, check=True, timeout=600)
         return (scratch / "whole.o").read_bytes()

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 
-from ellopt.options import ELL_DEPTH_NAMES
+from ellopt.core.options import ELL_DEPTH_NAMES
 
 METHODS = ("auto", "diagonal", "simple", "unrolled", "winograd")
 TARGETS = ("host", "pi0", "pi3", "orangepi0", "pi3_64", "mac", "linux", "windows", "ios", "aarch64", "custom")

@@ -13,9 +13,10 @@ import standin_code
 from standin_llvm import BITCODE
 from standin_options import CompileOptions, UsageError, parse
 
-from ellopt.errors import ModelFormatError
-from ellopt.model.archive import Archive, read_archive
-from ellopt.model.graph import Model, read_model
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.archive import Archive, read_archive
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 from ellopt.targets import TARGETS
 
 

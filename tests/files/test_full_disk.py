@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.errors import DiskFullError
+from ellopt.core.errors import DiskFullError
 from ellopt.files.full_disk import blame_full_disk, disk_full, is_full
 
 _PRELUDE = """
 import os, sys
 from pathlib import Path
-from ellopt.deadline import Deadline
-from ellopt.errors import DiskFullError
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import DiskFullError
 disk, other = Path(sys.argv[1]), Path(sys.argv[2])
 """
 _COMPILE = """
@@ -33,7 +33,7 @@ except DiskFullError as error:
 _RUN = """
 from ellopt.devices.staging import run_here
 from ellopt.targets import find_target
-from ellopt.toolchains.base import Bundle, Invocation
+from ellopt.devices.bundle import Bundle, Invocation
 script = other / "runner"
 script.write_text("#!/bin/sh\\nhead -c 1000000 /dev/zero > result\\n")
 script.chmod(0o755)

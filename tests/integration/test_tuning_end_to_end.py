@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt.model.archive import read_archive
-from ellopt.model.graph import read_model
-from ellopt.model.metadata import read_options
-from ellopt.option_files import read_compile_options
-from ellopt.tuning_report import TuningReport
+from ellopt.frontends.ell.archive import read_archive
+from ellopt.frontends.ell.metadata import read_options
+from ellopt.frontends.ell.read import read_model
+from ellopt.report.document import TuningReport
+from ellopt.space.options_file import read_compile_options
 
 DATA = Path(__file__).parents[1] / "data"
 TINY = DATA / "tiny16.ell"

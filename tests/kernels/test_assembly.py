@@ -12,7 +12,7 @@ from kernels_support import C_FOLDER
 
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 from ellopt.targets import TARGETS, Target
 from ellopt.toolchains.zig import compile_flags, cpu_of
 

@@ -12,8 +12,8 @@ from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN
 from ellopt.codegen.convolution.gemm.tiles import gemm_tiles
 from ellopt.codegen.convolution.tiling import even_split, pixel_tiles
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
 
 AVX, AVX512 = CPUS["x86-64-v3"], CPUS["x86-64-v4"]

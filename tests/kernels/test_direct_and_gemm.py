@@ -13,7 +13,7 @@ from kernels_support import CODE_CPUS, CPU_BY_LANES, assert_agrees, compile_kern
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 from ellopt.targets import CPUS
 
 NARROW = (CPUS["scalar"], CPUS["x86-64"])

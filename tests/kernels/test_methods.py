@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ellopt.cli import main
+from ellopt.cli.main import main
 from ellopt.codegen.convolution.base import GeneratedMethod, canonical, kernel_for
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import DirectPacking
-from ellopt.methods import Choices, MethodRow, find_method, method_names, register, unregister
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.codegen.sources import c_text
+from ellopt.core.methods import Choices, MethodRow, find_method, method_names, register, unregister
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
-from ellopt.toolchains.native_build import C_SOURCES
 
 TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "6x16"))
@@ -58,7 +58,7 @@ class Toy(GeneratedMethod):
 @pytest.fixture
 def toy(tmp_path: Path) -> Iterator[Toy]:
     method = Toy(tmp_path / "toy.h")
-    method.template.write_text((C_SOURCES / "conv_simple.h").read_text())
+    method.template.write_text(c_text("conv_simple.h"))
     register(MethodRow(method.name, method))
     yield method
     unregister(method.name)

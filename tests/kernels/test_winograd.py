@@ -19,9 +19,9 @@ from ellopt.codegen.convolution.winograd.matrices import (
     TILE_SIZES,
     WEIGHT_TRANSFORMS,
 )
-from ellopt.errors import ConfigurationError
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS
 
 AVX = CPUS["x86-64-v3"]

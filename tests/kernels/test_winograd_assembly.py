@@ -13,7 +13,7 @@ from kernels_support import C_FOLDER
 from test_winograd import plain_site
 
 from ellopt.codegen.convolution.base import kernel_for
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 from ellopt.targets import TARGETS
 from ellopt.toolchains.zig import compile_flags, cpu_of
 

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_builder import predictor_map
 
-from ellopt.errors import ModelFormatError
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
-from ellopt.model.graph import Model, read_model
-from ellopt.model.show import describe, format_table
+from ellopt.model.describe import describe, format_table
+from ellopt.model.graph import Model
 
 Place = tuple[Any, str | int]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ellopt.errors import ModelFormatError
-from ellopt.model.archive import read_archive, write_archive
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.archive import read_archive, write_archive
 
 
 def load_ordered(content: str | bytes) -> Any:

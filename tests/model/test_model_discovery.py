@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.errors import ConfigurationError
-from ellopt.model.discover import discover
+from ellopt.core.errors import ConfigurationError
+from ellopt.frontends.discover import discover
 
 
 def touch(root: Path, *names: str) -> None:

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ellopt.errors import ModelFormatError
-from ellopt.model.archive import read_archive, write_archive
-from ellopt.model.graph import read_model
-from ellopt.model.metadata import own_options, read_options, with_options
-from ellopt.options import ConvolutionOptions
+from ellopt.core.errors import ModelFormatError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.frontends.ell.archive import read_archive, write_archive
+from ellopt.frontends.ell.metadata import own_options, read_options, with_options
+from ellopt.frontends.ell.read import read_model
 
 Json = dict[str, Any]
 

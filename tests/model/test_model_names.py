@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ellopt.model.discover import discover
+from ellopt.frontends.discover import discover
 from ellopt.model.names import LONGEST, safe_name
 
 #: any name that a POSIX file system takes, as Python shows it: also bytes that are no UTF-8

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ellopt.model.ports import PortRange, parse_port_elements, whole_output
+from ellopt.frontends.ell.ports import PortRange, parse_port_elements, whole_output
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import model_builder as build
 import numpy as np
 import pytest
 
-from ellopt.errors import ModelFormatError
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.read import read_model, require_convolutions
 from ellopt.model import layers, reference
-from ellopt.model.graph import read_model, require_convolutions
 
 Json = dict[str, Any]
 Write = Callable[[Any], Path]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import layers, reference
-from ellopt.model.graph import read_model
 
 MODELS = [
     *(

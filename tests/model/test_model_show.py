@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ellopt.model.archive import write_archive
-from ellopt.model.graph import read_model
-from ellopt.model.metadata import own_options, with_options
-from ellopt.model.show import describe, format_table
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
+from ellopt.frontends.ell.archive import write_archive
+from ellopt.frontends.ell.metadata import own_options, with_options
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.describe import describe, format_table
 
 
 def test_a_row_tells_shapes_costs_and_what_can_be_tried(tiny_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ellopt.errors import ModelFormatError
-from ellopt.model.graph import Model, read_model
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 
 
 def read(path: Path) -> Model | str:

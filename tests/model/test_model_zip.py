@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ellopt.errors import ModelFormatError
-from ellopt.model.graph import read_model
-from ellopt.model.zipped import read_zipped
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.read import read_model
+from ellopt.frontends.ell.zipped import read_zipped
 
 
 def make(path: Path, entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -11,12 +11,12 @@ import model_builder as build
 import numpy as np
 import pytest
 
-from ellopt.errors import ModelFormatError
+from ellopt.core.errors import ModelFormatError
+from ellopt.frontends.ell.archive import read_archive, write_archive
+from ellopt.frontends.ell.expand import expand_predictors
+from ellopt.frontends.ell.metadata import with_options
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
-from ellopt.model.archive import read_archive, write_archive
-from ellopt.model.expand import expand_predictors
-from ellopt.model.graph import read_model
-from ellopt.model.metadata import with_options
 
 Json = dict[str, Any]
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from ellopt.tuning_report import (
-    BoardReport,
-    Comparison,
-    Confirmation,
-    CostReport,
-    LayerReport,
-    NodeReport,
-    SpaceReport,
-    TrialReport,
-    TuningReport,
-    VariantReport,
-    WholeModel,
-)
+from ellopt.core.statistics import Comparison
+from ellopt.core.trial import TrialReport
+from ellopt.report.document import NodeReport, TuningReport
+from ellopt.search.result import BoardReport, CostReport
+from ellopt.select.decisions import Confirmation, LayerReport, VariantReport, WholeModel
+from ellopt.space.space import SpaceReport
 
 DEFAULT = "unrolled"
 OPTIONS = (

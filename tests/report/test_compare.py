@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from report_sample import sample_report
 
-from ellopt.errors import ConfigurationError
-from ellopt.report.compare import compare, drift_remark, headline
-from ellopt.report.compare_text import comparison_text
+from ellopt.core.errors import ConfigurationError
+from ellopt.report.compare.compare import compare, drift_remark, headline
+from ellopt.report.compare.text import comparison_text
+from ellopt.report.document import TuningReport
 from ellopt.report.locate import find_reports, pair_reports
-from ellopt.tuning_report import LayerReport, TuningReport
+from ellopt.select.decisions import LayerReport
 
 
 def scaled(report: TuningReport, node_id: str, factor: float) -> TuningReport:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from report_sample import sample_report
 
-from ellopt.report.compare import compare
-from ellopt.report.compare_html import render_comparison
+from ellopt.report.compare.compare import compare
+from ellopt.report.compare.html import render_comparison
 from ellopt.report.html import render
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

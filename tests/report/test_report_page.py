@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from report_sample import sample_report
 
-from ellopt.report.compare import compare
-from ellopt.report.compare_html import render_comparison
+from ellopt.report.compare.compare import compare
+from ellopt.report.compare.html import render_comparison
+from ellopt.report.document import TuningReport
 from ellopt.report.html import STRIPS_PER_LAYER, render
 from ellopt.report.network import blocks_of
-from ellopt.tuning_report import BoardReport, Confirmation, CostReport, TuningReport, VariantReport
+from ellopt.search.result import BoardReport, CostReport
+from ellopt.select.decisions import Confirmation, VariantReport
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}</title></style>"
 VOID = {"meta", "br", "hr", "img", "link", "input", "path", "circle", "rect", "line"}

@@ -14,10 +14,12 @@ from rich.console import Console
 
 from ellopt.report import words
 from ellopt.report.deploying import deploy_commands
+from ellopt.report.document import TuningReport
 from ellopt.report.plots import write_plots
 from ellopt.report.svg import scale_for, tick_text
 from ellopt.report.text import closing, closing_text
-from ellopt.tuning_report import BoardReport, Confirmation, TuningReport
+from ellopt.search.result import BoardReport
+from ellopt.select.decisions import Confirmation
 
 
 def test_the_closing_table_has_what_counts() -> None:

@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 from report_sample import sample_report
 from search_support import SMALL
 
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
 from ellopt.devices.sessions import HeldLock, Session
 from ellopt.devices.settings import Address
-from ellopt.errors import ConfigurationError
 from ellopt.files.jsonl import encode
-from ellopt.option_files import compile_options_json, read_compile_options
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.report.compare import compare
-from ellopt.report.compare_html import render_comparison
-from ellopt.report.compare_text import comparison_text
+from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
+from ellopt.report.compare.compare import compare
+from ellopt.report.compare.html import render_comparison
+from ellopt.report.compare.text import comparison_text
+from ellopt.report.document import TuningReport
 from ellopt.report.html import render
 from ellopt.report.text import closing_text
-from ellopt.store import MeasurementStore, StoreContext, StoredSamples
+from ellopt.space.options_file import compile_options_json, read_compile_options
 from ellopt.tracking.outbox import Journal, Outbox, Reader
 from ellopt.tracking.record import Destination, Record
-from ellopt.tuning_report import TuningReport
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
 
-from ellopt.laboratory import Laboratory
-from ellopt.measurement import PlanSamples
+from ellopt.core.samples import PlanSamples
+from ellopt.core.trial import TrialReport
+from ellopt.measure.measurer import Laboratory
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.settings import SearchSettings
-from ellopt.tuning_report import TrialReport
 
 
 class Announce:

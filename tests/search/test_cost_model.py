@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_support import shape
 
-from ellopt.options import ConvolutionOptions
-from ellopt.search.cost_model import CostModel, Observation, Posterior
-from ellopt.search.effects import Variant
-from ellopt.search.odds import odds
+from ellopt.core.options import ConvolutionOptions
+from ellopt.search.evidence.cost_model import CostModel, Observation, Posterior
+from ellopt.search.evidence.effects import Variant
+from ellopt.search.evidence.odds import odds
 
 UNROLLED, WINOGRAD = ConvolutionOptions("unrolled"), ConvolutionOptions("winograd", False, 0, 4, 4)
 SHAPES = [shape(2**i, 2**i, size=16) for i in range(3, 8)]

@@ -20,14 +20,14 @@ from search_support import (
     smooth_latency,
 )
 
+from ellopt.core.samples import PlanSamples
+from ellopt.core.trial import TrialReport
 from ellopt.files.disk import Disk, using
-from ellopt.laboratory import Laboratory, LaboratorySettings
-from ellopt.measurement import PlanSamples
+from ellopt.measure.measurer import Laboratory, LaboratorySettings
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from ellopt.tuning_report import TrialReport
 
 
 class Announced:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_support import shape
 
-from ellopt.options import ConvolutionOptions
-from ellopt.search.effects import (
+from ellopt.core.options import ConvolutionOptions
+from ellopt.search.evidence.effects import (
     CELL_DEVIATION,
     LAYER_DEVIATION,
     PARALLEL_METHOD_DEVIATION,

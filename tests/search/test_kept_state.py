@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
 
 from ellopt.files.jsonl import JournalReader, JournalWriter, encode
-from ellopt.laboratory import Laboratory, LaboratorySettings
+from ellopt.measure.measurer import Laboratory, LaboratorySettings
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings

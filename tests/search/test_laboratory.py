@@ -18,15 +18,17 @@ from search_support import (
     small_space,
 )
 
-from ellopt.deadline import Deadline
-from ellopt.device_runs import disturbance
-from ellopt.errors import BuildError, CandidateError, CommandTimeout, InfrastructureError
-from ellopt.laboratory import Laboratory
-from ellopt.laboratory_settings import LaboratorySettings
-from ellopt.measurement import DeviceState
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.procedure import Procedure
-from ellopt.toolchains.base import Bundle, Execution, Invocation, Job
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import BuildError, CandidateError, CommandTimeout, InfrastructureError
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import DeviceState
+from ellopt.core.schedule import Procedure
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.measure.device_runs import disturbance
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.settings import LaboratorySettings
 
 NODES = tuple(layer.node_id for layer in SMALL)
 UNROLLED, SIMPLE = ConvolutionOptions("unrolled"), ConvolutionOptions("simple")

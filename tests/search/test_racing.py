@@ -22,15 +22,15 @@ from search_support import (
 )
 from search_tables import DEPTHS, MODEL_LAYERS, lost, pretend_table, sweep_seconds
 
-from ellopt.laboratory import Laboratory
-from ellopt.options import ConvolutionOptions
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.replay import ReplayLaboratory
+from ellopt.measure.table import Table
 from ellopt.search.driver import search
-from ellopt.search.replay import ReplayLaboratory
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from ellopt.search.table import Table
-from ellopt.toolchains.base import Job
-from ellopt.winners import choose_winners
+from ellopt.select.winners import choose_winners
 
 
 def replay(source: Table, directory: Path, seed: int = 0, spoiled: float = 0.0, **options: object) -> SearchResult:

@@ -27,19 +27,20 @@ from search_support import (
 )
 from threadpoolctl import threadpool_info
 
-from ellopt.errors import ConfigurationError, InfrastructureError
-from ellopt.laboratory import Laboratory
-from ellopt.laboratory_settings import LaboratorySettings
-from ellopt.measurement import SIGNIFICANT_PAIRS, PlanSamples
-from ellopt.options import ConvolutionOptions
+from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.samples import PlanSamples
+from ellopt.core.statistics import SIGNIFICANT_PAIRS
+from ellopt.core.trial import TrialReport
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.settings import LaboratorySettings
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchObserver, SearchProgress
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from ellopt.space import ModelSpace
-from ellopt.toolchains.base import Job
-from ellopt.tuning_report import TrialReport
-from ellopt.winners import choose_winners
+from ellopt.select.winners import choose_winners
+from ellopt.space.space import ModelSpace
 
 SAMPLERS = ("grid", "tpe", "random", "optuna.samplers:QMCSampler")
 DEPTHS = (1, 4, 16)

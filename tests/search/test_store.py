@@ -20,14 +20,14 @@ from search_support import (
     smooth_latency,
 )
 
-from ellopt.laboratory import Laboratory
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples, default_path
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.search.warm_start import WarmStart
-from ellopt.store import MeasurementStore, StoreContext, StoredSamples, default_path
-from ellopt.winners import choose_winners
+from ellopt.select.winners import choose_winners
 
 CONTEXT = StoreContext("pi3", "native", "1", "pi3 BCM2835", False)
 ENTRY = StoredSamples(shape(), ConvolutionOptions("unrolled", True), "visit", ((0, "1034", 1.25), (1, "1034", 1.5)))

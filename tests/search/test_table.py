@@ -10,11 +10,12 @@ import pytest
 from search_support import layers, shape, smooth_latency
 from search_tables import MODEL_LAYERS, pretend_table
 
-from ellopt.errors import ConfigurationError
-from ellopt.options import ConvolutionOptions, Plan
-from ellopt.procedure import Procedure
-from ellopt.search.replay import ReplayLaboratory
-from ellopt.search.table import Table
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.schedule import Procedure
+from ellopt.measure.replay import ReplayLaboratory
+from ellopt.measure.table import Table
 
 
 def assert_equal(a: Table, b: Table) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle, Execution
 from ellopt.devices.local import LocalDevice, LocalPool
-from ellopt.model.graph import Model, read_model
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 SIMPLE, UNROLLED = ConvolutionOptions("simple"), ConvolutionOptions("unrolled")
 WINOGRAD = ConvolutionOptions("winograd", True, 8, 2, 4)

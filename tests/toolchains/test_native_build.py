@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.deadline import Deadline
-from ellopt.errors import BuildError, DeadlineExceeded
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import BuildError, DeadlineExceeded
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle
 from ellopt.files.sealed import SEAL
 from ellopt.model.graph import Model
-from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import Target, find_target
 from ellopt.toolchains import zig
-from ellopt.toolchains.base import Bundle
-from ellopt.toolchains.native import NativeToolchain
-from ellopt.toolchains.native_bundle import MANIFEST, digest_of
+from ellopt.toolchains.native.bundle import MANIFEST, digest_of
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 
 def test_the_same_request_compiles_nothing(

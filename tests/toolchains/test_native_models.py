@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from ellopt.codegen.lower import lower
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
 from ellopt.devices.local import LocalPool
-from ellopt.model.graph import Model, read_model
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
 from ellopt.model.layers import Softmax
-from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import Target
-from ellopt.toolchains.base import Job
-from ellopt.toolchains.native import NativeToolchain
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 LARGE = ("cnn64", "cnn128bn", "dw96", "dw96s2", "res64", "tutorial160", "vgg64", "mobile128", "resnet64")
 LAYERS = (

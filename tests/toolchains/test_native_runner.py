@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from ellopt import settling
 from ellopt.codegen.lower import lower
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError, InfrastructureError
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.bundle import Bundle, Execution
 from ellopt.devices.local import LocalDevice
-from ellopt.errors import CandidateError, InfrastructureError
-from ellopt.model.graph import read_model
-from ellopt.options import ConvolutionOptions, Plan
+from ellopt.frontends.ell.read import read_model
 from ellopt.targets import Target
-from ellopt.toolchains.base import Bundle, Execution, Job, JobResult
-from ellopt.toolchains.native import NativeToolchain
-from ellopt.toolchains.native_bundle import Manifest
-from ellopt.toolchains.native_results import read_records
+from ellopt.toolchains import settling
+from ellopt.toolchains.native.bundle import Manifest
+from ellopt.toolchains.native.results import read_records
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 CASES = Path(__file__).parents[1] / "data" / "cases"

@@ -7,9 +7,9 @@ from codegen_support import ModelMaker
 
 from ellopt.codegen.emit import site_of
 from ellopt.codegen.lower import lower
-from ellopt.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions
 from ellopt.targets import find_target
-from ellopt.toolchains.native_build import _variants
+from ellopt.toolchains.native.build import _variants
 from ellopt.toolchains.zig import cpu_of
 
 

@@ -13,21 +13,23 @@ import numpy as np
 import pytest
 from codegen_support import ModelMaker
 
-from ellopt import deploy
-from ellopt.cli import main
-from ellopt.deadline import Deadline
+from ellopt.cli.main import main
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.deploy import run as deploy
 from ellopt.devices.local import LocalDevice
-from ellopt.errors import CandidateError
+from ellopt.frontends.ell.read import read_model
+from ellopt.measure.whole_model import WholeCheck
 from ellopt.model import reference
 from ellopt.model.check_data import check_inputs
-from ellopt.model.graph import Model, read_model
+from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution
-from ellopt.options import ConvolutionOptions, Plan
 from ellopt.targets import Target
-from ellopt.toolchains import native_build
-from ellopt.toolchains.base import Job
-from ellopt.toolchains.native import NativeToolchain
-from ellopt.whole_model import WholeCheck
+from ellopt.toolchains.native import build as native_build
+from ellopt.toolchains.native.toolchain import NativeToolchain
 
 DATA = Path(__file__).parents[1] / "data"
 TINY, INFINITE = DATA / "tiny16.ell", DATA / "cases" / "infinite_reference"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.doctor import Finding, tracking_findings
+from ellopt.app.doctor import Finding, tracking_findings
 
 
 def finding(monkeypatch: pytest.MonkeyPatch, uri: str) -> Finding:

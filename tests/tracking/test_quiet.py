@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
 from ellopt.devices.base import Device, DeviceKind, PoolReport
 from ellopt.devices.local import LocalDevice, LocalPool
 from ellopt.tracking import QuietPool

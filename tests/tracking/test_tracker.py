@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from tracking_support import make_report, make_start, make_trials, write_outputs
 
 import ellopt.tracking.outbox as outbox_module
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 from ellopt.tracking import Tracker, TrackingConfig, open_tracking, sync
 from ellopt.tracking.outbox import find_outboxes
 from ellopt.tracking.tracker import MlflowTracker

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
-from ellopt.methods import Method, find_method
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.methods import Method, find_method
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import Cpu
 
 

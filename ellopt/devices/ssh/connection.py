@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 import paramiko
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh.framing import AfterMarker, FramedCommand, framed
 from ellopt.devices.ssh.host_keys import HostKey, HostKeyCheck, OtherKeyError, known_hosts_path
 from ellopt.devices.ssh.login import Login
 from ellopt.devices.ssh.route import Route, find_route, without_secrets
 from ellopt.devices.ssh.sockets import connect_tcp, start_proxy, step_seconds, what_answers
-from ellopt.errors import ConfigurationError, InfrastructureError
 
 _LOG_CHANNEL = f"{__name__}.paramiko"
 _CHUNK = 32768

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from ellopt.errors import InfrastructureError
+from ellopt.core.errors import InfrastructureError
 
 #: the longest word; csh knows limits
 _WORD = 800

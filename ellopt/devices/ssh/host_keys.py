@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.ssh.known_hosts import KnownKey, known_name, read_known_hosts
 from ellopt.devices.ssh.refusals import HostKeyError
-from ellopt.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 _SYSTEM_FILES = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"), Path("/etc/ssh/ssh_known_hosts"))

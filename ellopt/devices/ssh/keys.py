@@ -11,7 +11,7 @@ from pathlib import Path
 
 import paramiko
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 
 _KINDS: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 _OPENSSH_MAGIC = b"openssh-key-v1\0"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 
 SSH_PORT = 22
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import paramiko
 
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.ssh.keys import Identity, KeyFileError, agent_identities, default_key_files, load_identity
 from ellopt.devices.ssh.refusals import LoginError
 from ellopt.devices.ssh.route import Route
-from ellopt.errors import ConfigurationError, InfrastructureError
 
 _PASSWORD_METHODS = {"password", "keyboard-interactive"}
 

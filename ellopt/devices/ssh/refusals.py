@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ellopt.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError
 
 
 class HostKeyError(ConfigurationError):

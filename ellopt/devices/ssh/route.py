@@ -11,8 +11,8 @@ from pathlib import Path
 
 import paramiko
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.devices.settings import DEFAULT_USER, Address, DeviceSettings
-from ellopt.errors import ConfigurationError
 
 _LOG = logging.getLogger(__name__)
 _FILES = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from ellopt.deadline import Deadline
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.ssh.route import Route
-from ellopt.errors import ConfigurationError, InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

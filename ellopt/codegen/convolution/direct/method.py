@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import DirectPacking
-from ellopt.methods import Choices
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.methods import Choices
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import Cpu
 
 

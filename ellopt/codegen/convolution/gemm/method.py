@@ -11,9 +11,9 @@ from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import DepthwisePacking, PanelPacking
 from ellopt.codegen.convolution.tiling import pixel_tiles
-from ellopt.methods import Choices, plain_weight_bytes
-from ellopt.options import ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.methods import Choices, plain_weight_bytes
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
 
 #: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ellopt.codegen.convolution.gemm.tiles import gemm_tiles
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import PanelPacking, StrassenPacking
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.shapes import ConvolutionShape
 
 #: Its name among the blockings of a matrix multiplication.
 STRASSEN = "strassen"

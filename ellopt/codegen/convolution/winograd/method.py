@@ -11,10 +11,10 @@ from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking
 from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES
 from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
-from ellopt.errors import ConfigurationError
-from ellopt.methods import Choices, plain_weight_bytes
-from ellopt.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
-from ellopt.shapes import ConvolutionShape
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.methods import Choices, plain_weight_bytes
+from ellopt.core.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import Cpu
 
 #: By tile size, five times and more what was seen on layers of trained and of random networks.

@@ -1,0 +1,1 @@
+"""Tuning models from end to end."""

@@ -1,0 +1,107 @@
+"""The settings of a tuning run: validated, frozen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ellopt.core.errors import ConfigurationError
+
+SAMPLERS = ("grid", "tpe", "random", "auto")
+TOOLCHAINS = ("native", "ell")
+FP_CONTRACT = ("fast", "on", "off")
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """What ``ellopt optimize`` was asked to do. Names and defaults are those of the command line.
+
+    Times are seconds. Secrets (``apikey``, ``password``) never show in the repr.
+    """
+
+    model_path: Path
+    output_path: Path
+    options: str = ""  # the options file of the toolchain, see options_file
+    models: tuple[str, ...] = ()
+    target: str = "pi3"
+    temp_dir: Path | None = None
+    concurrent_models: int = 1
+    parallel_build: int = field(default_factory=lambda: os.cpu_count() or 1)
+    include_exercise_models: bool = False
+    vectorize: bool = True
+    fp_contract: str = "fast"
+    toolchain: str = "native"
+    ell_root: Path | None = None
+    ell_build_root: Path | None = None
+    from_reports: Path | None = None
+    # devices
+    threads: int | None = None
+    platform_regex: str | None = None
+    parallel_run: int = 24
+    cluster: str | None = None
+    ipaddress: tuple[str, ...] = ()
+    ssh_port: int | None = None
+    apikey: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    key_file: Path | None = None
+    accept_new_host_keys: bool = False
+    allow_insecure_cluster: bool = False
+    remote_dir: str | None = None
+    fix_frequency: bool = False
+    board_timeout: float = 600.0
+    visit_spacing: float = 3.0
+    emulate: bool = False
+    accept_emulated_timings: bool = False
+    # search
+    sampler: str = "auto"
+    trials: int | None = None
+    timeout: float | None = None
+    seed: int = 0
+    tolerance: float = 0.01
+    warm_start: bool = True
+    # tracking
+    mlflow: bool = True
+    experiment: str | None = None
+    register: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("concurrent_models", "parallel_build", "parallel_run", "threads", "trials"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"--{name}: must be at least 1, not {value}")
+        for name in ("timeout", "board_timeout"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"--{name}: must be a positive number of seconds, not {value:g}")
+        if self.visit_spacing < 0:
+            raise ConfigurationError(f"--visit_spacing: must not be negative, not {self.visit_spacing:g}")
+        if not 0 <= self.tolerance < 1:
+            raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
+        if self.ssh_port is not None and not 0 < self.ssh_port < 65536:
+            raise ConfigurationError(f"--ssh_port: must be between 1 and 65535, not {self.ssh_port}")
+        if self.toolchain not in TOOLCHAINS:
+            raise ConfigurationError(f"--toolchain: {self.toolchain!r} is unknown; use one of {', '.join(TOOLCHAINS)}")
+        if self.fp_contract not in FP_CONTRACT:
+            raise ConfigurationError(f"--fp_contract: {self.fp_contract!r} is none of {', '.join(FP_CONTRACT)}")
+        if self.sampler not in SAMPLERS and ":" not in self.sampler:
+            raise ConfigurationError(
+                f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
+                "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"
+            )
+        if self.register and not self.mlflow:
+            raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
+        if self.ipaddress and self.cluster:
+            raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
+
+    @property
+    def options_file(self) -> str:
+        """The options file that was asked for, else the one that suits the toolchain: ELL knows no more than the
+        original's options."""
+        return self.options or ("extended" if self.toolchain == "native" else "default")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must not be written anywhere."""
+        return tuple(secret for secret in (self.apikey, self.password) if secret)

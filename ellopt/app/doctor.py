@@ -1,0 +1,182 @@
+"""Is everything there that a tuning run needs? Each check says what it found and what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ellopt.app.board_probe import probe_bundle, run_probe
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, ElloptError
+from ellopt.devices.bundle import Bundle
+from ellopt.devices.open import list_devices, open_pool
+from ellopt.devices.settings import DeviceSettings
+from ellopt.files.child_environment import child_environment
+from ellopt.targets import Target
+
+#: what a run may take for temporary files, and a little for its output
+NEEDED_BYTES = 2 << 30
+
+#: how long to wait for a free board of a cluster, in seconds
+_LEASE_SECONDS = 30.0
+
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``advice`` says what to do unless all is well."""
+
+    subject: str
+    state: State
+    detail: str
+    advice: str = ""
+
+
+def check_compiler(target: Target) -> Finding:
+    """Compiles a small file for ``target``."""
+    subject = f"compiler for {target.name}"
+    flags = [] if target.is_host else ["-target", target.triple]
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "probe.c")
+        source.write_text("int probe(int x) { return x + 1; }\n", encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            *flags,
+            f"-mcpu={target.compiler_cpu}",
+            "-O2",
+            "-c",
+            str(source),
+        ]
+        try:
+            done = subprocess.run(
+                [*command, "-o", str(Path(directory, "probe.o"))],
+                env=child_environment(),
+                capture_output=True,
+                text=True,
+                timeout=180,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Finding(subject, "failed", str(error), "reinstall it: pip install --force-reinstall ziglang")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Finding(subject, "failed", last, "reinstall it: pip install --force-reinstall ziglang")
+    return Finding(subject, "ok", "zig compiles for it")
+
+
+def check_emulator(target: Target) -> Finding:
+    subject = f"emulator for {target.name}"
+    if target.is_host:
+        return Finding(subject, "ok", "not needed: this machine is the target")
+    for name in (target.qemu, f"{target.qemu}-static"):
+        found = shutil.which(name)
+        if found:
+            return Finding(subject, "ok", found)
+    return Finding(
+        subject,
+        "warning",
+        f"{target.qemu} is not on the PATH; only --emulate needs it",
+        "install it: apt-get install qemu-user",
+    )
+
+
+def check_disk(directory: Path) -> Finding:
+    """Space below the nearest existing parent of ``directory``."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    detail = f"{free / (1 << 30):.1f} GB free at {place}"
+    if free < NEEDED_BYTES:
+        advice = f"free {(NEEDED_BYTES - free) / (1 << 30):.1f} GB, or give --output_path and --temp_dir elsewhere"
+        return Finding("disk", "failed", detail, advice)
+    return Finding("disk", "ok", detail)
+
+
+def check_write(directory: Path) -> Finding:
+    """Whether files can be written at ``directory``, or at its nearest existing parent."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place):
+            return Finding("output", "ok", f"{place} can be written")
+    except OSError as error:
+        return Finding("output", "failed", f"{place}: {error.strerror or error}", "give another --output_path")
+
+
+def basic_findings(target: Target, output: Path) -> Iterator[Finding]:
+    """What every run needs."""
+    yield check_compiler(target)
+    yield check_emulator(target)
+    yield check_disk(output)
+    yield check_write(output)
+
+
+def tracking_findings() -> Iterator[Finding]:
+    """Whether MLflow can be imported, and whether its store answers."""
+    from ellopt.tracking.probe import probe_store
+
+    advice = "tuning works without it (records wait on disk); start the server, or unset MLFLOW_TRACKING_URI"
+    try:
+        yield Finding("MLflow", "ok", probe_store())
+    except ConfigurationError as error:
+        lasting = "no run can be logged there: give another MLFLOW_TRACKING_URI, or unset it; --no_mlflow does without"
+        yield Finding("MLflow", "failed", str(error), lasting)
+    except (ElloptError, OSError) as error:
+        yield Finding("MLflow", "warning", str(error), advice)
+
+
+def device_findings(settings: DeviceSettings, target: Target) -> Iterator[Finding]:
+    """Whether the boards can be reached, fit the target, and run a program as a measurement does."""
+    try:
+        with probe_bundle(target) as bundle:
+            yield from _board_findings(settings, target, bundle)
+    except (ElloptError, OSError) as error:
+        yield Finding("boards", "failed", str(error), "check the address, the key and the network")
+
+
+def _board_findings(settings: DeviceSettings, target: Target, bundle: Bundle) -> Iterator[Finding]:
+    rows = list_devices(settings, target, lambda device: run_probe(device, bundle))
+    usable = 0
+    for row in rows:
+        good = row.fits and row.state in ("free", "reachable")
+        usable += good
+        told = "a program went there, ran, and its output came back" if row.state == "reachable" else ""
+        detail = ", ".join(text for text in (row.state, row.platform, row.comment, told) if text)
+        advice = "" if good else _ADVICE.get(row.state, f"it is not a {target.name}: give --platform_regex or --target")
+        yield Finding(f"board {row.name}", "ok" if good else "warning", detail, advice)
+    if not usable:
+        yield Finding("boards", "failed", f"none of {len(rows)} can be used for {target.name} now", "see above")
+    elif settings.cluster:
+        yield _try_cluster(settings, target, bundle)
+
+
+def _try_cluster(settings: DeviceSettings, target: Target, bundle: Bundle) -> Finding:
+    """Lock one free board of the service, as a measurement does, and run a program on it."""
+    patient = replace(settings, board_timeout=_LEASE_SECONDS)
+    try:
+        with open_pool(patient, target) as pool, pool.lease(Deadline.after(_LEASE_SECONDS)) as device:
+            run_probe(device, bundle)
+            return Finding("a board of the cluster", "ok", f"a program went to {device.name}, ran, and came back")
+    except ElloptError as error:
+        return Finding("a board of the cluster", "failed", str(error), "the message says what to do")
+
+
+_ADVICE = {
+    "locked": "somebody uses it; 'ellopt devices --release-mine' frees what a killed run of yours left",
+    "not alive": "it has not been heard of for minutes: is it switched on and on the network?",
+    "unreachable": "is it switched on, is its SSH server running (sudo systemctl enable --now ssh)?",
+    "bad address": "the cluster service has a wrong address for it, so it is left out: have it mended there",
+    "unusable": "it can be reached, but not used: the message says why",
+    "refused": "check user, password or key; a new board needs --accept_new_host_keys once",
+}

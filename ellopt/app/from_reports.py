@@ -1,0 +1,191 @@
+"""Winners from profile reports that somebody measured elsewhere, with ELL's own scripts for instance.
+
+The name of a report tells which options it is of, as with ELL's scripts: ``<model>_<options>_profile_report_opt.txt``,
+or ``profile_report_opt.txt`` in a directory ``<model>_<options>``, where the options are ``simple``, ``unrolled`` or
+``winograd_8_2_4``, with ``_parallel`` behind. Which method a layer really was computed by is told by the report itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ellopt.app.config import TuningConfig
+from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.files.atomic import write_text
+from ellopt.frontends.discover import ModelFile, discover
+from ellopt.frontends.ell.read import read_model, require_convolutions
+from ellopt.model.graph import Model
+from ellopt.select.confirm import write_model
+from ellopt.targets import Target, find_target
+from ellopt.toolchains.ell.job import CLOCK_STEP_MS
+from ellopt.toolchains.ell.profile import read_report
+from ellopt.toolchains.ell.profile_join import LayerTime, layer_times
+
+logger = logging.getLogger(__name__)
+
+RESULT_FILE = "from_reports.json"
+_OPTIONS = re.compile(
+    r"_(?:profile_)?(?P<method>simple|unrolled|winograd)(?:_(?P<s>\d+)_(?P<f>\d+)_(?P<c>\d+))?(?P<parallel>_parallel)?"
+    r"(?:_profile_report)?(?:_(?P<form>noopt|opt))?"
+)
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """A report and what it is of. ``depths``: separable, filters, channels; zeros where the name does not say them."""
+
+    path: Path
+    method: str
+    parallelize: bool
+    depths: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a layer took by ``options``, in milliseconds a pass, according to ``path``; what took less than a step of
+    ELL's clock counts as one."""
+
+    options: ConvolutionOptions
+    ms: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A model's winners by node id, fastest first in each list, and the plan that was written."""
+
+    model: Model
+    layers: Mapping[str, Sequence[Measured]]
+    plan: Plan
+    reports: int
+
+
+def pick(file: ModelFile, reports: Path, output: Path, target: Target) -> Picked:
+    """Choose the fastest measured options of every layer of a model and write its output files.
+
+    Raises ConfigurationError if there is no report of the model or one cannot be read, ModelFormatError, OSError.
+    """
+    model = read_model(file.path)
+    require_convolutions(model)
+    found = find_reports(reports, file.name)
+    if not found:
+        raise ConfigurationError(
+            f"--from_reports: {reports} has no profile report of {file.name}; reports are named "
+            f"{file.name}_<options>_profile_report_opt.txt, where options are simple, unrolled or winograd_8_2_4, "
+            "with _parallel behind"
+        )
+    layers: dict[str, list[Measured]] = {node.node_id: [] for node in model.convolutions}
+    depthwise = {node.node_id for node in model.convolutions if node.depthwise}
+    used = 0
+    for report in found:
+        read = read_report(report.path)
+        if not read.nodes:
+            logger.info("%s: has only whole passes, no times of layers", report.path)
+            continue
+        used += 1
+        for node_id, layer in layer_times(read, model).items():
+            options = _options(report, layer)
+            if options.method != "winograd" or node_id not in depthwise:  # ELL computes that wrongly
+                layers[node_id].append(Measured(options, max(layer.ms, CLOCK_STEP_MS), report.path))
+    if not used:
+        raise ConfigurationError(
+            f"--from_reports: the reports of {file.name} in {reports} have only whole passes, no times of layers; use "
+            "those of ELL's profiler tool"
+        )
+    for measured in layers.values():
+        measured.sort(key=lambda m: (m.ms, m.options))
+    plan = Plan.of({node_id: m[0].options if m else ELL_DEFAULT for node_id, m in layers.items()})
+    write_model(output, model, file.name, plan, plan, target, own=False)
+    write_text(output / RESULT_FILE, _json(layers))
+    return Picked(model, layers, plan, used)
+
+
+def find_reports(directory: Path, name: str) -> list[ReportFile]:
+    """The reports of the model called ``name`` in ``directory`` and below. Raises ConfigurationError if it is none."""
+    if not directory.is_dir():
+        raise ConfigurationError(f"--from_reports: there is no directory {directory}")
+    found = []
+    for path in sorted(directory.rglob("*.txt")):
+        for text in (path.stem, f"{path.parent.name}_{path.stem}"):
+            match = _OPTIONS.fullmatch(text.removeprefix(name)) if text.startswith(name) else None
+            if match is not None:
+                separable, filters, channels = (int(match[key] or 0) for key in "sfc")
+                depths = (separable, filters, channels)
+                found.append(ReportFile(path, match["method"], match["parallel"] is not None, depths))
+                break
+    return found
+
+
+def _options(report: ReportFile, layer: LayerTime) -> ConvolutionOptions:
+    """The options that a layer of a report was computed by: ELL falls back where winograd does not apply."""
+    method = layer.method or report.method
+    if method == "winograd":
+        return ConvolutionOptions("winograd", report.parallelize, *report.depths)
+    return ConvolutionOptions(method, report.parallelize)
+
+
+def _json(layers: Mapping[str, Sequence[Measured]]) -> str:
+    data = {
+        node_id: [{"options": str(m.options), "ms": m.ms, "report": m.path.name} for m in measured]
+        for node_id, measured in layers.items()
+    }
+    return json.dumps({"version": 1, "layers": data}, indent=1) + "\n"
+
+
+def _shown(ms: float) -> str:
+    return f"{ms:.4f}" if ms > CLOCK_STEP_MS else f"at most {CLOCK_STEP_MS:g}"
+
+
+def summary(picked: Picked) -> Table:
+    """A row a layer for the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table.title = Text(f"{picked.model.name}, from {picked.reports} profile reports")
+    for heading in ("layer", "winner", "ms", "next", "ms", "report"):
+        table.add_column(heading, justify="right" if heading == "ms" else "left")
+    for node_id, measured in picked.layers.items():
+        name = picked.model.by_id[node_id].name
+        best = measured[0] if measured else None
+        other = next((m for m in measured if best is not None and m.options != best.options), None)
+        table.add_row(
+            Text(f"{node_id} {name}".strip()),
+            str(picked.plan[node_id]),
+            _shown(best.ms) if best else "",
+            str(other.options) if other else "",
+            _shown(other.ms) if other else "",
+            Text(best.path.name if best else "not measured: ELL's default"),
+        )
+    return table
+
+
+def pick_winners(config: TuningConfig, reports: Path, console: Console) -> int:
+    """``ellopt optimize --from_reports``: pick winners for every model. Returns the exit code."""
+    target = find_target(config.target)
+    code = 0
+    for file in discover(config.model_path, config.models):
+        directory = config.output_path / file.tag
+        try:
+            picked = pick(file, reports, directory, target)
+        except (ElloptError, OSError) as error:
+            text = str(error)
+            prefix = "" if str(file.path) in text else f"{file.path}: "
+            errors = Console(stderr=True)
+            errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
+            code = max(code, 2 if isinstance(error, (ConfigurationError, ModelFormatError)) else 1)
+            continue
+        console.print(summary(picked))
+        console.print(
+            "A report holds one total a layer: whether a difference is more than noise cannot be told from it."
+        )
+        console.print(f"Files: {directory}", markup=False, highlight=False, soft_wrap=True)
+    return code

@@ -1,0 +1,357 @@
+"""Tuning one model: search, choose, confirm, write."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ellopt import __version__
+from ellopt.app.config import TuningConfig
+from ellopt.app.environment import environment, now
+from ellopt.core.errors import CandidateError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.core.trial import TrialReport
+from ellopt.devices.base import DevicePool
+from ellopt.files.atomic import write_text
+from ellopt.files.locks import exclusive
+from ellopt.frontends.discover import ModelFile
+from ellopt.frontends.ell.read import read_model, require_convolutions
+from ellopt.measure.measurer import Laboratory
+from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.store import MeasurementStore, StoreContext
+from ellopt.measure.whole_model import WholeCheck
+from ellopt.model.graph import Model
+from ellopt.report.document import TuningReport
+from ellopt.report.html import render
+from ellopt.report.network import network_of
+from ellopt.search.driver import search
+from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+from ellopt.search.warm_start import WarmStart
+from ellopt.select.confirm import ASSEMBLED, BEFORE, TRIAL, UNIFORM, Confirmed, best_uniform, confirm, write_model
+from ellopt.select.winners import Winners, choose_winners, without_evidence
+from ellopt.space.budget import within_bytes
+from ellopt.space.options_file import plan_for
+from ellopt.space.space import ModelSpace, SearchSpace, narrow
+from ellopt.targets import Target
+from ellopt.toolchains.base import Toolchain, gives_outputs, output_files
+from ellopt.toolchains.ell.profile import report_text
+from ellopt.tracking import ModelStart, ModelTracker, Tracker
+
+_LOG = logging.getLogger(__name__)
+
+#: below the model's output directory: what an interrupted run goes on from
+STATE_DIRECTORY = ".ellopt"
+REPORT_FILE, PAGE_FILE = "tuning_report.json", "tuning_report.html"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the models of one run share."""
+
+    config: TuningConfig
+    space: SearchSpace
+    target: Target
+    toolchain: Toolchain
+    pool: DevicePool
+    tracker: Tracker
+
+
+def tune_model(file: ModelFile, directory: Path, workshop: Workshop, observer: SearchObserver) -> TuningReport:
+    """Tune one model and write its output files to ``directory``. Returns the report.
+
+    The same call after an interruption goes on where it was. Raises ModelFormatError for a model that cannot be
+    tuned, CandidateError if it does not even work with ELL's default options, InfrastructureError when no device
+    could be used, OSError when files cannot be written, ConfigurationError while another process tunes in
+    ``directory``: then nothing is written or told to the tracker.
+    """
+    tuning = _Tuning(file, directory, workshop, observer)
+    with tuning.exclusive():
+        return tuning.run()
+
+
+class _Tuning:
+    def __init__(self, file: ModelFile, directory: Path, workshop: Workshop, observer: SearchObserver) -> None:
+        self.file, self.directory, self.workshop, self.observer = file, directory, workshop, observer
+        self.config = workshop.config
+        self.model = self._read()
+        self.started = time.monotonic()
+
+    def _read(self) -> Model:
+        model = read_model(self.file.path)
+        require_convolutions(model)
+        return self.workshop.toolchain.prepare(model)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the output directory, and the one with temporary files, from the first look to the last change."""
+        with ExitStack() as locks:
+            for state in dict.fromkeys(((self.directory / STATE_DIRECTORY).absolute(), self._state_directory())):
+                locks.enter_context(exclusive(state))
+            yield
+
+    def run(self) -> TuningReport:
+        shop, config = self.workshop, self.config
+        space = narrow(shop.space, shop.toolchain.layers(self.model), shop.toolchain, shop.target)
+        if shop.toolchain.name == "native":
+            space = within_bytes(space)
+        state = self._state_directory()
+        laboratory = Laboratory(
+            self.model,
+            shop.toolchain,
+            shop.pool,
+            shop.target,
+            state / "bundles",
+            LaboratorySettings(
+                parallel_build=config.parallel_build,
+                board_timeout=config.board_timeout,
+                visit_spacing=config.visit_spacing,
+            ),
+        )
+        identity = self._identity(laboratory.board())
+        tracker = shop.tracker.start_model(self._start(identity, laboratory.board(), space))
+        shown = UntilConfirmed(self.observer)
+        try:
+            result = search(
+                space,
+                laboratory,
+                self._search_settings(),
+                state / "search",
+                Observers((shown, _Tracked(tracker, self.model))),
+                name=self.file.tag,
+                identity=identity,
+                warm_start=self._warm_start(laboratory.board()),
+            )
+            check = WholeCheck(laboratory.output_errors, space.default_plan)
+            winners = _sound_winners(result, check)
+            candidates = _candidates(space, result, winners)
+            unsound = check.unsound(list(candidates.values()))
+            candidates = {name: plan for name, plan in candidates.items() if plan not in unsound}
+            if result.emulated and not config.accept_emulated_timings:
+                winners = without_evidence(winners)
+                candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
+            confirmed = confirm(laboratory, candidates)
+            report = self._write(space, result, winners, confirmed, tracker)
+        except Exception as error:
+            tracker.failed_model(str(error))
+            raise
+        except BaseException:
+            tracker.interrupted()  # now: without the lock it would be written into the records of whoever goes on
+            raise
+        plots = self._plots(report, state / "plots") if config.mlflow else ()
+        tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=plots)
+        shutil.rmtree(state / "bundles", ignore_errors=True)
+        shown.finish()
+        return report
+
+    def _plots(self, report: TuningReport, directory: Path) -> tuple[Path, ...]:
+        """Pictures for MLflow's artifacts. They stay until the tracker has delivered them."""
+        from ellopt.report.plots import write_plots
+
+        try:
+            return write_plots(report, directory, layers=0)  # the page shows each layer
+        except OSError as error:
+            _LOG.warning("the plots of %s could not be written: %s", self.file.tag, error)
+            return ()
+
+    def _state_directory(self) -> Path:
+        parent = self.directory if self.config.temp_dir is None else self.config.temp_dir / self.file.tag
+        return (parent / STATE_DIRECTORY).absolute()
+
+    def _search_settings(self) -> SearchSettings:
+        config = self.config
+        return SearchSettings(
+            sampler=config.sampler,
+            trials=config.trials,
+            timeout=config.timeout,
+            seed=config.seed,
+            tolerance=config.tolerance,
+        )
+
+    def _identity(self, board: str) -> str:
+        """All that measurements are of: kept ones count only where it is the same."""
+        facts = {
+            "model": self.model.archive.sha256,
+            "target": self.workshop.target.name,
+            "threads": self.workshop.target.cores,
+            "toolchain": [self.workshop.toolchain.name, self.workshop.toolchain.version],
+            "board": board,
+            "emulated": self.workshop.pool.emulated,
+        }
+        return json.dumps(facts, sort_keys=True)
+
+    def _warm_start(self, board: str) -> WarmStart:
+        shop = self.workshop
+        context = StoreContext(
+            shop.target.name,
+            shop.toolchain.name,
+            shop.toolchain.version,
+            board,
+            shop.pool.emulated,
+            shop.target.cores,
+        )
+        return WarmStart(MeasurementStore.default(), context, use=self.config.warm_start)
+
+    def _start(self, identity: str, board: str, space: ModelSpace) -> ModelStart:
+        config = self.config
+        return ModelStart(
+            name=self.file.name,
+            tag=self.file.tag,
+            output_dir=self.directory,
+            target=self.workshop.target.name,
+            toolchain=self.workshop.toolchain.name,
+            sampler=config.sampler,
+            board_kind=board,
+            identity=identity,
+            params={
+                "options_file": Path(space.options_file).name,
+                "seed": str(config.seed),
+                "threads": str(self.workshop.target.cores),
+                "distinct_variants": str(space.distinct),
+                "model_file": self.file.path.name,
+                **({"ell_code": self._ell_code()} if config.toolchain == "ell" else {}),
+            },
+        )
+
+    def _ell_code(self) -> str:
+        return f"vectorize {self.config.vectorize}, fp-contract {self.config.fp_contract}"
+
+    def _write(
+        self, space: ModelSpace, result: SearchResult, winners: Winners, confirmed: Confirmed, tracker: ModelTracker
+    ) -> TuningReport:
+        shop = self.workshop
+        written = write_model(
+            self.directory,
+            self.model,
+            self.file.name,
+            confirmed.plan,
+            winners.ell_plan(confirmed.plan),
+            shop.target,
+            own=shop.toolchain.name == "native",
+        )
+        if gives_outputs(shop.toolchain):
+            self._check_written(self.directory / written.model, confirmed.plan)
+        further = output_files(shop.toolchain, confirmed.plan)
+        for name, text in further.items():
+            write_text(self.directory / name, text)
+        nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in winners.layers}
+        report = TuningReport(
+            model=self.file.name,
+            tag=self.file.tag,
+            model_path=str(self.file.path),
+            model_sha256=self.model.archive.sha256,
+            target=shop.target.name,
+            toolchain=shop.toolchain.name,
+            toolchain_version=shop.toolchain.version,
+            emulated=result.emulated,
+            sampler=self.config.sampler,
+            seed=self.config.seed,
+            ellopt_version=__version__,
+            created=now(),
+            environment=environment(result.board, shop.target.cores),
+            space=space.report(),
+            layers=winners.layers,
+            trials=result.trials,
+            confirmation=confirmed.confirmation,
+            cost=replace(result.cost, wall_seconds=time.monotonic() - self.started),
+            boards=result.boards,
+            mlflow_run=dict(tracker.mlflow_run),
+            files=(*written.names, *further, REPORT_FILE, PAGE_FILE),
+            nodes=network_of(self.model, nodes_ms, shop.toolchain.fused_into(self.model)),
+        )
+        write_text(self.directory / REPORT_FILE, report.to_json())
+        write_text(self.directory / PAGE_FILE, render(report))
+        return report
+
+    def _check_written(self, path: Path, plan: Plan) -> None:
+        """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
+        shop = self.workshop
+        model = shop.toolchain.prepare(read_model(path))
+        laboratory = Laboratory(model, shop.toolchain, shop.pool, shop.target, self._state_directory() / "bundles")
+        try:
+            if plan_for(model) != plan:
+                raise CandidateError(f"{path}: its options are not those that were chosen")
+            if WholeCheck(laboratory.output_errors, self._default(model)).unsound([plan]):
+                raise CandidateError(f"{path}: its output is wrong")
+        except CandidateError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _default(self, model: Model) -> Plan:
+        """ELL's default for every layer, as the toolchain computes it."""
+        shop = self.workshop
+        return narrow(shop.space, shop.toolchain.layers(model), shop.toolchain, shop.target).default_plan
+
+
+class _Tracked:
+    """Hands what a search tells to the tracker, trials with their profile report in ELL's form."""
+
+    def __init__(self, tracker: ModelTracker, model: Model) -> None:
+        self._tracker, self._model = tracker, model
+
+    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+        files = {} if samples is None else {"profile_report.txt": report_text(self._model, samples)}
+        self._tracker.trial_finished(trial, samples, files)
+
+    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+        self._tracker.trials_resumed(trials)
+
+    def state_changed(self, progress: SearchProgress) -> None:
+        self._tracker.state_changed(progress)
+
+
+def _sound_winners(result: SearchResult, check: WholeCheck) -> Winners:
+    """The winners, without options that make the whole model's output wrong."""
+    winners = choose_winners(result)
+    rejected: dict[ConvolutionShape, frozenset[ConvolutionOptions]] = {}
+    layers = {layer.node_id: layer for layer in result.space.layers}
+    while blamed := check.blame(winners.plan):
+        for node_id in blamed:
+            layer, options = layers[node_id], winners.plan[node_id]
+            _LOG.warning("node %s: with %s the whole model's output is wrong; another is taken", node_id, options)
+            rejected[layer.shape] = rejected.get(layer.shape, frozenset()) | {options}
+        winners = choose_winners(result, rejected)
+    return winners
+
+
+def _candidates(space: ModelSpace, result: SearchResult, winners: Winners) -> dict[str, Plan]:
+    """The whole models worth comparing at the end."""
+    candidates = {ASSEMBLED: winners.plan, BEFORE: space.default_plan}
+    uniform = best_uniform(space, _estimates(space, result))
+    if uniform is not None:
+        candidates[UNIFORM] = uniform
+    measured = {o.plan: o.samples for o in result.outcomes if o.samples is not None and len(o.samples.total_ms) > 1}
+    if measured:
+        candidates[TRIAL] = min(measured, key=lambda plan: float(np.median(measured[plan].total_ms)))
+    return candidates
+
+
+def _estimates(space: ModelSpace, result: SearchResult) -> dict[str, dict[ConvolutionOptions, float]]:
+    """Node id -> options -> estimated milliseconds, for what was measured."""
+    by_shape = {
+        shape: {options: estimate.ms for options, estimate in result.knowledge.estimates(shape).items()}
+        for shape in space.by_shape
+    }
+    return {layer.node_id: by_shape[layer.shape] for layer in space.layers}
+
+
+def _node_medians(result: SearchResult) -> dict[str, float]:
+    """Median milliseconds over all trials, by node, of what is no convolution."""
+    samples: dict[str, list[float]] = {}
+    for outcome in result.outcomes:
+        if outcome.samples is not None:
+            for node_id, values in outcome.samples.nodes_ms.items():
+                samples.setdefault(node_id, []).extend(values)
+    return {node_id: float(np.median(values)) for node_id, values in samples.items() if values}

@@ -1,0 +1,73 @@
+"""``ellopt targets`` and ``devices``: what can be tuned for, and where."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from ellopt.cli.arguments import ArgumentGroup
+from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.targets import TARGETS, find_target
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("targets", help="list the targets", description="Lists what ellopt compiles for.")
+    parser.set_defaults(run=targets)
+
+    parser = subparsers.add_parser(
+        "devices",
+        help="list boards, free those that a killed run left locked",
+        description="Lists the boards of a cluster service, or those at the given addresses: state and holder.",
+    )
+    group = ArgumentGroup(parser, "boards")
+    group.value("--target", default="pi3", help="the target whose platform the boards must have (default: pi3)")
+    add_device_arguments(group)
+    parser.add_argument(
+        "--release-mine",
+        action="store_true",
+        help="free the boards that this user's earlier runs left locked when they were killed",
+    )
+    parser.set_defaults(run=devices)
+
+
+def targets(arguments: argparse.Namespace, console: Console) -> int:
+    table = _table("target", "what it is", "cpu", "lanes", "cores", "triple")
+    for target in TARGETS.values():
+        lanes = str(target.cpu.lanes) if target.cpu else "auto"
+        table.add_row(
+            target.name, target.description, target.compiler_cpu, lanes, str(target.cores), target.triple or "native"
+        )
+    console.print(table)
+    return 0
+
+
+def devices(arguments: argparse.Namespace, console: Console) -> int:
+    """Returns 1 if a board that was given cannot be reached or refuses us."""
+    from ellopt.devices.open import list_devices, release_mine
+
+    settings = settings_from(arguments, arguments.target)
+    if arguments.release_mine:
+        released = release_mine(settings)
+        what = ", ".join(released) if released else "nothing of yours was left locked"
+        console.print(f"released: {what}", markup=False, highlight=False)
+        return 0
+    rows = list_devices(settings, find_target(arguments.target))
+    table = _table("board", "state", "holder", "fits", "platform", "remark")
+    for row in rows:
+        texts = (row.name, row.state, row.holder, "yes" if row.fits else "no", row.platform, row.comment)
+        table.add_row(*(Text(text) for text in texts))
+    console.print(table if rows else "no boards")
+    return 1 if any(row.state in ("unreachable", "refused") for row in rows) else 0
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,58 @@
+"""``ellopt doctor``: is everything there that is needed, and what to do if not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ellopt.cli.arguments import ArgumentGroup
+from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.targets import find_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from ellopt.app.doctor import Finding
+
+_STYLES = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("FAILED", "red")}
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help="check compiler, emulator, boards, MLflow and disk",
+        description="Checks what a tuning run needs and says what to do where something is missing.",
+    )
+    group = ArgumentGroup(parser, "what to check")
+    group.value("--target", help="the target that you want to tune for (default: host; with boards, pi3)")
+    group.path("--output_path", "-o", default=Path("out"), help="where tuned models will go (default: out)")
+    add_device_arguments(group)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Show each finding as it comes. Returns 1 if something that is needed is missing."""
+    failed = False
+    for finding in _findings(arguments):
+        word, style = _STYLES[finding.state]
+        console.print(f"[{style}]{word:>8}[/]  [bold]{finding.subject}[/]: ", end="")
+        console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        if finding.advice and finding.state != "ok":
+            console.print(f"{'':>10}{finding.advice}", markup=False, highlight=False, soft_wrap=True)
+        failed = failed or finding.state == "failed"
+    return 1 if failed else 0
+
+
+def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
+    from ellopt.app import doctor
+
+    boards = arguments.ipaddress or arguments.boards or arguments.cluster
+    target = find_target(arguments.target or ("pi3" if boards else "host"))
+    settings = settings_from(arguments, target.name)
+    yield from doctor.basic_findings(target, arguments.output_path)
+    yield from doctor.tracking_findings()
+    if settings.cluster or settings.ipaddresses:
+        yield from doctor.device_findings(settings, target)

@@ -1,0 +1,117 @@
+"""``ellopt report``, ``compare``, ``sync`` and ``profile-report``: what tuning runs left behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ellopt.cli.arguments import ArgumentGroup, given_path
+from ellopt.core.errors import ConfigurationError
+from ellopt.report.document import TuningReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REPORT_NAME = "tuning_report.json"
+PAGE_NAME = "tuning_report.html"
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = subparsers.add_parser(
+        "report",
+        help="draw a tuning run's page again",
+        description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
+    )
+    report.add_argument("directory", type=given_path, metavar="DIR", help="the output directory of one or many models")
+    report.set_defaults(run=redraw)
+
+    compare = subparsers.add_parser(
+        "compare",
+        help="compare two tuning runs",
+        description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
+    )
+    compare.add_argument("first", type=given_path, metavar="OUT_A", help="the output directory of a run")
+    compare.add_argument("second", type=given_path, metavar="OUT_B", help="another one")
+    ArgumentGroup(compare, "options").path("--page", help="also write the comparison as a page to this file")
+    compare.set_defaults(run=compare_runs)
+
+    sync = subparsers.add_parser(
+        "sync",
+        help="deliver records that wait for MLflow",
+        description="Delivers to MLflow what could not be delivered while a model was tuned.",
+    )
+    sync.add_argument("directory", type=given_path, metavar="DIR", help="the --output_path of a tuning run")
+    group = ArgumentGroup(sync, "another place (for runs of which something waits)")
+    group.value("--to", metavar="URI", help="address of a tracking store to log them to instead")
+    group.value("--experiment", metavar="NAME", help="name of the experiment to log them to instead")
+    sync.set_defaults(run=deliver)
+
+    profile = subparsers.add_parser(
+        "profile-report",
+        help="read ELL's profile reports",
+        description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
+    )
+    profile.add_argument("files", type=given_path, nargs="+", metavar="FILE", help="profile reports")
+    profile.set_defaults(run=show_profiles)
+
+
+def redraw(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.files.atomic import write_text
+    from ellopt.report.html import render
+    from ellopt.report.locate import find_reports
+    from ellopt.report.text import closing
+
+    for path in find_reports(arguments.directory):
+        report = TuningReport.load(path)
+        write_text(path.with_name(PAGE_NAME), render(report))
+        console.print(closing(report, path.parent))
+        console.print(f"page: {path.with_name(PAGE_NAME)}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.files.atomic import write_text
+    from ellopt.report.compare.compare import compare
+    from ellopt.report.compare.html import render_comparison
+    from ellopt.report.compare.text import comparison_lines
+    from ellopt.report.locate import pair_reports
+
+    pairs = pair_reports(arguments.first, arguments.second)
+    if arguments.page and len(pairs) > 1:
+        tags = ", ".join(first.tag for first, _ in pairs)
+        raise ConfigurationError(f"--page: a page holds one model, but these directories hold {tags}; name one of each")
+    for first, second in pairs:
+        comparison = compare(first, second)
+        console.print(comparison_lines(comparison))
+        if arguments.page:
+            write_text(arguments.page, render_comparison(comparison))
+            console.print(f"page: {arguments.page}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def deliver(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.tracking import sync
+
+    def progress(path: Path, waiting: int) -> None:
+        console.print(f"{path}: {waiting} records", markup=False, highlight=False, soft_wrap=True)
+
+    result = sync(arguments.directory, progress=progress, to=arguments.to or "", experiment=arguments.experiment or "")
+    console.print(f"{result.delivered} records delivered, {result.waiting} waiting", markup=False, highlight=False)
+    for problem in result.problems:
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return 1 if result.waiting or result.problems else 0
+
+
+def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.toolchains.ell.profile import exercise_text, read_report, table
+
+    for path in arguments.files:
+        if len(arguments.files) > 1:
+            console.print(f"{path}:", markup=False, highlight=False)
+        report = read_report(path)
+        if report.nodes:
+            console.print(table(report))
+        if report.exercise is not None:
+            console.print(exercise_text(report.exercise), markup=False, highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,1 @@
+"""What everything speaks of: options, plans, shapes, samples, jobs, trials, and the errors raised on purpose."""

@@ -1,0 +1,1 @@
+"""What a tuned model is used by: a run, a library, a registered model."""

@@ -1,0 +1,57 @@
+"""Devices that are always there, as the source of a pool: this machine, emulators, replayed boards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from ellopt.core.deadline import Deadline
+from ellopt.devices.base import Device
+
+
+class FixedHolding:
+    """A device that needs no release."""
+
+    def __init__(self, device: Device, source: FixedSource) -> None:
+        self.device = device
+        self.name = device.name
+        self._source = source
+
+    def still_ours(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        self._source.give_back(self.device)
+
+    def abort(self) -> None:
+        if stop := getattr(self.device, "abort", None):
+            stop()
+
+
+class FixedSource:
+    """Hands out ``devices``, each to one holder at a time."""
+
+    shared = False
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        self._free = list(devices)
+        self.size = len(devices)
+        self.emulated = any(device.kind == "emulated" for device in devices)
+        self._lock = threading.Lock()
+
+    def acquire(self, avoid: frozenset[str], deadline: Deadline) -> FixedHolding | None:
+        with self._lock:
+            for index, device in enumerate(self._free):
+                if device.name not in avoid:
+                    return FixedHolding(self._free.pop(index), self)
+        return None
+
+    def give_back(self, device: Device) -> None:
+        with self._lock:
+            self._free.append(device)
+
+    def waiting_for(self) -> str:
+        return f"{self.size} devices, all in use or set aside"
+
+    def close(self) -> None:
+        """Nothing is held."""

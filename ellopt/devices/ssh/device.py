@@ -1,0 +1,415 @@
+"""A board behind SSH: uploads bundles once, runs them under a limit that also holds there, leaves nothing behind."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.core.samples import DeviceState
+from ellopt.devices.base import DeviceKind
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.emulator import emulator_arguments
+from ellopt.devices.sessions import Session
+from ellopt.devices.settings import Address, DeviceSettings
+from ellopt.devices.ssh import remote
+from ellopt.devices.ssh.connection import SshConnection, wait_for_line
+from ellopt.devices.ssh.framing import ShellError, framed
+from ellopt.devices.state import foreign_load, read_state
+from ellopt.targets import Target
+
+_LOG = logging.getLogger(__name__)
+
+_LONGEST_RUN = 86_400
+_CLEAN_UP_SECONDS = 20.0
+_LARGEST_OUTPUT = 256 << 20
+#: how long one of our own small commands may take on a board; more for data, at the slowest rate in bytes a second
+STEP_SECONDS = 60.0
+_SLOWEST_RATE = 50_000
+_SPARE_KIB = 4096
+
+
+@dataclass(frozen=True)
+class _FileFacts:
+    size: int
+    digest: str  # "sha256:..." or "none"
+
+
+@dataclass
+class _Finished:
+    """What the watchdog on the board said of a run."""
+
+    exit_code: int
+    foreign_load: float | None
+    frequency_fixed: str  # yes, refused, none (the board has no governors); empty if that was not asked for
+    files: dict[str, _FileFacts]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a board from others, wherever it is reached: it has proved ``host_key``, and says what it is.
+
+    Cards that were copied share keys and machine ids; ``boot`` (one start of one kernel) is shared by nothing else.
+    """
+
+    host_key: bytes
+    machine: str
+    boot: str
+
+    @property
+    def board(self) -> str:
+        """The same after the board was started anew."""
+        return hashlib.sha256(self.host_key + self.machine.encode()).hexdigest()[:32]
+
+
+class SshDevice:
+    """A board that is connected. ``close`` removes all that was put there; ``abort`` only drops the connection.
+
+    ``trusted``: host keys that boards have proved before, wherever they were. ``claim`` is called with the board's
+    identity before anything is changed there, and may raise. Raises HostKeyError, LoginError or another
+    ConfigurationError if the board is not to be used at all, and InfrastructureError if it cannot be used now.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        settings: DeviceSettings,
+        target: Target,
+        session: Session,
+        deadline: Deadline,
+        trusted: Collection[bytes] = (),
+        claim: Callable[[Identity], object] = lambda identity: None,
+    ) -> None:
+        self.kind: DeviceKind = "emulated" if settings.emulate and target.qemu else "ssh"
+        self.name = str(address)
+        self._address = address
+        self._session = session
+        self._runs = itertools.count(1)
+        self._bundles: dict[str, str] = {}  # digest -> base directory
+        self._foreign_load: float | None = None
+        self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
+        self._place = settings.remote_dir or ""
+        self._fix_frequency = settings.fix_frequency
+        self._governor: str | None = None
+        self._frequency_told = False
+        self._connection = SshConnection(address, settings, deadline, trusted)
+        try:
+            self.identity = self._identify(deadline)
+            claim(self.identity)
+            session.add_files(address, self.identity.board)
+            self._open(target, deadline)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _identify(self, deadline: Deadline) -> Identity:
+        try:
+            lines = self._ask("saying what it is", remote.identity_command(), deadline)
+        except ShellError as error:
+            raise ConfigurationError(str(error)) from None
+        facts = dict(line.split(" ", 1) for line in lines if " " in line)
+        return Identity(self._connection.host_key.blob, facts.get("identity", ""), facts.get("boot", ""))
+
+    def _open(self, target: Target, deadline: Deadline) -> None:
+        owner = self._session.owner
+        stale = self._session.owners_at(self._address, self.identity.board) - {owner}
+        answer = self._connection.execute(remote.open_command(owner, stale, self._place), _step(deadline))
+        facts: dict[str, str] = {}
+        places: list[tuple[int | None, str]] = []
+        left: list[str] = []
+        noexec: list[str] = []
+        for line in self._lines("getting ready", answer.stdout):
+            word, _, rest = line.partition(" ")
+            if word == "base":
+                free, _, path = rest.partition(" ")
+                places.append((int(free) if free.isdigit() else None, path))
+            elif word == "left":
+                left.append(rest)
+            elif word == "noexec":
+                noexec.append(rest)
+            else:
+                facts[word] = rest.strip()
+        if left:
+            raise InfrastructureError(f"board {self.name}: cannot remove {', '.join(left)} of an earlier run")
+        if not places:
+            tried = self._place or "$TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp"
+            text = f"board {self.name}: no folder there can be written to and executed in (tried {tried})"
+            if noexec:  # no later try will change that
+                raise ConfigurationError(
+                    f"{text}: {', '.join(noexec)} cannot execute (mounted noexec); name a folder on a disk that can "
+                    "with --remote_dir"
+                )
+            raise InfrastructureError(f"{text}; make room, or name a folder with --remote_dir")
+        self._places = places
+        self._cpus = int(facts["cpus"]) if facts.get("cpus", "").isdigit() else 0
+        machine = facts.get("machine", "unknown")
+        if (
+            self.kind == "ssh"
+            and target.triple.startswith("arm-")
+            and target.cpu
+            and target.cpu.lanes > 1
+            and machine == "armv6l"
+        ):
+            raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
+        self.board = f"{target.name} {facts.get('model') or 'unknown board'} {machine}"
+        if self.kind == "emulated":
+            self.board = f"emulated {target.name} ({target.qemu} {target.qemu_cpu})"
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        """As ``Device.run``. DeadlineExceeded means that the board is well and the command took too long."""
+        base = self._ensure_uploaded(bundle, deadline)
+        run = f"{base}/run-{next(self._runs)}"
+        try:
+            self._ask("staging", remote.stage_command(f"{base}/bundle-{bundle.digest}", run), deadline)
+            for name, data in invocation.inputs.items():
+                self._store(f"{run}/{name}", data, deadline)
+            started = time.monotonic()
+            finished = self._execute(run, invocation, deadline)
+            seconds = time.monotonic() - started
+            outputs = self._fetch(run, finished.files, deadline)
+        finally:
+            self._remove(run)
+        self._foreign_load = finished.foreign_load
+        self._note_frequency(finished.frequency_fixed)
+        return Execution(
+            exit_code=finished.exit_code,
+            stdout=outputs.pop(".ellopt-stdout", b"").decode(errors="replace"),
+            stderr=outputs.pop(".ellopt-stderr", b"").decode(errors="replace"),
+            outputs={name: outputs[name] for name in invocation.outputs if name in outputs},
+            seconds=seconds,
+        )
+
+    def state(self) -> DeviceState:
+        """What the board says; ``foreign_load`` belongs to the last run and is told once."""
+        answer = self._connection.execute(remote.state_command(), Deadline.after(_CLEAN_UP_SECONDS))
+        state = read_state(self._lines("reading the board's state", answer.stdout), self._foreign_load)
+        self._foreign_load = None
+        return state if self._governor is None else replace(state, governor=self._governor)
+
+    def _note_frequency(self, fixed: str) -> None:
+        """What ``state`` is to say of the governor from now on: the one that is set while a command runs."""
+        first = self._governor is None and fixed != ""
+        self._governor = "performance (fixed for each run)" if fixed == "yes" else None
+        if first and fixed in ("refused", "none") and not self._frequency_told:
+            self._frequency_told = True
+            why = (
+                "sudo -n does not let us set the governor (or asks for a password)"
+                if fixed == "refused"
+                else "it has no governors"
+            )
+            _LOG.warning("board %s: --fix_frequency has no effect: %s", self.name, why)
+
+    def close(self) -> None:
+        """Remove all that is ours from the board and disconnect. What cannot be removed stays on record."""
+        try:
+            owners = self._session.owners_at(self._address, self.identity.board) | {self._session.owner}
+            deadline = Deadline.after(_CLEAN_UP_SECONDS)
+            if not self._ask("cleaning up", remote.clean_command(owners, self._place), deadline):
+                self._session.remove_files(self._address, self.identity.board)
+        except InfrastructureError as error:
+            _LOG.info("board %s: could not clean up yet: %s", self.name, error)
+        finally:
+            self._connection.close()
+
+    def abort(self) -> None:
+        """Drop the connection, from any thread. The board ends what runs there by itself."""
+        self._connection.close()
+
+    @property
+    def usable(self) -> bool:
+        return self._connection.alive
+
+    def _ensure_uploaded(self, bundle: Bundle, deadline: Deadline) -> str:
+        """The directory on the board beneath which the bundle lies, whole and verified."""
+        if bundle.digest in self._bundles:
+            return self._bundles[bundle.digest]
+        contents = _contents(bundle)
+        needed = sum(facts.size for facts in contents.values()) // 1024 + _SPARE_KIB
+        reason = f"board {self.name}: its disk is full: {needed} KiB are needed for {bundle.path.name}"
+        for free, base in self._places:
+            if free is not None and free < needed:
+                continue
+            try:
+                if not self._is_there(base, bundle, contents, deadline):
+                    self._upload(base, bundle, contents, deadline)
+            except InfrastructureError as error:
+                if not self.usable:
+                    raise
+                reason = str(error)
+                continue
+            self._bundles[bundle.digest] = base
+            return base
+        raise InfrastructureError(reason)
+
+    def _is_there(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> bool:
+        """Whether an earlier connection has left the whole bundle there."""
+        command = remote.verify_command(f"{base}/bundle-{bundle.digest}", contents)
+        size = sum(facts.size for facts in contents.values())
+        answer = self._connection.execute(command, _step(deadline, size))
+        if not answer.stdout.endswith(b"done\n"):
+            return False
+        found = [_stored_facts(line) for line in self._lines("verifying", answer.stdout)]
+        return found == list(contents.values()) and all(facts.digest != "none" for facts in found)
+
+    def _upload(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> None:
+        partial, final = f"{base}/partial-{bundle.digest}", f"{base}/bundle-{bundle.digest}"
+        self._ask("making room", remote.wipe_command(partial, final), deadline)
+        try:
+            for name in contents:
+                self._store(f"{partial}/{name}", (bundle.path / name).read_bytes(), deadline)
+            self._ask("uploading", remote.publish_command(partial, final, contents), deadline)
+        except BaseException:
+            self._remove(partial)
+            raise
+
+    def _store(self, path: str, data: bytes, deadline: Deadline) -> None:
+        """Write a file on the board and have it hashed there."""
+        wanted = _facts_of(data)
+        lines = self._ask(f"writing {path}", remote.store_command(path), deadline, data)
+        stored = _stored_facts(lines[-1] if lines else "")
+        if stored.digest == "none":
+            whole = self._connection.execute(
+                remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]),
+                _step(deadline, len(data)),
+                limit=len(data),
+            )
+            stored = _facts_of(whole.stdout)
+        if stored != wanted:
+            raise InfrastructureError(f"board {self.name}: {path} arrived altered")
+
+    def _execute(self, run: str, invocation: Invocation, deadline: Deadline) -> _Finished:
+        # Only a command that had all of its own time has itself to blame, not one whose upload was slow.
+        timeout = CommandTimeout if deadline.remaining >= invocation.limit_seconds else DeadlineExceeded
+        deadline = deadline.at_most(invocation.limit_seconds)
+        limit = math.ceil(min(deadline.remaining, _LONGEST_RUN)) + 1
+        program, *rest = invocation.arguments
+        program = program if program.startswith("/") else f"./{program.removeprefix('./')}"
+        arguments = [*self._wrapper, program, *rest]
+        command = framed(remote.run_command(run, limit, invocation.outputs, arguments, self._fix_frequency))
+        lines: list[str] = []
+        with self._connection.channel(command, deadline) as channel:
+            for line in wait_for_line(channel, command.marker, deadline, remote.HEARTBEAT, remote.SILENCE):
+                if line == "limit":
+                    break
+                if line != ".":
+                    lines.append(line)
+                if line == "done":
+                    self._connection.await_end(channel)
+                    return self._finished(lines, program)
+        if deadline.passed or (lines[-1:] == ["limit"]):
+            raise timeout(f"{program} ran for longer than it may on board {self.name} and was killed")
+        raise InfrastructureError(f"board {self.name}: connection lost while {program} ran")
+
+    def _finished(self, lines: list[str], program: str) -> _Finished:
+        try:
+            if lines[0] == "full":
+                raise InfrastructureError(f"board {self.name}: its disk is full")
+            word, code = lines[0].split()
+            if word != "exit":
+                raise ValueError(word)
+            exit_code = int(code)
+            cpu_seconds = sum(_shell_seconds(part) for part in lines[2].split())
+            files = {}
+            load = foreign_load(lines[3], lines[4], cpu_seconds, self._cpus)
+            fixed = lines.pop(5).partition(" ")[2] if lines[5].startswith("fixed ") else ""
+            for line in lines[5:-1]:
+                word, size, digest, name = line.split(" ", 3)
+                if word != "file":
+                    raise ValueError(word)
+                files[name] = _file_facts([size, digest])
+        except (ValueError, IndexError):
+            raise InfrastructureError(f"board {self.name}: the run's answer is garbage") from None
+        if exit_code in (126, 127):
+            raise InfrastructureError(
+                f"board {self.name} ({self.board}) cannot execute {' '.join([*self._wrapper, program])}"
+            )
+        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, fixed, files)
+
+    def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:
+        """Fetch files of the sizes and hashes that the board announced."""
+        wanted = [name for name, facts in files.items() if facts.size]
+        total = sum(facts.size for facts in files.values())
+        if total > _LARGEST_OUTPUT:
+            raise InfrastructureError(f"board {self.name}: the run wrote {total} bytes of output")
+        fetched = dict.fromkeys(files, b"")
+        if wanted:
+            command = remote.fetch_command(run, wanted)
+            data = self._connection.execute(command, _step(deadline, total), limit=total).stdout
+            for name in wanted:
+                fetched[name], data = data[: files[name].size], data[files[name].size :]
+        for name, facts in files.items():
+            received = _facts_of(fetched[name])
+            if received.size != facts.size or facts.digest not in ("none", received.digest):
+                raise InfrastructureError(f"board {self.name}: {name} arrived truncated or altered")
+        return fetched
+
+    def _remove(self, directory: str) -> None:
+        """End what runs in a directory of the board and remove it. If that fails the connection is given up, so
+        that the next one begins by cleaning."""
+        if not self.usable:
+            return
+        try:
+            self._ask("cleaning up", remote.wipe_command(directory), Deadline.after(_CLEAN_UP_SECONDS))
+        except InfrastructureError as error:
+            _LOG.info("board %s: %s", self.name, error)
+            self._connection.close()
+
+    def _ask(self, what: str, command: str, deadline: Deadline, data: bytes = b"") -> list[str]:
+        """Run one of our scripts on the board. The lines of its answer but the last."""
+        answer = self._connection.execute(command, _step(deadline, len(data)), data)
+        try:
+            return self._lines(what, answer.stdout)
+        except InfrastructureError as error:
+            if answer.stderr:
+                raise InfrastructureError(f"{error}: {answer.stderr[-500:]}") from None
+            raise
+
+    def _lines(self, what: str, output: bytes) -> list[str]:
+        return remote.answer_lines(f"board {self.name}: {what}", output)
+
+
+def _step(deadline: Deadline, size: int = 0) -> Deadline:
+    """The deadline of one command that moves or reads ``size`` bytes."""
+    return deadline.at_most(STEP_SECONDS + size / _SLOWEST_RATE)
+
+
+@functools.lru_cache(maxsize=32)
+def _contents_of(path: Path, digest: str, files: tuple[str, ...]) -> dict[str, _FileFacts]:
+    return {name: _facts_of((path / name).read_bytes()) for name in files}
+
+
+def _contents(bundle: Bundle) -> dict[str, _FileFacts]:
+    """Size and hash of every file of a bundle; the files are read once, however many boards get them."""
+    return _contents_of(bundle.path, bundle.digest, bundle.files)
+
+
+def _facts_of(data: bytes) -> _FileFacts:
+    return _FileFacts(len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def _stored_facts(line: str) -> _FileFacts:
+    word, *rest = line.split() or [""]
+    if word != "stored":
+        raise InfrastructureError("the board's answer is garbage")
+    return _file_facts(rest)
+
+
+def _file_facts(words: list[str]) -> _FileFacts:
+    """Raises InfrastructureError for anything but a size and a hash."""
+    if len(words) != 2 or not words[0].isdigit():
+        raise InfrastructureError("the board's answer is garbage")
+    return _FileFacts(int(words[0]), words[1])
+
+
+def _shell_seconds(text: str) -> float:
+    """Seconds of ``0m1.25s``, as the shell's ``times`` writes them."""
+    minutes, _, seconds = text.removesuffix("s").partition("m")
+    return int(minutes) * 60 + float(seconds)

@@ -1,0 +1,90 @@
+"""Which model files there are below a path."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from ellopt.core.errors import ConfigurationError
+from ellopt.model.names import base_name, model_name
+
+logger = logging.getLogger(__name__)
+
+#: What ellopt leaves beside the models that it writes.
+REPORT_NAME = "tuning_report.json"
+OUTPUT_SUFFIX = "_options"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file. ``name`` is made of its base name (``names.safe_name``), ``tag`` is distinct among all that were
+    found and names folders."""
+
+    path: Path
+    name: str
+    tag: str
+
+
+def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
+    """The ``.ell`` and ``.ell.zip`` files at or below ``model_path``, in the order of their paths.
+
+    ``names`` picks by base name; empty picks all. Files that ellopt wrote itself (``X_options.ell`` beside a tuning
+    report) are passed over, unless ``model_path`` is such a file. Two models of one base name get the tags ``name`` and
+    ``name_1``; tags do not depend on ``names``. Raises ConfigurationError if the path does not exist, holds no model,
+    or has none of a wanted name.
+    """
+    if model_path.is_file():
+        if not _is_model(model_path.name):
+            raise ConfigurationError(f"--model_path: {model_path} is not a .ell or .ell.zip file")
+        paths = [model_path]
+    elif model_path.is_dir():
+        paths = list(_walk(model_path))
+    else:
+        raise ConfigurationError(f"--model_path: {model_path} does not exist")
+    if not paths:
+        raise ConfigurationError(f"--model_path: no .ell or .ell.zip files in {model_path}")
+    files = _tagged(paths)
+    wanted = [model_name(Path(name)) for name in names]
+    known = {file.name for file in files}
+    for name in wanted:
+        if name not in known:
+            close = get_close_matches(name, sorted(known), n=1)
+            hint = f" (did you mean {close[0]}?)" if close else f"; there are: {', '.join(sorted(known))}"
+            raise ConfigurationError(f"--models: no model called {name!r} in {model_path}{hint}")
+    return [file for file in files if not wanted or file.name in wanted]
+
+
+def _is_model(name: str) -> bool:
+    return name.lower().endswith((".ell", ".ell.zip"))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            if not _is_model(name):
+                continue
+            if REPORT_NAME in names and base_name(Path(name)).endswith(OUTPUT_SUFFIX):
+                logger.info("%s was written by ellopt and is passed over", Path(folder, name))
+                continue
+            yield Path(folder, name)
+
+
+def _tagged(paths: Sequence[Path]) -> list[ModelFile]:
+    files = []
+    taken: set[str] = set()  # folded: some file systems do not tell A from a
+    for path in paths:
+        name = tag = model_name(path)
+        if name != base_name(path):
+            logger.info("%s is called %s: names have letters, digits, '_', '-' and '.'", path, name)
+        number = 0
+        while tag.casefold() in taken:
+            number += 1
+            tag = f"{name}_{number}"
+        taken.add(tag.casefold())
+        files.append(ModelFile(path, name, tag))
+    return files

@@ -1,0 +1,1 @@
+"""ELL's archive format."""

@@ -1,0 +1,1 @@
+"""Builds, leases, checks and measures."""

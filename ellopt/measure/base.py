@@ -1,0 +1,67 @@
+"""What a search asks for, and the interface it asks through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.plan import Plan
+from ellopt.core.schedule import Procedure
+from ellopt.core.trial import Costs, Failure, Outcome
+from ellopt.space.space import ModelSpace
+
+
+@dataclass(frozen=True)
+class LaboratoryStatus:
+    """What goes on now."""
+
+    builds: int = 0
+    builds_in_flight: int = 0
+    boards_busy: int = 0
+    boards_total: int = 1
+    boards_set_aside: int = 0
+
+
+class Measures(Protocol):
+    """What a search needs: the laboratory, or a replay of recorded measurements."""
+
+    @property
+    def capacity(self) -> int:
+        """How many visits can be under way at once."""
+
+    @property
+    def costs(self) -> Costs: ...
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Options that were found not to work, in the order in which that was found."""
+
+    def board(self) -> str:
+        """What measurements here may be compared with."""
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from whatever thread, when ``status`` changes."""
+
+    def stop(self) -> None:
+        """End, from another thread, what runs on devices; whoever waits for it gets an InfrastructureError."""
+
+    def prepare(self, space: ModelSpace) -> None:
+        """Build all that ``space`` may ask for, where one bundle can hold it."""
+
+    def status(self) -> LaboratoryStatus: ...
+
+    def reject(self, failures: Sequence[Failure]) -> None:
+        """Failures that an earlier run found: those options are never tried again."""
+
+    def measure(
+        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+    ) -> tuple[Outcome, ...]:
+        """Measure ``plans`` interleaved in one visit; one outcome each, in their order."""
+
+    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
+        """Check the outputs of whatever in ``plans`` has not been checked on this kind of board.
+
+        Outcomes without samples, whose ``reason`` is empty where all is well.
+        """

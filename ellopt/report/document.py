@@ -1,0 +1,124 @@
+"""``tuning_report.json``: everything a tuning run saw and decided, as one versioned document.
+
+Times are milliseconds unless a name says otherwise. Samples are kept raw; medians can be drawn again from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.trial import TrialReport
+from ellopt.files.json_text import JsonLimits
+from ellopt.files.json_values import decode, parse_object
+from ellopt.search.result import BoardReport, CostReport
+from ellopt.select.decisions import Confirmation, LayerReport
+from ellopt.space.space import SpaceReport
+
+FORMAT_VERSION = 1
+#: a report holds every sample of every trial
+_LIMITS = JsonLimits(containers=5_000_000, values=50_000_000)
+
+#: in whatever unit a report has it
+_LONGEST = 1e9
+#: estimates of parts may add up to more than the whole, but not to much more
+_LARGEST_SHARE = 10.0
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """A node of the network, for its diagram. A convolution layer has a LayerReport of the same id.
+
+    ``kind`` is one of the words of ``ellopt.report.network``; ``label`` says it for a reader ("max pooling 2x2").
+    ``fused_into`` names the node that computes this one along with itself.
+    """
+
+    node_id: str
+    kind: str
+    label: str
+    inputs: tuple[str, ...] = ()
+    shape: str = ""  # of the output: rows x columns x channels
+    median_ms: float | None = None  # None: not timed by itself
+    share_of_model: float = 0.0
+    fused_into: str = ""
+
+
+@dataclass(frozen=True)
+class TuningReport:
+    model: str
+    tag: str
+    model_path: str
+    model_sha256: str
+    target: str
+    toolchain: str
+    toolchain_version: str
+    emulated: bool
+    sampler: str
+    seed: int
+    ellopt_version: str
+    created: str  # ISO 8601, UTC
+    environment: Mapping[str, str]
+    space: SpaceReport
+    layers: tuple[LayerReport, ...]
+    trials: tuple[TrialReport, ...]
+    confirmation: Confirmation
+    cost: CostReport
+    boards: BoardReport
+    mlflow_run: Mapping[str, str] = field(default_factory=dict)  # tracking_uri, experiment, run_id
+    files: tuple[str, ...] = ()
+    nodes: tuple[NodeReport, ...] = ()  # every node in order of computation; may be left empty
+    version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> TuningReport:
+        """Read a report. Raises ConfigurationError, naming the file, if it is not one of a known version."""
+        try:
+            data = parse_object(path.read_bytes(), _LIMITS)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
+        if data.get("version") != FORMAT_VERSION:
+            raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
+        _upgrade(data)
+        try:
+            return _believable(decode(cls, data))
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: a damaged tuning report: {error}; tune the model again") from error
+
+
+def _upgrade(data: dict[str, Any]) -> None:
+    """Whole models of earlier reports have the median of all passes where now the latency stands."""
+    confirmation = data.get("confirmation")
+    candidates = confirmation.get("candidates") if isinstance(confirmation, dict) else None
+    for candidate in candidates if isinstance(candidates, list) else ():
+        if isinstance(candidate, dict) and "latency_ms" not in candidate and "median_ms" in candidate:
+            candidate["latency_ms"] = candidate.pop("median_ms")
+
+
+def _believable(report: TuningReport) -> TuningReport:
+    """The report itself. Raises ValueError for what no run could have written, though its types are right."""
+    times: list[float | None] = []
+    for layer in report.layers:
+        times += [layer.winner_ms, layer.default_ms]
+        for variant in layer.variants:
+            times += [variant.median_ms, *variant.samples_ms]
+    for whole in report.confirmation.candidates:
+        times += [whole.latency_ms, *whole.samples_ms]
+    for trial in report.trials:
+        times += [trial.total_ms, trial.best_total_ms, trial.board_seconds, *trial.layers_ms.values()]
+    times += [node.median_ms for node in report.nodes]
+    times += [value for value in vars(report.cost).values() if isinstance(value, (int, float))]
+    shares = [layer.share_of_model for layer in report.layers] + [node.share_of_model for node in report.nodes]
+    if not all(time is None or 0 <= time < _LONGEST for time in times):
+        raise ValueError("a time is negative or longer than years")
+    if not all(0 <= share < _LARGEST_SHARE for share in shares):
+        raise ValueError("a share of the model is impossible")
+    if not all(0 <= trial.number < _LONGEST and abs(trial.started_s) < _LONGEST for trial in report.trials):
+        raise ValueError("a trial has an impossible number or start")
+    return report

@@ -1,0 +1,94 @@
+"""How sure a winner is, in a word; and the order in which a layer's variants are shown."""
+
+from __future__ import annotations
+
+from ellopt.core.statistics import Comparison
+from ellopt.report.document import TuningReport
+from ellopt.report.words import before_and_after, count, percent, sentence, significant
+from ellopt.select.decisions import LayerReport, VariantReport
+
+STATES = ("measured", "pruned", "failed", "untried")
+
+
+def verdict(layer: LayerReport) -> str:
+    """``as default``, ``tie`` (with the runner-up), ``not significant`` (against ELL's default), ``not compared`` (with
+    it) or ``faster``."""
+    if layer.winner == layer.default:
+        return "as default"
+    if layer.against_default is None:
+        return "not compared"
+    if not layer.against_default.significant or layer.against_default.gain <= 0:
+        return "not significant"
+    return "tie" if layer.tie else "faster"
+
+
+def layer_gain(layer: LayerReport) -> float | None:
+    """How much less time the winner takes than ELL's default, as a share; None where that is not known."""
+    if layer.winner == layer.default:
+        return 0.0
+    return 1 - layer.winner_ms / layer.default_ms if layer.default_ms > 0 else None
+
+
+def model_gain(report: TuningReport) -> float | None:
+    """The same for the confirmed whole model: always of the two latencies that are shown."""
+    before, after = before_and_after(report)
+    return 1 - after / before if before and after is not None else None
+
+
+def evidence(report: TuningReport) -> Comparison | None:
+    """The comparison with ELL's default, with its interval, if it is one of the latencies that are shown (earlier
+    versions compared medians of pairs)."""
+    against, gain = report.confirmation.against_before, model_gain(report)
+    if against is None or gain is None or abs(against.gain - gain) > 1e-6 * (1 + abs(gain)):
+        return None
+    return against
+
+
+def written(report: TuningReport) -> str:
+    """What was written to the output model, and why, as sentences."""
+    confirmation = report.confirmation
+    why = sentence(confirmation.why)
+    return (
+        why if confirmation.why.startswith(confirmation.chosen) else f"Written: {confirmation.chosen}. {why}".rstrip()
+    )
+
+
+def states(report: TuningReport) -> str:
+    """What depended on the state of the machine when whole models were compared; empty if nothing did."""
+    confirmation = report.confirmation
+    return f"In {count(confirmation.visits, 'visit')}: {confirmation.states}" if confirmation.states else ""
+
+
+def doubt(report: TuningReport) -> str:
+    """A sentence for the reader when the confirmation does not show that the model became faster; else empty."""
+    against = report.confirmation.against_before
+    before, after = before_and_after(report)
+    if against is None or before is None or after is None:
+        return ""
+    if against.significant and (after < before) != (against.gain > 0):
+        return (
+            "The latencies and the comparison of this run point in opposite directions: "
+            "measure again on a calmer machine before you rely on it"
+        )
+    if against.significant and against.gain < 0:
+        return f"What was written takes {percent(-against.gain)} more time than ELL's default: tune the model again"
+    if not against.significant:
+        return f"The difference from ELL's default is not significant (p = {significant(against.p_value, 2)})"
+    return ""
+
+
+def ordered_variants(layer: LayerReport) -> tuple[VariantReport, ...]:
+    """The winner, then what could win by its score, what was measured too seldom for that, the pruned, the failed, the
+    untried."""
+    return tuple(
+        sorted(
+            layer.variants,
+            key=lambda v: (
+                v.options != layer.winner,
+                STATES.index(v.state) if v.state in STATES else len(STATES),
+                v.seldom,
+                v.median_ms if v.median_ms is not None else float("inf"),
+                v.options,
+            ),
+        )
+    )

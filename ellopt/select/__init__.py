@@ -1,0 +1,1 @@
+"""Choosing winners and confirming them."""

@@ -1,0 +1,71 @@
+"""What was decided, and on what evidence: for each layer, and for the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ellopt.core.statistics import Comparison
+
+VariantState = Literal["measured", "pruned", "failed", "untried"]
+
+
+@dataclass(frozen=True)
+class VariantReport:
+    """One distinct way to compute a layer."""
+
+    options: str  # ConvolutionOptions as text
+    state: VariantState
+    samples_ms: tuple[float, ...] = ()  # raw
+    median_ms: float | None = None  # the score: the median of decided_ms, decided on, sorted by and shown
+    unstable: bool = False
+    reason: str = ""
+    source: str = "measured"  # or "store", for a warm start
+    decided_ms: tuple[float, ...] = ()  # samples less what visits, turns and places did to them, without slow outliers
+    seldom: bool = False  # measured too seldom to win
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A convolution layer: what was tried, what won and why. Winner and options are texts."""
+
+    node_id: str
+    name: str
+    shape: str
+    multiply_adds: int
+    variants: tuple[VariantReport, ...]
+    winner: str
+    winner_ms: float
+    default: str
+    default_ms: float
+    share_of_model: float
+    runner_up: str = ""
+    against_default: Comparison | None = None
+    against_runner_up: Comparison | None = None
+    tie: bool = False
+    why: str = ""  # one sentence for a reader
+    ell_options: str = ""  # what the output model tells ELL, where that differs from the winner
+
+
+@dataclass(frozen=True)
+class WholeModel:
+    """The whole model measured in one interleaved confirmation."""
+
+    name: str  # "ell default", "best uniform", "assembled", ...
+    plan: Mapping[str, str]
+    samples_ms: tuple[float, ...]  # every pass
+    latency_ms: float  # the geometric mean of its turns, see ellopt.core.turns: decided on, sorted by and shown
+    turns_ms: tuple[float, ...] = ()  # the turns that count, each the median of its passes
+    modes_ms: tuple[float, ...] = ()  # the medians of the groups that the passes fall into, where there are several
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    candidates: tuple[WholeModel, ...]
+    chosen: str  # name of the candidate that was written
+    before: str  # name of the candidate that is ELL's default
+    against_before: Comparison | None = None
+    why: str = ""
+    visits: int = 0
+    states: str = ""  # what depended on the state of the machine, in sentences; empty if nothing did

@@ -1,0 +1,1 @@
+"""What may be tried on a model, and the files that say so."""

@@ -1,0 +1,1 @@
+"""ELL's own compiler."""

@@ -1,0 +1,1 @@
+"""Our own C for every layer, compiled by zig."""
