@@ -152,7 +152,7 @@ def summary(picked: Picked) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
     table.title = Text(f"{picked.model.name}, from {picked.reports} profile reports")
     for heading in ("layer", "winner", "ms", "next", "ms", "report"):
-        table.add_column(heading, justify="right" if heading == "ms" else "left")
+        table.add_column(heading, justify="right" if heading == "ms" else "left", no_wrap=heading == "ms")
     for node_id, measured in picked.layers.items():
         name = picked.model.by_id[node_id].name
         best = measured[0] if measured else None

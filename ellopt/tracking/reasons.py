@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ellopt.files.redaction import without_addresses_credentials
+
 _LENGTH = 300
 _HTML = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _STATUS = re.compile(r"\b([45]\d\d)\b")
@@ -62,6 +64,7 @@ def reason_of(error: BaseException) -> Reason:
     whole = str(error).strip()
     if isinstance(error, NeverTaken):
         return Reason(whole, True)
+    whole = without_addresses_credentials(whole)
     code = str(getattr(error, "error_code", ""))
     status = _STATUS.search(whole)
     number = status[1] if status else ""

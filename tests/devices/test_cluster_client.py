@@ -337,7 +337,7 @@ def test_a_wrong_key_releases_nothing_and_says_so(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead._guard.close()
+    dead._guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
     with pytest.raises(InfrastructureError, match=rf"could not release {ONE}: .*refuses the API key"):
         release_mine(replace(settings, apikey="another key"))

@@ -87,7 +87,7 @@ def test_the_description_tells_the_outcome() -> None:
     text = description(make_report(make_trials(5)))
     assert text.startswith("**9.800 ms → 3.800 ms** a pass, 61.2 % less than ELL's default · {views}\n")
     assert "95 % confidence interval of the gain: 55.0 to 65.0 %." in text
-    assert "| 1042 | 3x3/1 16x16x8 -> 16x16x8 | winograd s8 f2 c4 parallel | 1.800 | 4.800 |" in text
+    assert "| 1042 | 3x3/1 16x16x8 -\\> 16x16x8 | winograd s8 f2 c4 parallel | 1.800 | 4.800 |" in text
     assert "`net_options.ell`" in text
 
 
