@@ -115,7 +115,8 @@ class Sshd:
 
 @contextlib.contextmanager
 def openssh_server(root: Path) -> Iterator[Sshd]:
-    """An OpenSSH server of our own: unprivileged in all it does, on loopback, with its own host and user keys.
+    """An OpenSSH server of our own: unprivileged in all it does, on loopback, with its own host and user keys. It is
+    also at 127.0.0.2, where Linux has that.
 
     The board's $TMPDIR is ``root/board``.
     """
@@ -132,7 +133,8 @@ def openssh_server(root: Path) -> Iterator[Sshd]:
     port = free_port()
     config = root / "sshd_config"
     config.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\nPidFile none\nUsePAM no\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nListenAddress 127.0.0.2\n"
+        f"HostKey {root}/host_key\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {root}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
         f"SetEnv TMPDIR={root}/board HOME={root}/home\nMaxStartups 100\nMaxSessions 100\nLogLevel ERROR\n"
@@ -144,7 +146,7 @@ def openssh_server(root: Path) -> Iterator[Sshd]:
         wait_until_listening("127.0.0.1", port)
         kind, key = (root / "host_key.pub").read_text().split()[:2]
         known_hosts = root / "known_hosts"
-        known_hosts.write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+        known_hosts.write_text("".join(f"[127.0.0.{n}]:{port} {kind} {key}\n" for n in (1, 2)))
         yield Sshd("127.0.0.1", port, root, root / "home", getpass.getuser(), root / "user_key", known_hosts)
     finally:
         for pid in [*children_of(server.pid), server.pid]:

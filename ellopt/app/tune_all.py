@@ -23,6 +23,9 @@ from ellopt.tracking import QuietPool, TrackingConfig, TrackingSummary, open_tra
 
 _LOG = logging.getLogger(__name__)
 
+#: names of models that are longer together, in characters, are counted instead
+_LONGEST_TASK = 80
+
 
 @dataclass(frozen=True)
 class ModelOutcome:
@@ -67,7 +70,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         register=config.register or "",
         experiment=config.experiment or "",
     )
-    with open_pool(device_settings(config), target) as pool, open_tracking(tracking) as tracker:
+    with open_pool(device_settings(config, task_name(config, files)), target) as pool, open_tracking(tracking) as tracker:
         workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
@@ -90,8 +93,20 @@ def _make_directory(path: Path) -> None:
         ) from error
 
 
-def device_settings(config: TuningConfig) -> DeviceSettings:
-    """What the device layer needs of the settings."""
+def task_name(config: TuningConfig, files: list[ModelFile]) -> str:
+    """What others who want a board that we hold are told: whose models, for what, and how many trials there may be.
+
+    A lock serves many variants, so it names none.
+    """
+    models = ", ".join(file.tag for file in files)
+    if len(models) > _LONGEST_TASK:
+        models = f"{len(files)} models"
+    trials = f", up to {config.trials} trials" if config.trials is not None else ""
+    return f"ellopt: {models} for {config.target}{trials}"
+
+
+def device_settings(config: TuningConfig, task: str) -> DeviceSettings:
+    """What the device layer needs of the settings. ``task`` is for others who want the same boards."""
     return DeviceSettings(
         ipaddresses=config.ipaddress,
         ssh_port=config.ssh_port,
@@ -108,6 +123,7 @@ def device_settings(config: TuningConfig) -> DeviceSettings:
         board_timeout=config.board_timeout,
         remote_dir=config.remote_dir,
         fix_frequency=config.fix_frequency,
+        job_name=task,
     )
 
 

@@ -286,12 +286,16 @@ class Laboratory:
     def _time_default(self, device: Device, bundle: Bundle, deadline: Deadline) -> None:
         """Find out, once for a kind of board, what a pass of ELL's default takes, which says what hangs.
 
-        A default that hangs itself gets another try elsewhere.
+        Its output is checked first: the pace of code that computes something else says nothing. A default that hangs
+        itself gets another try elsewhere.
         """
         if self._runs.limits.asked(device.board):
             return
         job = Job("profile", (self._bundles.default_plan,), warm_up=0, rounds=1, turn_warm_up=0, settle=False)
         try:
+            if not self._default_is_right(device, bundle, deadline):
+                self._runs.limits.learn(device.board, None)
+                return
             result = self._run_somewhere(device, bundle, job, deadline)
         except HangError as error:
             if self._default_hung:
@@ -303,6 +307,17 @@ class Laboratory:
             return
         times = [ms for samples in result.samples for ms in samples.total_ms]
         self._runs.limits.learn(device.board, max(times) / 1000 if times else None)
+
+    def _default_is_right(self, device: Device, bundle: Bundle, deadline: Deadline) -> bool:
+        default = self._bundles.default_plan
+        with self._lock:
+            passed = self._passed.setdefault(device.board, set())
+        if passed.issuperset(default.items()):
+            return True
+        result = self._run_somewhere(device, bundle, Job("check", (default,)), deadline)
+        require_steps(result.checks)
+        with self._lock:
+            return not judge(result.checks, passed)  # who is to blame, the inspection says
 
     def _measure_parts(
         self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure, deadline: Deadline

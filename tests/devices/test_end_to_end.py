@@ -183,6 +183,8 @@ def test_an_interrupted_run_releases_what_it_holds(
         end = time.monotonic() + 300
         while not processes_in(board.directory) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
+        for host in service.locked:
+            assert service.machines[host]["CurrentTaskName"] == "ellopt: tiny16 for pi3, up to 1000 trials"
         assert service.locked
         started = time.monotonic()
         process.send_signal(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -70,7 +71,43 @@ def test_openblas_is_where_the_build_says(root: Path) -> None:
     assert find_tools(None, root).blas == library
 
 
-def test_no_build_tree_is_named() -> None:
+@pytest.mark.parametrize("folder", [".", "build", "build/bin", "models/deep/down"])
+def test_the_build_tree_is_searched_upwards(folder: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "ell_build_tools.json").write_text("{}")
+    (root.parent / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(root.parent / folder)
+    assert find_tools(None, None).compile == root / "bin" / "compile"
+
+
+@pytest.mark.parametrize("named", ["--ell_root", "--ell_build_root"])
+def test_a_build_tree_that_is_named_comes_first(
+    named: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "ell_build_tools.json").write_text("{}")
+    other = tmp_path / "other" / "build"
+    for name in ("compile", "print"):
+        program(other / "bin" / name)
+    monkeypatch.chdir(root)
+    found = find_tools(other.parent, None) if named == "--ell_root" else find_tools(None, other)
+    assert found.compile == other / "bin" / "compile"
+
+
+def test_a_build_tree_of_another_user_is_passed_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "ell_build_tools.json").write_text("{}")
+    if os.getuid() == 0:
+        os.chown(root, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.chdir(root.parent)
+    with pytest.raises(ConfigurationError, match="work inside ELL's tree"):
+        find_tools(None, None)
+    assert f"{root} is passed over: it belongs to another user" in caplog.text
+
+
+def test_no_build_tree_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=r"--ell_build_root or set ELL_BUILD_ROOT"):
         find_tools(None, None)
     with pytest.raises(ConfigurationError, match=r"no directory .*nowhere"):

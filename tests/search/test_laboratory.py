@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from search_support import (
@@ -98,6 +99,25 @@ def test_every_variant_is_checked_once_before_it_is_timed() -> None:
         {uniform(UNROLLED), uniform(SIMPLE)},
         {uniform(PARALLEL)},
     ]
+
+
+@pytest.mark.parametrize("plans_per_bundle", [None, 8, 1])
+@pytest.mark.parametrize("wrong", [frozenset(), frozenset({(NODES[1], UNROLLED)})])
+def test_nothing_is_timed_before_its_output_was_right_not_even_the_default(
+    plans_per_bundle: int | None, wrong: frozenset[Any]
+) -> None:
+    device = steady(wrong=wrong)
+    lab = laboratory(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    for _ in range(2):
+        lab.measure([uniform(SIMPLE), uniform(UNROLLED), uniform(PARALLEL)], Procedure())
+    right: set[Any] = set()
+    for job in device.jobs:
+        pairs = {pair for plan in job.plans for pair in plan.items()}
+        if job.kind == "check":
+            right |= pairs - wrong
+        else:
+            assert pairs <= right
+    assert any(job.kind == "profile" for job in device.jobs)
 
 
 def test_one_job_checks_and_measures_where_the_toolchain_can() -> None:

@@ -77,15 +77,36 @@ def find_tools(ell_root: Path | None, ell_build_root: Path | None) -> EllTools:
 
 
 def _build_root(ell_root: Path | None, ell_build_root: Path | None) -> Path:
-    root = ell_build_root or (ell_root / "build" if ell_root is not None else None)
+    root = ell_build_root or (ell_root / "build" if ell_root is not None else _build_root_above(Path.cwd()))
     if root is None:
         raise ConfigurationError(
-            "--toolchain ell needs ELL's build tree: give --ell_build_root or set ELL_BUILD_ROOT; "
-            "without ELL use --toolchain native"
+            "--toolchain ell needs ELL's build tree: give --ell_build_root or set ELL_BUILD_ROOT, or work inside ELL's "
+            "tree; without ELL use --toolchain native"
         )
     if not root.is_dir():
         raise ConfigurationError(f"--ell_build_root: there is no directory {root}")
     return root.absolute()
+
+
+def _build_root_above(folder: Path) -> Path | None:
+    """The build tree that ``folder`` is in, or that lies in it or in a folder above it; None if there is none.
+
+    Its programs are run, so one that another user could have put there is passed over.
+    """
+    for above in (folder, *folder.parents):
+        for root in (above, above / "build"):
+            if (root / TOOLS_FILE).is_file():
+                if _is_trusted(root):
+                    logger.info("--toolchain ell: the build tree %s was found above the current folder", root)
+                    return root
+                logger.warning("--toolchain ell: %s is passed over: it belongs to another user", root)
+    return None
+
+
+def _is_trusted(root: Path) -> bool:
+    if not hasattr(os, "getuid"):
+        return True
+    return all(path.stat().st_uid in (0, os.getuid()) for path in (root, root / TOOLS_FILE))
 
 
 def _named_tools(root: Path) -> dict[str, str]:
