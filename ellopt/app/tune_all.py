@@ -70,7 +70,10 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         register=config.register or "",
         experiment=config.experiment or "",
     )
-    with open_pool(device_settings(config, task_name(config, files)), target) as pool, open_tracking(tracking) as tracker:
+    with (
+        open_pool(device_settings(config, task_name(config, files)), target) as pool,
+        open_tracking(tracking) as tracker,
+    ):
         workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
