@@ -28,6 +28,7 @@ RUNNER = """#!/bin/sh
 case $1 in
   answer) cat job data > result; echo "out $2"; echo "err $2" >&2; exit "${3:-0}" ;;
   hang) echo started > result; sleep 1000 & sleep 1000 ;;
+  wait) until [ -e go ]; do sleep 0.1; done; cat job data > result ;;
   crash) kill -SEGV $$ ;;
   ignore) trap '' TERM INT HUP; while :; do sleep 1; done ;;
   stray) sleep 1000 & echo $! > result ;;
