@@ -24,6 +24,7 @@ from ellopt.cli.termination import Terminated, terminable
 from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.files.redaction import Redactor, address_secrets, environment_secrets
+from ellopt.files.user import settle_user
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
+        settle_user()
         with terminable():
             return int(arguments.run(arguments, SafeConsole()))
     except (ConfigurationError, ModelFormatError) as error:

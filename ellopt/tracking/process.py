@@ -38,6 +38,7 @@ class WriterProcess:
         self._measuring = 0  # how many measurements run now
         self._number = 0  # of the last period of quiet
         self._patience: float | None = None  # set when it is ended for having taken too long
+        self._dismissed = False
         self._busy = False  # the writer did not come to rest last time: do not wait for it again
         self._process = self._start(environment, cwd)
         self._threads = [self._drain(self._events), self._drain(self._errors)]
@@ -87,7 +88,7 @@ class WriterProcess:
             closed = closed or event.get("event") == "closed"
             self._on_event(event)
         self._resting.set()  # it is gone, nobody need wait for it
-        if not closed:
+        if not closed and not self._dismissed:
             slow = self._patience
             text = "the writer process ended" if slow is None else f"the store did not take them within {slow:.0f} s"
             self._on_event({"event": "gone", "text": text})
@@ -139,9 +140,14 @@ class WriterProcess:
             self._process.wait(seconds + 0.5)
         except subprocess.TimeoutExpired:
             self._patience = seconds
-        self.kill()
+        self._end()
 
-    def kill(self) -> None:
+    def dismiss(self) -> None:
+        """End it at once: nothing was given to it, so its end is no news."""
+        self._dismissed = True
+        self._end()
+
+    def _end(self) -> None:
         """Make sure that it has ended. What it was about stays in the outbox."""
         if self._process is None:
             return

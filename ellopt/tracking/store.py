@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
+from ellopt.files.user import user_name
 from ellopt.tracking.record import Destination
 
 _T = TypeVar("_T")
@@ -74,8 +74,4 @@ def matching(text: str) -> str:
 
 def standard_tags() -> dict[str, str]:
     """What MLflow's own fluent interface adds to a run."""
-    tags = {"mlflow.source.name": "ellopt optimize", "mlflow.source.type": "LOCAL"}
-    try:
-        return tags | {"mlflow.user": getpass.getuser()}
-    except (OSError, KeyError, ImportError):  # no such user in this system's tables
-        return tags
+    return {"mlflow.source.name": "ellopt optimize", "mlflow.source.type": "LOCAL", "mlflow.user": user_name()}

@@ -188,7 +188,7 @@ class MlflowTracker:
         if self._models:
             self._writer.close(patience)
         else:
-            self._writer.kill()
+            self._writer.dismiss()
         with self._lock:
             self._waiting = {path: model.undelivered() for path, model in self._models.items()}
             waiting = sum(self._waiting.values())

@@ -162,6 +162,8 @@ def config_from(arguments: argparse.Namespace) -> TuningConfig:
     for name in ("ell_root", "ell_build_root"):
         values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
     places = places_from(arguments, arguments.target)
+    if os.environ.get("MLFLOW_RUN_ID"):  # MLflow has changed the folder: what is printed must be found from any
+        values["output_path"], values["model_path"] = values["output_path"].resolve(), values["model_path"].resolve()
     values["ipaddress"], values["cluster"] = places.ipaddress, places.cluster
     return TuningConfig(
         **values,

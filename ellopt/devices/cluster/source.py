@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import re
 import threading
@@ -16,6 +15,7 @@ from ellopt.devices.sessions import DeadSession, HeldLock, Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh.device import SshDevice
 from ellopt.devices.ssh.source import SshConnector
+from ellopt.files.user import user_name
 from ellopt.targets import Target
 
 _LOG = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class ClusterSource:
 
     def _lock_one(self, avoid: frozenset[str]) -> HeldLock | None:
         """Lock a free, living, matching board. One thread at a time, so that we do not race with ourselves."""
-        user = getpass.getuser()
+        user = user_name()
         with self._mutex:
             for machine in self._list():
                 name = str(self._address(machine.address))

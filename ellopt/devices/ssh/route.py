@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import glob
 import logging
 import re
@@ -13,6 +12,7 @@ import paramiko
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.settings import DEFAULT_USER, Address, DeviceSettings
+from ellopt.files.user import user_name
 
 _LOG = logging.getLogger(__name__)
 _FILES = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
@@ -60,7 +60,7 @@ def find_route(address: Address, settings: DeviceSettings, jump: bool = False) -
     return Route(
         host=host,
         port=port,
-        user=str(user or (getpass.getuser() if jump else DEFAULT_USER)),
+        user=str(user or (user_name() if jump else DEFAULT_USER)),
         known_as=str(found.get("hostkeyalias") or host),
         given_keys=() if jump else settings.key_files,
         key_files=tuple(Path(str(file)).expanduser() for file in found.get("identityfile", ())),
