@@ -149,13 +149,19 @@ def _choose(
     runner_up = min(rest, key=lambda e: scores[e.options]).options if rest else None
     against_runner_up = _compare(knowledge, shape, winner.options, runner_up, scores)
     against_default = _compare(knowledge, shape, winner.options, default, scores)
-    tie = against_runner_up is not None and not against_runner_up.significant
+    tie = against_runner_up is not None and is_tie(against_runner_up)
     why = _explain(winner.options, fastest.options, runner_up, against_runner_up, against_default, default)
     if lead.options not in (fastest.options, winner.options):
         why += f" {lead.options} looked faster, but its measurement is unstable and not trusted."
     elif winner.summary.unstable:
         why += " Its measurement is unstable."
     return _Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores)
+
+
+def is_tie(comparison: Comparison) -> bool:
+    """Whether two variants count as equally fast, so that the simpler one wins: a difference of at most ``TIE_SHARE``
+    that is not significant. A larger one decides, as it is what is expected, and is said to be not significant."""
+    return not comparison.significant and abs(comparison.gain) <= TIE_SHARE
 
 
 def _contenders(measured: Sequence[Estimate], default: ConvolutionOptions) -> list[Estimate]:
@@ -265,9 +271,10 @@ def _explain(
         return text + "; nothing else was measured."
     if winner not in (fastest, default):
         return text + f"; it cannot be told apart from {fastest} and is the simpler one."
-    if not against_runner_up.significant:
+    if is_tie(against_runner_up):
         return text + f"; a tie with {runner_up} ({less(against_runner_up.gain)}, p = {_p(against_runner_up)})."
-    return text + f"; {less(against_runner_up.gain)} than the runner-up {runner_up} (p = {_p(against_runner_up)})."
+    evidence = f"{'' if against_runner_up.significant else 'which is not significant, '}p = {_p(against_runner_up)}"
+    return text + f"; {less(against_runner_up.gain)} than the runner-up {runner_up} ({evidence})."
 
 
 def _p(comparison: Comparison) -> str:
