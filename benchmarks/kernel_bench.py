@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-import ellopt.codegen
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.emit import site_of
 from ellopt.codegen.lower import lower
+from ellopt.codegen.sources import C_FOLDERS, c_file
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import Cpu
 
-C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
 TIMER = Path(__file__).parent / "kernel_timer.c"
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-mcpu=native")
 #: Compiled libraries of earlier runs; named by the hash of what is in them.
@@ -81,7 +80,7 @@ def multiply_adds(site: KernelSite) -> int:
 def build(kernels: Sequence[Kernel]) -> ctypes.CDLL:
     """One library with ``kernels`` as kernel_0, kernel_1, ... and the timer."""
     sources = [kernel.source(f"kernel_{i}") for i, kernel in enumerate(kernels)]
-    headers = [path.read_text() for path in sorted(C_FOLDER.iterdir()) if path.suffix in (".h", ".c")]
+    headers = [path.read_text() for folder in C_FOLDERS for path in sorted(folder.glob("*.[ch]"))]
     digest = hashlib.sha256("\0".join([*sources, *headers, TIMER.read_text()]).encode()).hexdigest()[:16]
     library = CACHE / f"{digest}.so"
     if not library.exists():
@@ -93,8 +92,17 @@ def build(kernels: Sequence[Kernel]) -> ctypes.CDLL:
                 files[-1].write_text(source)
             built = Path(folder) / "kernels.so"
             command = [
-                *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, "-I", str(C_FOLDER)),
-                *(*map(str, files), str(TIMER), str(C_FOLDER / "ellopt_pool.c"), "-lm", "-o", str(built)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "ziglang",
+                    "cc",
+                    "-shared",
+                    "-fPIC",
+                    *FLAGS,
+                    *(f"-I{folder}" for folder in C_FOLDERS),
+                ),
+                *(*map(str, files), str(TIMER), str(c_file("ellopt_pool.c")), "-lm", "-o", str(built)),
             ]
             subprocess.run(command, check=True)
             built.rename(library)

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-import ellopt.codegen
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
+from ellopt.codegen.sources import C_FOLDERS, c_file
 from ellopt.targets import CPUS
 
 #: One processor for each way to cut kernels.
@@ -31,8 +31,8 @@ CPU_BY_LANES = {CPUS[name].lanes: CPUS[name] for name in ("scalar", "x86-64", "x
 
 FloatArray = npt.NDArray[np.float32]
 
-C_FOLDER = Path(ellopt.codegen.__file__).parent / "c"
-_POOL = C_FOLDER / "ellopt_pool.c"
+INCLUDES = tuple(f"-I{folder}" for folder in C_FOLDERS)
+_POOL = c_file("ellopt_pool.c")
 _PATTERN = np.float32(-12345.678)
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
@@ -101,7 +101,7 @@ def compile_kernels(kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=na
             files.append(str(path))
         command = [
             *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, *flags, "-Wall", "-Werror"),
-            *("-I", str(C_FOLDER), *files, str(_POOL), "-lm", "-o", str(library)),
+            *(*INCLUDES, *files, str(_POOL), "-lm", "-o", str(library)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernels_support import C_FOLDER
+from kernels_support import INCLUDES
 
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
@@ -49,7 +49,7 @@ def assemble(target: Target, blocking: str, tmp_path: Path) -> str:
     source = tmp_path / "kernel.c"
     source.write_text(kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=blocking)).source("kernel"))
     command = [sys.executable, "-m", "ziglang", "cc", *compile_flags(target), "-g0", "-S"]
-    command += ["-I", str(C_FOLDER), str(source), "-o", str(tmp_path / "kernel.s")]
+    command += [*INCLUDES, str(source), "-o", str(tmp_path / "kernel.s")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return (tmp_path / "kernel.s").read_text()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kernels_support import C_FOLDER
+from kernels_support import INCLUDES
 from test_winograd import plain_site
 
 from ellopt.codegen.convolution.base import kernel_for
@@ -26,7 +26,7 @@ def assembly(target: str, tile: int, folder: Path) -> dict[str, list[str]]:
     source, text = folder / "kernel.c", folder / "kernel.s"
     source.write_text(kernel.source("kernel"))
     command = [sys.executable, "-m", "ziglang", "cc", *compile_flags(row), "-g0", "-S"]
-    command += ["-I", str(C_FOLDER), str(source), "-o", str(text)]
+    command += [*INCLUDES, str(source), "-o", str(text)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     functions: dict[str, list[str]] = {}

@@ -117,7 +117,7 @@ def test_a_deadline_ends_the_compilers_and_leaves_nothing(
 
 
 def test_the_compilers_output_is_kept(host: Target, tmp_path: Path) -> None:
-    compiler = zig.Compiler(host, tmp_path, tmp_path / "cache")
+    compiler = zig.Compiler(host, (tmp_path,), tmp_path / "cache")
     with pytest.raises(BuildError, match="unknown_function") as raised:
         compiler.objects({"bad": "int f(void) { return unknown_function(); }\n"}, Deadline.after(60))
     assert "unknown_function" in raised.value.log

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from codegen_support import ModelMaker
 
 from ellopt.cli.main import main
+from ellopt.codegen.sources import c_text
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CandidateError
 from ellopt.core.job import Job
@@ -28,7 +28,6 @@ from ellopt.model.check_data import check_inputs
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution
 from ellopt.targets import Target
-from ellopt.toolchains.native import build as native_build
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
 DATA = Path(__file__).parents[1] / "data"
@@ -96,12 +95,12 @@ def test_what_is_off_by_more_than_float32_explains_is_rejected_and_nothing_else(
 
 def test_a_wrong_step_that_is_no_convolution_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator's own C for softmax is broken."""
-    broken = shutil.copytree(native_build.C_SOURCES, tmp_path / "c")
-    source = (broken / "ellopt_layers.c").read_text(encoding="utf-8")
+    source = c_text("ellopt_layers.c")
     changed = source.replace("expf(in[i] - largest)", "expf(in[i] - largest) + 0.01f")
     assert changed != source
-    (broken / "ellopt_layers.c").write_text(changed, encoding="utf-8")
-    monkeypatch.setattr(native_build, "C_SOURCES", broken)
+    monkeypatch.setattr(
+        "ellopt.toolchains.native.build.c_text", lambda name: changed if name == "ellopt_layers.c" else c_text(name)
+    )
     with pytest.raises(CandidateError, match=r"tiny16\.ell: node 1046 \(Softmax"):
         deploy.check(read_model(TINY))
     with pytest.raises(CandidateError, match="node 1046"):
