@@ -21,7 +21,15 @@ TINY = Path(__file__).parent / "data" / "tiny16.ell"
 METHODS = ("simple", "unrolled", "winograd")
 
 
-def tuned(path: Path, output: Path, device: PretendDevice, sampler: str = "auto", **settings: object) -> TuningReport:
+def tuned(
+    path: Path,
+    output: Path,
+    device: PretendDevice,
+    sampler: str = "auto",
+    *,
+    toolchain: PretendToolchain | None = None,
+    **settings: object,
+) -> TuningReport:
     """The report of tuning the model at ``path`` on ``device``; its files are in ``output``."""
     config = TuningConfig(
         path, output, sampler=sampler, mlflow=False, warm_start=False, visit_spacing=0.0, target="pi3"
@@ -30,7 +38,7 @@ def tuned(path: Path, output: Path, device: PretendDevice, sampler: str = "auto"
     with open_tracking(TrackingConfig(enabled=False)) as tracker:
         workshop = Workshop(
             config, SearchSpace("pretend.json", METHODS, (True, False), (1, 4)), TARGET,
-            PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
+            toolchain or PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
         )  # fmt: skip
         [file] = discover(path)
         return tune_model(file, output, workshop, Silent())

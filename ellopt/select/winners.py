@@ -23,6 +23,7 @@ from ellopt.space.space import LayerSpace, ModelSpace, simplicity
 
 #: A simpler option that cannot be told apart from the fastest wins if its estimate is at most this share above.
 TIE_SHARE = 0.005
+_WRONG = "the whole model's output is wrong with it"
 #: A stable variant is preferred to an unstable one if its estimate is at most this share above.
 UNTRUSTED_SHARE = 0.15
 #: Fewer samples are a glance.
@@ -81,6 +82,7 @@ class _Choice:
     tie: bool
     why: str
     scores: Mapping[ConvolutionOptions, float] = field(default_factory=dict)  # ms, of what could win
+    rejected: frozenset[ConvolutionOptions] = frozenset()
 
 
 def choose_winners(
@@ -89,7 +91,8 @@ def choose_winners(
     """The winner of every layer.
 
     The fastest variant whose measurement is stable wins; where a simpler one cannot be told apart from it, that one
-    does. A layer that was never measured keeps ELL's default. ``rejected`` takes part no more.
+    does. A layer that was never measured keeps ELL's default. ``rejected``
+    is what makes the whole model's output wrong: it takes part no more, and is reported as failed.
     """
     knowledge, space = result.knowledge, result.space
     choices = {
@@ -137,7 +140,8 @@ def _choose(
     measured = [e for o, e in knowledge.estimates(shape).items() if o in allowed]
     contenders = _contenders(measured, default)
     if not contenders:
-        return _Choice(default, None, None, None, False, "Nothing else was measured, so ELL's default stays.")
+        why = "Nothing else was measured, so ELL's default stays." + _rejection(rejected)
+        return _Choice(default, None, None, None, False, why, rejected=rejected)
     scores = {e.options: e.ms for e in contenders}
     lead = _leader(knowledge, shape, contenders, scores)
     trusted = [e for e in contenders if not e.summary.unstable]
@@ -155,13 +159,19 @@ def _choose(
         why += f" {lead.options} looked faster, but its measurement is unstable and not trusted."
     elif winner.summary.unstable:
         why += " Its measurement is unstable."
-    return _Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores)
+    why += _rejection(rejected)
+    return _Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores, rejected)
 
 
 def is_tie(comparison: Comparison) -> bool:
     """Whether two variants count as equally fast, so that the simpler one wins: a difference of at most ``TIE_SHARE``
     that is not significant. A larger one decides, as it is what is expected, and is said to be not significant."""
     return not comparison.significant and abs(comparison.gain) <= TIE_SHARE
+
+
+def _rejection(rejected: frozenset[ConvolutionOptions]) -> str:
+    names = ", ".join(str(options) for options in sorted(rejected))
+    return f" Rejected, since {_WRONG}: {names}." if rejected else ""
 
 
 def _contenders(measured: Sequence[Estimate], default: ConvolutionOptions) -> list[Estimate]:
@@ -315,7 +325,7 @@ def _score_ms(knowledge: Knowledge, layer: LayerSpace, choice: _Choice, options:
 
 def _variant(result: SearchResult, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> VariantReport:
     knowledge, shape = result.knowledge, layer.shape
-    reason = knowledge.failed(shape).get(options)
+    reason = _WRONG if options in choice.rejected else knowledge.failed(shape).get(options)
     if reason is not None:
         return VariantReport(str(options), "failed", reason=reason)
     samples = knowledge.samples(shape, options)

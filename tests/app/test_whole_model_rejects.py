@@ -1,0 +1,57 @@
+"""Options that pass their own check and make the whole model wrong: another is taken, and the report says so."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from search_support import PretendDevice, PretendToolchain
+from tuning_support import TINY, device_for, tuned
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job, JobResult
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.frontends.ell.read import read_model
+from ellopt.model import reference
+from ellopt.toolchains.native.toolchain import NativeToolchain
+
+MODEL = read_model(TINY)
+LAYER = MODEL.convolutions[1].node_id
+
+
+@dataclass
+class WholeToolchain(PretendToolchain):
+    gives_outputs: bool = True
+
+
+class WrongAsWhole(PretendDevice):
+    """A device on which parallel code of one layer is right by itself, and wrong in a whole model."""
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        job: Job = pickle.loads(invocation.inputs["job"])
+        if job.kind != "outputs" or job.inputs is None:
+            return super().run(bundle, invocation, deadline)
+        right = np.stack([reference.predict(MODEL, values).reshape(-1) for values in job.inputs])
+        outputs = np.stack([right + float(plan[LAYER].parallelize) for plan in job.plans]).astype(np.float32)
+        return Execution(0, "", "", {"result": pickle.dumps(JobResult(outputs=outputs))}, 0.01)
+
+
+def test_another_is_taken_and_the_report_says_why(tmp_path: Path) -> None:
+    layers = NativeToolchain().layers(MODEL)
+    plain = device_for(TINY, 1)
+    before = tuned(TINY, tmp_path / "before", plain, "grid")
+    first = next(layer for layer in before.layers if layer.node_id == LAYER)
+    assert first.winner.endswith("parallel"), "else nothing is rejected below"
+
+    device = WrongAsWhole(plain.latency, noise=plain.noise, seed=plain.seed)
+    report = tuned(TINY, tmp_path / "out", device, "grid", toolchain=WholeToolchain(layers))
+    layer = next(layer for layer in report.layers if layer.node_id == LAYER)
+    assert not layer.winner.endswith("parallel")
+    failed = {v.options: v.reason for v in layer.variants if v.state == "failed"}
+    assert first.winner in failed
+    assert "whole model's output is wrong" in failed[first.winner]
+    assert first.winner in layer.why
+    written = {whole.name: whole.plan for whole in report.confirmation.candidates}
+    assert not any(plan[LAYER].endswith("parallel") for plan in written.values())
