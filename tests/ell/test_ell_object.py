@@ -34,7 +34,7 @@ def test_two_models_in_one_program(tmp_path: Path, name: str) -> None:
     emulator = [] if target.is_host else [shutil.which("qemu-arm") or shutil.which("qemu-arm-static") or ""]
     if emulator == [""]:
         pytest.skip("no qemu-arm here (Debian package qemu-user)")
-    compiler, deadline = Compiler(target, tmp_path, tmp_path / "cache"), Deadline.after(300)
+    compiler, deadline = Compiler(target, (), tmp_path / "cache"), Deadline.after(300)
     sources = {"main": MAIN, "a": MODEL.format(number=100), "b": MODEL.format(number=200)}
     objects = compiler.objects(sources, deadline)
     for model in ("a", "b"):

@@ -26,7 +26,7 @@ from ellopt.targets import find_target
 from ellopt.toolchains.zig import Compiler
 text = "char big[400000] = {1};"
 try:
-    Compiler(find_target("host"), other, disk / "cache").objects({"big": text}, Deadline.after(300))
+    Compiler(find_target("host"), (), disk / "cache").objects({"big": text}, Deadline.after(300))
 except DiskFullError as error:
     print(error)
 """
