@@ -1,6 +1,6 @@
 """Many boards at once: ``python benchmarks/scale.py [--json] [--boards 1000] [--observations 100000]``.
 
-The pool, its leases, the laboratory and the log of observations are the real ones; only a board's answer is made up: it
+The pool, its leases, the measurer and the log of observations are the real ones; only a board's answer is made up: it
 takes ``--seconds`` on average and is the latency of a formula. An observation is one layer measured with one choice of
 options. Every board has a thread that asks for its next plan when it is done, as a search has.
 
@@ -41,11 +41,11 @@ from search_support import (  # noqa: E402
 from ellopt.core.deadline import Deadline  # noqa: E402
 from ellopt.core.errors import InfrastructureError  # noqa: E402
 from ellopt.core.plan import Plan  # noqa: E402
-from ellopt.core.schedule import Procedure  # noqa: E402
+from ellopt.core.schedule import Schedule  # noqa: E402
 from ellopt.core.trial import Outcome, TrialRecord  # noqa: E402
 from ellopt.devices.bundle import Bundle, Execution, Invocation  # noqa: E402
 from ellopt.devices.replay import ReplayPool  # noqa: E402
-from ellopt.measure.measurer import Laboratory  # noqa: E402
+from ellopt.measure.measurer import DeviceMeasurer  # noqa: E402
 from ellopt.search.observation_log import ObservationLog  # noqa: E402
 from ellopt.space.space import ModelSpace  # noqa: E402
 
@@ -97,9 +97,9 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
     done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
     ran_dry: list[float] = []
     log = ObservationLog(directory / "observations.jsonl", "scale", invented.space)
-    procedure = Procedure(rounds=3)
+    schedule = Schedule(rounds=3)
 
-    def work(laboratory: Laboratory) -> None:
+    def work(measurer: DeviceMeasurer) -> None:
         while True:
             try:
                 plan = todo.get_nowait()
@@ -107,18 +107,18 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
                 ran_dry.append(time.monotonic())
                 return
             try:
-                done.put(laboratory.measure([plan], procedure)[0])
+                done.put(measurer.measure([plan], schedule)[0])
             except BaseException as error:
                 done.put(error)
                 raise
 
     with ReplayPool(invented, count=boards) as pool:
-        laboratory = Laboratory(MODEL, invented.toolchain, pool, TARGET, directory)
-        laboratory.prepare(invented.space)
+        measurer = DeviceMeasurer(MODEL, invented.toolchain, pool, TARGET, directory)
+        measurer.prepare(invented.space)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started, cpu = time.monotonic(), time.process_time()
         threading.stack_size(256 * 1024)
-        threads = [threading.Thread(target=work, args=(laboratory,), daemon=True) for _ in range(boards)]
+        threads = [threading.Thread(target=work, args=(measurer,), daemon=True) for _ in range(boards)]
         for thread in threads:
             thread.start()
         received = 0

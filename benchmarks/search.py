@@ -39,15 +39,15 @@ from ellopt.app.config import TuningConfig
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome
 from ellopt.devices.local import LocalPool
 from ellopt.frontends.discover import discover
 from ellopt.frontends.ell.read import read_model
-from ellopt.measure.base import Measures
-from ellopt.measure.measurer import Laboratory
-from ellopt.measure.replay import ReplayLaboratory
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.base import Measurer
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.replay import ReplayMeasurer
+from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.table import Table
 from ellopt.model.graph import Model
 from ellopt.search.driver import search
@@ -69,12 +69,12 @@ ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
 SLOW = 1.5
 #: Seconds between the visits of a live search, as when a model is tuned.
 VISIT_SPACING = TuningConfig.visit_spacing
-_TWO_PASSES = Procedure(warm_up=0, rounds=1, settle=False)
+_TWO_PASSES = Schedule(warm_up=0, rounds=1, settle=False)
 _ONE_PASS = replace(_TWO_PASSES, turn_warm_up=0)
 #: Visits in which a live search's model is compared, as between processes variants differ; an even number, since the
 #: two models change places from one to the next.
 LIVE_VISITS = 16
-_LIVE_PROCEDURE = Procedure(kind="bench", warm_up=3, rounds=4, turn_passes=6)
+_LIVE_SCHEDULE = Schedule(kind="bench", warm_up=3, rounds=4, turn_passes=6)
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
@@ -97,10 +97,10 @@ class Bench:
         narrowed = narrow(space, toolchain.layers(model), toolchain, find_target("host"))
         return cls(name, model, narrowed, toolchain, directory)
 
-    def laboratory(self, visit_spacing: float = 0.0) -> Laboratory:
-        settings = LaboratorySettings(visit_spacing=visit_spacing)
+    def measurer(self, visit_spacing: float = 0.0) -> DeviceMeasurer:
+        settings = MeasureSettings(visit_spacing=visit_spacing)
         directory = self.directory / self.name
-        return Laboratory(self.model, self.toolchain, LocalPool(), find_target("host"), directory, settings)
+        return DeviceMeasurer(self.model, self.toolchain, LocalPool(), find_target("host"), directory, settings)
 
     def sweep_plans(self) -> list[Plan]:
         """The plans of the original sweep: one for each combination, what does not apply being ELL's default."""
@@ -122,16 +122,16 @@ def measure_table(bench: Bench, rounds: int) -> Table:
 
     Visits are short, as those of a search are: much of what disturbs a visit stays the same as long as it lasts.
     """
-    laboratory = bench.laboratory()
+    measurer = bench.measurer()
     began = time.monotonic()
-    laboratory.prepare(bench.space)
+    measurer.prepare(bench.space)
     build_seconds = time.monotonic() - began
-    space = _only_right(bench.space, laboratory)
+    space = _only_right(bench.space, measurer)
     generator = np.random.default_rng(0)
-    procedure = Procedure(warm_up=1, rounds=ROUNDS_PER_VISIT, turn_passes=PASSES_PER_TURN)
-    slowness = _slowness(laboratory.measure(_mixed(space, generator, {}), procedure))
+    schedule = Schedule(warm_up=1, rounds=ROUNDS_PER_VISIT, turn_passes=PASSES_PER_TURN)
+    slowness = _slowness(measurer.measure(_mixed(space, generator, {}), schedule))
     plans = [_mixed(space, generator, slowness) for _ in range(math.ceil(rounds / ROUNDS_PER_VISIT))]
-    recorded = [laboratory.measure(some, procedure) for some in plans]
+    recorded = [measurer.measure(some, schedule) for some in plans]
     passes = [min(len(o.samples.total_ms) for o in outcomes if o.samples) for outcomes in recorded]
 
     def joined(values: Callable[[PlanSamples], Sequence[float]]) -> npt.NDArray[np.float64]:
@@ -145,7 +145,7 @@ def measure_table(bench: Bench, rounds: int) -> Table:
     run_seconds, check_seconds = _overheads(bench)
     about = {
         "model": bench.name,
-        "board": laboratory.board(),
+        "board": measurer.board(),
         "toolchain": bench.toolchain.version,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -208,10 +208,10 @@ def _slowness(
     return {key: float(np.median(values)) for key, values in found.items()}
 
 
-def _only_right(space: ModelSpace, laboratory: Laboratory) -> ModelSpace:
+def _only_right(space: ModelSpace, measurer: DeviceMeasurer) -> ModelSpace:
     """``space`` without the variants that compute something wrong."""
-    laboratory.check(space.covering_plans())
-    wrong = {(failure.shape, failure.options) for failure in laboratory.failures}
+    measurer.check(space.covering_plans())
+    wrong = {(failure.shape, failure.options) for failure in measurer.failures}
     layers = tuple(
         LayerSpace(s.layer, tuple(o for o in s.variants if (s.shape, o) not in wrong), s.default) for s in space.layers
     )
@@ -223,13 +223,13 @@ def _overheads(bench: Bench) -> tuple[float, float]:
     """What starting a job costs beyond its passes, and what checking adds to a pass, in seconds: medians."""
     starts, checks = [], []
     for _ in range(9):
-        laboratory = bench.laboratory()  # a new one has everything to check
-        laboratory.prepare(bench.space)
+        measurer = bench.measurer()  # a new one has everything to check
+        measurer.prepare(bench.space)
         seconds, passed_ms = [0.0], 0.0
-        for procedure in (_TWO_PASSES, _TWO_PASSES, _ONE_PASS):
-            outcome = laboratory.measure([bench.space.default_plan], procedure)[0]
+        for schedule in (_TWO_PASSES, _TWO_PASSES, _ONE_PASS):
+            outcome = measurer.measure([bench.space.default_plan], schedule)[0]
             assert outcome.samples is not None
-            seconds.append(laboratory.costs.board_seconds)
+            seconds.append(measurer.costs.board_seconds)
             passed_ms = outcome.samples.total_ms[0]
         checking, passing, starting = np.diff(seconds)
         checks.append(float(checking - passing))
@@ -256,11 +256,11 @@ def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
     return {node: min(table.rows[node], key=partial(distance, options)) for node, options in plan.items()}
 
 
-def run_search(space: ModelSpace, laboratory: Measures, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
+def run_search(space: ModelSpace, measurer: Measurer, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
     """A whole search: its result, the plan it ends with, and the seconds of this machine that it took."""
     with tempfile.TemporaryDirectory() as directory:
         began = time.monotonic()
-        result = search(space, laboratory, SearchSettings(sampler=strategy, seed=seed), Path(directory))
+        result = search(space, measurer, SearchSettings(sampler=strategy, seed=seed), Path(directory))
         return result, choose_winners(result).plan, time.monotonic() - began
 
 
@@ -271,7 +271,7 @@ def replay(table: Table, sweep: float, strategy: str, seed: int, spoiled: float)
     exhaustive winner is chosen. Both plans are compared by the visits between: what won by luck does not win again.
     """
     seen, confirming = table.halves()
-    result, plan, seconds = run_search(table.space, ReplayLaboratory(seen, seed, spoiled), strategy, seed)
+    result, plan, seconds = run_search(table.space, ReplayMeasurer(seen, seed, spoiled), strategy, seed)
     return {
         "strategy": strategy,
         "seed": seed,
@@ -297,15 +297,15 @@ def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
 
 def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
     """One search for real, its model against the exhaustive winner in turns, and ELL's default by itself."""
-    result, plan, seconds = run_search(bench.space, bench.laboratory(VISIT_SPACING), strategy, seed)
-    laboratory = bench.laboratory()
-    laboratory.prepare(bench.space)
+    result, plan, seconds = run_search(bench.space, bench.measurer(VISIT_SPACING), strategy, seed)
+    measurer = bench.measurer()
+    measurer.prepare(bench.space)
     visits = []
     for visit in range(LIVE_VISITS):
         order = -1 if visit % 2 else 1
-        visits.append(_medians_ms(laboratory.measure([plan, table.best_plan][::order], _LIVE_PROCEDURE))[::order])
+        visits.append(_medians_ms(measurer.measure([plan, table.best_plan][::order], _LIVE_SCHEDULE))[::order])
     found, best = np.array(visits).T
-    default = _medians_ms(laboratory.measure([bench.space.default_plan], _LIVE_PROCEDURE))
+    default = _medians_ms(measurer.measure([bench.space.default_plan], _LIVE_SCHEDULE))
     losses = found / best - 1
     low, high = np.quantile(_bootstrapped_medians(losses), (0.025, 0.975))
     return {

@@ -27,8 +27,8 @@ from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
 from ellopt.frontends.discover import ModelFile
 from ellopt.frontends.ell.read import read_model, require_convolutions
-from ellopt.measure.measurer import Laboratory
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.store import MeasurementStore, StoreContext
 from ellopt.measure.whole_model import WholeCheck
 from ellopt.model.graph import Model
@@ -108,33 +108,33 @@ class _Tuning:
         if shop.toolchain.name == "native":
             space = within_bytes(space)
         state = self._state_directory()
-        laboratory = Laboratory(
+        measurer = DeviceMeasurer(
             self.model,
             shop.toolchain,
             shop.pool,
             shop.target,
             state / "bundles",
-            LaboratorySettings(
+            MeasureSettings(
                 parallel_build=config.parallel_build,
                 board_timeout=config.board_timeout,
                 visit_spacing=config.visit_spacing,
             ),
         )
-        identity = self._identity(laboratory.board())
-        tracker = shop.tracker.start_model(self._start(identity, laboratory.board(), space))
+        identity = self._identity(measurer.board())
+        tracker = shop.tracker.start_model(self._start(identity, measurer.board(), space))
         shown = UntilConfirmed(self.observer)
         try:
             result = search(
                 space,
-                laboratory,
+                measurer,
                 self._search_settings(),
                 state / "search",
                 Observers((shown, _Tracked(tracker, self.model))),
                 name=self.file.tag,
                 identity=identity,
-                warm_start=self._warm_start(laboratory.board()),
+                warm_start=self._warm_start(measurer.board()),
             )
-            check = WholeCheck(laboratory.output_errors, space.default_plan)
+            check = WholeCheck(measurer.output_errors, space.default_plan)
             winners = _sound_winners(result, check)
             candidates = _candidates(space, result, winners)
             unsound = check.unsound(list(candidates.values()))
@@ -142,7 +142,7 @@ class _Tuning:
             if result.emulated and not config.accept_emulated_timings:
                 winners = without_evidence(winners)
                 candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
-            confirmed = confirm(laboratory, candidates)
+            confirmed = confirm(measurer, candidates)
             report = self._write(space, result, winners, confirmed, tracker)
         except Exception as error:
             tracker.failed_model(str(error))
@@ -279,11 +279,11 @@ class _Tuning:
         """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
         shop = self.workshop
         model = shop.toolchain.prepare(read_model(path))
-        laboratory = Laboratory(model, shop.toolchain, shop.pool, shop.target, self._state_directory() / "bundles")
+        measurer = DeviceMeasurer(model, shop.toolchain, shop.pool, shop.target, self._state_directory() / "bundles")
         try:
             if plan_for(model) != plan:
                 raise CandidateError(f"{path}: its options are not those that were chosen")
-            if WholeCheck(laboratory.output_errors, self._default(model)).unsound([plan]):
+            if WholeCheck(measurer.output_errors, self._default(model)).unsound([plan]):
                 raise CandidateError(f"{path}: its output is wrong")
         except CandidateError:
             path.unlink(missing_ok=True)

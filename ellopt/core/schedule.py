@@ -11,7 +11,7 @@ from ellopt.core.plan import Plan
 
 
 @dataclass(frozen=True)
-class Procedure:
+class Schedule:
     """How plans are measured in one visit; the numbers mean what they mean in a Job."""
 
     kind: Literal["profile", "bench"] = "profile"
@@ -28,7 +28,7 @@ class Procedure:
         return self.warm_up + self.rounds * (self.turn_warm_up + self.turn_passes)
 
     def job(self, plans: Sequence[Plan], unchecked: frozenset[Plan] = frozenset()) -> Job:
-        """The job that measures ``plans`` by this procedure, and checks those that are ``unchecked``."""
+        """The job that measures ``plans`` by this schedule, and checks those that are ``unchecked``."""
         return Job(
             kind=self.kind,
             plans=tuple(plans),

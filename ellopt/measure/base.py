@@ -8,13 +8,13 @@ from typing import Protocol
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Costs, Failure, Outcome
 from ellopt.space.space import ModelSpace
 
 
 @dataclass(frozen=True)
-class LaboratoryStatus:
+class MeasurerStatus:
     """What goes on now."""
 
     builds: int = 0
@@ -24,8 +24,8 @@ class LaboratoryStatus:
     boards_set_aside: int = 0
 
 
-class Measures(Protocol):
-    """What a search needs: the laboratory, or a replay of recorded measurements."""
+class Measurer(Protocol):
+    """What a search needs: the measurer, or a replay of recorded measurements."""
 
     @property
     def capacity(self) -> int:
@@ -50,13 +50,13 @@ class Measures(Protocol):
     def prepare(self, space: ModelSpace) -> None:
         """Build all that ``space`` may ask for, where one bundle can hold it."""
 
-    def status(self) -> LaboratoryStatus: ...
+    def status(self) -> MeasurerStatus: ...
 
     def reject(self, failures: Sequence[Failure]) -> None:
         """Failures that an earlier run found: those options are never tried again."""
 
     def measure(
-        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
         """Measure ``plans`` interleaved in one visit; one outcome each, in their order."""
 

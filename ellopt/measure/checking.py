@@ -54,7 +54,7 @@ def to_check(plans: Sequence[Plan], passed: Set[Pair]) -> frozenset[Plan]:
 
 
 @dataclass
-class Inspection:
+class Checker:
     """Checks every (layer, options) of ``plans`` that is not in ``passed`` yet, and adds to it what passes.
 
     ``run`` runs a check job and raises CandidateError when it crashes; a crash is then narrowed down by halving,

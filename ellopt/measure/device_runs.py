@@ -15,7 +15,7 @@ from ellopt.core.samples import DeviceState
 from ellopt.devices.base import Device
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.limits import RunLimits
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.settings import MeasureSettings
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
 
@@ -36,7 +36,7 @@ class DeviceRuns:
         self,
         toolchain: Toolchain,
         target: Target,
-        settings: LaboratorySettings,
+        settings: MeasureSettings,
         sleep: Callable[[float], None],
         spend: Callable[[str, float], None],
     ) -> None:

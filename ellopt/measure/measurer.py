@@ -18,16 +18,16 @@ from ellopt.core.errors import BuildError, CandidateError, InfrastructureError
 from ellopt.core.job import Job, JobResult
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Costs, Failure, Outcome, Visit
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle
-from ellopt.measure.base import LaboratoryStatus
+from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.builder import Bundles
-from ellopt.measure.checking import Inspection, Pair, judge, require_steps, to_check
+from ellopt.measure.checking import Checker, Pair, judge, require_steps, to_check
 from ellopt.measure.device_runs import DeviceRuns, HangError
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.whole_model import WholeOutputs
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-class Laboratory:
+class DeviceMeasurer:
     """Tries plans of one model for one target. Its methods may be called from several threads.
 
     Options whose output is wrong, that crash or that hang are found, recorded in ``failures`` and never run again.
@@ -52,12 +52,12 @@ class Laboratory:
         pool: DevicePool,
         target: Target,
         directory: Path,
-        settings: LaboratorySettings | None = None,
+        settings: MeasureSettings | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model, self.toolchain, self.pool, self.target = model, toolchain, pool, target
-        self.settings = settings or LaboratorySettings()
+        self.settings = settings or MeasureSettings()
         self.layers = {layer.node_id: layer for layer in toolchain.layers(model)}
         self._watchers: list[Callable[[], None]] = []
         self._bundles = Bundles(
@@ -105,9 +105,9 @@ class Laboratory:
         """End what runs on devices, at once: the user wants no more of it. The pool is of no use afterwards."""
         self.pool.close()
 
-    def status(self) -> LaboratoryStatus:
+    def status(self) -> MeasurerStatus:
         report = self.pool.report()
-        return LaboratoryStatus(
+        return MeasurerStatus(
             self._bundles.builds, self._bundles.in_flight, self._busy, self.capacity, len(report.set_aside)
         )
 
@@ -153,7 +153,7 @@ class Laboratory:
         )
 
     def measure(
-        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
         """Measure ``plans``, interleaved where one bundle holds them; one outcome each, in their order.
 
@@ -161,9 +161,9 @@ class Laboratory:
         that. Raises InfrastructureError when no device could do it, CandidateError when the model crashes even with
         ELL's default options.
         """
-        return self._try(plans, procedure, deadline or Deadline.never())
+        return self._try(plans, schedule, deadline or Deadline.never())
 
-    def _try(self, plans: Sequence[Plan], procedure: Procedure | None, deadline: Deadline) -> tuple[Outcome, ...]:
+    def _try(self, plans: Sequence[Plan], schedule: Schedule | None, deadline: Deadline) -> tuple[Outcome, ...]:
         outcomes: dict[Plan, Outcome] = {}
         runnable = [plan for plan in dict.fromkeys(plans) if not self.rejected(plan)]
         outcomes |= {p: Outcome(p, None, reason=self._failing_plans[p]) for p in runnable if p in self._failing_plans}
@@ -175,7 +175,7 @@ class Laboratory:
             else:
                 groups.setdefault(found.digest, (found, []))[1].append(plan)
         for bundle, members in groups.values():
-            work = partial(self._visit, bundle=bundle, plans=members, procedure=procedure, deadline=deadline)
+            work = partial(self._visit, bundle=bundle, plans=members, schedule=schedule, deadline=deadline)
             for outcome in self._somewhere(work, deadline):
                 outcomes[outcome.plan] = outcome
         for plan in plans:
@@ -221,17 +221,17 @@ class Laboratory:
             watcher()
 
     def _visit(
-        self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure | None, deadline: Deadline
+        self, device: Device, bundle: Bundle, plans: list[Plan], schedule: Schedule | None, deadline: Deadline
     ) -> list[Outcome]:
         self._board = self._board or device.board
         with self._lock:
             passed = self._passed.setdefault(device.board, set())
         if self._default_hung or not self._bundles.holds_any_number:
             self._time_default(device, bundle, deadline)
-        if procedure is not None and self.toolchain.checks_in_turns:
+        if schedule is not None and self.toolchain.checks_in_turns:
             unchecked = to_check(plans, passed)
             try:
-                return self._measure(device, bundle, plans, procedure, deadline, unchecked)
+                return self._measure(device, bundle, plans, schedule, deadline, unchecked)
             except CandidateError as error:  # the inspection finds out what it was
                 log.warning("measuring %d plans failed, looking for what is to blame: %s", len(plans), error)
                 if isinstance(error, HangError):
@@ -240,16 +240,16 @@ class Laboratory:
             plans, passed, lambda some: self._suspect(device, bundle, Job("check", tuple(some)), deadline)
         )
         good = [plan for plan in plans if plan not in self._failing_plans and not self.rejected(plan)]
-        if procedure is None:
+        if schedule is None:
             return outcomes + [Outcome(plan, None) for plan in good]
-        return outcomes + (self._measure_parts(device, bundle, good, procedure, deadline) if good else [])
+        return outcomes + (self._measure_parts(device, bundle, good, schedule, deadline) if good else [])
 
     def _inspect(
         self, plans: Sequence[Plan], passed: set[Pair], run: Callable[[Sequence[Plan]], JobResult]
     ) -> list[Outcome]:
         """Find out by ``run`` what in ``plans`` fails, and never run that again. Outcomes of plans that fail without
         one layer to blame."""
-        found = Inspection(plans, self._bundles.default_plan, passed, self._bundles.holds_any_number, run).run_all()
+        found = Checker(plans, self._bundles.default_plan, passed, self._bundles.holds_any_number, run).run_all()
         self.reject([Failure(self.layers[n].shape, o, why) for (n, o), why in found.layers.items()])
         with self._lock:
             self._failing_plans |= found.plans
@@ -320,17 +320,17 @@ class Laboratory:
             return not judge(result.checks, passed)  # who is to blame, the inspection says
 
     def _measure_parts(
-        self, device: Device, bundle: Bundle, plans: list[Plan], procedure: Procedure, deadline: Deadline
+        self, device: Device, bundle: Bundle, plans: list[Plan], schedule: Schedule, deadline: Deadline
     ) -> list[Outcome]:
         """Measure ``plans`` together; where that crashes or hangs, each half by itself, and at last by layers."""
         try:
-            return self._measure(device, bundle, plans, procedure, deadline)
+            return self._measure(device, bundle, plans, schedule, deadline)
         except CandidateError as error:
             log.warning("measuring %d plans failed, looking for what is to blame: %s", len(plans), error)
             if isinstance(error, HangError):
                 self._time_default(device, bundle, deadline)
             if len(plans) == 1:
-                job = procedure.job(plans)
+                job = schedule.job(plans)
                 self._inspect(
                     plans, set(), lambda p: self._suspect(device, bundle, replace(job, plans=tuple(p)), deadline)
                 )
@@ -340,8 +340,8 @@ class Laboratory:
                     return [Outcome(plans[0], None, reason=str(error))]
                 return []
             half = len(plans) // 2
-            return self._measure_parts(device, bundle, plans[:half], procedure, deadline) + self._measure_parts(
-                device, bundle, plans[half:], procedure, deadline
+            return self._measure_parts(device, bundle, plans[:half], schedule, deadline) + self._measure_parts(
+                device, bundle, plans[half:], schedule, deadline
             )
 
     def _measure(
@@ -349,12 +349,12 @@ class Laboratory:
         device: Device,
         bundle: Bundle,
         plans: list[Plan],
-        procedure: Procedure,
+        schedule: Schedule,
         deadline: Deadline,
         unchecked: frozenset[Plan] = frozenset(),
     ) -> list[Outcome]:
         """One job that measures ``plans``, and checks those that are ``unchecked``; wrong ones have no outcome."""
-        job = procedure.job(plans, unchecked)
+        job = schedule.job(plans, unchecked)
         result, disturbed = self._runs.run_undisturbed(device, bundle, job, deadline)
         require_steps(result.checks)
         with self._lock:

@@ -18,9 +18,9 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Costs, Failure, Outcome, Visit
-from ellopt.measure.base import LaboratoryStatus
+from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.checking import to_check
 from ellopt.measure.table import Table
 from ellopt.space.space import ModelSpace
@@ -30,7 +30,7 @@ from ellopt.toolchains.settling import MOST_PASSES, settling_passes
 CACHE_MIB = MOST_PASSES
 
 
-class ReplayLaboratory:
+class ReplayMeasurer:
     """Answers a search from a table. ``spoiled``: the share of samples that something makes 2 to 5 times slower."""
 
     capacity = 1
@@ -62,8 +62,8 @@ class ReplayLaboratory:
     def prepare(self, space: ModelSpace) -> None:
         self._costs += Costs(builds=1, build_seconds=self._table.build_seconds)
 
-    def status(self) -> LaboratoryStatus:
-        return LaboratoryStatus(builds=self._costs.builds)
+    def status(self) -> MeasurerStatus:
+        return MeasurerStatus(builds=self._costs.builds)
 
     def reject(self, failures: Sequence[Failure]) -> None:
         self._failures += failures
@@ -82,30 +82,30 @@ class ReplayLaboratory:
         return unchecked
 
     def measure(
-        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
         unchecked = self._unchecked(plans)
         checking = len(unchecked) * self._table.check_seconds
         self._visits += 1
         visit = Visit(f"replay {self._visits}", "replay", self.board())
         passes: list[list[tuple[int, dict[str, float], float]]] = [[] for _ in plans]
-        untimed = [procedure.warm_up] * len(plans)
+        untimed = [schedule.warm_up] * len(plans)
         settling: Sequence[int] = [0] * len(plans)
-        if procedure.settle:
-            settling = settling_passes(plans, self._shapes, CACHE_MIB, procedure.warm_up > 0)
+        if schedule.settle:
+            settling = settling_passes(plans, self._shapes, CACHE_MIB, schedule.warm_up > 0)
         dropped: set[int] = set()
         fastest = math.inf
-        for r, recorded in enumerate(self._draw(procedure.rounds)):
+        for r, recorded in enumerate(self._draw(schedule.rounds)):
             for i, plan in enumerate(plans):
                 if i not in dropped:
-                    untimed[i] += max(procedure.turn_warm_up, settling[i], int(r == 0 and plan in unchecked))
-                    turn = [recorded[j % len(recorded)] for j in range(procedure.turn_passes)]
+                    untimed[i] += max(schedule.turn_warm_up, settling[i], int(r == 0 and plan in unchecked))
+                    turn = [recorded[j % len(recorded)] for j in range(schedule.turn_passes)]
                     passes[i] += [(r, layers, others) for layers, others in self._turn(plan, turn)]
-                    if r == 0 and procedure.slow_factor > 0:
+                    if r == 0 and schedule.slow_factor > 0:
                         _, layers, others = passes[i][0]
                         first = sum(layers.values()) + others
                         fastest = min(fastest, first)
-                        if first > procedure.slow_factor * fastest:
+                        if first > schedule.slow_factor * fastest:
                             dropped.add(i)
                             del passes[i][1:]
         outcomes = []

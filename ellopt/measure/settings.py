@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class LaboratorySettings:
+class MeasureSettings:
     """Limits of the work on devices. Times in seconds."""
 
     build_timeout: float = 1800.0

@@ -18,7 +18,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded
 from ellopt.core.trial import Costs, Outcome, TrialRecord
 from ellopt.files.locks import exclusive
-from ellopt.measure.base import Measures
+from ellopt.measure.base import Measurer
 from ellopt.search.evidence.estimates import Knowledge
 from ellopt.search.journal import Journal
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
@@ -38,7 +38,7 @@ _TICK = 0.5
 
 def search(
     space: ModelSpace,
-    laboratory: Measures,
+    measurer: Measurer,
     settings: SearchSettings,
     directory: Path,
     observer: SearchObserver | None = None,
@@ -54,12 +54,12 @@ def search(
     was kept under another identity, space or sampler is set aside. ``name`` is the Optuna study's. ``warm_start``: what
     earlier runs measured of the same shapes is known from the start (but for the exhaustive ``grid``).
 
-    Raises ConfigurationError while another process searches in ``directory``, and what ``laboratory`` raises.
+    Raises ConfigurationError while another process searches in ``directory``, and what ``measurer`` raises.
     """
     # After each matrix operation the threads of a BLAS spin for a while. On the machine that is measured, they would
     # take a processor from the visit that follows.
     with exclusive(directory), threadpool_limits(1):
-        return _Search(space, laboratory, settings, directory, observer or Silent(), name, identity, warm_start).run()
+        return _Search(space, measurer, settings, directory, observer or Silent(), name, identity, warm_start).run()
 
 
 def search_identity(space: ModelSpace, settings: SearchSettings, identity: str) -> str:
@@ -76,7 +76,7 @@ class _Search:
     def __init__(
         self,
         space: ModelSpace,
-        laboratory: Measures,
+        measurer: Measurer,
         settings: SearchSettings,
         directory: Path,
         observer: SearchObserver,
@@ -84,15 +84,15 @@ class _Search:
         identity: str,
         warm_start: WarmStart | None,
     ) -> None:
-        self.space, self.laboratory, self.observer = space, laboratory, observer
+        self.space, self.measurer, self.observer = space, measurer, observer
         self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
         self.knowledge = Knowledge(space)
         self.warm_start = warm_start
         self.exhaustive = settings.sampler == "grid"
-        self.strategy: Strategy = make_strategy(space, settings, laboratory.capacity)
+        self.strategy: Strategy = make_strategy(space, settings, measurer.capacity)
         self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
         self.began = time.monotonic() - self.journal.elapsed
-        self.spent = laboratory.costs
+        self.spent = measurer.costs
         self.in_flight: dict[Future[tuple[Outcome, ...]], tuple[Proposal, tuple[int, ...], float]] = {}
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
@@ -100,12 +100,12 @@ class _Search:
 
     def run(self) -> SearchResult:
         self._resume()
-        self.laboratory.watch(self._laboratory_changed)
+        self.measurer.watch(self._measurer_changed)
         stopped = ""
         with ExitStack() as stack:
             submit = self._submitter(stack)
             while not stopped:
-                while len(self.in_flight) < self.laboratory.capacity and not self.deadline.passed:
+                while len(self.in_flight) < self.measurer.capacity and not self.deadline.passed:
                     proposal = self.strategy.propose(
                         self.knowledge, [flying for flying, _, _ in self.in_flight.values()]
                     )
@@ -126,7 +126,7 @@ class _Search:
         return self._result(stopped)
 
     def _resume(self) -> None:
-        self.laboratory.reject(self.journal.failures)
+        self.measurer.reject(self.journal.failures)
         self.knowledge.fail(self.journal.failures)
         records = self.journal.records
         for record in records:
@@ -141,14 +141,14 @@ class _Search:
     def _prepare(self) -> None:
         if not self.prepared:
             self._tell("building")
-            self.laboratory.prepare(self.space)
+            self.measurer.prepare(self.space)
             self._keep_failures()
             self.prepared = True
             self._tell("measuring")
 
     def _submitter(self, stack: ExitStack) -> Callable[[Proposal], None]:
         """How a proposal gets measured: here and now with one device, in a thread for each with several."""
-        if self.laboratory.capacity == 1:
+        if self.measurer.capacity == 1:
 
             def submit(proposal: Proposal) -> None:
                 future: Future[tuple[Outcome, ...]] = Future()
@@ -159,7 +159,7 @@ class _Search:
                     future.set_exception(error)
 
             return submit
-        executor = ThreadPoolExecutor(self.laboratory.capacity, thread_name_prefix="visit")
+        executor = ThreadPoolExecutor(self.measurer.capacity, thread_name_prefix="visit")
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
         stack.push(self._interrupted)  # before that: visits may take minutes
 
@@ -171,10 +171,10 @@ class _Search:
 
     def _interrupted(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not issubclass(kind, Exception):
-            self.laboratory.stop()
+            self.measurer.stop()
 
     def _measure(self, proposal: Proposal) -> tuple[Outcome, ...]:
-        return self.laboratory.measure(proposal.plans, proposal.procedure, self.deadline)
+        return self.measurer.measure(proposal.plans, proposal.schedule, self.deadline)
 
     def _collect(self) -> None:
         """Take in the visits that have ended; wait a little if none has."""
@@ -195,7 +195,7 @@ class _Search:
     ) -> None:
         for outcome in outcomes:
             self.knowledge.add(outcome, once=self.exhaustive and proposal.stage != PLAYOFF)
-        self.knowledge.fail(self.laboratory.failures)
+        self.knowledge.fail(self.measurer.failures)
         verdicts = self.strategy.judge(proposal, outcomes, self.knowledge)
         best = self.knowledge.predict_ms(self.knowledge.best_plan())
         records = [
@@ -205,15 +205,15 @@ class _Search:
             for number, outcome, verdict in zip(numbers, outcomes, verdicts, strict=True)
         ]
         known = set(self.journal.failures)
-        self.journal.keep(records, [f for f in self.laboratory.failures if f not in known], self._newly_spent())
+        self.journal.keep(records, [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
     def _keep_failures(self) -> None:
-        self.knowledge.fail(self.laboratory.failures)
+        self.knowledge.fail(self.measurer.failures)
         known = set(self.journal.failures)
-        self.journal.keep((), [f for f in self.laboratory.failures if f not in known], self._newly_spent())
+        self.journal.keep((), [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
     def _newly_spent(self) -> Costs:
-        now, before = self.laboratory.costs, self.spent
+        now, before = self.measurer.costs, self.spent
         self.spent = now
         return now - before
 
@@ -221,7 +221,7 @@ class _Search:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _laboratory_changed(self) -> None:
+    def _measurer_changed(self) -> None:
         if threading.get_ident() == self.thread:  # observers are called from this thread only
             self._tell(self.phase)
 
@@ -231,7 +231,7 @@ class _Search:
 
     def _progress(self, message: str) -> SearchProgress:
         states = [report.state for report in self.journal.reports]
-        status, costs = self.laboratory.status(), self.journal.costs
+        status, costs = self.measurer.status(), self.journal.costs
         planned = self.strategy.planned
         left = None
         if planned is not None and states:
@@ -286,7 +286,7 @@ class _Search:
             boards=BoardReport(
                 runs=costs.runs, retries=costs.retries, boards=dict(costs.boards), failures=costs.failures
             ),
-            board=visits[0].board if visits else self.laboratory.board(),
+            board=visits[0].board if visits else self.measurer.board(),
             emulated=any(visit.emulated for visit in visits),
             pruned=explanation.pruned,
             untried=explanation.untried,

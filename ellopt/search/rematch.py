@@ -13,7 +13,7 @@ import numpy as np
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Outcome
 from ellopt.search.evidence.estimates import Knowledge
@@ -24,7 +24,7 @@ from ellopt.space.space import ModelSpace
 STAGE = "playoff"
 #: Visits, and rounds of each: enough for a verdict, and more than one state of the machine.
 VISITS = 3
-PROCEDURE = Procedure(warm_up=1, rounds=5)
+SCHEDULE = Schedule(warm_up=1, rounds=5)
 #: Variants of a shape in a visit, and how probably a rival is the fastest to be there.
 RIVALS, LEAST_CHANCE = 4, 0.02
 
@@ -78,4 +78,4 @@ class Rematch:
             self.made = self._visits
             return None
         self.made += 1
-        return Proposal(plans, PROCEDURE, STAGE)
+        return Proposal(plans, SCHEDULE, STAGE)

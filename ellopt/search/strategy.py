@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome, TrialState
 from ellopt.search.evidence.effects import Variant
 from ellopt.search.evidence.estimates import Knowledge
@@ -19,7 +19,7 @@ class Proposal:
     """Plans to measure in one visit, and what for."""
 
     plans: tuple[Plan, ...]
-    procedure: Procedure
+    schedule: Schedule
     stage: str
 
 
@@ -61,17 +61,17 @@ class Strategy(Protocol):
         """At the end: which variants were given up, and which were never tried, and why."""
 
 
-def plain_verdict(outcome: Outcome, procedure: Procedure) -> Verdict:
+def plain_verdict(outcome: Outcome, schedule: Schedule) -> Verdict:
     """Failed without samples, pruned if the runner dropped the plan as slow, else complete."""
     if outcome.samples is None:
         return Verdict("failed", outcome.reason)
     done = len(outcome.samples.total_ms)
-    asked = procedure.rounds * procedure.turn_passes
-    if procedure.slow_factor > 0 and done < asked and done <= procedure.turn_passes:
-        spared = asked - done + (procedure.rounds - 1) * procedure.turn_warm_up
+    asked = schedule.rounds * schedule.turn_passes
+    if schedule.slow_factor > 0 and done < asked and done <= schedule.turn_passes:
+        spared = asked - done + (schedule.rounds - 1) * schedule.turn_warm_up
         return Verdict(
             "pruned",
-            f"its first pass took more than {procedure.slow_factor:g} times the fastest plan's",
+            f"its first pass took more than {schedule.slow_factor:g} times the fastest plan's",
             spared * outcome.samples.total_ms[0] / 1000,
         )
     return Verdict("complete")

@@ -12,12 +12,12 @@ from ellopt.core.errors import CandidateError
 from ellopt.core.numbers import milliseconds
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.turns import Round, Turns, modes, turn_values
 from ellopt.files.atomic import write_text
 from ellopt.frontends.ell.archive import write_archive
 from ellopt.frontends.ell.metadata import own_options, with_options
-from ellopt.measure.base import Measures
+from ellopt.measure.base import Measurer
 from ellopt.model.graph import Model
 from ellopt.select.decisions import Confirmation, WholeModel
 from ellopt.space.options_file import compile_options_json, compile_switches, options_from
@@ -32,7 +32,7 @@ LEAST_VISITS, VISITS, MODAL_VISITS = 2, 3, 6
 #: Visits disagree about two models if each was significantly faster in one of them, by this share.
 DISAGREEMENT = 0.02
 #: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
-CONFIRMATION = Procedure(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
+CONFIRMATION = Schedule(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
 
 
 def best_uniform(space: ModelSpace, layers_ms: Mapping[str, Mapping[ConvolutionOptions, float]]) -> Plan | None:
@@ -64,7 +64,7 @@ class Confirmed:
 
 
 def confirm(
-    laboratory: Measures, candidates: Mapping[str, Plan], procedure: Procedure = CONFIRMATION, seconds: float = 600.0
+    measurer: Measurer, candidates: Mapping[str, Plan], schedule: Schedule = CONFIRMATION, seconds: float = 600.0
 ) -> Confirmed:
     """Measure whole models in turns and choose the one with the lowest latency (see ``turns``).
 
@@ -79,7 +79,7 @@ def confirm(
     values: dict[Plan, dict[Round, float]] = {}
     left, visits = dict(candidates), 0
     while True:
-        for outcome in laboratory.measure(list(dict.fromkeys(left.values())), procedure, deadline):
+        for outcome in measurer.measure(list(dict.fromkeys(left.values())), schedule, deadline):
             if outcome.samples is not None:
                 samples.setdefault(outcome.plan, []).extend(outcome.samples.total_ms)
                 found = turn_values(outcome.samples.total_ms, outcome.samples.rounds, visits)

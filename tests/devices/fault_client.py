@@ -22,8 +22,8 @@ from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.ssh import device as ssh_device
 from ellopt.devices.ssh import remote
 from ellopt.devices.staging import run_here
-from ellopt.measure.measurer import Laboratory
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.settings import MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 
@@ -53,10 +53,10 @@ else:
     )
     opened = open_pool(settings, TARGET, PACE)
 with opened as pool:
-    laboratory = Laboratory(
-        MODEL, toolchain, pool, TARGET, directory / "bundles", LaboratorySettings(attempts=20, disturbed_attempts=1)
+    measurer = DeviceMeasurer(
+        MODEL, toolchain, pool, TARGET, directory / "bundles", MeasureSettings(attempts=20, disturbed_attempts=1)
     )
-    result = search(space, laboratory, SearchSettings(sampler="grid", plans_per_visit=1), directory)
+    result = search(space, measurer, SearchSettings(sampler="grid", plans_per_visit=1), directory)
     best = {node_id: str(options) for node_id, options in result.knowledge.best_plan().items()}
     report = pool.report()
     (directory / "result.json").write_text(

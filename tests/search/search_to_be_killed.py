@@ -14,7 +14,7 @@ from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToo
 
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import TrialReport
-from ellopt.measure.measurer import Laboratory
+from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.settings import SearchSettings
@@ -34,7 +34,7 @@ directory = Path(sys.argv[1])
 pool = PretendPool(PretendDevice(smooth_latency(), before_run=lambda job: time.sleep(0.01)))
 search(
     small_space(toolchain, (1, 2, 4, 8)),
-    Laboratory(MODEL, toolchain, pool, TARGET, directory),
+    DeviceMeasurer(MODEL, toolchain, pool, TARGET, directory),
     SearchSettings(sampler="grid", plans_per_visit=2),
     directory,
     Announce(),

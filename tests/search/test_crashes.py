@@ -23,7 +23,7 @@ from search_support import (
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import TrialReport
 from ellopt.files.disk import Disk, using
-from ellopt.measure.measurer import Laboratory, LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer, MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.result import SearchResult
@@ -49,11 +49,11 @@ def run(directory: Path, announced: Announced | None = None) -> SearchResult:
     toolchain = PretendToolchain(SMALL[:2])
     wrong = frozenset({small_space(toolchain, (1,)).layers[1].variants[-1]})
     pool = PretendPool(PretendDevice(smooth_latency(), wrong=wrong))
-    laboratory = Laboratory(
-        MODEL, toolchain, pool, TARGET, directory, LaboratorySettings(), sleep=lambda seconds: None
+    measurer = DeviceMeasurer(
+        MODEL, toolchain, pool, TARGET, directory, MeasureSettings(), sleep=lambda seconds: None
     )  # fmt: skip
     settings = SearchSettings(sampler="grid", plans_per_visit=2)
-    return search(small_space(toolchain, (1,)), laboratory, settings, directory, announced)
+    return search(small_space(toolchain, (1,)), measurer, settings, directory, announced)
 
 
 def calls_of_a_run(directory: Path) -> int:

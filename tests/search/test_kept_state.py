@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
 
 from ellopt.files.jsonl import JournalReader, JournalWriter, encode
-from ellopt.measure.measurer import Laboratory, LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer, MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
@@ -34,12 +34,12 @@ def run(directory: Path, sampler: str = "random", device: PretendDevice | None =
     toolchain = PretendToolchain()
     wrong = frozenset({("1001", small_space(toolchain, (1, 4)).layers[1].variants[-1])})
     device = device or PretendDevice(smooth_latency(), wrong=wrong, noise=0.01)
-    laboratory = Laboratory(
-        MODEL, toolchain, PretendPool(device), TARGET, directory, LaboratorySettings(), sleep=lambda seconds: None
+    measurer = DeviceMeasurer(
+        MODEL, toolchain, PretendPool(device), TARGET, directory, MeasureSettings(), sleep=lambda seconds: None
     )
     return search(
         small_space(toolchain, (1, 4)),
-        laboratory,
+        measurer,
         SearchSettings(sampler=sampler, trials=6, plans_per_visit=2),
         directory,
         identity="kept",

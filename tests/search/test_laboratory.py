@@ -25,11 +25,11 @@ from ellopt.core.job import Job
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import DeviceState
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.measure.device_runs import disturbance
-from ellopt.measure.measurer import Laboratory
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.settings import MeasureSettings
 
 NODES = tuple(layer.node_id for layer in SMALL)
 UNROLLED, SIMPLE = ConvolutionOptions("unrolled"), ConvolutionOptions("simple")
@@ -42,16 +42,16 @@ def uniform(options: ConvolutionOptions) -> Plan:
     return Plan.uniform(NODES, options)
 
 
-def laboratory(
+def measurer(
     *devices: PretendDevice,
     toolchain: PretendToolchain | None = None,
-    settings: LaboratorySettings | None = None,
+    settings: MeasureSettings | None = None,
     capacity: int = 1,
     sleep: Callable[[float], None] = lambda seconds: None,
-) -> Laboratory:
+) -> DeviceMeasurer:
     toolchain = toolchain or PretendToolchain()
     pool = PretendPool(*devices, capacity=capacity)
-    return Laboratory(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=sleep)
+    return DeviceMeasurer(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=sleep)
 
 
 def steady(**options: object) -> PretendDevice:
@@ -60,9 +60,9 @@ def steady(**options: object) -> PretendDevice:
 
 def test_one_build_serves_every_plan() -> None:
     toolchain = PretendToolchain()
-    lab = laboratory(steady(), toolchain=toolchain)
+    lab = measurer(steady(), toolchain=toolchain)
     lab.prepare(small_space(toolchain))
-    outcomes = lab.measure([uniform(UNROLLED), uniform(SIMPLE), uniform(PARALLEL)], Procedure(rounds=4))
+    outcomes = lab.measure([uniform(UNROLLED), uniform(SIMPLE), uniform(PARALLEL)], Schedule(rounds=4))
     assert len(toolchain.builds) == lab.costs.builds == 1
     assert [o.plan for o in outcomes] == [uniform(UNROLLED), uniform(SIMPLE), uniform(PARALLEL)]
     assert all(o.samples is not None and o.samples.rounds == (0, 1, 2, 3) for o in outcomes)
@@ -71,29 +71,29 @@ def test_one_build_serves_every_plan() -> None:
 
 def test_plans_that_no_bundle_holds_together_get_one() -> None:
     device = steady()
-    lab = laboratory(device)
-    lab.measure([uniform(UNROLLED)], Procedure())
-    lab.measure([uniform(SIMPLE)], Procedure())
-    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
+    lab = measurer(device)
+    lab.measure([uniform(UNROLLED)], Schedule())
+    lab.measure([uniform(SIMPLE)], Schedule())
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Schedule())
     assert [len(job.plans) for job in device.jobs if job.kind == "profile"] == [1, 1, 2]
 
 
 def test_a_toolchain_that_holds_one_plan_builds_each_once() -> None:
     toolchain = PretendToolchain(plans_per_bundle=1)
-    lab = laboratory(steady(), toolchain=toolchain, settings=LaboratorySettings(parallel_build=2))
+    lab = measurer(steady(), toolchain=toolchain, settings=MeasureSettings(parallel_build=2))
     lab.prepare(small_space(toolchain))
     assert toolchain.builds == []
-    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
-    lab.measure([uniform(UNROLLED)], Procedure())
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Schedule())
+    lab.measure([uniform(UNROLLED)], Schedule())
     assert sorted(toolchain.builds) == sorted([(uniform(UNROLLED),), (uniform(SIMPLE),)])
 
 
 def test_every_variant_is_checked_once_before_it_is_timed() -> None:
     device = steady()
-    lab = laboratory(device)
+    lab = measurer(device)
     lab.prepare(small_space(PretendToolchain()))
-    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Procedure())
-    lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Procedure())
+    lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Schedule())
+    lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Schedule())
     assert [job.kind for job in device.jobs] == ["check", "profile", "check", "profile"]
     assert [set(job.plans) for job in device.jobs if job.kind == "check"] == [
         {uniform(UNROLLED), uniform(SIMPLE)},
@@ -107,9 +107,9 @@ def test_nothing_is_timed_before_its_output_was_right_not_even_the_default(
     plans_per_bundle: int | None, wrong: frozenset[Any]
 ) -> None:
     device = steady(wrong=wrong)
-    lab = laboratory(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    lab = measurer(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
     for _ in range(2):
-        lab.measure([uniform(SIMPLE), uniform(UNROLLED), uniform(PARALLEL)], Procedure())
+        lab.measure([uniform(SIMPLE), uniform(UNROLLED), uniform(PARALLEL)], Schedule())
     right: set[Any] = set()
     for job in device.jobs:
         pairs = {pair for plan in job.plans for pair in plan.items()}
@@ -122,11 +122,11 @@ def test_nothing_is_timed_before_its_output_was_right_not_even_the_default(
 
 def test_one_job_checks_and_measures_where_the_toolchain_can() -> None:
     device = steady(wrong=frozenset({(NODES[0], SIMPLE)}))
-    lab = laboratory(device, toolchain=PretendToolchain(checks_in_turns=True))
-    first = lab.measure([uniform(UNROLLED), uniform(PARALLEL)], Procedure())
+    lab = measurer(device, toolchain=PretendToolchain(checks_in_turns=True))
+    first = lab.measure([uniform(UNROLLED), uniform(PARALLEL)], Schedule())
     mixed = uniform(UNROLLED).with_(NODES[0], PARALLEL)
     wrong = uniform(UNROLLED).with_(NODES[0], SIMPLE)
-    second = lab.measure([mixed, wrong, uniform(UNROLLED)], Procedure())
+    second = lab.measure([mixed, wrong, uniform(UNROLLED)], Schedule())
     assert [(job.kind, job.unchecked) for job in device.jobs] == [
         ("profile", {uniform(UNROLLED), uniform(PARALLEL)}),
         ("profile", {wrong}),
@@ -138,31 +138,31 @@ def test_one_job_checks_and_measures_where_the_toolchain_can() -> None:
 
 def test_a_crash_while_checking_and_measuring_is_narrowed_down() -> None:
     device = steady(crashing=frozenset({(NODES[3], PARALLEL)}))
-    lab = laboratory(device, toolchain=PretendToolchain(checks_in_turns=True))
-    outcomes = lab.measure([uniform(UNROLLED), uniform(PARALLEL), uniform(SIMPLE)], Procedure())
+    lab = measurer(device, toolchain=PretendToolchain(checks_in_turns=True))
+    outcomes = lab.measure([uniform(UNROLLED), uniform(PARALLEL), uniform(SIMPLE)], Schedule())
     assert [o.samples is not None for o in outcomes] == [True, False, True]
     assert outcomes[1].failures == {NODES[3]: "ended with -11"}
 
 
 def test_what_passed_on_one_kind_of_board_is_checked_again_on_another() -> None:
     first, second = steady(name="a", board="one kind"), steady(name="b", board="another kind")
-    lab = laboratory(first, second)
-    lab.measure([uniform(SIMPLE)], Procedure())
-    lab.measure([uniform(SIMPLE)], Procedure())
+    lab = measurer(first, second)
+    lab.measure([uniform(SIMPLE)], Schedule())
+    lab.measure([uniform(SIMPLE)], Schedule())
     assert [job.kind for job in first.jobs] == [job.kind for job in second.jobs] == ["check", "profile"]
 
 
 def test_a_wrong_variant_is_never_timed_and_never_tried_again() -> None:
     device = steady(wrong=frozenset({(NODES[1], SIMPLE)}))
-    lab = laboratory(device)
-    wrong, right = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Procedure())
+    lab = measurer(device)
+    wrong, right = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Schedule())
     assert wrong.samples is None
     assert list(wrong.failures) == [NODES[1], NODES[2]]  # of equal shape
     assert "wrong output: off by 0.5" in wrong.reason
     assert right.samples is not None
     assert [(f.shape, f.options) for f in lab.failures] == [(SMALL[1].shape, SIMPLE)]
     jobs = len(device.jobs)
-    again = lab.measure([uniform(SIMPLE)], Procedure())[0]
+    again = lab.measure([uniform(SIMPLE)], Schedule())[0]
     assert again.failures == wrong.failures
     assert len(device.jobs) == jobs
 
@@ -170,41 +170,41 @@ def test_a_wrong_variant_is_never_timed_and_never_tried_again() -> None:
 @pytest.mark.parametrize("plans_per_bundle", [None, 1])
 def test_a_crashing_variant_takes_nothing_else_down(plans_per_bundle: int | None) -> None:
     device = steady(crashing=frozenset({(NODES[3], PARALLEL)}))
-    lab = laboratory(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    lab = measurer(device, toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
     plans = [uniform(UNROLLED), uniform(PARALLEL), uniform(SIMPLE)]
-    outcomes = lab.measure(plans, Procedure())
+    outcomes = lab.measure(plans, Schedule())
     assert [o.samples is not None for o in outcomes] == [True, False, True]
     assert outcomes[1].failures == {NODES[3]: "ended with -11"}
     repaired = uniform(PARALLEL).with_(NODES[3], UNROLLED)
-    assert lab.measure([repaired], Procedure())[0].samples is not None
+    assert lab.measure([repaired], Schedule())[0].samples is not None
 
 
 def test_two_crashing_layers_of_one_plan_are_both_found() -> None:
     crashing = frozenset({(NODES[0], SIMPLE), (NODES[3], SIMPLE)})
-    lab = laboratory(steady(crashing=crashing))
-    outcome = lab.measure([uniform(SIMPLE)], Procedure())[0]
+    lab = measurer(steady(crashing=crashing))
+    outcome = lab.measure([uniform(SIMPLE)], Schedule())[0]
     assert set(outcome.failures) == {NODES[0], NODES[3]}
 
 
 def test_a_model_that_crashes_anyway_is_an_error() -> None:
-    lab = laboratory(steady(crashing=frozenset({UNROLLED})))
+    lab = measurer(steady(crashing=frozenset({UNROLLED})))
     with pytest.raises(CandidateError, match="even with ELL's default options: ended with -11"):
-        lab.measure([uniform(UNROLLED)], Procedure())
+        lab.measure([uniform(UNROLLED)], Schedule())
 
 
 def test_options_that_do_not_build_are_failures_and_the_rest_is_built() -> None:
     toolchain = PretendToolchain(broken=frozenset({ConvolutionOptions("winograd", False, 0, 1, 1)}))
-    lab = laboratory(steady(), toolchain=toolchain)
+    lab = measurer(steady(), toolchain=toolchain)
     lab.prepare(small_space(toolchain))
     assert {f.options.method for f in lab.failures} == {"winograd"}
     assert all("no such kernel" in f.reason for f in lab.failures)
-    assert lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Procedure())[0].samples is not None
+    assert lab.measure([uniform(SIMPLE), uniform(PARALLEL)], Schedule())[0].samples is not None
 
 
 def test_a_model_that_does_not_build_at_all_is_an_error() -> None:
     toolchain = PretendToolchain(broken=frozenset({UNROLLED}))
     with pytest.raises(BuildError, match="no such kernel"):
-        laboratory(steady(), toolchain=toolchain).prepare(small_space(toolchain))
+        measurer(steady(), toolchain=toolchain).prepare(small_space(toolchain))
 
 
 def test_a_failing_device_gives_its_work_to_another() -> None:
@@ -212,8 +212,8 @@ def test_a_failing_device_gives_its_work_to_another() -> None:
         raise InfrastructureError("connection refused")
 
     bad, good = steady(name="bad", before_run=refuse), steady(name="good")
-    lab = laboratory(bad, good)
-    outcome = lab.measure([uniform(UNROLLED)], Procedure())[0]
+    lab = measurer(bad, good)
+    outcome = lab.measure([uniform(UNROLLED)], Schedule())[0]
     assert outcome.visit is not None
     assert outcome.visit.device == "good"
     assert lab.costs.retries == 1
@@ -227,9 +227,9 @@ def test_devices_that_always_fail_are_given_up() -> None:
         calls.append(job)
         raise InfrastructureError("connection refused")
 
-    lab = laboratory(steady(before_run=refuse), settings=LaboratorySettings(attempts=3))
+    lab = measurer(steady(before_run=refuse), settings=MeasureSettings(attempts=3))
     with pytest.raises(InfrastructureError, match="connection refused"):
-        lab.measure([uniform(UNROLLED)], Procedure())
+        lab.measure([uniform(UNROLLED)], Schedule())
     assert len(calls) == 3
 
 
@@ -264,8 +264,8 @@ def test_a_hanging_variant_is_a_candidates_failure(
     lost: list[float] = []
     device = stuck(hangs, lost)
     toolchain = PretendToolchain(checks_in_turns=checks_in_turns, plans_per_bundle=plans_per_bundle)
-    lab = laboratory(device, toolchain=toolchain)
-    slow, fine = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Procedure())
+    lab = measurer(device, toolchain=toolchain)
+    slow, fine = lab.measure([uniform(SIMPLE), uniform(UNROLLED)], Schedule())
     assert "did not end within" in slow.failures[NODES[layer]]
     assert "a pass of ELL's default takes 4.1 ms" in slow.reason
     assert fine.samples is not None
@@ -275,7 +275,7 @@ def test_a_hanging_variant_is_a_candidates_failure(
     assert max(others) <= 45, "its limit follows from what ELL's default took"
     assert len(others) <= 8, "plans and layers are halved"
     jobs = len(device.jobs)
-    assert lab.measure([uniform(SIMPLE)], Procedure())[0].failures == slow.failures
+    assert lab.measure([uniform(SIMPLE)], Schedule())[0].failures == slow.failures
     assert len(device.jobs) == jobs, "it is never tried again"
 
 
@@ -285,20 +285,20 @@ def test_a_plan_that_hangs_without_one_layer_to_blame_is_given_up() -> None:
 
     lost: list[float] = []
     device = stuck(hangs, lost)
-    lab = laboratory(device)
+    lab = measurer(device)
     plan = Plan(((NODES[0], SIMPLE), (NODES[1], UNROLLED), (NODES[2], UNROLLED), (NODES[3], SIMPLE)))
-    assert "did not end within" in lab.measure([plan], Procedure())[0].reason
+    assert "did not end within" in lab.measure([plan], Schedule())[0].reason
     jobs = len(device.jobs)
-    assert "did not end within" in lab.measure([plan], Procedure())[0].reason
+    assert "did not end within" in lab.measure([plan], Schedule())[0].reason
     assert len(device.jobs) == jobs
 
 
 @pytest.mark.parametrize("plans_per_bundle", [None, 8])
 def test_a_model_that_hangs_anyway_is_tried_elsewhere_and_then_an_error(plans_per_bundle: int | None) -> None:
     lost: list[float] = []
-    lab = laboratory(stuck(lambda job: True, lost), toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
+    lab = measurer(stuck(lambda job: True, lost), toolchain=PretendToolchain(plans_per_bundle=plans_per_bundle))
     with pytest.raises(CandidateError, match="hangs even with ELL's default options: did not end within 300 s"):
-        lab.measure([uniform(SIMPLE)], Procedure())
+        lab.measure([uniform(SIMPLE)], Schedule())
     assert lab.costs.retries == 1
     assert len(lost) <= 4
 
@@ -306,15 +306,15 @@ def test_a_model_that_hangs_anyway_is_tried_elsewhere_and_then_an_error(plans_pe
 def test_a_throttled_measurement_is_repeated_then_marked() -> None:
     states = iter([DeviceState(throttled=True)] * 2 + [DeviceState(throttled=False)] * 20)
     device = steady(states=lambda: next(states))
-    outcome = laboratory(device).measure([uniform(UNROLLED)], Procedure())[0]
+    outcome = measurer(device).measure([uniform(UNROLLED)], Schedule())[0]
     assert [job.kind for job in device.jobs] == ["check", "profile", "profile"]
     assert outcome.visit is not None
     assert outcome.visit.disturbed == ""
 
     always = steady(states=lambda: DeviceState(throttled=True))
-    outcome = laboratory(always, settings=LaboratorySettings(disturbed_attempts=2)).measure(
-        [uniform(UNROLLED)], Procedure()
-    )[0]
+    outcome = measurer(always, settings=MeasureSettings(disturbed_attempts=2)).measure([uniform(UNROLLED)], Schedule())[
+        0
+    ]
     assert [job.kind for job in always.jobs] == ["check", "profile", "profile"]
     assert outcome.visit is not None
     assert outcome.visit.disturbed == "throttled"
@@ -322,18 +322,18 @@ def test_a_throttled_measurement_is_repeated_then_marked() -> None:
 
 def test_measurements_on_one_device_are_spaced() -> None:
     slept: list[float] = []
-    spaced = LaboratorySettings(visit_spacing=10.0)
-    lab = laboratory(steady(), settings=spaced, sleep=slept.append)
+    spaced = MeasureSettings(visit_spacing=10.0)
+    lab = measurer(steady(), settings=spaced, sleep=slept.append)
     for _ in range(3):
-        lab.measure([uniform(UNROLLED)], Procedure())
+        lab.measure([uniform(UNROLLED)], Schedule())
     assert len(slept) == 2
     assert all(8.0 < seconds <= 10.0 for seconds in slept)
-    lab.measure([uniform(SIMPLE)], Procedure(), Deadline.after(1.0))
+    lab.measure([uniform(SIMPLE)], Schedule(), Deadline.after(1.0))
     assert slept[-1] <= 1.0, "time that a search does not have is not spent waiting"
 
-    emulated = laboratory(steady(kind="emulated"), settings=spaced, sleep=slept.append)
+    emulated = measurer(steady(kind="emulated"), settings=spaced, sleep=slept.append)
     for _ in range(2):
-        emulated.measure([uniform(UNROLLED)], Procedure())
+        emulated.measure([uniform(UNROLLED)], Schedule())
     assert len(slept) == 3
 
 
@@ -348,11 +348,11 @@ def test_load_counts_where_it_cannot_be_our_own() -> None:
 
 def test_a_deadline_shortens_the_job() -> None:
     device = steady()
-    laboratory(device).measure([uniform(UNROLLED)], Procedure(), Deadline.after(7))
+    measurer(device).measure([uniform(UNROLLED)], Schedule(), Deadline.after(7))
     assert all(job.limit_seconds <= 7 for job in device.jobs)
 
 
 def test_emulated_results_say_so() -> None:
-    outcome = laboratory(steady(kind="emulated")).measure([uniform(UNROLLED)], Procedure())[0]
+    outcome = measurer(steady(kind="emulated")).measure([uniform(UNROLLED)], Schedule())[0]
     assert outcome.visit is not None
     assert outcome.visit.emulated

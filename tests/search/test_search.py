@@ -33,8 +33,8 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.samples import PlanSamples
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.core.trial import TrialReport
-from ellopt.measure.measurer import Laboratory
-from ellopt.measure.settings import LaboratorySettings
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.settings import MeasureSettings
 from ellopt.search import rematch
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchObserver, SearchProgress
@@ -86,9 +86,9 @@ def run(
 ) -> SearchResult:
     toolchain = toolchain or PretendToolchain()
     space = space or small_space(toolchain, DEPTHS)
-    lab = Laboratory(
+    lab = DeviceMeasurer(
         MODEL, toolchain, PretendPool(*devices, capacity=capacity), TARGET, directory,
-        LaboratorySettings(attempts=3), sleep=lambda seconds: None,
+        MeasureSettings(attempts=3), sleep=lambda seconds: None,
     )  # fmt: skip
     return search(space, lab, SearchSettings(**settings), directory, observer, identity="pretend")  # type: ignore[arg-type]
 

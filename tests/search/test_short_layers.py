@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from search_support import MODEL, SMALL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space
 
 from ellopt.core.options import ConvolutionOptions
-from ellopt.measure.measurer import Laboratory
+from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
@@ -37,7 +37,7 @@ def test_every_sampler_comes_to_an_end_with_winners(
     toolchain = PretendToolchain()
     space = small_space(toolchain, (1,), ("simple", "unrolled"))
     directory: Path = tmp_path_factory.mktemp("search")
-    lab = Laboratory(MODEL, toolchain, PretendPool(PretendDevice(latency, other_ms=0.0)), TARGET, directory)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(PretendDevice(latency, other_ms=0.0)), TARGET, directory)
     settings = SearchSettings(sampler=sampler, trials=12 if sampler != "auto" else 60)
     result = search(space, lab, settings, directory, identity="pretend")
     assert not lab.failures

@@ -21,7 +21,7 @@ from search_support import (
 )
 
 from ellopt.core.options import ConvolutionOptions
-from ellopt.measure.measurer import Laboratory
+from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples, default_path
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
@@ -115,7 +115,7 @@ def test_the_store_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
 def run(
     directory: Path, device: PretendDevice, toolchain: PretendToolchain, warm_start: WarmStart, sampler: str
 ) -> SearchResult:
-    lab = Laboratory(MODEL, toolchain, PretendPool(device), TARGET, directory)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, directory)
     space = small_space(toolchain, (1, 2, 4, 8))
     return search(space, lab, SearchSettings(sampler=sampler), directory, identity="a", warm_start=warm_start)
 

@@ -13,8 +13,8 @@ from search_tables import MODEL_LAYERS, pretend_table
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
-from ellopt.measure.replay import ReplayLaboratory
+from ellopt.core.schedule import Schedule
+from ellopt.measure.replay import ReplayMeasurer
 from ellopt.measure.table import Table
 
 
@@ -85,11 +85,11 @@ def test_the_exhaustive_winner_is_the_fastest_of_every_shape() -> None:
 
 def test_a_replay_gives_what_was_recorded_of_every_layer() -> None:
     table = pretend_table(0, noise=0.02)
-    laboratory = ReplayLaboratory(table, 1)
+    measurer = ReplayMeasurer(table, 1)
     plan = table.space.default_plan
     best = table.best_plan
     assert isinstance(best, Plan)
-    for outcome in laboratory.measure([plan, best], Procedure(rounds=4)):
+    for outcome in measurer.measure([plan, best], Schedule(rounds=4)):
         assert outcome.samples is not None
         for node_id, ms in outcome.samples.layers_ms.items():
             assert np.median(ms) == pytest.approx(table.true_ms(node_id, outcome.plan[node_id]), rel=0.06)
@@ -97,8 +97,8 @@ def test_a_replay_gives_what_was_recorded_of_every_layer() -> None:
 
 def test_what_disturbs_a_turn_disturbs_all_its_layers_again() -> None:
     table = pretend_table(3, noise=0.005, slow_turns=0.3)
-    laboratory = ReplayLaboratory(table, 1)
-    (outcome,) = laboratory.measure([table.best_plan], Procedure(rounds=60, turn_passes=1, slow_factor=0))
+    measurer = ReplayMeasurer(table, 1)
+    (outcome,) = measurer.measure([table.best_plan], Schedule(rounds=60, turn_passes=1, slow_factor=0))
     assert outcome.samples is not None
     factors = np.array(
         [np.array(ms) / table.true_ms(n, outcome.plan[n]) for n, ms in outcome.samples.layers_ms.items()]
@@ -112,16 +112,16 @@ def test_what_disturbs_a_turn_disturbs_all_its_layers_again() -> None:
 def test_a_replay_counts_what_running_and_checking_take() -> None:
     table = pretend_table(0)
     plan = table.space.default_plan
-    laboratory = ReplayLaboratory(table, 0)
+    measurer = ReplayMeasurer(table, 0)
     seconds = [0.0]
     for _ in range(2):
-        laboratory.measure([plan], Procedure(rounds=1, warm_up=0))
-        seconds.append(laboratory.costs.board_seconds)
+        measurer.measure([plan], Schedule(rounds=1, warm_up=0))
+        seconds.append(measurer.costs.board_seconds)
     first, second = np.diff(seconds)
     passes = 2 * table.plan_ms(plan) / 1000
     assert second == pytest.approx(table.run_seconds + passes, rel=0.2)
     assert first == pytest.approx(second + table.check_seconds, rel=0.1)
-    assert laboratory.costs.runs == 2
+    assert measurer.costs.runs == 2
 
 
 def test_a_replay_counts_the_passes_in_which_weights_settle() -> None:
@@ -132,11 +132,11 @@ def test_a_replay_counts_the_passes_in_which_weights_settle() -> None:
     ))  # fmt: skip
 
     def seconds(plans: list[Plan], settle: bool) -> float:
-        laboratory = ReplayLaboratory(table, 0)
-        laboratory.check(plans)
-        before = laboratory.costs.board_seconds
-        laboratory.measure(plans, Procedure(turn_warm_up=0, settle=settle))
-        return laboratory.costs.board_seconds - before
+        measurer = ReplayMeasurer(table, 0)
+        measurer.check(plans)
+        before = measurer.costs.board_seconds
+        measurer.measure(plans, Schedule(turn_warm_up=0, settle=settle))
+        return measurer.costs.board_seconds - before
 
     assert seconds([one, other], settle=True) == pytest.approx(seconds([one, other], settle=False), rel=0.02)
     # Five rounds, in each of which 2 and 4 MiB of weights settle.
@@ -147,7 +147,7 @@ def test_a_replay_counts_the_passes_in_which_weights_settle() -> None:
 
 def test_spoiled_samples_are_slower() -> None:
     table = pretend_table(0, noise=0.005)
-    (outcome,) = ReplayLaboratory(table, 0, spoiled=0.3).measure([table.best_plan], Procedure(rounds=40))
+    (outcome,) = ReplayMeasurer(table, 0, spoiled=0.3).measure([table.best_plan], Schedule(rounds=40))
     assert outcome.samples is not None
     factors = [v / table.true_ms(n, outcome.plan[n]) for n, values in outcome.samples.layers_ms.items() for v in values]
     assert 0.2 < np.mean(np.array(factors) > 1.5) < 0.4

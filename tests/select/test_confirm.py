@@ -15,7 +15,7 @@ from ellopt.core.errors import CandidateError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.core.trial import Outcome, Visit
 from ellopt.frontends.ell.metadata import read_options
@@ -52,11 +52,11 @@ class Bench:
         self.random = random.Random(7)
 
     def measure(
-        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
         self.visits += 1
         assert len(set(plans)) == len(plans), "equal plans are measured once"
-        return tuple(self._outcome(p, procedure.rounds * procedure.turn_passes) for p in plans)
+        return tuple(self._outcome(p, schedule.rounds * schedule.turn_passes) for p in plans)
 
     def _outcome(self, measured: Plan, passes: int) -> Outcome:
         if measured not in self.milliseconds:
@@ -104,16 +104,16 @@ class States(Bench):
         self.states, self.within, self.random = states, within, random.Random(seed)
 
     def measure(
-        self, plans: Sequence[Plan], procedure: Procedure, deadline: Deadline | None = None
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> tuple[Outcome, ...]:
         self.milliseconds = self.states[self.visits % len(self.states)]
         if not self.within:
-            return super().measure(plans, procedure, deadline)
+            return super().measure(plans, schedule, deadline)
         self.visits += 1
-        rounds = [r for r in range(procedure.rounds) for _ in range(procedure.turn_passes)]
+        rounds = [r for r in range(schedule.rounds) for _ in range(schedule.turn_passes)]
         found = []
         for measured in plans:
-            state_of = [self.random.randrange(len(self.states)) for _ in range(procedure.rounds)]
+            state_of = [self.random.randrange(len(self.states)) for _ in range(schedule.rounds)]
             times = [self.states[state_of[r]][measured] * self.random.gauss(1, self.noise) for r in rounds]
             samples = PlanSamples(measured, tuple(times), {}, {}, tuple(rounds))
             found.append(Outcome(measured, samples, Visit("v", "d", "b")))

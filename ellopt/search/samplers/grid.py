@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome
 from ellopt.search.evidence.estimates import Knowledge
 from ellopt.search.rematch import Rematch
@@ -28,7 +28,7 @@ class Grid:
         plans = space.covering_plans()
         self._plans = plans if settings.trials is None else plans[: settings.trials]
         self._cut = len(self._plans) < len(plans)
-        self._procedure = Procedure(
+        self._schedule = Schedule(
             warm_up=1 if settings.warm_up is None else settings.warm_up,
             rounds=10 if settings.rounds is None else settings.rounds,
         )
@@ -58,12 +58,12 @@ class Grid:
                 return again
             self.ended = "the limit of trials was reached" if self._cut else "every distinct variant was measured"
             return None
-        return Proposal(tuple(rest[: self._per_visit]), self._procedure, STAGE)
+        return Proposal(tuple(rest[: self._per_visit]), self._schedule, STAGE)
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         if proposal.stage == STAGE:
             self._take(outcomes)
-        return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+        return [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
 
     def explain(self, knowledge: Knowledge) -> Explanation:
         return Explanation()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome
 from ellopt.search.evidence.estimates import Knowledge
 from ellopt.search.rematch import STAGE, Rematch
@@ -36,7 +36,7 @@ class Layerwise:
         playoffs = PLAYOFFS if self._trials >= 4 * FINALISTS * PLAYOFFS else min(1, finalists)
         self._reserved = finalists * playoffs
         self._rematch = Rematch(space, settings.seed, playoffs, finalists)
-        self._procedure = Procedure(
+        self._schedule = Schedule(
             warm_up=1 if settings.warm_up is None else settings.warm_up,
             rounds=5 if settings.rounds is None else settings.rounds,
         )
@@ -79,7 +79,7 @@ class Layerwise:
         if room > 0 and not self._played:
             plans = self._explore(min(room, self._per_visit), knowledge, first=self._explored + flying == 0)
             if plans:
-                return Proposal(plans, self._procedure, EXPLORE)
+                return Proposal(plans, self._schedule, EXPLORE)
         if in_flight:
             return None
         return self._playoff(knowledge)
@@ -90,7 +90,7 @@ class Layerwise:
                 self._explored += 1
                 self._explored_now = True
                 self._tell(outcome, knowledge)
-        return [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+        return [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
 
     def explain(self, knowledge: Knowledge) -> Explanation:
         return Explanation()

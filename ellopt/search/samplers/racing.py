@@ -20,7 +20,7 @@ import numpy as np
 from ellopt.core.methods import find_method
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.schedule import Procedure
+from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.core.trial import Outcome
@@ -36,16 +36,16 @@ SKETCH, RACE, FINAL, ALONE = "sketch", "race", "final", "default"
 
 #: What variants that take turns do not share has settled before passes are timed, so that the first pass of a turn is
 #: as good as the next. What is slow at first sight has no second pass.
-SKETCH_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=2, slow_factor=3.0)
+SKETCH_SCHEDULE = Schedule(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=2, slow_factor=3.0)
 #: Later many turns of one pass tell more than few of many.
-RACE_PROCEDURE = Procedure(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=1)
+RACE_SCHEDULE = Schedule(warm_up=0, rounds=1, turn_warm_up=0, turn_passes=1)
 PLANS_PER_VISIT = 10
 #: Two final visits are enough for a verdict if nothing disturbs them; two more at most.
-FINAL_PROCEDURE = Procedure(warm_up=1, rounds=SIGNIFICANT_PAIRS // 2, turn_warm_up=0)
+FINAL_SCHEDULE = Schedule(warm_up=1, rounds=SIGNIFICANT_PAIRS // 2, turn_warm_up=0)
 FINAL_VISITS, MOST_FINAL_VISITS = 2, 4
 #: Where the default reads other weights than the leader, and many, going to and fro would take more untimed passes than
 #: timed ones: it is measured by itself, so often in each visit, and compared without pairs.
-ALONE_PROCEDURE = Procedure(warm_up=MOST_PASSES, rounds=2)
+ALONE_SCHEDULE = Schedule(warm_up=MOST_PASSES, rounds=2)
 #: Variants of a shape in these visits, ELL's default not counted, and how probably the best one has to be to be there.
 FINALISTS, LEAST_CHANCE = 3, 0.05
 #: Of the allowed loss, what may be expected when the race ends, and the visits that each shape was measured in before:
@@ -104,7 +104,7 @@ class Racing:
 
     def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
         self._count(outcomes)
-        verdicts = [plain_verdict(outcome, proposal.procedure) for outcome in outcomes]
+        verdicts = [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
         if proposal.stage in (FINAL, ALONE) or self._unmeasured(knowledge):
             return verdicts
         behind = self.behind(knowledge)
@@ -141,13 +141,13 @@ class Racing:
                 self.ended = "not every layer could be measured"
                 return []
             self._sketched = True
-            return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_PROCEDURE)
+            return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_SCHEDULE)
         standings = self._standings(knowledge)
         expected = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
         enough = expected and min(map(knowledge.visits, self._groups)) >= LEAST_VISITS
         if not enough and self._busy_ms < LONGEST * standings.total_ms:
             plans = self._race(knowledge, standings)[:room]
-            return self._shared_out(plans, RACE, self._procedure(knowledge))
+            return self._shared_out(plans, RACE, self._schedule(knowledge))
         rivals_left = self._final_visits < FINAL_VISITS and self._unmet(knowledge, standings)
         if self._final_visits < MOST_FINAL_VISITS and (rivals_left or self._uncompared(knowledge, standings)):
             return self._final(knowledge, standings, room)
@@ -228,11 +228,11 @@ class Racing:
             )
             for t in range(max(map(len, wanted.values())))
         )
-        rounds = math.ceil(FINAL_PROCEDURE.rounds / self._capacity)
-        proposals = [Proposal(plans[:room], replace(FINAL_PROCEDURE, rounds=rounds), FINAL)] * self._capacity
+        rounds = math.ceil(FINAL_SCHEDULE.rounds / self._capacity)
+        proposals = [Proposal(plans[:room], replace(FINAL_SCHEDULE, rounds=rounds), FINAL)] * self._capacity
         if alone and len(plans) < room:
             plan = self._plan(lambda s: self._groups[s][0].default if s in alone else wanted[s][0])
-            proposals.append(Proposal((plan,), ALONE_PROCEDURE, ALONE))
+            proposals.append(Proposal((plan,), ALONE_SCHEDULE, ALONE))
         return proposals
 
     # What they are made of
@@ -244,9 +244,9 @@ class Racing:
     def _unmeasured(self, knowledge: Knowledge) -> bool:
         return any(knowledge.best(shape) is None for shape in self._groups)
 
-    def _procedure(self, knowledge: Knowledge) -> Procedure:
+    def _schedule(self, knowledge: Knowledge) -> Schedule:
         many = knowledge.spoiled_share > MANY_SPOILED
-        return replace(RACE_PROCEDURE, turn_passes=MORE_PASSES) if many else RACE_PROCEDURE
+        return replace(RACE_SCHEDULE, turn_passes=MORE_PASSES) if many else RACE_SCHEDULE
 
     def _standings(self, knowledge: Knowledge) -> _Standings:
         model = knowledge.cost_model
@@ -270,7 +270,7 @@ class Racing:
             default = self._groups[shape][0].default
             if _apart(shape, leader, default):
                 rounds = {(sample.visit, sample.round) for sample in knowledge.samples(shape, default)}
-                enough = len(rounds) >= FINAL_VISITS * ALONE_PROCEDURE.rounds
+                enough = len(rounds) >= FINAL_VISITS * ALONE_SCHEDULE.rounds
             else:
                 enough = len(knowledge.log_ratios(shape, leader, default)) >= SIGNIFICANT_PAIRS
             if leader != default and not enough:
@@ -316,7 +316,7 @@ class Racing:
         reasons = [behind.get((layers[n].shape, o), "") for n, o in outcome.plan.items() if o != layers[n].default]
         if not all(reasons) or not reasons:
             return Verdict("complete")
-        passes = MOST_FINAL_VISITS * FINAL_PROCEDURE.passes - len(outcome.samples.total_ms)
+        passes = MOST_FINAL_VISITS * FINAL_SCHEDULE.passes - len(outcome.samples.total_ms)
         spared = passes * float(np.median(outcome.samples.total_ms)) / 1000
         return Verdict("pruned", f"every choice is clearly behind, e.g. {reasons[0]}", spared)
 
@@ -338,10 +338,10 @@ class Racing:
             choices[layer.node_id] = [row[t * len(row) // count if heavy else t % len(row)] for t in range(count)]
         return list(dict.fromkeys(Plan(tuple((n, row[t]) for n, row in choices.items())) for t in range(count)))
 
-    def _shared_out(self, plans: Sequence[Plan], stage: str, procedure: Procedure) -> list[Proposal]:
+    def _shared_out(self, plans: Sequence[Plan], stage: str, schedule: Schedule) -> list[Proposal]:
         """A proposal for each device, or fewer where there are few plans."""
         parts = max(1, min(self._capacity, len(plans) // 3))
-        return [Proposal(tuple(plans[i::parts]), procedure, stage) for i in range(parts)]
+        return [Proposal(tuple(plans[i::parts]), schedule, stage) for i in range(parts)]
 
 
 def _apart(shape: ConvolutionShape, a: ConvolutionOptions, b: ConvolutionOptions) -> bool:
