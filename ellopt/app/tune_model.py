@@ -341,7 +341,7 @@ def _candidates(space: ModelSpace, result: SearchResult, winners: Winners) -> di
 def _estimates(space: ModelSpace, result: SearchResult) -> dict[str, dict[ConvolutionOptions, float]]:
     """Node id -> options -> estimated milliseconds, for what was measured."""
     by_shape = {
-        shape: {options: estimate.ms for options, estimate in result.knowledge.estimates(shape).items()}
+        shape: {options: estimate.ms for options, estimate in result.evidence.estimates(shape).items()}
         for shape in space.by_shape
     }
     return {layer.node_id: by_shape[layer.shape] for layer in space.layers}

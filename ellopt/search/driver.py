@@ -19,7 +19,7 @@ from ellopt.core.errors import DeadlineExceeded
 from ellopt.core.trial import Costs, Outcome, TrialRecord
 from ellopt.files.locks import exclusive
 from ellopt.measure.base import Measurer
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.journal import Journal
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
 from ellopt.search.rematch import STAGE as PLAYOFF
@@ -86,7 +86,7 @@ class _Search:
     ) -> None:
         self.space, self.measurer, self.observer = space, measurer, observer
         self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
-        self.knowledge = Knowledge(space)
+        self.evidence = Evidence(space)
         self.warm_start = warm_start
         self.exhaustive = settings.sampler == "grid"
         self.strategy: Strategy = make_strategy(space, settings, measurer.capacity)
@@ -107,7 +107,7 @@ class _Search:
             while not stopped:
                 while len(self.in_flight) < self.measurer.capacity and not self.deadline.passed:
                     proposal = self.strategy.propose(
-                        self.knowledge, [flying for flying, _, _ in self.in_flight.values()]
+                        self.evidence, [flying for flying, _, _ in self.in_flight.values()]
                     )
                     if proposal is None:
                         break
@@ -121,20 +121,20 @@ class _Search:
                 else:
                     stopped = self.strategy.ended
         if self.warm_start is not None:
-            self.warm_start.remember(self.knowledge, (record.outcome for record in self.journal.records))
+            self.warm_start.remember(self.evidence, (record.outcome for record in self.journal.records))
         self._tell("done", stopped)
         return self._result(stopped)
 
     def _resume(self) -> None:
         self.measurer.reject(self.journal.failures)
-        self.knowledge.fail(self.journal.failures)
+        self.evidence.fail(self.journal.failures)
         records = self.journal.records
         for record in records:
-            self.knowledge.add(record.outcome, once=self.exhaustive and record.stage != PLAYOFF)
+            self.evidence.add(record.outcome, once=self.exhaustive and record.stage != PLAYOFF)
         if self.warm_start is not None and not self.exhaustive:
             own = {record.outcome.visit.uid for record in records if record.outcome.visit is not None}
-            self.warm_start.recall(self.knowledge, own)
-        self.strategy.resume([r.outcome for r in records], [r.stage for r in records], self.knowledge)
+            self.warm_start.recall(self.evidence, own)
+        self.strategy.resume([r.outcome for r in records], [r.stage for r in records], self.evidence)
         if records:
             log.info("%d finished trials were found and are not run again", len(records))
 
@@ -194,10 +194,10 @@ class _Search:
         self, proposal: Proposal, numbers: tuple[int, ...], outcomes: tuple[Outcome, ...], started: float
     ) -> None:
         for outcome in outcomes:
-            self.knowledge.add(outcome, once=self.exhaustive and proposal.stage != PLAYOFF)
-        self.knowledge.fail(self.measurer.failures)
-        verdicts = self.strategy.judge(proposal, outcomes, self.knowledge)
-        best = self.knowledge.predict_ms(self.knowledge.best_plan())
+            self.evidence.add(outcome, once=self.exhaustive and proposal.stage != PLAYOFF)
+        self.evidence.fail(self.measurer.failures)
+        verdicts = self.strategy.judge(proposal, outcomes, self.evidence)
+        best = self.evidence.predict_ms(self.evidence.best_plan())
         records = [
             TrialRecord(
                 number, proposal.stage, outcome, verdict.state, verdict.reason, verdict.saved_seconds, started, best
@@ -208,7 +208,7 @@ class _Search:
         self.journal.keep(records, [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
     def _keep_failures(self) -> None:
-        self.knowledge.fail(self.measurer.failures)
+        self.evidence.fail(self.measurer.failures)
         known = set(self.journal.failures)
         self.journal.keep((), [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
@@ -244,7 +244,7 @@ class _Search:
             trials_pruned=states.count("pruned"),
             trials_failed=states.count("failed"),
             trials_planned=planned,
-            variants_measured=self.knowledge.variants_measured,
+            variants_measured=self.evidence.variants_measured,
             variants_total=self.space.distinct,
             builds=costs.builds,
             builds_in_flight=status.builds_in_flight,
@@ -256,8 +256,8 @@ class _Search:
             saved_seconds=sum(record.saved_seconds for record in self.journal.records),
             elapsed=self._elapsed,
             time_left=left,
-            default_ms=self.knowledge.predict_ms(self.space.default_plan),
-            best_ms=self.knowledge.predict_ms(self.knowledge.best_plan()),
+            default_ms=self.evidence.predict_ms(self.space.default_plan),
+            best_ms=self.evidence.predict_ms(self.evidence.best_plan()),
             message=message,
         )
 
@@ -265,10 +265,10 @@ class _Search:
         reports, records, costs = self.journal.reports, self.journal.records, self.journal.costs
         states = [report.state for report in reports]
         visits = [record.outcome.visit for record in records if record.outcome.visit is not None]
-        explanation = self.strategy.explain(self.knowledge)
+        explanation = self.strategy.explain(self.evidence)
         return SearchResult(
             space=self.space,
-            knowledge=self.knowledge,
+            evidence=self.evidence,
             trials=reports,
             outcomes=tuple(record.outcome for record in records),
             cost=CostReport(

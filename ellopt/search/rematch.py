@@ -16,7 +16,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Outcome
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.odds import odds
 from ellopt.search.strategy import Proposal
 from ellopt.space.space import ModelSpace
@@ -29,21 +29,21 @@ SCHEDULE = Schedule(warm_up=1, rounds=5)
 RIVALS, LEAST_CHANCE = 4, 0.02
 
 
-def rivals(space: ModelSpace, knowledge: Knowledge, count: int, seed: int) -> tuple[Plan, ...]:
+def rivals(space: ModelSpace, evidence: Evidence, count: int, seed: int) -> tuple[Plan, ...]:
     """Up to ``count`` plans: the i-th has the i-th of each shape's rivals, the leader first, on all of its layers.
 
     None if no shape was measured with more than one variant that may be its fastest, or a shape was not measured.
     """
     ranked: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
     for number, shape in enumerate(space.by_shape):
-        measured = [o for o in knowledge.candidates(shape) if o in knowledge.estimates(shape)]
+        measured = [o for o in evidence.candidates(shape) if o in evidence.estimates(shape)]
         if not measured:
             return ()
-        leader = knowledge.best(shape)
+        leader = evidence.best(shape)
         assert leader is not None
-        posterior = knowledge.cost_model.predict(shape, measured)
+        posterior = evidence.cost_model.predict(shape, measured)
         found = odds(posterior, leader.options, np.random.default_rng([seed, number]))
-        fastest = min(measured, key=lambda o: knowledge.estimates(shape)[o].ms)  # by its own samples alone
+        fastest = min(measured, key=lambda o: evidence.estimates(shape)[o].ms)  # by its own samples alone
         ranked[shape] = list(dict.fromkeys([leader.options, fastest, *found.rivals(LEAST_CHANCE)]))[:count]
     most = max(map(len, ranked.values()))
     if most < 2:
@@ -67,11 +67,11 @@ class Rematch:
         uids = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == STAGE}
         self.made = min(self._visits, len(uids))
 
-    def propose(self, knowledge: Knowledge, room: int | None = None) -> Proposal | None:
+    def propose(self, evidence: Evidence, room: int | None = None) -> Proposal | None:
         """The next visit, of at most ``room`` plans; None when all were made, or nobody has a rival."""
         if self.made >= self._visits:
             return None
-        plans = rivals(self._space, knowledge, self._rivals, self._seed)
+        plans = rivals(self._space, evidence, self._rivals, self._seed)
         if room is not None:
             plans = plans[:room]
         if len(plans) < 2:

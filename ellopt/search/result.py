@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Outcome, TrialReport
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.space.space import ModelSpace
 
 
@@ -37,14 +37,14 @@ class BoardReport:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Everything that was measured (``knowledge``), the trials in order, what it cost and why it ended.
+    """Everything that was measured (``evidence``), the trials in order, what it cost and why it ended.
 
     ``pruned``: variants that a strategy gave up, with the reason; ``untried``: why a variant was never measured.
     ``board``: what the samples may be compared with.
     """
 
     space: ModelSpace
-    knowledge: Knowledge
+    evidence: Evidence
     trials: tuple[TrialReport, ...]
     outcomes: tuple[Outcome, ...]
     cost: CostReport

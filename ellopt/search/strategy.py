@@ -10,7 +10,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome, TrialState
 from ellopt.search.evidence.effects import Variant
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.space.space import ModelSpace
 
 
@@ -48,16 +48,16 @@ class Strategy(Protocol):
     #: how many trials there will be, where that is known
     planned: int | None
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
         """Once, before the first proposal: what an interrupted run had finished, in order."""
 
-    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+    def propose(self, evidence: Evidence, in_flight: Sequence[Proposal]) -> Proposal | None:
         """What to measure next. None: nothing now; nothing ever, if nothing is in flight."""
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
-        """Take in the outcomes of a proposal, in its order, which ``knowledge`` has learned already."""
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
+        """Take in the outcomes of a proposal, in its order, which ``evidence`` has learned already."""
 
-    def explain(self, knowledge: Knowledge) -> Explanation:
+    def explain(self, evidence: Evidence) -> Explanation:
         """At the end: which variants were given up, and which were never tried, and why."""
 
 

@@ -10,7 +10,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Outcome
 from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
-from ellopt.search.evidence.estimates import Knowledge, Sample
+from ellopt.search.evidence.estimates import Evidence, Sample
 
 log = logging.getLogger(__name__)
 
@@ -23,22 +23,22 @@ class WarmStart:
     context: StoreContext
     use: bool = True
 
-    def recall(self, knowledge: Knowledge, own_visits: Iterable[str]) -> int:
-        """Teach ``knowledge`` what earlier runs measured of its shapes; ``own_visits`` it knows already. Returns the
+    def recall(self, evidence: Evidence, own_visits: Iterable[str]) -> int:
+        """Teach ``evidence`` what earlier runs measured of its shapes; ``own_visits`` it knows already. Returns the
         number of variants found."""
         if not self.use:
             return 0
         known, found = set(own_visits), set()
-        for stored in self.store.lookup(self.context, knowledge.shapes):
-            if stored.visit not in known and stored.options in knowledge.variants(stored.shape):
+        for stored in self.store.lookup(self.context, evidence.shapes):
+            if stored.visit not in known and stored.options in evidence.variants(stored.shape):
                 samples = (Sample(stored.visit, r, f"{stored.visit} {layer}", ms) for r, layer, ms in stored.samples)
-                knowledge.add_stored(stored.shape, stored.options, samples)
+                evidence.add_stored(stored.shape, stored.options, samples)
                 found.add((stored.shape, stored.options))
         if found:
             log.info("%d variants were measured by earlier runs", len(found))
         return len(found)
 
-    def remember(self, knowledge: Knowledge, outcomes: Iterable[Outcome]) -> None:
+    def remember(self, evidence: Evidence, outcomes: Iterable[Outcome]) -> None:
         """Keep the samples of ``outcomes``, apart from those of disturbed visits."""
         measurements: dict[tuple[ConvolutionShape, ConvolutionOptions, str], list[tuple[int, str, float]]] = {}
         for outcome in outcomes:
@@ -47,7 +47,7 @@ class WarmStart:
                 continue
             rounds = samples.rounds or range(len(samples.total_ms))
             for node_id, values in samples.layers_ms.items():
-                key = (knowledge.shape_of(node_id), outcome.plan[node_id], visit.uid)
+                key = (evidence.shape_of(node_id), outcome.plan[node_id], visit.uid)
                 measurements.setdefault(key, []).extend(
                     (r, node_id, ms) for r, ms in zip(rounds, values, strict=True) if ms > 0
                 )

@@ -16,7 +16,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANCE, SIGNIFICANT_PAIRS, Comparison, of_scores
-from ellopt.search.evidence.estimates import Estimate, Knowledge
+from ellopt.search.evidence.estimates import Estimate, Evidence
 from ellopt.search.result import SearchResult
 from ellopt.select.decisions import LayerReport, VariantReport
 from ellopt.space.space import LayerSpace, ModelSpace, simplicity
@@ -42,12 +42,12 @@ class Winners:
     plan: Plan
     layers: tuple[LayerReport, ...]
     space: ModelSpace
-    knowledge: Knowledge
+    evidence: Evidence
 
     def ell_plan(self, plan: Plan) -> Plan:
         """What the output model tells ELL where our own code computes the layers by ``plan``."""
         return Plan(
-            tuple((layer.node_id, for_ell(self.knowledge, layer, plan[layer.node_id])) for layer in self.space.layers)
+            tuple((layer.node_id, for_ell(self.evidence, layer, plan[layer.node_id])) for layer in self.space.layers)
         )
 
 
@@ -94,21 +94,21 @@ def choose_winners(
     does. A layer that was never measured keeps ELL's default. ``rejected``
     is what makes the whole model's output wrong: it takes part no more, and is reported as failed.
     """
-    knowledge, space = result.knowledge, result.space
+    evidence, space = result.evidence, result.space
     choices = {
-        shape: _choose(knowledge, shape, layers[0].default, (rejected or {}).get(shape, frozenset()))
+        shape: _choose(evidence, shape, layers[0].default, (rejected or {}).get(shape, frozenset()))
         for shape, layers in space.by_shape.items()
     }
     plan = Plan(tuple((layer.node_id, choices[layer.shape].winner) for layer in space.layers))
-    total = knowledge.predict_ms(plan) or 0.0
+    total = evidence.predict_ms(plan) or 0.0
     reports = tuple(
-        _report(result, layer, choices[layer.shape], for_ell(knowledge, layer, plan[layer.node_id]), total)
+        _report(result, layer, choices[layer.shape], for_ell(evidence, layer, plan[layer.node_id]), total)
         for layer in space.layers
     )
-    return Winners(plan, reports, space, knowledge)
+    return Winners(plan, reports, space, evidence)
 
 
-def for_ell(knowledge: Knowledge, layer: LayerSpace, winner: ConvolutionOptions) -> ConvolutionOptions:
+def for_ell(evidence: Evidence, layer: LayerSpace, winner: ConvolutionOptions) -> ConvolutionOptions:
     """What the output model tells ELL: the winner where ELL can do it, else the best of what ELL can.
 
     ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 only; blockings of the matrix
@@ -118,7 +118,7 @@ def for_ell(knowledge: Knowledge, layer: LayerSpace, winner: ConvolutionOptions)
         return replace(winner, gemm_blocking="")
     measured = [
         estimate
-        for options, estimate in knowledge.estimates(layer.shape).items()
+        for options, estimate in evidence.estimates(layer.shape).items()
         if ell_can(layer.shape, options) and (options in layer.variants or options == layer.default)
     ]
     best = min(measured, key=lambda estimate: estimate.expected_ms, default=None)
@@ -131,28 +131,28 @@ def ell_can(shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
 
 
 def _choose(
-    knowledge: Knowledge,
+    evidence: Evidence,
     shape: ConvolutionShape,
     default: ConvolutionOptions,
     rejected: frozenset[ConvolutionOptions],
 ) -> _Choice:
-    allowed = {*knowledge.candidates(shape), default} - rejected
-    measured = [e for o, e in knowledge.estimates(shape).items() if o in allowed]
+    allowed = {*evidence.candidates(shape), default} - rejected
+    measured = [e for o, e in evidence.estimates(shape).items() if o in allowed]
     contenders = _contenders(measured, default)
     if not contenders:
         why = "Nothing else was measured, so ELL's default stays." + _rejection(rejected)
         return _Choice(default, None, None, None, False, why, rejected=rejected)
     scores = {e.options: e.ms for e in contenders}
-    lead = _leader(knowledge, shape, contenders, scores)
+    lead = _leader(evidence, shape, contenders, scores)
     trusted = [e for e in contenders if not e.summary.unstable]
-    fastest = _trusted_leader(knowledge, shape, lead, trusted, scores)
-    winner = _simplest_tied(knowledge, shape, fastest, trusted, scores)
+    fastest = _trusted_leader(evidence, shape, lead, trusted, scores)
+    winner = _simplest_tied(evidence, shape, fastest, trusted, scores)
     if scores.get(default, math.inf) <= scores[winner.options]:  # unstable, maybe, but nothing was shown to be faster
         winner = next(e for e in contenders if e.options == default)
     rest = [e for e in (trusted if len(trusted) > 1 else contenders) if e.options != winner.options]
     runner_up = min(rest, key=lambda e: scores[e.options]).options if rest else None
-    against_runner_up = _compare(knowledge, shape, winner.options, runner_up, scores)
-    against_default = _compare(knowledge, shape, winner.options, default, scores)
+    against_runner_up = _compare(evidence, shape, winner.options, runner_up, scores)
+    against_default = _compare(evidence, shape, winner.options, default, scores)
     tie = against_runner_up is not None and is_tie(against_runner_up)
     why = _explain(winner.options, fastest.options, runner_up, against_runner_up, against_default, default)
     if lead.options not in (fastest.options, winner.options):
@@ -189,7 +189,7 @@ def _contenders(measured: Sequence[Estimate], default: ConvolutionOptions) -> li
 
 
 def _compare(
-    knowledge: Knowledge,
+    evidence: Evidence,
     shape: ConvolutionShape,
     a: ConvolutionOptions,
     b: ConvolutionOptions | None,
@@ -198,12 +198,12 @@ def _compare(
     """The scores of ``a`` and ``b``, and what their samples say of the difference; None if one has none."""
     if b is None or a == b or b not in scores:
         return None
-    comparison = knowledge.compare(shape, a, b)
+    comparison = evidence.compare(shape, a, b)
     return None if comparison is None else of_scores(comparison, scores[a], scores[b])
 
 
 def _leader(
-    knowledge: Knowledge,
+    evidence: Evidence,
     shape: ConvolutionShape,
     ranked: Sequence[Estimate],
     scores: dict[ConvolutionOptions, float],
@@ -216,8 +216,8 @@ def _leader(
     best = ranked[0]
     near = [other for other in ranked[1:] if other.ms <= NEAR * best.ms][:CHALLENGERS]
     for other in near:
-        if len(knowledge.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
-            comparison = knowledge.compare(shape, other.options, best.options)
+        if len(evidence.log_ratios(shape, other.options, best.options)) >= SIGNIFICANT_PAIRS:
+            comparison = evidence.compare(shape, other.options, best.options)
             if comparison and comparison.gain > 0 and comparison.p_value < SIGNIFICANCE / CHALLENGERS:
                 scores[other.options] = scores[best.options] * (1 - comparison.gain)
                 best = other
@@ -225,7 +225,7 @@ def _leader(
 
 
 def _trusted_leader(
-    knowledge: Knowledge,
+    evidence: Evidence,
     shape: ConvolutionShape,
     lead: Estimate,
     trusted: Sequence[Estimate],
@@ -235,13 +235,13 @@ def _trusted_leader(
     if not lead.summary.unstable or not trusted:
         return lead
     stable = min(trusted, key=lambda e: scores[e.options])
-    comparison = _compare(knowledge, shape, lead.options, stable.options, scores)
+    comparison = _compare(evidence, shape, lead.options, stable.options, scores)
     sure = comparison is not None and comparison.significant and comparison.gain > 0
     return lead if sure or scores[stable.options] > scores[lead.options] * (1 + UNTRUSTED_SHARE) else stable
 
 
 def _simplest_tied(
-    knowledge: Knowledge,
+    evidence: Evidence,
     shape: ConvolutionShape,
     fastest: Estimate,
     trusted: Sequence[Estimate],
@@ -254,7 +254,7 @@ def _simplest_tied(
         e for e in trusted if simplicity(e.options) < simplicity(fastest.options) and e.count >= SIGNIFICANT_PAIRS
     ]
     for estimate in sorted(simpler, key=lambda e: simplicity(e.options)):
-        comparison = _compare(knowledge, shape, fastest.options, estimate.options, scores)
+        comparison = _compare(evidence, shape, fastest.options, estimate.options, scores)
         near = scores[estimate.options] <= scores[fastest.options] * (1 + TIE_SHARE)
         if comparison is not None and not comparison.significant and near:
             return estimate
@@ -294,8 +294,8 @@ def _p(comparison: Comparison) -> str:
 def _report(
     result: SearchResult, layer: LayerSpace, choice: _Choice, ell: ConvolutionOptions, total: float
 ) -> LayerReport:
-    knowledge, node_id = result.knowledge, layer.node_id
-    winner_ms = _score_ms(knowledge, layer, choice, choice.winner) or 0.0
+    evidence, node_id = result.evidence, layer.node_id
+    winner_ms = _score_ms(evidence, layer, choice, choice.winner) or 0.0
     options = layer.variants if layer.default in layer.variants else (*layer.variants, layer.default)
     return LayerReport(
         node_id=node_id,
@@ -306,7 +306,7 @@ def _report(
         winner=str(choice.winner),
         winner_ms=winner_ms,
         default=str(layer.default),
-        default_ms=_score_ms(knowledge, layer, choice, layer.default) or 0.0,
+        default_ms=_score_ms(evidence, layer, choice, layer.default) or 0.0,
         share_of_model=winner_ms / total if total > 0 else 0.0,
         runner_up=str(choice.runner_up) if choice.runner_up else "",
         against_default=choice.against_default,
@@ -317,33 +317,33 @@ def _report(
     )
 
 
-def _score_ms(knowledge: Knowledge, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> float | None:
+def _score_ms(evidence: Evidence, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> float | None:
     """The score of ``options`` on this layer, its place in the model accounted for; None if not measured."""
-    ms, estimate = knowledge.layer_ms(layer.node_id, options), knowledge.estimates(layer.shape).get(options)
+    ms, estimate = evidence.layer_ms(layer.node_id, options), evidence.estimates(layer.shape).get(options)
     return None if ms is None or estimate is None else ms * choice.scores.get(options, estimate.ms) / estimate.ms
 
 
 def _variant(result: SearchResult, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> VariantReport:
-    knowledge, shape = result.knowledge, layer.shape
-    reason = _WRONG if options in choice.rejected else knowledge.failed(shape).get(options)
+    evidence, shape = result.evidence, layer.shape
+    reason = _WRONG if options in choice.rejected else evidence.failed(shape).get(options)
     if reason is not None:
         return VariantReport(str(options), "failed", reason=reason)
-    samples = knowledge.samples(shape, options)
+    samples = evidence.samples(shape, options)
     if not samples:
         return VariantReport(str(options), "untried", reason=result.untried.get((shape, options), ""))
     own = [sample.ms for sample in samples if sample.node_id == layer.node_id] or [sample.ms for sample in samples]
     pruned = result.pruned.get((shape, options), "")
-    estimate = knowledge.estimates(shape)[options]
+    estimate = evidence.estimates(shape)[options]
     by_pairs = choice.scores.get(options, estimate.ms) / estimate.ms
     seldom = not pruned and options not in choice.scores
     return VariantReport(
         options=str(options),
         state="pruned" if pruned else "measured",
         samples_ms=tuple(own),
-        median_ms=_score_ms(knowledge, layer, choice, options),
-        decided_ms=tuple(float(f"{ms * by_pairs:.7g}") for ms in knowledge.adjusted(layer.node_id, options)),
+        median_ms=_score_ms(evidence, layer, choice, options),
+        decided_ms=tuple(float(f"{ms * by_pairs:.7g}") for ms in evidence.adjusted(layer.node_id, options)),
         unstable=estimate.summary.unstable,
         seldom=seldom,
         reason="measured too seldom to win" if seldom else pruned,
-        source="store" if knowledge.only_stored(shape, options) else "measured",
+        source="store" if evidence.only_stored(shape, options) else "measured",
     )

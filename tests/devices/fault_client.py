@@ -57,7 +57,7 @@ with opened as pool:
         MODEL, toolchain, pool, TARGET, directory / "bundles", MeasureSettings(attempts=20, disturbed_attempts=1)
     )
     result = search(space, measurer, SearchSettings(sampler="grid", plans_per_visit=1), directory)
-    best = {node_id: str(options) for node_id, options in result.knowledge.best_plan().items()}
+    best = {node_id: str(options) for node_id, options in result.evidence.best_plan().items()}
     report = pool.report()
     (directory / "result.json").write_text(
         json.dumps({"best": best, "retries": report.retries, "set_aside": dict(report.set_aside)})

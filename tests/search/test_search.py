@@ -121,7 +121,7 @@ def test_grid_measures_every_variant_exactly_once(tmp_path: Path) -> None:
     assert all(pairs[layer.node_id, options] == 1 for layer in longest for options in layer.variants)
     for layer in result.space.layers:
         for options in layer.variants:
-            known = result.knowledge.samples(layer.shape, options)
+            known = result.evidence.samples(layer.shape, options)
             own = [s for s in known if s.node_id == layer.node_id and s.visit in visits]
             assert len({s.visit for s in own}) == 1
             assert len(own) == 10  # rounds of one trial: what came by starting again does not count
@@ -133,16 +133,16 @@ def test_grid_measures_every_variant_exactly_once(tmp_path: Path) -> None:
 def test_whom_noise_could_have_swapped_met_in_several_visits_before_the_verdict(tmp_path: Path, sampler: str) -> None:
     """Passes differ by 15 %: who leads after one visit was lucky."""
     result = run(tmp_path, PretendDevice(smooth_latency(2), noise=0.15, seed=4), sampler=sampler)
-    knowledge, close = result.knowledge, 0
+    evidence, close = result.evidence, 0
     for layer in choose_winners(result).layers:
-        shape = knowledge.shape_of(layer.node_id)
+        shape = evidence.shape_of(layer.node_id)
         winner, rival = (ConvolutionOptions.parse(text) for text in (layer.winner, layer.runner_up))
         if layer.against_runner_up is None or layer.against_runner_up.gain > 0.1:
             continue  # so far ahead that noise is no excuse
         close += 1
-        met = {s.visit for s in knowledge.samples(shape, winner)} & {s.visit for s in knowledge.samples(shape, rival)}
+        met = {s.visit for s in evidence.samples(shape, winner)} & {s.visit for s in evidence.samples(shape, rival)}
         assert len(met) >= 2, (layer.node_id, layer.why)
-        assert len(knowledge.log_ratios(shape, winner, rival)) >= SIGNIFICANT_PAIRS
+        assert len(evidence.log_ratios(shape, winner, rival)) >= SIGNIFICANT_PAIRS
     assert close
 
 
@@ -158,7 +158,7 @@ def test_grid_measures_what_shares_a_plan_with_a_failing_variant(tmp_path: Path)
     result = run(tmp_path, device, sampler="grid")
     for layer in result.space.layers:
         for options in layer.variants:
-            assert bool(result.knowledge.samples(layer.shape, options)) == (options != wrong)
+            assert bool(result.evidence.samples(layer.shape, options)) == (options != wrong)
     assert result.cost.trials_failed == 1
     reports = {v.options: v.state for layer in choose_winners(result).layers for v in layer.variants}
     assert reports[str(wrong)] == "failed"
@@ -184,7 +184,7 @@ def test_an_adaptive_search_ends_when_everything_was_tried(tmp_path: Path) -> No
 def test_a_layer_is_credited_with_its_own_latency(tmp_path: Path) -> None:
     result = run(tmp_path, PretendDevice(smooth_latency()), sampler="random", trials=6)
     for layer in result.space.layers:
-        for options, estimate in result.knowledge.estimates(layer.shape).items():
+        for options, estimate in result.evidence.estimates(layer.shape).items():
             assert estimate.ms == pytest.approx(smooth_latency()(layer.node_id, options))
 
 

@@ -141,8 +141,8 @@ def test_a_finished_run_does_not_count_its_own_samples_twice(tmp_path: Path) -> 
     first = run(tmp_path / "a", device, toolchain, warm, "auto")
     again = run(tmp_path / "a", device, toolchain, warm, "auto")
     for s in first.space.by_shape:
-        for options, estimate in first.knowledge.estimates(s).items():
-            assert again.knowledge.estimates(s)[options].count == estimate.count
+        for options, estimate in first.evidence.estimates(s).items():
+            assert again.evidence.estimates(s)[options].count == estimate.count
 
 
 def test_without_warm_start_everything_is_measured(tmp_path: Path) -> None:
@@ -168,6 +168,6 @@ def test_new_shapes_are_measured_and_known_ones_help(tmp_path: Path) -> None:
     run(tmp_path / "a", PretendDevice(smooth_latency(0, some)), PretendToolchain(some), warm, "auto")
     device = PretendDevice(smooth_latency(0, more))
     result = run(tmp_path / "b", device, PretendToolchain(more), warm, "auto")
-    assert result.knowledge.best(more[2].shape) is not None
+    assert result.evidence.best(more[2].shape) is not None
     tried = {plan[more[0].node_id] for job in device.jobs for plan in job.plans}
     assert len(tried) < len(result.space.layers[0].variants) / 2

@@ -66,7 +66,7 @@ class Estimate:
         return self.summary.count
 
 
-class Knowledge:
+class Evidence:
     """Samples by layer and options; estimates by shape and options."""
 
     def __init__(self, space: ModelSpace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.rematch import Rematch
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict, repaired
@@ -41,31 +41,31 @@ class Grid:
         self.planned: int | None = len(self._plans)
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
         self._take([o for o, stage in zip(finished, stages, strict=True) if stage == STAGE])
         self._rematch.resume(finished, stages)
         self.planned = (self.planned or 0) + sum(stage != STAGE for stage in stages)
 
-    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+    def propose(self, evidence: Evidence, in_flight: Sequence[Proposal]) -> Proposal | None:
         taken = self._done.union(*(proposal.plans for proposal in in_flight))
         rest = [plan for plan in (*self._plans, *self._repairs) if plan not in taken]
         if not rest and in_flight:
             return None
         if not rest:
             room = None if self._trials is None else max(0, self._trials - len(self._done))
-            if (again := None if self._cut else self._rematch.propose(knowledge, room)) is not None:
+            if (again := None if self._cut else self._rematch.propose(evidence, room)) is not None:
                 self.planned = (self.planned or 0) + len(again.plans)
                 return again
             self.ended = "the limit of trials was reached" if self._cut else "every distinct variant was measured"
             return None
         return Proposal(tuple(rest[: self._per_visit]), self._schedule, STAGE)
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
         if proposal.stage == STAGE:
             self._take(outcomes)
         return [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
 
-    def explain(self, knowledge: Knowledge) -> Explanation:
+    def explain(self, evidence: Evidence) -> Explanation:
         return Explanation()
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:

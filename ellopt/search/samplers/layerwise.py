@@ -12,7 +12,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Outcome
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.rematch import STAGE, Rematch
 from ellopt.search.samplers.optuna_samplers import make_sampler
 from ellopt.search.settings import DEFAULT_TRIALS, SearchSettings
@@ -52,50 +52,50 @@ class Layerwise:
         self.planned: int | None = self._trials
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
-        self._recall(knowledge)
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
+        self._recall(evidence)
         for outcome, stage in zip(finished, stages, strict=True):
             if stage != PLAYOFF:
                 self._explored += 1
-                self._tell(outcome, knowledge)
+                self._tell(outcome, evidence)
         self._rematch.resume(finished, stages)
         self._played = self._rematch.made > 0
 
-    def _recall(self, knowledge: Knowledge) -> None:
+    def _recall(self, evidence: Evidence) -> None:
         """Tell the studies what earlier runs measured; the shape of which least is known counts as so many trials."""
         counts = []
         for shape, study in self._studies.items():
-            stored = [o for o in knowledge.estimates(shape) if knowledge.only_stored(shape, o)]
+            stored = [o for o in evidence.estimates(shape) if evidence.only_stored(shape, o)]
             for options in stored:
-                study.tell(options, knowledge.estimates(shape)[options].ms)
+                study.tell(options, evidence.estimates(shape)[options].ms)
             if study.untried:
                 counts.append(len(stored) // len(self._space.by_shape[shape]))
         self._recalled = min(counts, default=self._trials)
         self._explored += self._recalled
 
-    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+    def propose(self, evidence: Evidence, in_flight: Sequence[Proposal]) -> Proposal | None:
         flying = sum(len(p.plans) for p in in_flight if p.stage == EXPLORE)
         room = self._trials - self._reserved - self._explored - flying
         if room > 0 and not self._played:
-            plans = self._explore(min(room, self._per_visit), knowledge, first=self._explored + flying == 0)
+            plans = self._explore(min(room, self._per_visit), evidence, first=self._explored + flying == 0)
             if plans:
                 return Proposal(plans, self._schedule, EXPLORE)
         if in_flight:
             return None
-        return self._playoff(knowledge)
+        return self._playoff(evidence)
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
         for outcome in outcomes:
             if proposal.stage != PLAYOFF:
                 self._explored += 1
                 self._explored_now = True
-                self._tell(outcome, knowledge)
+                self._tell(outcome, evidence)
         return [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
 
-    def explain(self, knowledge: Knowledge) -> Explanation:
+    def explain(self, evidence: Evidence) -> Explanation:
         return Explanation()
 
-    def _explore(self, count: int, knowledge: Knowledge, first: bool) -> tuple[Plan, ...]:
+    def _explore(self, count: int, evidence: Evidence, first: bool) -> tuple[Plan, ...]:
         plans = []
         if first:
             plans.append(self._space.default_plan)
@@ -105,7 +105,7 @@ class Layerwise:
             choices: dict[str, ConvolutionOptions] = {}
             new = False
             for shape, layers in self._space.by_shape.items():
-                best = knowledge.best(shape)
+                best = evidence.best(shape)
                 for layer in layers:
                     proposed = self._studies[shape].ask()
                     new = new or proposed is not None
@@ -115,20 +115,20 @@ class Layerwise:
             plans.append(Plan(tuple((layer.node_id, choices[layer.node_id]) for layer in self._space.layers)))
         return tuple(plans)
 
-    def _tell(self, outcome: Outcome, knowledge: Knowledge) -> None:
+    def _tell(self, outcome: Outcome, evidence: Evidence) -> None:
         for layer in self._space.layers:
             options = outcome.plan[layer.node_id]
             study = self._studies[layer.shape]
-            if options in knowledge.failed(layer.shape):
+            if options in evidence.failed(layer.shape):
                 study.tell(options, None)
-            elif (estimate := knowledge.estimates(layer.shape).get(options)) is not None:
+            elif (estimate := evidence.estimates(layer.shape).get(options)) is not None:
                 study.tell(options, estimate.ms)
             else:  # another layer made the plan fail: these may be proposed again
                 study.release(options)
 
-    def _playoff(self, knowledge: Knowledge) -> Proposal | None:
+    def _playoff(self, evidence: Evidence) -> Proposal | None:
         explored = self._explored_now or self._played or not self._recalled
-        if explored and self._reserved and (again := self._rematch.propose(knowledge)) is not None:
+        if explored and self._reserved and (again := self._rematch.propose(evidence)) is not None:
             self._played = True
             return again
         everything = all(not study.untried for study in self._studies.values())

@@ -25,7 +25,7 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.core.trial import Outcome
 from ellopt.search.evidence.effects import Variant
-from ellopt.search.evidence.estimates import Knowledge
+from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.odds import Odds, odds
 from ellopt.search.settings import SearchSettings
 from ellopt.search.strategy import Explanation, Proposal, Verdict, plain_verdict
@@ -91,66 +91,64 @@ class Racing:
         self.planned: int | None = settings.trials
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], knowledge: Knowledge) -> None:
+    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
         self._count(finished)
         self._sketched = SKETCH in stages
         finals = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == FINAL}
         self._final_visits = math.ceil(len(finals) / self._capacity)
 
-    def propose(self, knowledge: Knowledge, in_flight: Sequence[Proposal]) -> Proposal | None:
+    def propose(self, evidence: Evidence, in_flight: Sequence[Proposal]) -> Proposal | None:
         if not self._queue and not in_flight:
-            self._queue = self._next_stage(knowledge)
+            self._queue = self._next_stage(evidence)
         return self._queue.pop(0) if self._queue else None
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], knowledge: Knowledge) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
         self._count(outcomes)
         verdicts = [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
-        if proposal.stage in (FINAL, ALONE) or self._unmeasured(knowledge):
+        if proposal.stage in (FINAL, ALONE) or self._unmeasured(evidence):
             return verdicts
-        behind = self.behind(knowledge)
+        behind = self.behind(evidence)
         return [self._verdict(o, v, behind) for o, v in zip(outcomes, verdicts, strict=True)]
 
-    def explain(self, knowledge: Knowledge) -> Explanation:
-        if self._unmeasured(knowledge):
+    def explain(self, evidence: Evidence) -> Explanation:
+        if self._unmeasured(evidence):
             return Explanation()
-        model = knowledge.cost_model
+        model = evidence.cost_model
         untried: dict[Variant, str] = {}
         for shape in self._groups:
-            known, best = knowledge.estimates(shape), knowledge.best(shape)
-            rest = [o for o in knowledge.candidates(shape) if o not in known]
+            known, best = evidence.estimates(shape), evidence.best(shape)
+            rest = [o for o in evidence.candidates(shape) if o not in known]
             for options, mean in zip(rest, model.predict(shape, rest).mean if rest else (), strict=True):
                 if best is not None:
                     untried[shape, options] = (
                         f"expected to take {math.exp(mean) / best.ms:.2f} times the best's latency"
                     )
-        behind = self.behind(knowledge)
-        given_up = {
-            (s, o): why for (s, o), why in behind.items() if knowledge.estimates(s)[o].count < SIGNIFICANT_PAIRS
-        }
+        behind = self.behind(evidence)
+        given_up = {(s, o): why for (s, o), why in behind.items() if evidence.estimates(s)[o].count < SIGNIFICANT_PAIRS}
         return Explanation(given_up, untried)
 
     # The stages
 
-    def _next_stage(self, knowledge: Knowledge) -> list[Proposal]:
+    def _next_stage(self, evidence: Evidence) -> list[Proposal]:
         room = 10_000 if self._settings.trials is None else self._settings.trials - self._made
         if room < 1:
             self.ended = "the limit of trials was reached"
             return []
-        if self._unmeasured(knowledge):
+        if self._unmeasured(evidence):
             if self._sketched:
                 self.ended = "not every layer could be measured"
                 return []
             self._sketched = True
             return self._shared_out(self._sketch()[:room], SKETCH, SKETCH_SCHEDULE)
-        standings = self._standings(knowledge)
+        standings = self._standings(evidence)
         expected = standings.loss <= EXPECTED_SHARE * self._settings.tolerance
-        enough = expected and min(map(knowledge.visits, self._groups)) >= LEAST_VISITS
+        enough = expected and min(map(evidence.visits, self._groups)) >= LEAST_VISITS
         if not enough and self._busy_ms < LONGEST * standings.total_ms:
-            plans = self._race(knowledge, standings)[:room]
-            return self._shared_out(plans, RACE, self._schedule(knowledge))
-        rivals_left = self._final_visits < FINAL_VISITS and self._unmet(knowledge, standings)
-        if self._final_visits < MOST_FINAL_VISITS and (rivals_left or self._uncompared(knowledge, standings)):
-            return self._final(knowledge, standings, room)
+            plans = self._race(evidence, standings)[:room]
+            return self._shared_out(plans, RACE, self._schedule(evidence))
+        rivals_left = self._final_visits < FINAL_VISITS and self._unmet(evidence, standings)
+        if self._final_visits < MOST_FINAL_VISITS and (rivals_left or self._uncompared(evidence, standings)):
+            return self._final(evidence, standings, room)
         limit = (
             f"less than {self._settings.tolerance:.2%}"
             if standings.loss <= self._settings.tolerance
@@ -184,7 +182,7 @@ class Racing:
             plans += self._mixed(wanted)
         return list(dict.fromkeys(plans))
 
-    def _race(self, knowledge: Knowledge, standings: _Standings) -> list[Plan]:
+    def _race(self, evidence: Evidence, standings: _Standings) -> list[Plan]:
         """Plans in which the variants of each shape have places by their odds.
 
         What other shapes say of a method may not hold for this one: each is tried, but for simple convolutions. Where
@@ -195,7 +193,7 @@ class Racing:
         generator = np.random.default_rng([self._settings.seed, self._made])
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for shape, found in standings.odds.items():
-            untried = _untried(found, knowledge.estimates(shape))
+            untried = _untried(found, evidence.estimates(shape))
             seats = [*untried, *found.seats(count * len(self._groups[shape]) - len(untried))]
             wanted[shape] = [seats[i] for i in generator.permutation(len(seats))]
             if _heavy(shape, seats):
@@ -203,14 +201,14 @@ class Racing:
                 wanted[shape].sort(key=lambda options: ways.index(options.way))
         return self._mixed(wanted)
 
-    def _final(self, knowledge: Knowledge, standings: _Standings, room: int) -> list[Proposal]:
+    def _final(self, evidence: Evidence, standings: _Standings, room: int) -> list[Proposal]:
         """The leaders against their last rivals and, where that was not done yet, against ELL's default.
 
         What had its visits is only there as a part of the model.
         """
         self._final_visits += 1
         finalists = FINALISTS if self._final_visits <= FINAL_VISITS else 1
-        uncompared = self._uncompared(knowledge, standings)
+        uncompared = self._uncompared(evidence, standings)
         alone = {
             shape for shape in uncompared if _apart(shape, standings.odds[shape].leader, self._groups[shape][0].default)
         }
@@ -241,46 +239,46 @@ class Racing:
         self._made += len(outcomes)
         self._busy_ms += 1000 * sum(outcome.board_seconds for outcome in outcomes)
 
-    def _unmeasured(self, knowledge: Knowledge) -> bool:
-        return any(knowledge.best(shape) is None for shape in self._groups)
+    def _unmeasured(self, evidence: Evidence) -> bool:
+        return any(evidence.best(shape) is None for shape in self._groups)
 
-    def _schedule(self, knowledge: Knowledge) -> Schedule:
-        many = knowledge.spoiled_share > MANY_SPOILED
+    def _schedule(self, evidence: Evidence) -> Schedule:
+        many = evidence.spoiled_share > MANY_SPOILED
         return replace(RACE_SCHEDULE, turn_passes=MORE_PASSES) if many else RACE_SCHEDULE
 
-    def _standings(self, knowledge: Knowledge) -> _Standings:
-        model = knowledge.cost_model
+    def _standings(self, evidence: Evidence) -> _Standings:
+        model = evidence.cost_model
         generator = np.random.default_rng([self._settings.seed, self._made])
         found: dict[ConvolutionShape, Odds] = {}
         for shape in self._groups:
-            posterior = model.predict(shape, knowledge.candidates(shape))
-            known = knowledge.estimates(shape)
+            posterior = model.predict(shape, evidence.candidates(shape))
+            known = evidence.estimates(shape)
             measured = [i for i, options in enumerate(posterior.variants) if options in known]
             leader = posterior.variants[min(measured, key=lambda i: float(posterior.mean[i]))]
             found[shape] = odds(posterior, leader, generator)
         plan = self._plan(lambda shape: found[shape].leader)
-        total = knowledge.predict_ms(plan) or math.inf
+        total = evidence.predict_ms(plan) or math.inf
         loss = sum(len(self._groups[shape]) * o.regret_ms for shape, o in found.items()) / total
         return _Standings(found, total, loss)
 
-    def _uncompared(self, knowledge: Knowledge, standings: _Standings) -> set[ConvolutionShape]:
+    def _uncompared(self, evidence: Evidence, standings: _Standings) -> set[ConvolutionShape]:
         """The shapes whose leader was not compared with ELL's default often enough for a verdict."""
         found = set()
         for shape, leader in standings.leaders.items():
             default = self._groups[shape][0].default
             if _apart(shape, leader, default):
-                rounds = {(sample.visit, sample.round) for sample in knowledge.samples(shape, default)}
+                rounds = {(sample.visit, sample.round) for sample in evidence.samples(shape, default)}
                 enough = len(rounds) >= FINAL_VISITS * ALONE_SCHEDULE.rounds
             else:
-                enough = len(knowledge.log_ratios(shape, leader, default)) >= SIGNIFICANT_PAIRS
+                enough = len(evidence.log_ratios(shape, leader, default)) >= SIGNIFICANT_PAIRS
             if leader != default and not enough:
                 found.add(shape)
         return found
 
-    def _unmet(self, knowledge: Knowledge, standings: _Standings) -> bool:
+    def _unmet(self, evidence: Evidence, standings: _Standings) -> bool:
         """Whether a leader has a rival that noise could have swapped it with and that it did not meet often enough."""
         return any(
-            len(knowledge.log_ratios(shape, found.leader, rival)) < SIGNIFICANT_PAIRS
+            len(evidence.log_ratios(shape, found.leader, rival)) < SIGNIFICANT_PAIRS
             for shape, found in standings.odds.items()
             for rival in found.rivals(LEAST_CHANCE)[: FINALISTS - 1]
             if not _apart(shape, rival, found.leader)
@@ -290,13 +288,13 @@ class Racing:
         """The plan that computes all layers of a shape alike."""
         return Plan(tuple((layer.node_id, choose(layer.shape)) for layer in self._space.layers))
 
-    def behind(self, knowledge: Knowledge) -> dict[Variant, str]:
+    def behind(self, evidence: Evidence) -> dict[Variant, str]:
         """The measured variants that are out of the race, and why."""
-        model = knowledge.cost_model
+        model = evidence.cost_model
         out: dict[Variant, str] = {}
         for shape in self._groups:
-            best = knowledge.best(shape)
-            measured = knowledge.estimates(shape)
+            best = evidence.best(shape)
+            measured = evidence.estimates(shape)
             if best is None:
                 continue
             posterior = model.predict(shape, tuple(measured))
