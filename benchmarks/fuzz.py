@@ -1,6 +1,6 @@
 """Damages files that ellopt reads, guided by coverage (atheris): each read ends in a value or in an error of ours.
 
-``python benchmarks/fuzz.py --runs 20000 --json`` fuzzes every reader in a process of its own; a reader that raises
+``python -m benchmarks.fuzz --runs 20000 --json`` fuzzes every reader in a process of its own; a reader that raises
 anything else leaves the input beside the report and ends with exit code 1.
 """
 
@@ -110,7 +110,7 @@ def main() -> int:
     rows = []
     for name in READERS:
         began = time.monotonic()
-        command = [sys.executable, __file__, "--reader", name, "--runs", str(arguments.runs)]
+        command = [sys.executable, "-m", "benchmarks.fuzz", "--reader", name, "--runs", str(arguments.runs)]
         done = subprocess.run([*command, "--artifacts", str(arguments.artifacts)], capture_output=True, text=True)
         failure = "" if done.returncode == 0 else done.stderr[-2000:]
         rows.append({"reader": name, "runs": arguments.runs, "seconds": time.monotonic() - began, "failure": failure})

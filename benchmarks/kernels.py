@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernel_bench import Bench, Places, host_peak, multiply_adds
 
+from benchmarks.kernel_bench import Bench, Places, host_peak, multiply_adds
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.targets import TARGETS

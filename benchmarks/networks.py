@@ -1,6 +1,6 @@
 """Writes networks of the usual kinds, with random weights, as ELL's importers write theirs.
 
-    python benchmarks/networks.py vgg96 mobile96 --output networks
+    python -m benchmarks.networks vgg96 mobile96 --output networks
 
 Beside every model lie an input and the output that the reference in double precision gives, as for the shared models.
 So whatever is measured on those can be measured on networks that nothing was made for.

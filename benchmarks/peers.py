@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from kernel_bench import host_peak
-from to_onnx import to_onnx
 
+from benchmarks.kernel_bench import host_peak
+from benchmarks.to_onnx import to_onnx
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.toolchains.native.toolchain import NativeToolchain

@@ -1,4 +1,4 @@
-"""Time and memory of reading a 100 MB model: ``python benchmarks/read_model.py [--json] [--megabytes 100]``.
+"""Time and memory of reading a 100 MB model: ``python -m benchmarks.read_model [--json] [--megabytes 100]``.
 
 The model is made anew (random weights, seven significant digits, as ELL writes them) and read in a fresh process whose
 peak memory is the figure; it includes the interpreter and NumPy.

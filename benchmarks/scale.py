@@ -1,4 +1,4 @@
-"""Many boards at once: ``python benchmarks/scale.py [--json] [--boards 1000] [--observations 100000]``.
+"""Many boards at once: ``python -m benchmarks.scale [--json] [--boards 1000] [--observations 100000]``.
 
 The pool, its leases, the measurer and the log of observations are the real ones; only a board's answer is made up: it
 takes ``--seconds`` on average and is the latency of a formula. An observation is one layer measured with one choice of
@@ -16,7 +16,6 @@ import json
 import queue
 import random
 import resource
-import sys
 import tempfile
 import threading
 import time
@@ -24,10 +23,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from search_support import (  # noqa: E402
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import InfrastructureError
+from ellopt.core.plan import Plan
+from ellopt.core.schedule import Schedule
+from ellopt.core.trial import Outcome, TrialRecord
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.replay import ReplayPool
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.search.observation_log import ObservationLog
+from ellopt.space.space import ModelSpace
+from tests.support.pretend import (
     MODEL,
     TARGET,
     PretendDevice,
@@ -37,17 +43,6 @@ from search_support import (  # noqa: E402
     small_space,
     smooth_latency,
 )
-
-from ellopt.core.deadline import Deadline  # noqa: E402
-from ellopt.core.errors import InfrastructureError  # noqa: E402
-from ellopt.core.plan import Plan  # noqa: E402
-from ellopt.core.schedule import Schedule  # noqa: E402
-from ellopt.core.trial import Outcome, TrialRecord  # noqa: E402
-from ellopt.devices.bundle import Bundle, Execution, Invocation  # noqa: E402
-from ellopt.devices.replay import ReplayPool  # noqa: E402
-from ellopt.measure.measurer import DeviceMeasurer  # noqa: E402
-from ellopt.search.observation_log import ObservationLog  # noqa: E402
-from ellopt.space.space import ModelSpace  # noqa: E402
 
 LAYERS = 20
 

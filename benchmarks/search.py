@@ -9,8 +9,8 @@ interleaved run.
 The cost to compare with is the original's sweep: every combination of search_spaces/default.json built and run twice,
 30 passes each.
 
-    python benchmarks/search.py --json search.json --plot search.png
-    python benchmarks/search.py --models tutorial160 --strategies auto,tpe --seeds 100 --live 5
+    python -m benchmarks.search --json search.json --plot search.png
+    python -m benchmarks.search --models tutorial160 --strategies auto,tpe --seeds 100 --live 5
 """
 
 from __future__ import annotations

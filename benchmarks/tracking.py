@@ -1,4 +1,4 @@
-"""What tracking costs a tuning run: ``python benchmarks/tracking.py [--json] [--trials 40] [--layers 15]``.
+"""What tracking costs a tuning run: ``python -m benchmarks.tracking [--json] [--trials 40] [--layers 15]``.
 
 A made-up run at a real pace: for each trial a pause in which the search thinks and a measurement that keeps two cores
 busy, as a small model on this machine does; larger models and boards take longer, and tracking then costs less. Runs
@@ -22,8 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ellopt.tracking import TrackingConfig, open_tracking
+from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 _SPIN = "import sys,time\nfor line in sys.stdin:\n n=int(line); x=0\n for i in range(n): x+=i\n print(flush=True)"
 
@@ -59,10 +61,6 @@ class Measurement:
 
 def tuning_run(enabled: bool, trials: int, layers: int, work: int, pause: float) -> dict[str, Any]:
     """One made-up run in this process and its current directory."""
-    from tracking_support import make_report, make_start, make_trials, write_outputs
-
-    from ellopt.tracking import TrackingConfig, open_tracking
-
     report = make_report(make_trials(trials, layers), layers)
     output = Path("out")
     write_outputs(output, report)
@@ -121,7 +119,7 @@ def _one(store: Path, enabled: bool, arguments: argparse.Namespace, work: int, c
         directory = Path(name)
         shutil.copy(store, directory / "mlflow.db")
         options = [str(value) for value in (arguments.trials, arguments.layers, work, arguments.pause)]
-        command = [sys.executable, __file__, "--one", str(int(enabled)), *options]
+        command = [sys.executable, "-m", "benchmarks.tracking", "--one", str(int(enabled)), *options]
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, env=_environment())
         result: dict[str, Any] = json.loads(done.stdout)
         if enabled:

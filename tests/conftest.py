@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from ellopt.core.deadline import Deadline
+from ellopt.devices.local import LocalDevice, LocalPool
+from tests.support.ell_standin.install import install
+from tests.support.paths import REPOSITORY, TINY
 
 # How long a test takes on a busy machine says nothing about what it tests.
 settings.register_profile("ellopt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,7 +33,7 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared_models() -> Path:
     """The folder of real models written by ELL, with inputs and ELL's own outputs."""
-    root = Path(os.environ.get("ELLOPT_SHARED", Path(__file__).parents[2] / "shared"))
+    root = Path(os.environ.get("ELLOPT_SHARED", REPOSITORY.parent / "shared"))
     if not (root / "models").is_dir():
         pytest.skip(f"the shared models are not at {root} (set ELLOPT_SHARED to the folder that holds models/)")
     return root / "models"
@@ -50,6 +57,48 @@ def _logging_as_it_was() -> Iterator[None]:
 def shared_samples(shared_models: Path) -> Path:
     """The folder of files that ELL's own tools wrote."""
     return shared_models.parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def tiny_path() -> Path:
+    """A small model with three convolutions."""
+    return TINY
+
+
+@pytest.fixture
+def write_model(tmp_path: Path) -> Callable[[Any], Path]:
+    """Write a map (or plain text) as a model file."""
+
+    def write_file(content: Any, name: str = "m.ell") -> Path:
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write_file
+
+
+@pytest.fixture(scope="session")
+def standin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stand-in keeps compiled kernels."""
+    return tmp_path_factory.mktemp("standin-objects")
+
+
+@pytest.fixture(scope="session")
+def standin_root(tmp_path_factory: pytest.TempPathFactory, standin_cache: Path) -> Path:
+    """A build tree with stand-ins, as ELL's build leaves it."""
+    return install(tmp_path_factory.mktemp("ell") / "build", standin_cache)
+
+
+@pytest.fixture(scope="session")
+def ell_build_root(standin_root: Path) -> Path:
+    """A build tree of ELL: the real one, if there is one."""
+    return Path(os.environ["ELL_BUILD_ROOT"]) if os.environ.get("ELL_BUILD_ROOT") else standin_root
+
+
+@pytest.fixture
+def device() -> Iterator[LocalDevice]:
+    with LocalPool() as pool, pool.lease(Deadline.after(60)) as device:
+        yield device
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tuning_support import TINY, device_for, tuned
 
 from ellopt.report.document import TuningReport
+from tests.support.tuning import TINY, device_for, tuned
 
 
 @pytest.mark.parametrize("suffix", [".ell", ".ell.zip"])

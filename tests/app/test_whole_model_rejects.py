@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from search_support import PretendDevice, PretendToolchain
-from tuning_support import TINY, device_for, tuned
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.job import Job, JobResult
@@ -16,6 +14,8 @@ from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
 from ellopt.toolchains.native.toolchain import NativeToolchain
+from tests.support.pretend import PretendDevice, PretendToolchain
+from tests.support.tuning import TINY, device_for, tuned
 
 MODEL = read_model(TINY)
 LAYER = MODEL.convolutions[1].node_id

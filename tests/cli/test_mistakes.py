@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 
 from ellopt.cli.main import main
-
-DATA = Path(__file__).parents[1] / "data"
-TINY = DATA / "tiny16.ell"
+from tests.support.paths import DATA, TINY
 
 
 @dataclass(frozen=True)

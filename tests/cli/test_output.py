@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
+from tests.support.paths import TINY
 
 
 def ellopt(*arguments: str | bytes | Path, cwd: Path, **more: object) -> subprocess.CompletedProcess[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from pathlib import Path
 
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
@@ -16,8 +15,8 @@ from ellopt.codegen.weights import WeightFile
 from ellopt.core.methods import Choices, find_method, method_names
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import TARGETS
+from tests.support.paths import DATA
 
-DATA = Path(__file__).parents[1] / "data"
 #: GENERATOR_VERSION and the digest of what it generates; written by this test's message.
 RECORD = DATA / "generator.json"
 CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "8x12", "5x8"))

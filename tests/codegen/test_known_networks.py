@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,7 @@ from ellopt.core.plan import Plan
 from ellopt.deploy import run as deploy
 from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
-
-CASES = Path(__file__).parents[1] / "data" / "cases"
+from tests.support.paths import CASES
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from codegen_support import ModelMaker, compile_networks
-from network_check import check_network
 
 from ellopt.core.options import ConvolutionOptions
+from tests.support.network_check import check_network
+from tests.support.networks import ModelMaker, compile_networks
 
 
 def test_pooling_agrees_with_the_reference_in_borders_of_all_widths(tmp_path: Path) -> None:

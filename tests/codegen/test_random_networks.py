@@ -9,14 +9,14 @@ import os
 from pathlib import Path
 
 import pytest
-from codegen_support import compile_networks
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from network_check import check_network
-from network_generator import Network, networks
 
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN
 from ellopt.core.options import ConvolutionOptions
+from tests.support.network_check import check_network
+from tests.support.network_generator import Network, networks
+from tests.support.networks import compile_networks
 
 OPTIONS = (
     ConvolutionOptions("simple"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ellopt.deploy.run import DeployedLibrary, compile_library
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
+from tests.support.paths import DATA
 
-NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+NET = DATA / "cases" / "fork_hang" / "net.ell"
 
 
 @pytest.fixture(scope="session")

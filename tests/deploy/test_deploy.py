@@ -26,8 +26,7 @@ from ellopt.model.graph import Model
 from ellopt.space.options_file import compile_options_json
 from ellopt.targets import find_target
 from ellopt.toolchains.zig import Compiler, zig_command
-
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
+from tests.support.paths import TINY
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from ellopt.deploy.run import DeployedLibrary, compile_library
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
+from tests.support.paths import DATA
 
-NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+NET = DATA / "cases" / "fork_hang" / "net.ell"
 X = np.ones((16, 16, 3), np.float32)
 
 
@@ -137,7 +138,7 @@ def test_a_pool_is_its_librarys_own(native: Native, net: DeployedLibrary, tmp_pa
 
 def test_memory_for_fewer_threads_is_too_small(tmp_path: Path) -> None:
     """A model whose parallel layers need memory for each thread."""
-    model = read_model(Path(__file__).parents[1] / "data" / "tiny16.ell")
+    model = read_model(DATA / "tiny16.ell")
     native = Native(compile_library(model, tmp_path, find_target("host"), name="tiny"))
     code, pool = native.pool_create(8)
     assert code == 0

@@ -12,8 +12,9 @@ import pytest
 
 from ellopt.cli.main import main
 from ellopt.toolchains.zig import zig_command
+from tests.support.paths import DATA
 
-NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+NET = DATA / "cases" / "fork_hang" / "net.ell"
 #: emulated processor -> the newest level that it has
 PROCESSORS = {"qemu64": "x86-64", "Nehalem": "x86-64-v2", "Haswell": "x86-64-v3"}
 LEVELS = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]

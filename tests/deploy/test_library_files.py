@@ -14,8 +14,9 @@ from ellopt.deploy.manifest import require_ours, write_files
 from ellopt.deploy.run import DeployedLibrary, predict
 from ellopt.files.disk import Disk, using
 from ellopt.frontends.ell.read import read_model
+from tests.support.paths import DATA
 
-NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+NET = DATA / "cases" / "fork_hang" / "net.ell"
 
 
 def texts(directory: Path) -> dict[str, bytes]:

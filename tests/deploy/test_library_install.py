@@ -22,8 +22,9 @@ from ellopt.deploy.run import DeployedLibrary, compile_library
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import find_target
 from ellopt.toolchains.zig import zig_command
+from tests.support.paths import DATA
 
-NET = Path(__file__).parents[1] / "data" / "cases" / "fork_hang" / "net.ell"
+NET = DATA / "cases" / "fork_hang" / "net.ell"
 #: names of files: an injection for each language, names that mean something, names that would meet
 NAMES = (
     *('"""\nimport os; os._exit(9)\nr"""', "') message(FATAL_ERROR x) # */ $(exit 9)`exit 9` \\ \" #error"),

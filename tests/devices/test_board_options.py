@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 
 import pytest
-from devices_support import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from ellopt.cli.main import main
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.board_lists import read_board_list
 from ellopt.devices.ssh.known_hosts import known_name, read_known_hosts
+from tests.support.processes import free_port
 
 
 @pytest.mark.parametrize(

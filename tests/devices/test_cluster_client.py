@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices_support import script_bundle
-from devices_support_boards import PASSWORD, Board
-from devices_support_cluster import API_KEY, PI3, ClusterService
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +25,9 @@ from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.sessions import HeldLock, Session
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import TARGETS, find_target
+from tests.support.devices.boards import PASSWORD, Board
+from tests.support.devices.bundles import script_bundle
+from tests.support.devices.cluster import API_KEY, PI3, ClusterService
 
 PI3_TARGET = find_target("pi3")
 ONE, TWO = "127.0.2.1", "127.0.2.2"

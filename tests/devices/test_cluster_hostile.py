@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from devices_support_cluster import API_KEY, PI3, ClusterService
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
@@ -28,6 +27,7 @@ from ellopt.devices.cluster.client import ClusterClient
 from ellopt.devices.open import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import find_target
+from tests.support.devices.cluster import API_KEY, PI3, ClusterService
 
 HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
 #: what is sent at once, and what then again and again

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from codegen_support import ModelMaker
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
@@ -27,6 +26,8 @@ from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace, SearchSpace, find_options_file, narrow
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
+from tests.support.networks import ModelMaker
+from tests.support.paths import DATA
 
 TARGETS = ("pi0", "pi3", "pi3_64")
 
@@ -99,7 +100,7 @@ def test_every_method_with_every_depth_on_odd_sizes(target: Target, pool: Device
 
 
 def test_a_model_gives_what_ell_recorded(target: Target, pool: DevicePool, tmp_path: Path) -> None:
-    data = Path(__file__).parents[1] / "data"
+    data = DATA
     toolchain = NativeToolchain()
     model = toolchain.prepare(read_model(data / "tiny16.ell"))
     space = narrow(SearchSpace.load(find_options_file("quick")), toolchain.layers(model), toolchain, target)

@@ -14,15 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devices_support import leftovers, openssh_server, processes_in, short_directory
-from devices_support_boards import PASSWORD, Board
-from devices_support_cluster import API_KEY, ClusterService
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.emulator import find_qemu
 from ellopt.targets import find_target
+from tests.support.devices.boards import PASSWORD, Board
+from tests.support.devices.bundles import leftovers, short_directory
+from tests.support.devices.cluster import API_KEY, ClusterService
+from tests.support.devices.openssh import openssh_server
+from tests.support.paths import TINY
+from tests.support.processes import processes_in
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 SECRETS = (PASSWORD, API_KEY)
 FILES = ("tiny16_options.ell", "compile_options.json", "compile_switches.txt")
 

@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from devices_support import free_port, leftovers, processes_in
-from devices_support_boards import PASSWORD, Board
-from devices_support_cluster import API_KEY, ClusterService
 
-CLIENT = Path(__file__).with_name("fault_client.py")
+from tests.support.devices.boards import PASSWORD, Board
+from tests.support.devices.bundles import leftovers
+from tests.support.devices.cluster import API_KEY, ClusterService
+from tests.support.paths import module_command, module_environment
+from tests.support.processes import free_port, processes_in
+
 BOARDS = 16
 FAULTS = {
     "refuse": 0.01,
@@ -81,11 +83,11 @@ def boards(directory: Path) -> Iterator[list[Board]]:
 
 def client(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(CLIENT), str(directory), *arguments],
+        module_command("devices.fault_client", directory, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "RPI_APIKEY": API_KEY, "RPI_PASSWORD": PASSWORD},
+        env={**module_environment(), "RPI_APIKEY": API_KEY, "RPI_PASSWORD": PASSWORD},
         start_new_session=True,
     )
 

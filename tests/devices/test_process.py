@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from devices_support import processes_in, script_bundle
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded, InfrastructureError
 from ellopt.devices.bundle import Invocation
 from ellopt.devices.staging import run_here
 from ellopt.files.process import KEPT_OUTPUT, Abort, run_in_group
+from tests.support.devices.bundles import script_bundle
+from tests.support.processes import processes_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 

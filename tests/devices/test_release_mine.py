@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devices_support_cluster import API_KEY, ClusterService
 
 from ellopt.cli.main import main
 from ellopt.devices.cluster.client import ClusterClient
 from ellopt.devices.sessions import HeldLock, Session
+from tests.support.devices.cluster import API_KEY, ClusterService
 
 ONE, TWO = "127.0.2.1", "127.0.2.2"
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devices_support import RUNNER, processes_in
 
 from ellopt.core.errors import InfrastructureError
 from ellopt.devices.ssh import remote
+from tests.support.devices.bundles import RUNNER
+from tests.support.processes import processes_in
 
 SHELLS = ("dash", "bash", "busybox")
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from devices_support import leftovers, processes_in, script_bundle
-from devices_support_boards import PASSWORD, USER, Board
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
@@ -24,6 +22,9 @@ from ellopt.devices.ssh.device import SshDevice
 from ellopt.devices.ssh.refusals import HostKeyError, LoginError
 from ellopt.devices.state import foreign_load, read_state
 from ellopt.targets import find_target
+from tests.support.devices.boards import PASSWORD, USER, Board
+from tests.support.devices.bundles import leftovers, script_bundle
+from tests.support.processes import processes_in
 
 HOST = find_target("host")
 

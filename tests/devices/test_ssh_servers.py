@@ -13,8 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from devices_support import Sshd, leftovers, script_bundle, short_directory
-from devices_support_servers import SetUp, make_key, program, server, ssh_agent
 
 from ellopt.app.doctor import device_findings
 from ellopt.core.deadline import Deadline
@@ -25,6 +23,9 @@ from ellopt.devices.open import open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import find_target
+from tests.support.devices.bundles import leftovers, script_bundle, short_directory
+from tests.support.devices.openssh import Sshd
+from tests.support.devices.ssh_setups import SetUp, make_key, program, server, ssh_agent
 
 HOST = find_target("host")
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)

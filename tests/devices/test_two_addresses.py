@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from devices_support import Sshd, leftovers, openssh_server, processes_in, script_bundle, short_directory
-from devices_support_cluster import API_KEY, ClusterService
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded
@@ -18,6 +16,10 @@ from ellopt.devices.open import open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import find_target
+from tests.support.devices.bundles import leftovers, script_bundle, short_directory
+from tests.support.devices.cluster import API_KEY, ClusterService
+from tests.support.devices.openssh import Sshd, openssh_server
+from tests.support.processes import processes_in
 
 HOST = find_target("host")
 ADDRESSES = ["127.0.0.1", "127.0.0.2"]

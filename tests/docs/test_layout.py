@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.paths import REPOSITORY
 
 
 @pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "developing").glob("*.md")), ids=lambda page: page.stem)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
     place = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{place / 'mlflow.db'}"
     parameters = {
-        "model_path": ROOT / "tests" / "data" / "tiny16.ell",
+        "model_path": REPOSITORY / "tests" / "data" / "tiny16.ell",
         "output_path": place / "out",
         "options": "quick",
         "trials": 4,
     }
-    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "run", str(REPOSITORY), "--env-manager", "local"]
     for name, value in parameters.items():
         command += ["-P", f"{name}={value}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
+from tests.support.paths import TINY
+
 NUMBER = 12345
 #: the user may read all, as the tests' own files and Python may be in a private folder, and writes nothing but what is
 #: its own. The secure bit lets access(2), by which libraries look for their files, say what open(2) does.

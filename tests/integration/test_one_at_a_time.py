@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ellopt.files.locks import FileLock, exclusive
+from tests.support.paths import TINY
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 STATE = Path("out", "tiny16", ".ellopt")
 
 

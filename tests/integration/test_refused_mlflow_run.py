@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
+from tests.support.paths import TINY
 
 
 def command(place: Path, uri: str, run_id: str, output: Path, said: Path) -> subprocess.Popen[bytes]:

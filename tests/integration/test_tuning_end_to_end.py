@@ -18,9 +18,7 @@ from ellopt.frontends.ell.metadata import read_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.report.document import TuningReport
 from ellopt.space.options_file import read_compile_options
-
-DATA = Path(__file__).parents[1] / "data"
-TINY = DATA / "tiny16.ell"
+from tests.support.paths import DATA, TINY
 
 
 def ellopt(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_sample import sample_report
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.report.compare.compare import compare, drift_remark, headline
@@ -14,6 +13,7 @@ from ellopt.report.compare.text import comparison_text
 from ellopt.report.document import TuningReport
 from ellopt.report.locate import find_reports, pair_reports
 from ellopt.select.decisions import LayerReport
+from tests.support.reports import sample_report
 
 
 def scaled(report: TuningReport, node_id: str, factor: float) -> TuningReport:

@@ -10,11 +10,11 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from report_sample import sample_report
 
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
 from ellopt.report.html import render
+from tests.support.reports import sample_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")

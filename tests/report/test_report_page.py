@@ -8,10 +8,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from report_sample import sample_report
 
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
@@ -20,6 +18,8 @@ from ellopt.report.html import STRIPS_PER_LAYER, render
 from ellopt.report.network import blocks_of
 from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, VariantReport
+from tests.support.paths import DATA
+from tests.support.reports import sample_report
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}</title></style>"
 VOID = {"meta", "br", "hr", "img", "link", "input", "path", "circle", "rect", "line"}
@@ -294,7 +294,7 @@ def test_contrast_in_light_dark_and_print() -> None:
 
 def test_a_report_of_an_earlier_version_is_read_and_its_slower_model_is_called_that() -> None:
     """Its whole models have medians of the clock's steps, its paired test says 4.9 % slower."""
-    case = Path(__file__).parents[1] / "data" / "cases" / "confirmation_prefers_slower" / "tuning_report.json"
+    case = DATA / "cases" / "confirmation_prefers_slower" / "tuning_report.json"
     report = TuningReport.load(case)
     text = Page(render(report)).text
     assert "What was written takes 4.9 % more time than ELL's default: tune the model again." in text

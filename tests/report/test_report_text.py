@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_sample import sample_report
 from rich.console import Console
 
 from ellopt.report import words
@@ -20,6 +19,7 @@ from ellopt.report.svg import scale_for, tick_text
 from ellopt.report.text import closing, closing_text
 from ellopt.search.result import BoardReport
 from ellopt.select.decisions import Confirmation
+from tests.support.reports import sample_report
 
 
 def test_the_closing_table_has_what_counts() -> None:

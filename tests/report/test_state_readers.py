@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from damage_support import altered_json, damaged_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_sample import sample_report
-from search_support import SMALL
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
@@ -34,6 +31,9 @@ from ellopt.report.text import closing_text
 from ellopt.space.options_file import compile_options_json, read_compile_options
 from ellopt.tracking.outbox import Journal, Outbox, Reader
 from ellopt.tracking.record import Destination, Record
+from tests.support.damage import altered_json, damaged_bytes
+from tests.support.pretend import SMALL
+from tests.support.reports import sample_report
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_support import shape
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.search.evidence.cost_model import CostModel, Observation, Posterior
 from ellopt.search.evidence.effects import Variant
 from ellopt.search.evidence.odds import odds
+from tests.support.pretend import shape
 
 UNROLLED, WINOGRAD = ConvolutionOptions("unrolled"), ConvolutionOptions("winograd", False, 0, 4, 4)
 SHAPES = [shape(2**i, 2**i, size=16) for i in range(3, 8)]

@@ -8,17 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from crashing_disk import CrashingDisk, How, PowerCut
-from search_support import (
-    MODEL,
-    SMALL,
-    TARGET,
-    PretendDevice,
-    PretendPool,
-    PretendToolchain,
-    small_space,
-    smooth_latency,
-)
 
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import TrialReport
@@ -28,6 +17,17 @@ from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from tests.support.crashing_disk import CrashingDisk, How, PowerCut
+from tests.support.pretend import (
+    MODEL,
+    SMALL,
+    TARGET,
+    PretendDevice,
+    PretendPool,
+    PretendToolchain,
+    small_space,
+    smooth_latency,
+)
 
 
 class Announced:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_support import shape
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.search.evidence.effects import (
@@ -22,6 +21,7 @@ from ellopt.search.evidence.effects import (
     Variant,
     fit_effects,
 )
+from tests.support.pretend import shape
 
 SHAPES = [shape(2**i, 32) for i in range(3, 9)]
 FAST, SLOW = ConvolutionOptions("winograd", False, 0, 4, 4), ConvolutionOptions("unrolled")

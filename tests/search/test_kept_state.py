@@ -13,16 +13,24 @@ from pathlib import Path
 
 import optuna
 import pytest
-from damage_support import altered_json, damaged_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_support import MODEL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
 
 from ellopt.files.jsonl import JournalReader, JournalWriter, encode
 from ellopt.measure.measurer import DeviceMeasurer, MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from tests.support.damage import altered_json, damaged_bytes
+from tests.support.pretend import (
+    MODEL,
+    TARGET,
+    PretendDevice,
+    PretendPool,
+    PretendToolchain,
+    small_space,
+    smooth_latency,
+)
 
 FILES = ("observations.jsonl", "study.journal")
 SAMPLERS = ("grid", "random", "auto")

@@ -8,7 +8,17 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_support import (
+
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.replay import ReplayMeasurer
+from ellopt.measure.table import Table
+from ellopt.search.driver import search
+from ellopt.search.result import SearchResult
+from ellopt.search.settings import SearchSettings
+from ellopt.select.winners import choose_winners
+from tests.support.pretend import (
     MODEL,
     SMALL,
     TARGET,
@@ -20,17 +30,7 @@ from search_support import (
     small_space,
     smooth_latency,
 )
-from search_tables import DEPTHS, MODEL_LAYERS, lost, pretend_table, sweep_seconds
-
-from ellopt.core.job import Job
-from ellopt.core.options import ConvolutionOptions
-from ellopt.measure.measurer import DeviceMeasurer
-from ellopt.measure.replay import ReplayMeasurer
-from ellopt.measure.table import Table
-from ellopt.search.driver import search
-from ellopt.search.result import SearchResult
-from ellopt.search.settings import SearchSettings
-from ellopt.select.winners import choose_winners
+from tests.support.tables import DEPTHS, MODEL_LAYERS, lost, pretend_table, sweep_seconds
 
 
 def replay(source: Table, directory: Path, seed: int = 0, spoiled: float = 0.0, **options: object) -> SearchResult:

@@ -14,17 +14,6 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from search_support import (
-    MODEL,
-    SMALL,
-    TARGET,
-    PretendDevice,
-    PretendPool,
-    PretendToolchain,
-    constant,
-    small_space,
-    smooth_latency,
-)
 from threadpoolctl import threadpool_info
 
 from ellopt.core.errors import ConfigurationError, InfrastructureError
@@ -42,6 +31,18 @@ from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
 from ellopt.space.space import ModelSpace
+from tests.support.paths import module_command, module_environment
+from tests.support.pretend import (
+    MODEL,
+    SMALL,
+    TARGET,
+    PretendDevice,
+    PretendPool,
+    PretendToolchain,
+    constant,
+    small_space,
+    smooth_latency,
+)
 
 SAMPLERS = ("grid", "tpe", "random", "optuna.samplers:QMCSampler")
 DEPTHS = (1, 4, 16)
@@ -322,11 +323,11 @@ def test_one_search_at_a_time_in_a_directory(tmp_path: Path) -> None:
 
 
 def test_kill_9_at_any_moment_loses_no_finished_trial(tmp_path: Path) -> None:
-    program = Path(__file__).with_name("search_to_be_killed.py")
+    command, environment = module_command("search_to_be_killed", tmp_path), module_environment()
     generator = random.Random(5)
     finished: dict[int, str] = {}
     for attempt in range(30):
-        process = subprocess.Popen([sys.executable, str(program), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         wait = generator.randrange(1, 6)

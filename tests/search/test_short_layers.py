@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from search_support import MODEL, SMALL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
+from tests.support.pretend import MODEL, SMALL, TARGET, PretendDevice, PretendPool, PretendToolchain, small_space
 
 STEP = 0.00025
 READINGS = st.sampled_from([0.0, STEP, -STEP, -1e-9, 5 * STEP, 1.0])

@@ -34,8 +34,8 @@ from ellopt.select.confirm import (
 from ellopt.space.options_file import read_compile_options
 from ellopt.space.space import LayerSpace, ModelSpace
 from ellopt.targets import find_target
+from tests.support.paths import TINY
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 SIMPLE, UNROLLED, WINOGRAD = (ConvolutionOptions(method) for method in ("simple", "unrolled", "winograd"))
 SHAPE = ConvolutionShape(8, 8, 4, 8, 3, 1, 1, False, 8, 8)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from tuning_support import TINY, device_for, tuned
 
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import layer_gain, ordered_variants, verdict
 from ellopt.report.html import render
 from ellopt.select.decisions import LayerReport
+from tests.support.tuning import TINY, device_for, tuned
 
 RUNS = [
     (sampler, seed, noise, spoiled)

@@ -23,8 +23,8 @@ from ellopt.space.options_file import (
     read_compile_options,
 )
 from ellopt.space.space import SearchSpace
+from tests.support.paths import TINY
 
-TINY = Path(__file__).parents[1] / "data" / "tiny16.ell"
 WINOGRAD = ConvolutionOptions("winograd", False, 2, 8, 8)
 
 

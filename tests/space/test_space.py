@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_support import SMALL, TARGET, PretendToolchain, layers, shape
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import method_names
 from ellopt.core.options import ConvolutionOptions
 from ellopt.space.space import SearchSpace, find_options_file, narrow, simplicity
+from tests.support.pretend import SMALL, TARGET, PretendToolchain, layers, shape
 
 DEFAULT = {
     "convolution_methods": ["simple", "unrolled", "winograd"],

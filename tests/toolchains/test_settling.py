@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from search_support import shape
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.toolchains.settling import MOST_PASSES, settling_passes, settling_passes_alone
+from tests.support.pretend import shape
 
 UNROLLED, WINOGRAD = ConvolutionOptions("unrolled"), ConvolutionOptions("winograd")
 DEEP = ConvolutionOptions("winograd", True, 0, 2, 4)

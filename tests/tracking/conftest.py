@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
-from tracking_servers import free_port, running_server
+
+from tests.support.tracking_servers import free_port, running_server
 
 _VARIABLES = (
     "MLFLOW_RUN_ID",

@@ -14,7 +14,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from tracking_support import make_report, make_start, make_trials, write_outputs
 
 from ellopt.files.redaction import Redactor
 from ellopt.tracking.delivery import Delivery
@@ -23,6 +22,7 @@ from ellopt.tracking.outbox import Journal, redirect
 from ellopt.tracking.reasons import NeverTaken, reason_of
 from ellopt.tracking.record import Destination, Record
 from ellopt.tracking.store import matching
+from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 
 Notices = list[tuple[str, str]]
 

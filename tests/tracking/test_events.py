@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param, _validate_tag
-from tracking_support import make_report, make_start, make_trials
 
 from ellopt.core.trial import TrialReport
 from ellopt.tracking.events import best_trial_marks, confirmation_record, final_metrics, texts, trial_record
 from ellopt.tracking.summary import description, measurements_csv
+from tests.support.tracking_runs import make_report, make_start, make_trials
 
 _TEXT = st.text(min_size=1, max_size=300)
 

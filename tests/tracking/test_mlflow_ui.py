@@ -17,12 +17,13 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
-from tracking_servers import free_port, running_server
-from tracking_support import make_report, make_start, make_trials, write_outputs
 
 from ellopt.tracking import TrackingConfig, TrackingSummary, open_tracking
+from tests.support.paths import REPOSITORY
+from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
+from tests.support.tracking_servers import free_port, running_server
 
-PICTURES = Path(__file__).parents[1] / "output" / "mlflow_ui"
+PICTURES = REPOSITORY / "tests" / "output" / "mlflow_ui"
 REGISTERED = "tiny16-tuned"
 
 

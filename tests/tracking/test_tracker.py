@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking_support import make_report, make_start, make_trials, write_outputs
 
 import ellopt.tracking.outbox as outbox_module
 from ellopt.core.errors import ConfigurationError
 from ellopt.tracking import Tracker, TrackingConfig, open_tracking, sync
 from ellopt.tracking.outbox import find_outboxes
 from ellopt.tracking.tracker import MlflowTracker
+from tests.support.paths import module_environment
+from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 
 SERVERS = Callable[[int], AbstractContextManager[str]]
 
@@ -150,8 +151,7 @@ def test_an_output_directory_that_takes_no_records_does_not_stop_the_run(
 _KILLED_RUN = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from tracking_support import make_start, make_trials
+from tests.support.tracking_runs import make_start, make_trials
 from ellopt.tracking import TrackingConfig, open_tracking
 with open_tracking(TrackingConfig()) as tracker:
     model = tracker.start_model(make_start(Path(sys.argv[1])))
@@ -164,8 +164,8 @@ with open_tracking(TrackingConfig()) as tracker:
 
 
 def test_after_kill_9_the_same_run_goes_on_without_duplicates(workplace: Path) -> None:
-    script = [sys.executable, "-c", _KILLED_RUN, str(workplace / "out"), str(Path(__file__).parents[1])]
-    process = subprocess.Popen(script, stdout=subprocess.PIPE, start_new_session=True)
+    script = [sys.executable, "-c", _KILLED_RUN, str(workplace / "out")]
+    process = subprocess.Popen(script, env=module_environment(), stdout=subprocess.PIPE, start_new_session=True)
     client = MlflowClient()
     deadline = time.monotonic() + 90
     while len(trial_runs(client)) < 3 and time.monotonic() < deadline:

@@ -1,0 +1,163 @@
+"""simple, unrolled and depthwise kernels compute the convolution, and touch nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ellopt.codegen.convolution.base import kernel_for
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
+from ellopt.core.options import ConvolutionOptions
+from ellopt.targets import CPUS
+from tests.support.kernels import (
+    CODE_CPUS,
+    CPU_BY_LANES,
+    assert_agrees,
+    compile_kernels,
+    draw_case,
+    reference,
+    run_kernel,
+)
+
+NARROW = (CPUS["scalar"], CPUS["x86-64"])
+WIDE = (CPUS["x86-64-v3"], CPUS["x86-64-v4"])
+
+
+@st.composite
+def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
+    field, stride = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    out_rows, out_columns = draw(st.integers(1, 9)), draw(st.integers(1, 30))
+    channels = draw(st.integers(1, 70 if depthwise else 20))
+    filters = channels if depthwise else draw(st.integers(1, 70))
+    columns = (out_columns - 1) * stride + field
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    residual_pixel = filters + draw(st.sampled_from((0, 2)))
+    return KernelSite(
+        out_rows=out_rows,
+        out_columns=out_columns,
+        channels=channels,
+        filters=filters,
+        field=field,
+        stride=stride,
+        depthwise=depthwise,
+        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        leaky_factor=0.125,
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * residual_pixel + 1,
+        residual_pixel_stride=residual_pixel,
+    )
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+@settings(max_examples=3, deadline=None)
+@given(data=st.data())
+def test_methods_agree_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
+    kernels, cases = [], []
+    for i in range(4):
+        site = data.draw(sites(depthwise))
+        case = draw_case(site, i)
+        narrow, wide = data.draw(st.sampled_from(NARROW)), data.draw(st.sampled_from(WIDE))
+        for cpu, method in ((narrow, "simple"), (narrow, "unrolled"), (wide, "unrolled")):
+            at_width = replace(site, cpu=cpu)
+            kernels.append(kernel_for(at_width, ConvolutionOptions(method)))
+            cases.append(replace(case, site=at_width))
+    threads = data.draw(st.integers(1, 4))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        assert_agrees(run_kernel(compiled, case), case)
+        assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+def test_blockings_agree_with_the_definition() -> None:
+    kernels, cases = [], []
+    for cpu in CODE_CPUS:
+        for blocking in cpu.blockings:
+            site = KernelSite(*(7, 11, 5, 37, 3, 1, False, 13 * 5, 5, 11 * 37, 37), cpu=cpu)
+            kernels.append(kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=blocking)))
+            cases.append(draw_case(site))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        assert_agrees(run_kernel(compiled, case, 2), case)
+
+
+@st.composite
+def strassen_sites(draw: st.DrawFn) -> KernelSite:
+    cpu = draw(st.sampled_from(CODE_CPUS))
+    width = cpu.lanes
+    field, stride = draw(st.sampled_from(((1, 1), (3, 1), (3, 2), (2, 2), (5, 3))))
+    out_rows, out_columns = draw(st.integers(1, 20)), 2 * draw(st.integers(1, 20))
+    channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
+    filters = max(16, 2 * width * draw(st.integers(1, 3 if width > 1 else 20)))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    columns = (out_columns - 1) * stride + field
+    return KernelSite(
+        out_rows=out_rows,
+        out_columns=out_columns,
+        channels=channels,
+        filters=filters,
+        field=field,
+        stride=stride,
+        depthwise=False,
+        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(("none", "relu"))),
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * filters + 1,
+        residual_pixel_stride=filters,
+        cpu=cpu,
+    )
+
+
+@settings(max_examples=3, deadline=None)
+@given(data=st.data())
+def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
+    drawn = [data.draw(strassen_sites()) for _ in range(4)]
+    kernels = [kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN)) for site in drawn]
+    threads = data.draw(st.integers(2, 4))
+    for i, (compiled, site) in enumerate(zip(compile_kernels(kernels), drawn, strict=True)):
+        case = draw_case(site, i)
+        assert_agrees(run_kernel(compiled, case), case)
+        assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+@pytest.mark.parametrize("filters", [64, 320])
+def test_strassen_shares_its_sums_where_weights_are_large(filters: int) -> None:
+    site = KernelSite(
+        *(24, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters), cpu=CPUS["x86-64-v3"], cores=2
+    )
+    kernel = kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN))
+    assert (kernel.shared_floats > 0) == (filters == 320)
+    (compiled,) = compile_kernels([kernel])
+    case = draw_case(site)
+    assert_agrees(run_kernel(compiled, case, 3), case)
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+def test_every_activation_of_nan_is_nan_in_scalar_and_vector_code(depthwise: bool) -> None:
+    kernels, cases = [], []
+    for activation in ACTIVATIONS:
+        filters = 21
+        site = KernelSite(
+            *(5, 6, filters, filters, 3, 1, depthwise, 8 * filters, filters, 6 * filters, filters, activation), 0.125
+        )
+        case = draw_case(site)
+        case.input[0, 0], case.input[4, 6, 3] = np.nan, np.nan
+        for lanes, method in ((1, "unrolled"), (4, "unrolled"), (8, "unrolled"), (16, "unrolled"), (8, "simple")):
+            there = replace(site, cpu=CPU_BY_LANES[lanes])
+            kernels.append(kernel_for(there, ConvolutionOptions(method)))
+            cases.append(replace(case, site=there))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        found, wanted = run_kernel(compiled, case), reference(case)
+        assert 0 < np.isnan(wanted).sum() < wanted.size
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4, equal_nan=True)

@@ -1,0 +1,147 @@
+"""Winograd kernels compute the convolution for every tile size, depth, vector width and thread count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ellopt.codegen.convolution.base import canonical, kernel_for
+from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
+from ellopt.codegen.convolution.winograd.matrices import (
+    INPUT_TRANSFORMS,
+    OUTPUT_TRANSFORMS,
+    TILE_SIZES,
+    WEIGHT_TRANSFORMS,
+)
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.targets import CPUS
+from tests.support.kernels import (
+    CPU_BY_LANES,
+    assert_agrees,
+    compile_kernels,
+    draw_case,
+    plain_site,
+    reference,
+    run_kernel,
+)
+
+AVX = CPUS["x86-64-v3"]
+DEPTHS = (0, 1, 2, 4, 6, 8, 16)
+
+
+@st.composite
+def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
+    rows, columns = draw(st.integers(1, 15)), draw(st.integers(1, 15))
+    channels = draw(st.integers(1, 50))
+    filters = channels if depthwise else draw(st.integers(1, 100))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
+    residual_pixel = filters + draw(st.sampled_from((0, 2)))
+    return replace(
+        plain_site(rows, columns, channels, filters, depthwise),
+        in_row_stride=(columns + 2) * in_pixel + draw(st.integers(0, 7)),
+        in_pixel_stride=in_pixel,
+        out_row_stride=columns * out_pixel + draw(st.integers(0, 7)),
+        out_pixel_stride=out_pixel,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        leaky_factor=0.125,
+        residual=draw(st.booleans()),
+        residual_row_stride=columns * residual_pixel + 1,
+        residual_pixel_stride=residual_pixel,
+    )
+
+
+@pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
+    kernels, cases = [], []
+    for i in range(2):
+        case = draw_case(data.draw(sites(depthwise)), i)
+        for cpu in CPU_BY_LANES.values():
+            site = replace(case.site, cpu=cpu)
+            tile = data.draw(st.sampled_from(TILE_SIZES))
+            depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
+            kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
+            cases.append(replace(case, site=site))
+    threads = data.draw(st.integers(2, 4))
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        alone = run_kernel(compiled, case)
+        assert_agrees(alone, case, 1e-3)
+        np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
+
+
+def test_every_depth_is_served_by_one_compiled_kernel() -> None:
+    case = draw_case(replace(plain_site(13, 9, 70, 90), cpu=AVX))
+    for tile in TILE_SIZES:
+        kernels = [
+            kernel_for(case.site, ConvolutionOptions("winograd", False, 0, filters, channels, tile))
+            for filters in DEPTHS
+            for channels in (0, 1, 2, 4)
+        ]
+        assert len({kernel.source("f") for kernel in kernels}) == 1
+        assert len({kernel.pack(case.weights).tobytes() for kernel in kernels}) == 1
+        (compiled,) = compile_kernels(kernels[:1])
+        for kernel in kernels:
+            for threads in (1, 3):
+                assert_agrees(run_kernel(replace(compiled, kernel=kernel), case, threads), case, 1e-3)
+
+
+@pytest.mark.parametrize("tile", TILE_SIZES)
+def test_transforms_are_exact(tile: int) -> None:
+    random = np.random.default_rng(tile)
+
+    def exact(matrix: np.ndarray) -> np.ndarray:
+        return np.vectorize(lambda x: Fraction(float(x)).limit_denominator(1000), otypes=[object])(matrix)
+
+    g, d = (exact(random.integers(-9, 10, size)) for size in (3, tile + 2))
+    at, bt, gt = (exact(m[tile]) for m in (OUTPUT_TRANSFORMS, INPUT_TRANSFORMS, WEIGHT_TRANSFORMS))
+    filtered = [sum(g[k] * d[i + k] for k in range(3)) for i in range(tile)]
+    assert list(at @ ((gt @ g) * (bt @ d))) == filtered
+
+
+@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5)])
+def test_error_of_large_layers(tile: int, bound: float) -> None:
+    case = draw_case(replace(plain_site(12, 12, 512, 64), cpu=AVX))
+    (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
+    expected = reference(case)
+    assert np.max(np.abs(run_kernel(compiled, case) - expected)) <= bound * np.max(np.abs(expected))
+
+
+SHAPE = ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16)
+
+
+def test_canonical_merges_what_behaves_alike() -> None:
+    def representative(shape: ConvolutionShape, *depths: int, tile: int = 4) -> tuple[int, int, int]:
+        options = canonical(shape, ConvolutionOptions("winograd", False, *depths, tile), AVX, 1)
+        assert options is not None
+        assert canonical(shape, options, AVX, 1) == options
+        return options.depths
+
+    assert representative(SHAPE, 8, 1, 1) == (0, 1, 1)
+    assert representative(SHAPE, 0, 0, 4) == (0, 0, 0)
+    assert representative(SHAPE, 0, 1, 16) == (0, 1, 0)
+    assert representative(SHAPE, 0, 16, 1) == representative(SHAPE, 0, 8, 1)
+    depthwise = replace(SHAPE, depthwise=True, filters=64)
+    assert representative(depthwise, 4, 2, 2) == (4, 0, 0)
+    assert representative(depthwise, 8, 2, 2) == (0, 0, 0)
+
+
+def test_not_valid_elsewhere() -> None:
+    winograd = ConvolutionOptions("winograd")
+    for other in ({"stride": 2}, {"receptive_field": 5}):
+        shape = replace(SHAPE, **other)
+        assert canonical(shape, winograd, AVX, 1) is None
+    assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), AVX, 1) is None
+    site = plain_site(4, 4, 4, 4)
+    with pytest.raises(ConfigurationError, match="stride 1"):
+        kernel_for(replace(site, stride=2), winograd)
+    with pytest.raises(ConfigurationError, match="winograd_tile_size 7"):
+        kernel_for(site, replace(winograd, winograd_tile_size=7))

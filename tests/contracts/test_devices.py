@@ -1,0 +1,273 @@
+"""What every Device and every DevicePool does, whatever is behind it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import CandidateError, CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.devices.base import Device, DevicePool
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.emulator import EmulatedDevice
+from ellopt.devices.local import LocalPool
+from ellopt.devices.open import open_pool
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.replay import ReplayPool
+from ellopt.devices.settings import DeviceSettings
+from ellopt.devices.staging import run_here
+from ellopt.targets import find_target
+from tests.support.devices.boards import PASSWORD, USER, Board
+from tests.support.devices.bundles import leftovers, script_bundle, short_directory
+from tests.support.devices.cluster import API_KEY, ClusterService
+from tests.support.devices.openssh import openssh_server
+from tests.support.processes import processes_in
+
+KINDS = ("local", "emulated", "openssh", "board", "cluster", "replay")
+QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
+
+# What RUNNER in tests/support/devices/bundles.py does, for devices that run real binaries only.
+RUNNER_C = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <unistd.h>
+static void copy(const char *name, FILE *to) {
+  int c; FILE *f = fopen(name, "rb");
+  while (f && (c = fgetc(f)) != EOF) fputc(c, to);
+  if (f) fclose(f);
+}
+int main(int n, char **v) {
+  if (!strcmp(v[1], "answer")) {
+    FILE *f = fopen("result", "wb"); copy("job", f); copy("data", f); fclose(f);
+    printf("out %s\n", v[2]); fprintf(stderr, "err %s\n", v[2]);
+    return n > 3 ? atoi(v[3]) : 0;
+  }
+  if (!strcmp(v[1], "crash")) { signal(SIGABRT, SIG_DFL); abort(); }
+  if (!strcmp(v[1], "pwd")) {
+    char here[4096]; FILE *f = fopen("result", "wb");
+    fprintf(f, "%s\n", getcwd(here, sizeof here)); fclose(f); return 0;
+  }
+  if (!strcmp(v[1], "ignore")) signal(SIGTERM, SIG_IGN);
+  for (;;) sleep(1);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A pool, a bundle that its devices can run, and the folder in which its boards keep their files."""
+
+    kind: str
+    pool: DevicePool
+    bundle: Bundle
+    place: Path | None
+
+
+@pytest.fixture(scope="session")
+def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of a real binary for the smallest ARM target. Building the C library for it may take a minute."""
+    if not (shutil.which("qemu-arm") or shutil.which("qemu-arm-static")):
+        pytest.skip("no qemu-arm here (Debian package qemu-user)")
+    target = find_target("pi0")
+    folder = tmp_path_factory.mktemp("arm")
+    (folder / "runner.c").write_text(RUNNER_C)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple, f"-mcpu={target.compiler_cpu}"),
+            *("-static", "runner.c", "-o", "runner"),
+        ],
+        cwd=folder,
+        check=True,
+    )
+    (folder / "data").write_bytes(b"weights")
+    return Bundle(folder, "a" * 32, ("runner", "data"), "test", target, {})
+
+
+@pytest.fixture(params=KINDS)
+def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
+    kind = request.param
+    with ExitStack() as stack:
+        bundle = script_bundle(tmp_path / "bundle")
+        place: Path | None = None
+        pool: DevicePool
+        if kind == "local":
+            pool = stack.enter_context(LocalPool())
+        elif kind == "emulated":
+            bundle = request.getfixturevalue("arm_bundle")
+            pool = stack.enter_context(Pool(FixedSource([EmulatedDevice(find_target("pi0"))]), 1, 5.0, QUICK))
+        elif kind == "openssh":
+            server = stack.enter_context(openssh_server(stack.enter_context(short_directory())))
+            place = server.root / "board"
+            pool = stack.enter_context(open_pool(server.settings(), bundle.target, QUICK))
+        elif kind == "board":
+            place = tmp_path / "board"
+            board = Board("127.0.0.1", place)
+            stack.callback(board.close)
+            (tmp_path / "known_hosts").write_text(board.known_hosts_line())
+            settings = DeviceSettings(
+                ipaddresses=(f"127.0.0.1:{board.port}",),
+                username=USER,
+                password=PASSWORD,
+                known_hosts=tmp_path / "known_hosts",
+                state_directory=tmp_path / "state",
+                board_timeout=5.0,
+            )
+            pool = stack.enter_context(open_pool(settings, bundle.target, QUICK))
+        elif kind == "cluster":
+            place = tmp_path / "board"
+            board = Board("127.0.0.1", place)
+            stack.callback(board.close)
+            (tmp_path / "known_hosts").write_text(board.known_hosts_line())
+            service = stack.enter_context(ClusterService(["127.0.0.1"]))
+            settings = DeviceSettings(
+                cluster=service.url,
+                apikey=API_KEY,
+                ssh_port=board.port,
+                username=USER,
+                password=PASSWORD,
+                platform_regex="ARMv7",
+                known_hosts=tmp_path / "known_hosts",
+                state_directory=tmp_path / "state",
+                board_timeout=5.0,
+            )
+            pool = stack.enter_context(open_pool(settings, bundle.target, QUICK))
+        else:
+            pool = stack.enter_context(ReplayPool(run_here, pace=QUICK))
+        yield Setting(kind, pool, bundle, place)
+        pool.close()
+        if place is not None:
+            assert leftovers(place) == []
+            assert processes_in(place) == []
+            assert not list((tmp_path / "state").rglob("*.json"))
+        if kind == "cluster":
+            assert service.locked == []
+            assert service.problems == []
+
+
+def run(device: Device, bundle: Bundle, *arguments: str, seconds: float = 20.0) -> Execution:
+    invocation = Invocation(("./runner", *arguments), {"job": b"job \x00\xff "}, ("result", "missing"))
+    return device.run(bundle, invocation, Deadline.after(seconds))
+
+
+def test_runs_with_inputs_and_returns_outputs(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        for word in ("one", "two; $(exit) 'quoted' \"twice\""):
+            execution = run(device, setting.bundle, "answer", word)
+            assert execution.exit_code == 0
+            assert execution.stdout == f"out {word}\n"
+            assert execution.stderr == f"err {word}\n"
+            assert execution.outputs == {"result": b"job \x00\xff weights"}
+            assert execution.seconds > 0
+
+
+def test_exit_codes_and_signals_are_results(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        assert run(device, setting.bundle, "answer", "x", "3").exit_code == 3
+        assert run(device, setting.bundle, "crash").exit_code < 0
+
+
+def test_every_run_has_a_directory_of_its_own_that_goes_away(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        places = [run(device, setting.bundle, "pwd").outputs["result"] for _ in range(2)]
+    assert len(set(places)) == 2
+    for place in places:
+        assert not Path(place.decode().strip()).exists()
+
+
+@pytest.mark.parametrize("how", ["hang", "ignore"])
+def test_a_deadline_kills_the_command(setting: Setting, how: str) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            run(device, setting.bundle, how, seconds=1.0)
+        assert time.monotonic() - started < 10
+        if setting.place is not None:
+            assert processes_in(setting.place) == []
+        assert run(device, setting.bundle, "answer", "still there").exit_code == 0
+
+
+def test_a_command_that_outlives_its_own_limit_is_to_blame_itself(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        assert run(device, setting.bundle, "answer", "x").exit_code == 0
+        started = time.monotonic()
+        with pytest.raises(CommandTimeout):
+            device.run(setting.bundle, Invocation(("./runner", "hang"), limit_seconds=1.0), Deadline.after(60))
+        assert time.monotonic() - started < 10
+        if setting.place is not None:
+            assert processes_in(setting.place) == []
+
+
+def test_a_device_says_what_it_is(setting: Setting) -> None:
+    with setting.pool.lease(Deadline.after(20)) as device:
+        assert device.name
+        assert device.board
+        state = device.state()
+        assert state.load is None or state.load >= 0
+        assert setting.pool.emulated == (device.kind == "emulated")
+
+
+def test_leases_are_bounded_by_capacity(setting: Setting) -> None:
+    assert setting.pool.capacity == 1
+    with (
+        setting.pool.lease(Deadline.after(20)),
+        pytest.raises(DeadlineExceeded),
+        setting.pool.lease(Deadline.after(0.2)),
+    ):
+        pass
+    with setting.pool.lease(Deadline.after(20)):
+        pass
+    assert setting.pool.report().leases == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InfrastructureError("board"), CandidateError("x"), ValueError("bug"), KeyboardInterrupt(), DeadlineExceeded("x")],
+)
+def test_a_lease_ends_whatever_leaves_the_block(setting: Setting, error: BaseException) -> None:
+    with pytest.raises(type(error)), setting.pool.lease(Deadline.after(20)):
+        raise error
+    with setting.pool.lease(Deadline.after(20)) as device:
+        assert run(device, setting.bundle, "answer", "again").exit_code == 0
+
+
+def test_a_lease_is_handed_to_the_next_in_line(setting: Setting) -> None:
+    order: list[int] = []
+
+    def work(number: int) -> None:
+        with setting.pool.lease(Deadline.after(20)):
+            order.append(number)
+
+    with setting.pool.lease(Deadline.after(20)):
+        threads = []
+        for number in range(3):
+            threads.append(threading.Thread(target=work, args=(number,)))
+            threads[-1].start()
+            time.sleep(0.05)
+    for thread in threads:
+        thread.join(20)
+    assert sorted(order) == [0, 1, 2]
+    if setting.kind != "local":
+        assert order == [0, 1, 2]
+
+
+def test_no_board_is_a_clear_error() -> None:
+    with pytest.raises(ConfigurationError, match="--ipaddress"), open_pool(DeviceSettings(), find_target("pi3")):
+        pass
+
+
+def test_a_missing_emulator_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigurationError, match="qemu-user"):
+        EmulatedDevice(find_target("pi3"))

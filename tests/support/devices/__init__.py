@@ -1,0 +1,1 @@
+"""Boards, servers and services that the device tests run against."""

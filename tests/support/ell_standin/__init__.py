@@ -1,0 +1,1 @@
+"""Stand-ins for ELL's tools: the same options, files and faults, our own code."""

@@ -1,0 +1,49 @@
+"""Tuning runs on pretended devices: the whole way from a model file to its report, without a compiler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ellopt.app.config import TuningConfig
+from ellopt.app.tune_model import Workshop, tune_model
+from ellopt.frontends.discover import discover
+from ellopt.frontends.ell.read import read_model
+from ellopt.report.document import TuningReport
+from ellopt.search.observer import Silent
+from ellopt.space.space import SearchSpace
+from ellopt.toolchains.native.toolchain import NativeToolchain
+from ellopt.tracking import TrackingConfig, open_tracking
+from tests.support.paths import TINY as TINY
+from tests.support.pretend import TARGET, Latency, PretendDevice, PretendPool, PretendToolchain, smooth_latency
+
+METHODS = ("simple", "unrolled", "winograd")
+
+
+def tuned(
+    path: Path,
+    output: Path,
+    device: PretendDevice,
+    sampler: str = "auto",
+    *,
+    toolchain: PretendToolchain | None = None,
+    **settings: object,
+) -> TuningReport:
+    """The report of tuning the model at ``path`` on ``device``; its files are in ``output``."""
+    config = TuningConfig(
+        path, output, sampler=sampler, mlflow=False, warm_start=False, visit_spacing=0.0, target="pi3"
+    )
+    config = replace(config, **settings)  # type: ignore[arg-type]
+    with open_tracking(TrackingConfig(enabled=False)) as tracker:
+        workshop = Workshop(
+            config, SearchSpace("pretend.json", METHODS, (True, False), (1, 4)), TARGET,
+            toolchain or PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
+        )  # fmt: skip
+        [file] = discover(path)
+        return tune_model(file, output, workshop, Silent())
+
+
+def device_for(path: Path, seed: int, noise: float = 0.02, spoiled: float = 0.0) -> PretendDevice:
+    """A device on which the layers of the model at ``path`` take times with a structure."""
+    latency: Latency = smooth_latency(seed, NativeToolchain().layers(read_model(path)))
+    return PretendDevice(latency, noise=noise, spoiled=spoiled, seed=seed)
