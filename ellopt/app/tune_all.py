@@ -13,6 +13,7 @@ from ellopt.app.wiring import make_toolchain
 from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
+from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.frontends.discover import ModelFile, discover
 from ellopt.report.document import TuningReport
@@ -89,7 +90,7 @@ def _target(config: TuningConfig) -> Target:
 def _make_directory(path: Path) -> None:
     """Make the output directory now rather than after an hour. Raises ConfigurationError."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_directory(path)
     except OSError as error:
         raise ConfigurationError(
             f"--output_path: {path} cannot be made a directory ({error.strerror}); give another one"

@@ -28,6 +28,7 @@ from ellopt.core.plan import Plan
 from ellopt.deploy.cpu import NATIVE, for_any_cpu, for_cpu, is_x86
 from ellopt.deploy.identifier import chosen_name, library_name
 from ellopt.deploy.manifest import MANIFEST, require_ours, write_files
+from ellopt.files.atomic import make_directory
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
@@ -108,7 +109,7 @@ def compile_library(
     plan = toolchain.valid_plan(prepared, plan, target)
     target = _for_glibc(target)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         with tempfile.TemporaryDirectory(prefix="ellopt-compile-") as scratch:
             return _Library(lower(prepared), plan, target, files, Path(scratch)).write(directory, model)
     except OSError as error:

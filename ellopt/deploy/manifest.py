@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.atomic import write_bytes, write_text
+from ellopt.files.disk import disk
 from ellopt.files.json_values import decode, parse_object
 
 MANIFEST = "ellopt-library.json"
@@ -77,7 +78,7 @@ def write_files(directory: Path, name: str, files: Mapping[str, bytes], links: M
 def _link(path: Path, target: str, data: bytes) -> None:
     try:
         if os.path.lexists(path):
-            path.unlink()
+            disk().remove(path)
         path.symlink_to(target)
     except OSError:  # a file system or a system without symbolic links
         write_bytes(path, data)

@@ -23,7 +23,8 @@ from typing import Literal
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.settings import Address
-from ellopt.files.atomic import replace, write_text
+from ellopt.files.atomic import make_directory, replace, write_text
+from ellopt.files.disk import disk
 from ellopt.files.json_values import decode, parse_object
 from ellopt.files.locks import FileLock
 
@@ -90,7 +91,7 @@ class Session:
         self._locks: set[HeldLock] = set()
         self._files: set[BoardFiles] = set()
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self._directory, mode=0o700)
             self._guard = FileLock(_guard_path(self._path), mode=0o600)
             self._guard.acquire()
             self._write()
@@ -165,11 +166,12 @@ class Session:
                 return
             empty = not (self._locks or self._files)
             if empty:
-                self._path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it lists nothing
+                    disk().remove(self._path)
             self._guard.release()
             if empty:
                 with contextlib.suppress(OSError):
-                    _guard_path(self._path).unlink(missing_ok=True)
+                    disk().remove(_guard_path(self._path))
 
     @contextlib.contextmanager
     def dead(self) -> Iterator[list[DeadSession]]:
@@ -202,7 +204,7 @@ class Session:
         path = self._directory / f"{dead.owner}.json"
         for file in (path, _guard_path(path)):
             with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
+                disk().remove(file)
 
     def _write(self) -> None:
         data = {

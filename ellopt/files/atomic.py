@@ -15,7 +15,7 @@ _MODE = 0o666
 
 def write_bytes(path: Path, data: bytes, mode: int = _MODE) -> None:
     """Write ``data`` to ``path`` atomically and durably; missing directories are made. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         descriptor = disk().create(temporary, mode)
@@ -41,6 +41,33 @@ def write_text(path: Path, text: str, mode: int = _MODE) -> None:
     except UnicodeEncodeError:  # halves of surrogate pairs, from JSON
         data = text.encode("utf-8", "replace")
     write_bytes(path, data, mode)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append a line of UTF-8 text, durably. What is there and has no end of its own gets one first. Raises OSError."""
+    descriptor = disk().open_to_append(path, _MODE)
+    try:
+        before = path.read_bytes()
+        start = "" if before.endswith(b"\n") or not before else "\n"
+        disk().write(descriptor, f"{start}{text}\n".encode())
+        disk().sync(descriptor)
+        disk().sync_directory(path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Make a directory and those above it, where they are missing, and wait until the disk has their names.
+
+    ``mode`` is that of the directory itself, less the umask. Raises OSError.
+    """
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode if directory is missing[0] else 0o777, exist_ok=True)
+        disk().sync_directory(directory.parent)
 
 
 def replace(source: Path, target: Path) -> None:

@@ -39,14 +39,15 @@ class Disk:
         """Wait until the disk has the names in a directory. Where that cannot be asked for, nothing happens."""
         if os.name == "nt":
             return
-        descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno not in _CANNOT_SYNC:
                 raise
-        finally:
-            os.close(descriptor)
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)

@@ -97,6 +97,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._named = False  # whether the disk is known to have the file's name
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Append objects and wait until the disk has them.
@@ -106,7 +107,6 @@ class JournalWriter:
         data = b"".join(map(encode, lines))
         if not data:
             return
-        made = not self.path.exists()
         descriptor = disk().open_to_append(self.path, 0o666)
         try:
             length = _whole(self.path)
@@ -119,8 +119,9 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     disk().truncate(descriptor, length)
                 raise
-            if made:
+            if not self._named:
                 disk().sync_directory(self.path.parent)
+                self._named = True
         finally:
             os.close(descriptor)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.files.atomic import make_directory
 
 _BUSY = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 
@@ -71,7 +72,7 @@ def holding(path: Path) -> Iterator[None]:
 
     Raises LockBusy if it is held, OSError if it cannot be made or locked.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     lock = FileLock(path)
     lock.acquire()
     try:
@@ -87,7 +88,7 @@ def exclusive(directory: Path) -> Iterator[None]:
     Raises ConfigurationError while another process holds it, OSError if it cannot be made or locked.
     """
     lock = FileLock(directory / "lock")
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     if not lock.try_acquire():
         raise ConfigurationError(
             f"{directory}: another ellopt is at work there; wait for it, stop it, or choose another --output_path"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from ellopt.files.atomic import replace, sync_file, sync_tree, write_text
+from ellopt.files.disk import disk
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def publish(source: Path, target: Path) -> None:
         if not target.is_dir():
             raise
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".damaged-", ignore_cleanup_errors=True) as aside:
-            os.replace(target, Path(aside) / "damaged")
+            disk().replace(target, Path(aside) / "damaged")
             replace(source, target)
 
 
@@ -81,7 +81,7 @@ class FileCache:
                     found[key] = path
                     continue
                 _LOG.warning("%s is damaged and made again", path)
-                path.unlink(missing_ok=True)
+                disk().remove(path)
             except OSError:  # unreadable, or gone meanwhile
                 continue
         return found

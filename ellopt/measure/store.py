@@ -21,6 +21,7 @@ from pathlib import Path
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
+from ellopt.files.atomic import make_directory
 from ellopt.files.json_text import parse_json
 from ellopt.files.json_values import decode
 
@@ -102,7 +103,7 @@ class MeasurementStore:
         if not rows:
             return
         with self._trouble_is_logged("written"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             with self._connection() as connection:
                 connection.execute("delete from samples where created < ?", (now - _KEEP_SECONDS,))
                 connection.executemany("insert or ignore into samples values (?, ?, ?, ?, ?, ?)", rows)

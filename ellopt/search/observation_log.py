@@ -15,7 +15,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Costs, Failure, Outcome, TrialRecord, TrialState, Visit
-from ellopt.files.atomic import set_aside
+from ellopt.files.atomic import make_directory, set_aside
 from ellopt.files.json_values import decode
 from ellopt.files.jsonl import JournalWriter, mend
 from ellopt.space.space import ModelSpace
@@ -79,7 +79,7 @@ class ObservationLog:
         self.begun = datetime.now(UTC)
         self._space = space
         self._writer = JournalWriter(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         found = mend(path)
         if found.damaged:
             _LOG.warning(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ellopt.files.atomic import set_aside, write_text
+from ellopt.files.atomic import make_directory, set_aside, write_text
 from ellopt.files.json_values import decode
 from ellopt.files.jsonl import JournalReader, JournalWriter
 from ellopt.files.locks import FileLock
@@ -58,10 +58,10 @@ class Outbox:
         """A new, empty outbox for a run whose results go to ``output_dir``."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         path = output_dir / FOLDER / name
-        (path / FILES).mkdir(parents=True)
+        make_directory(path / FILES)
+        (path / _RECORDS).touch()
         # The journal exists before the first record: one that is missing later was lost, not never begun.
         JournalWriter(path / _JOURNAL).append([{"journal": 1}])
-        (path / _RECORDS).touch()
         return cls(path)
 
     def append(self, record: Record) -> bool:

@@ -46,7 +46,7 @@ def test_a_file_is_synced_before_it_gets_its_name_and_so_is_the_name(tmp_path: P
     with using(recording := Recording()):
         write_text(tmp_path / "new" / "file.txt", "größer\n")
     assert (tmp_path / "new" / "file.txt").read_bytes() == "größer\n".encode()
-    assert recording.calls == ["write", "sync", "replace", "sync directory"]
+    assert recording.calls == ["sync directory", "write", "sync", "replace", "sync directory"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.ssh.known_hosts import KnownKey, known_name, read_known_hosts
 from ellopt.devices.ssh.refusals import HostKeyError
+from ellopt.files.atomic import append_line, make_directory
 
 _LOG = logging.getLogger(__name__)
 _SYSTEM_FILES = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"), Path("/etc/ssh/ssh_known_hosts"))
@@ -140,9 +141,8 @@ class HostKeyCheck:
                 self._keys = known
                 raise self.changed(key)
             try:
-                self._own_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with self._own_file.open("a", encoding="utf-8") as file:
-                    file.write(f"{self._name} {key.kind} {base64.b64encode(key.blob).decode()}\n")
+                make_directory(self._own_file.parent, mode=0o700)
+                append_line(self._own_file, f"{self._name} {key.kind} {base64.b64encode(key.blob).decode()}")
             except OSError as error:
                 raise ConfigurationError(f"cannot remember host keys in {self._own_file}: {error}") from error
         _LOG.warning("accepted the new host key of board %s: %s", self._board, key)
