@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ellopt.model.layers import BatchNormalization, Bias, FloatArray, Node, Scaling
+from ellopt.model.layers import FloatArray, Node, PerChannel
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +29,10 @@ class ChannelAffine:
 
 
 def fold(nodes: Iterable[Node], channels: int) -> ChannelAffine:
-    """What the bias, scaling and batch normalisation nodes among ``nodes`` do together, computed in double."""
+    """What those of ``nodes`` that work per channel do together, computed in double."""
     scale = np.ones(channels)
     shift = np.zeros(channels)
     for node in nodes:
-        match node:
-            case Bias():
-                shift = shift + node.bias
-            case Scaling():
-                scale, shift = scale * node.scales, shift * node.scales
-            case BatchNormalization():
-                scale = scale * node.multiplication
-                shift = shift * node.multiplication + node.addition
-            case _:
-                pass
+        if isinstance(node, PerChannel):
+            scale, shift = node.combined(scale, shift)
     return ChannelAffine(scale.astype(np.float32), shift.astype(np.float32))

@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ellopt.model.graph import Model
-from ellopt.model.layers import (
-    Activation,
-    BatchNormalization,
-    Bias,
-    BinaryOperation,
-    Convolution,
-    FullyConnected,
-    MemoryLayout,
-    Node,
-    Scaling,
-)
+from ellopt.model.layers import Activation, BinaryOperation, Convolution, FullyConnected, MemoryLayout, Node, PerChannel
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +82,7 @@ class _Fusion:
         nodes: list[Node] = [node]
         residual: tuple[str, MemoryLayout] | None = None
         while (reader := self._next(nodes[-1], taken)) is not None:
-            if (isinstance(reader, BatchNormalization | Scaling) and residual is None) or isinstance(reader, Bias):
+            if isinstance(reader, PerChannel) and (residual is None or reader.only_adds):
                 nodes.append(reader)
             elif isinstance(reader, BinaryOperation) and residual is None and reader.operation == "add":
                 other = reader.inputs[1 - reader.inputs.index(nodes[-1].node_id)]
@@ -110,14 +100,13 @@ class _Fusion:
 
     def _other(self, node: Node, taken: set[str]) -> Group:
         nodes = [node]
-        if isinstance(node, FullyConnected | Bias | Scaling | BatchNormalization):
-            while isinstance(reader := self._next(nodes[-1], taken), Bias | Scaling | BatchNormalization):
+        if isinstance(node, FullyConnected | PerChannel):
+            while isinstance(reader := self._next(nodes[-1], taken), PerChannel):
                 nodes.append(reader)
-        if isinstance(node, FullyConnected | Bias | Scaling | BatchNormalization | BinaryOperation):
+        if isinstance(node, FullyConnected | PerChannel | BinaryOperation):
             reader = self._next(nodes[-1], taken)
             if reader is not None and (
-                _fusible_activation(reader)
-                or (isinstance(reader, Activation) and isinstance(node, Bias | Scaling | BatchNormalization))
+                _fusible_activation(reader) or (isinstance(reader, Activation) and isinstance(node, PerChannel))
             ):
                 nodes.append(reader)
         return Group(tuple(nodes))

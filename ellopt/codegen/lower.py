@@ -30,8 +30,6 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.graph import Model
 from ellopt.model.layers import (
     Activation,
-    BatchNormalization,
-    Bias,
     BinaryOperation,
     Constant,
     Convolution,
@@ -39,10 +37,10 @@ from ellopt.model.layers import (
     Input,
     Node,
     Output,
+    PerChannel,
     Pooling,
     Reinterpret,
     Reorder,
-    Scaling,
     Softmax,
 )
 
@@ -83,15 +81,12 @@ class _Lowering:
             Reinterpret: self._lower_reinterpret,
             Convolution: self._lower_convolution,
             FullyConnected: self._lower_fully_connected,
-            Bias: self._lower_elementwise,
-            Scaling: self._lower_elementwise,
-            BatchNormalization: self._lower_elementwise,
             Activation: self._lower_elementwise,
             Pooling: self._lower_pooling,
             Softmax: self._lower_softmax,
             BinaryOperation: self._lower_binary,
         }
-        lowering = lowerings.get(type(group.first))
+        lowering = self._lower_elementwise if isinstance(group.first, PerChannel) else lowerings.get(type(group.first))
         if lowering is None:
             fail(self._model, group.first, "the native toolchain cannot compute it")
         lowering(group)
@@ -234,7 +229,7 @@ def _activation(group: Group) -> tuple[str, float]:
 
 def _epilogue(group: Group, activation: str) -> str:
     """What is fused behind a convolution, as ``ConvolutionShape.epilogue`` names it."""
-    affine = any(isinstance(node, Bias | Scaling | BatchNormalization) for node in group.nodes)
+    affine = any(isinstance(node, PerChannel) for node in group.nodes)
     parts = ["bias"] if affine else []
     if group.residual is not None:
         parts.append("residual")

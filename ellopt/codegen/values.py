@@ -9,7 +9,6 @@ import numpy as np
 from ellopt.codegen.borders import Borders, fail
 from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border, CopyStep, Step, Tensor
-from ellopt.model import reference
 from ellopt.model.graph import Model
 from ellopt.model.layers import Constant, Convolution, FloatArray, MemoryLayout, Node, Shape3
 
@@ -144,7 +143,7 @@ class Values:
     def _constant(self, name: str, node: Constant, read: MemoryLayout, border: Border) -> str:
         self.tensors[name] = Tensor(name, "weights", *read.size, border)
         pads = ((border.top, border.bottom), (border.left, border.right), (0, 0))
-        inside = reference.view(node.values, read)
+        inside = read.view(node.values)
         self.constants[name] = np.pad(inside, pads, constant_values=border.fill).astype(np.float32)
         return name
 

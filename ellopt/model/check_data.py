@@ -58,7 +58,7 @@ def check_outputs(model: Model, count: int) -> tuple[FloatArray, FloatArray]:
     """``count`` inputs as ``check_inputs`` gives them, and what the model makes of each: [input, element]."""
     values, found = check_inputs(model, count)
     node = model.output
-    outputs = [reference.view(buffers[node.node_id], node.output_layout).reshape(-1) for buffers in found]
+    outputs = [node.output_layout.view(buffers[node.node_id]).reshape(-1) for buffers in found]
     return values, np.stack(outputs)
 
 

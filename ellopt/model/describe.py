@@ -71,8 +71,8 @@ def _row(model: Model, node: Node) -> NodeRow:
         input=" + ".join(_shape(layout.size) for layout in node.input_layouts),
         output=_shape(node.output_layout.size),
         padding=_padding(node),
-        parameters=_parameters(node),
-        multiply_adds=_multiply_adds(node),
+        parameters=node.parameters,
+        multiply_adds=node.multiply_adds,
         options=str(model.options.get(node.node_id, "")),
         variants=_variants(node),
     )
@@ -95,28 +95,6 @@ def _padding(node: Node) -> str:
 
 def _border(offset: Shape3) -> str:
     return str(offset[0]) if offset[0] == offset[1] and not offset[2] else _shape(offset)
-
-
-def _parameters(node: Node) -> int:
-    if isinstance(node, layers.Convolution | layers.FullyConnected):
-        return node.weights.size
-    if isinstance(node, layers.Bias):
-        return node.bias.size
-    if isinstance(node, layers.Scaling):
-        return node.scales.size
-    if isinstance(node, layers.BatchNormalization):
-        return node.multiplication.size + node.addition.size
-    if isinstance(node, layers.Activation):
-        return 0 if node.alpha is None else node.alpha.size
-    return node.values.size if isinstance(node, layers.Constant) else 0
-
-
-def _multiply_adds(node: Node) -> int:
-    """Of the direct method, of the layers in which they matter."""
-    if isinstance(node, layers.Convolution):
-        rows, columns, _ = node.output_layout.size
-        return rows * columns * node.weights.size
-    return node.weights.size if isinstance(node, layers.FullyConnected) else 0
 
 
 def _variants(node: Node) -> str:

@@ -287,7 +287,7 @@ def test_reordering_and_reinterpreting(write_model: Callable[[Any], Path], order
 def test_the_strides_of_a_layout_address_its_elements() -> None:
     layout = layers.MemoryLayout((2, 3, 4), (4, 5, 4), (1, 1, 0), (2, 0, 1))
     buffer = np.arange(layout.elements, dtype=np.float32)
-    tensor = reference.view(buffer, layout)
+    tensor = layout.view(buffer)
     for index in np.ndindex(*layout.size):
         places = zip(index, layout.offset, layout.strides, strict=True)
         assert tensor[index] == sum((i + o) * stride for i, o, stride in places)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt.codegen.network import ConvolutionStep, Step
-from ellopt.model import layers, reference
+from ellopt.model import layers
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray, Node
 from tests.support.networks import CompiledNetwork
@@ -33,16 +33,16 @@ class _Local:
         self._buffers: dict[str, FloatArray] = {}
 
     def measured(self, node_id: str, values: FloatArray) -> None:
-        self._buffers[node_id] = reference.with_border(self._by_id[node_id], values)
+        self._buffers[node_id] = self._by_id[node_id].with_border(values)
 
     def buffer(self, node_id: str) -> FloatArray:
         if node_id in self._buffers:
             return self._buffers[node_id]
         node = self._by_id[node_id]
-        return reference.write(node, [self.buffer(source) for source in node.inputs])
+        return node.write([self.buffer(source) for source in node.inputs])
 
     def tensor(self, node_id: str) -> FloatArray:
-        return reference.view(self.buffer(node_id), self._by_id[node_id].output_layout)
+        return self._by_id[node_id].output_layout.view(self.buffer(node_id))
 
     def terms(self, node_id: str) -> FloatArray:
         """The sum of the sizes of all that a node's values are made of, as a flat buffer; infinite terms left out."""
@@ -53,8 +53,8 @@ class _Local:
         if isinstance(node, layers.Reinterpret | layers.Output):
             return sources[0]
         with np.errstate(all="ignore"):
-            sizes = np.minimum(_SIZES.get(type(node), reference.compute)(_positive(node), sources), 1e39)
-            return np.abs(reference.with_border(node, sizes))
+            sizes = np.minimum(_SIZES.get(type(node), type(node).compute)(_positive(node), sources), 1e39)
+            return np.abs(node.with_border(sizes))
 
 
 def _positive(node: Node) -> Node:
@@ -68,18 +68,18 @@ def _positive(node: Node) -> Node:
 def _activation(node: Node, sources: list[FloatArray]) -> Tensor:
     assert isinstance(node, layers.Activation)
     slope = np.maximum(1, abs(node.leaky_factor) if node.alpha is None else node.alpha)
-    inside: Tensor = reference.view(sources[0], node.input_layouts[0]).astype(np.float64) * slope + 1
+    inside: Tensor = node.inside(sources) * slope + 1
     return inside
 
 
 def _softmax(node: Node, sources: list[FloatArray]) -> Tensor:
-    inside: Tensor = reference.view(sources[0], node.input_layouts[0]).astype(np.float64)
+    inside: Tensor = node.inside(sources)
     result: Tensor = 1 + 2 * inside.max() + 0 * inside
     return result
 
 
 def _quotient(node: Node, sources: list[FloatArray]) -> Tensor:
-    result = reference.compute(node, sources)
+    result = node.compute(sources)
     return np.where(np.isfinite(result), result, 0)
 
 
@@ -104,7 +104,7 @@ def check_network(compiled: CompiledNetwork, model: Model, values: FloatArray, t
             found = found.reshape(node.output_layout.size)
             with np.errstate(all="ignore"):
                 wanted, terms = local.tensor(node.node_id), local.terms(node.node_id)
-                _compare(step, compiled, found, wanted, reference.view(terms, node.output_layout))
+                _compare(step, compiled, found, wanted, node.output_layout.view(terms))
             local.measured(node.node_id, found)
         wanted = local.tensor(model.output.node_id).reshape(-1)
         assert np.array_equal(compiled.arrays["output"], wanted, equal_nan=True), "output"

@@ -23,7 +23,6 @@ from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
 from ellopt.core.options import ConvolutionOptions
 from ellopt.files.sealed import is_whole, publish
-from ellopt.model import reference
 from ellopt.model.check_data import check_inputs
 from ellopt.model.graph import Model
 from ellopt.model.rounding import rounding_limits
@@ -164,7 +163,7 @@ def _write_check(model: Model, network: Network, directory: Path) -> None:
                 nodes = [model.output]
             tensor = network.tensors[step.output]
             shape = (tensor.rows, tensor.columns, tensor.channels)
-            found = reference.view(buffers[nodes[-1].node_id], nodes[-1].output_layout).reshape(shape)
+            found = nodes[-1].output_layout.view(buffers[nodes[-1].node_id]).reshape(shape)
             allowed = rounding_limits(nodes, buffers).reshape(shape)
             allowed = np.where(np.isfinite(found), allowed, np.inf).max(axis=(0, 1))
             expected.write(np.ascontiguousarray(found, "<f4").tobytes())

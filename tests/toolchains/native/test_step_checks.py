@@ -57,7 +57,7 @@ def _bound(model: Model, node: Convolution) -> np.ndarray:
     """gamma_n sum |w| |x| at the worst pixel, by channel, and the sums behind it."""
     buffers = reference.buffers(model, check_inputs(model)[0][0])
     positive = replace(node, weights=np.abs(node.weights))
-    magnitude = reference.compute(positive, [np.abs(buffers[source]) for source in node.inputs])
+    magnitude = positive.compute([np.abs(buffers[source]) for source in node.inputs])
     return 2.0**-24 * (node.weights[0].size + 2) * magnitude.max(axis=(0, 1))
 
 
