@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class MeasurerStatus:
 
 
 class Measurer(Protocol):
-    """What a search needs: the measurer, or a replay of recorded measurements."""
+    """What a search needs: one over devices, or a replay of recorded measurements."""
 
     @property
     def capacity(self) -> int:
@@ -54,6 +55,14 @@ class Measurer(Protocol):
 
     def reject(self, failures: Sequence[Failure]) -> None:
         """Failures that an earlier run found: those options are never tried again."""
+
+    def submit(
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
+    ) -> Future[tuple[Outcome, ...]]:
+        """Begin to ``measure``; with one device it has ended when this returns. Up to ``capacity`` at once."""
+
+    def rest(self) -> None:
+        """Wait for what is under way, and hold no thread until the next measurement."""
 
     def measure(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None

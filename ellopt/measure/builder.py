@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
-from ellopt.core.deadline import Deadline
-from ellopt.core.errors import BuildError, DeadlineExceeded
+from ellopt.core.errors import BuildError
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
+from ellopt.measure.build import BuildTask
+from ellopt.measure.executors.base import Steps, result_of
+from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
@@ -23,22 +23,18 @@ log = logging.getLogger(__name__)
 
 
 class Bundles:
-    """Builds bundles and remembers them. Safe to use from several threads."""
+    """Asks for bundles and remembers them. Safe to use from several threads."""
 
     def __init__(
         self,
         model: Model,
         toolchain: Toolchain,
         target: Target,
-        directory: Path,
-        *,
-        build_timeout: float = 1800.0,
-        parallel_build: int = 1,
+        settings: MeasureSettings,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.model, self.toolchain, self.target, self.directory = model, toolchain, target, directory
-        self._build_timeout = build_timeout
-        self._parallel_build = max(1, parallel_build)
+        self.model, self.toolchain, self.target = model, toolchain, target
+        self._settings = settings
         self._on_change = on_change
         self._lock = threading.Lock()
         self._everything: Bundle | None = None
@@ -47,7 +43,7 @@ class Bundles:
         self.build_seconds = 0.0
         self.in_flight = 0
 
-    @property
+    @cached_property
     def default_plan(self) -> Plan:
         """Every layer as ELL computes it by itself."""
         return Plan(
@@ -61,7 +57,7 @@ class Bundles:
     def holds_any_number(self) -> bool:
         return self.toolchain.plans_per_bundle is None
 
-    def prepare(self, space: ModelSpace) -> Mapping[tuple[str, ConvolutionOptions], str]:
+    def prepare(self, space: ModelSpace) -> Steps[Mapping[tuple[str, ConvolutionOptions], str]]:
         """Build the bundle with every variant of every layer, where the toolchain can hold them.
 
         Returns (node id, options) -> reason for those that do not build. Raises BuildError if not even ELL's
@@ -71,18 +67,18 @@ class Bundles:
             return {}
         plans = space.covering_plans()
         try:
-            self._everything = self._build(plans)
+            self._everything = yield from self._build(plans)
             return {}
         except BuildError as error:
             log.warning("not every variant builds, looking for the one that does not: %s", error)
-        self._build([space.default_plan])
-        failed = self._failing_ways(space)
+        yield from self._build([space.default_plan])
+        failed = yield from self._failing_ways(space)
         good = {
             layer.node_id: [o for o in (*layer.variants, layer.default) if (layer.node_id, o.way) not in failed]
             for layer in space.layers
         }
         most = max(len(options) for options in good.values())
-        self._everything = self._build(
+        self._everything = yield from self._build(
             [Plan(tuple((n, options[t % len(options)]) for n, options in good.items())) for t in range(most)]
         )
         return {
@@ -92,7 +88,7 @@ class Bundles:
             if (layer.node_id, options.way) in failed
         }
 
-    def _failing_ways(self, space: ModelSpace) -> dict[tuple[str, tuple[str, int, str]], str]:
+    def _failing_ways(self, space: ModelSpace) -> Steps[dict[tuple[str, tuple[str, int, str]], str]]:
         """Build each way by itself; where one fails, each layer of it by itself."""
         failed: dict[tuple[str, tuple[str, int, str]], str] = {}
         for kind in sorted({o.way for layer in space.layers for o in layer.variants}):
@@ -105,16 +101,16 @@ class Bundles:
             for node_id, options in members.items():
                 plan = plan.with_(node_id, options)
             try:
-                self._build([plan])
+                yield from self._build([plan])
             except BuildError:
                 for node_id, options in members.items():
                     try:
-                        self._build([space.default_plan.with_(node_id, options)])
+                        yield from self._build([space.default_plan.with_(node_id, options)])
                     except BuildError as error:
                         failed[node_id, kind] = f"does not build: {error}"
         return failed
 
-    def holding(self, plans: Sequence[Plan]) -> dict[Plan, Bundle | BuildError]:
+    def holding(self, plans: Sequence[Plan]) -> Steps[dict[Plan, Bundle | BuildError]]:
         """For each plan the bundle that runs it, built if need be, or why there is none."""
         everything = self._everything
         if everything is not None and all(map(everything.runs, plans)):
@@ -126,44 +122,44 @@ class Bundles:
         one_bundle = self.toolchain.plans_per_bundle is None or len(wanted) <= self.toolchain.plans_per_bundle
         if one_bundle and len({id(found.get(plan)) for plan in wanted}) > 1:
             found = dict(failed)  # in one bundle they can be measured interleaved
-        missing = [plan for plan in dict.fromkeys(plans) if plan not in found]
+        missing = tuple(plan for plan in dict.fromkeys(plans) if plan not in found)
         size = self.toolchain.plans_per_bundle or max(1, len(missing))
-        chunks = [missing[i : i + size] for i in range(0, len(missing), size)]
-        if len(chunks) > 1 and self._parallel_build > 1:
-            with ThreadPoolExecutor(self._parallel_build, thread_name_prefix="build") as pool:
-                results: Iterable[dict[Plan, Bundle | BuildError]] = list(pool.map(self._build_chunk, chunks))
-        else:
-            results = map(self._build_chunk, chunks)
-        for result in results:
-            found |= result
-            with self._lock:
-                self._by_plan |= result
+        groups = [missing[i : i + size] for i in range(0, len(missing), size)]
+        while groups:
+            built = yield from self._built(groups)
+            halves: list[tuple[Plan, ...]] = []
+            for group, result in zip(groups, built, strict=True):
+                if isinstance(result, BuildError) and len(group) > 1:
+                    half = len(group) // 2
+                    halves += [group[:half], group[half:]]
+                else:
+                    found |= dict.fromkeys(group, result)
+                    with self._lock:
+                        self._by_plan |= dict.fromkeys(group, result)
+            groups = halves
         return found
 
-    def _build_chunk(self, plans: Sequence[Plan]) -> dict[Plan, Bundle | BuildError]:
-        try:
-            bundle = self._build(plans)
-            return dict.fromkeys(plans, bundle)
-        except BuildError as error:
-            if len(plans) == 1:
-                return {plans[0]: error}
-            half = len(plans) // 2
-            return self._build_chunk(plans[:half]) | self._build_chunk(plans[half:])
+    def _build(self, plans: Sequence[Plan]) -> Steps[Bundle]:
+        (built,) = yield from self._built([tuple(plans)])
+        if isinstance(built, BuildError):
+            raise built
+        return built
 
-    def _build(self, plans: Sequence[Plan]) -> Bundle:
-        with self._lock:
-            self.in_flight += 1
-        self._on_change()
-        started = time.monotonic()
+    def _built(self, groups: Sequence[tuple[Plan, ...]]) -> Steps[tuple[Bundle | BuildError, ...]]:
+        self._count(len(groups))
+        task = BuildTask(tuple(groups), self._settings.build_timeout, max(1, self._settings.parallel_build))
+        seconds = 0.0
         try:
-            return self.toolchain.build(
-                self.model, plans, self.target, self.directory, Deadline.after(self._build_timeout)
-            )
-        except DeadlineExceeded as error:
-            raise BuildError(f"the build took longer than {self._build_timeout:g} s") from error
+            result = yield from result_of(task)
+            seconds = result.seconds
         finally:
             with self._lock:
-                self.in_flight -= 1
-                self.builds += 1
-                self.build_seconds += time.monotonic() - started
-            self._on_change()
+                self.builds += len(groups)
+                self.build_seconds += seconds
+            self._count(-len(groups))
+        return result.built
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.in_flight += change
+        self._on_change()

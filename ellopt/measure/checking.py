@@ -10,13 +10,14 @@ from ellopt.core.job import JobResult
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import LayerCheck
+from ellopt.measure.executors.base import Steps
 
 Pair = tuple[str, ConvolutionOptions]
 
 
 @dataclass
 class Findings:
-    """What an inspection found: layers to blame, and plans that fail without one layer that can be blamed."""
+    """What was found: layers to blame, and plans that fail without one layer that can be blamed."""
 
     layers: dict[Pair, str] = field(default_factory=dict)
     plans: dict[Plan, str] = field(default_factory=dict)
@@ -66,13 +67,13 @@ class Checker:
     default: Plan
     passed: set[Pair]
     recompose: bool
-    run: Callable[[Sequence[Plan]], JobResult]
+    run: Callable[[Sequence[Plan]], Steps[JobResult]]
     findings: Findings = field(default_factory=Findings)
 
-    def run_all(self) -> Findings:
+    def run_all(self) -> Steps[Findings]:
         todo = [plan for plan in self.plans if any(pair not in self.passed for pair in plan.items())]
         if todo:
-            self._check(self._compact(todo) if self.recompose else todo)
+            yield from self._check(self._compact(todo) if self.recompose else todo)
         return self.findings
 
     def _compact(self, plans: Sequence[Plan]) -> list[Plan]:
@@ -87,21 +88,21 @@ class Checker:
             Plan(tuple((n, o[t] if t < len(o) else self.default[n]) for n, o in unchecked.items())) for t in range(most)
         ]
 
-    def _check(self, plans: Sequence[Plan]) -> None:
-        reason = self._crash(plans)
+    def _check(self, plans: Sequence[Plan]) -> Steps[None]:
+        reason = yield from self._crash(plans)
         if not reason:
             return
         if len(plans) > 1:
             half = len(plans) // 2
-            self._check(plans[:half])
-            self._check(plans[half:])
+            yield from self._check(plans[:half])
+            yield from self._check(plans[half:])
             return
-        self._blame(plans[0], reason)
+        yield from self._blame(plans[0], reason)
 
-    def _crash(self, plans: Sequence[Plan]) -> str:
+    def _crash(self, plans: Sequence[Plan]) -> Steps[str]:
         """Check ``plans``; why that crashed, or nothing."""
         try:
-            result = self.run(plans)
+            result = yield from self.run(plans)
             require_steps(result.checks)
         except BuildError as error:
             return f"does not build: {error}"
@@ -110,17 +111,18 @@ class Checker:
         self.findings.layers.update(judge(result.checks, self.passed))
         return ""
 
-    def _blame(self, plan: Plan, reason: str) -> None:
+    def _blame(self, plan: Plan, reason: str) -> Steps[None]:
         """Find the layer that makes ``plan`` crash."""
         suspects = [n for n, options in plan.items() if (n, options) not in self.passed and options != self.default[n]]
         if any(pair not in self.passed for pair in self.default.items()):
-            base = self._crash([self.default])
+            base = yield from self._crash([self.default])
             if base:
                 raise CandidateError(f"the model fails even with ELL's default options: {base}")
-        if not self._blame_among(plan, suspects, reason):
+        blamed = yield from self._blame_among(plan, suspects, reason)
+        if not blamed:
             self.findings.plans[plan] = reason
 
-    def _blame_among(self, plan: Plan, suspects: Sequence[str], reason: str) -> bool:
+    def _blame_among(self, plan: Plan, suspects: Sequence[str], reason: str) -> Steps[bool]:
         """Blame the layers among ``suspects`` that crash by themselves; whether there was one. ``reason`` is how
         all of them together crashed."""
         if len(suspects) == 1:
@@ -132,7 +134,8 @@ class Checker:
             if not half:
                 continue
             mixed = Plan(tuple((n, plan[n] if n in half else options) for n, options in self.default.items()))
-            crash = self._crash([mixed])
+            crash = yield from self._crash([mixed])
             if crash:
-                found = self._blame_among(plan, half, crash) or found
+                blamed = yield from self._blame_among(plan, half, crash)
+                found = blamed or found
         return found

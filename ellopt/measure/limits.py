@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
-
 from ellopt.core.job import Job
+from ellopt.measure.settings import MeasureSettings
 from ellopt.toolchains.settling import MOST_PASSES
 
 #: A run that takes this many times what ELL's default would take hangs: whatever it computes, it does not win.
@@ -16,44 +14,20 @@ RUNS_A_PASS = 4
 CHECK_INPUTS = 2
 
 
-@dataclass
-class RunLimits:
-    """The limits by kind of board, from what a pass of the default plan took there. Safe to use from several threads.
+def longest_seconds(job: Job, limits: MeasureSettings, pass_seconds: float | None) -> float:
+    """How long the command of ``job`` may run on a kind of board where a pass of ELL's default takes ``pass_seconds``.
 
-    ``least`` and ``grace`` are seconds: no run hangs before the first; a job without a known pace may take the second
-    beyond its own limit.
+    Where that is not known (None), it may take the grace beyond the job's own limit.
     """
+    longest = job.limit_seconds + limits.run_grace
+    if pass_seconds is None:
+        return longest
+    passes = CHECK_INPUTS
+    if job.kind != "check":
+        passes = job.warm_up + job.rounds * (max(job.turn_warm_up, MOST_PASSES) + job.turn_passes)
+    return min(longest, limits.run_least + SLOWEST * pass_seconds * RUNS_A_PASS * passes * len(job.plans))
 
-    least: float
-    grace: float
-    _pass_seconds: dict[str, float | None] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def asked(self, board: str) -> bool:
-        """Whether ``learn`` was called for this kind of board."""
-        with self._lock:
-            return board in self._pass_seconds
-
-    def learn(self, board: str, pass_seconds: float | None) -> None:
-        """What a pass of the default plan took; None if it could not be found out. The longest counts."""
-        with self._lock:
-            known = self._pass_seconds.get(board)
-            self._pass_seconds[board] = pass_seconds if known is None else max(known, pass_seconds or 0.0)
-
-    def seconds(self, board: str, job: Job) -> float:
-        """How long the command of ``job`` may run on ``board``."""
-        longest = job.limit_seconds + self.grace
-        with self._lock:
-            pace = self._pass_seconds.get(board)
-        if pace is None:
-            return longest
-        passes = CHECK_INPUTS
-        if job.kind != "check":
-            passes = job.warm_up + job.rounds * (max(job.turn_warm_up, MOST_PASSES) + job.turn_passes)
-        return min(longest, self.least + SLOWEST * pace * RUNS_A_PASS * passes * len(job.plans))
-
-    def explained(self, board: str) -> str:
-        """Words for what the limit follows from; empty where that is not known."""
-        with self._lock:
-            pace = self._pass_seconds.get(board)
-        return "" if pace is None else f"; a pass of ELL's default takes {1000 * pace:.3g} ms"
+def explained(pass_seconds: float | None) -> str:
+    """Words for what the limit follows from; empty where that is not known."""
+    return "" if pass_seconds is None else f"; a pass of ELL's default takes {1000 * pass_seconds:.3g} ms"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,15 @@ class ReplayMeasurer:
         unchecked = to_check(plans, self._checked)
         self._checked.update(pair for plan in unchecked for pair in plan.items())
         return unchecked
+
+    def rest(self) -> None: ...
+
+    def submit(
+        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
+    ) -> Future[tuple[Outcome, ...]]:
+        future: Future[tuple[Outcome, ...]] = Future()
+        future.set_result(self.measure(plans, schedule, deadline))
+        return future
 
     def measure(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None

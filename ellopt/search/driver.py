@@ -7,8 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -103,7 +102,7 @@ class _Search:
         self.measurer.watch(self._measurer_changed)
         stopped = ""
         with ExitStack() as stack:
-            submit = self._submitter(stack)
+            stack.push(self._end)
             while not stopped:
                 while len(self.in_flight) < self.measurer.capacity and not self.deadline.passed:
                     proposal = self.strategy.propose(
@@ -112,7 +111,7 @@ class _Search:
                     if proposal is None:
                         break
                     self._prepare()
-                    submit(proposal)
+                    self._submit(proposal)
                 if self.in_flight:
                     self._collect()
                     self._tell("measuring")
@@ -146,35 +145,17 @@ class _Search:
             self.prepared = True
             self._tell("measuring")
 
-    def _submitter(self, stack: ExitStack) -> Callable[[Proposal], None]:
-        """How a proposal gets measured: here and now with one device, in a thread for each with several."""
-        if self.measurer.capacity == 1:
+    def _submit(self, proposal: Proposal) -> None:
+        numbers, started = self.journal.reserve(len(proposal.plans)), self._elapsed
+        visit = self.measurer.submit(proposal.plans, proposal.schedule, self.deadline)
+        self.in_flight[visit] = (proposal, numbers, started)
 
-            def submit(proposal: Proposal) -> None:
-                future: Future[tuple[Outcome, ...]] = Future()
-                self.in_flight[future] = (proposal, self.journal.reserve(len(proposal.plans)), self._elapsed)
-                try:
-                    future.set_result(self._measure(proposal))
-                except Exception as error:
-                    future.set_exception(error)
-
-            return submit
-        executor = ThreadPoolExecutor(self.measurer.capacity, thread_name_prefix="visit")
-        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
-        stack.push(self._interrupted)  # before that: visits may take minutes
-
-        def submit_thread(proposal: Proposal) -> None:
-            numbers = self.journal.reserve(len(proposal.plans))
-            self.in_flight[executor.submit(self._measure, proposal)] = (proposal, numbers, self._elapsed)
-
-        return submit_thread
-
-    def _interrupted(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _end(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for visits that nobody wants any more; on an interruption end them: they may take minutes."""
         if kind is not None and not issubclass(kind, Exception):
             self.measurer.stop()
-
-    def _measure(self, proposal: Proposal) -> tuple[Outcome, ...]:
-        return self.measurer.measure(proposal.plans, proposal.schedule, self.deadline)
+        wait(self.in_flight)
+        self.measurer.rest()
 
     def _collect(self) -> None:
         """Take in the visits that have ended; wait a little if none has."""

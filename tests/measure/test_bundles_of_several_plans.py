@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ellopt.core.errors import BuildError
@@ -9,7 +10,11 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.builder import Bundles
-from tests.support.pretend import MODEL, SMALL, TARGET, PretendToolchain
+from ellopt.measure.executors.base import start
+from ellopt.measure.executors.inline import InlineExecutor
+from ellopt.measure.settings import MeasureSettings
+from ellopt.measure.site import MeasureSite
+from tests.support.pretend import MODEL, SMALL, TARGET, PretendPool, PretendToolchain
 
 BROKEN = ConvolutionOptions("winograd", False, 0, 1, 1)
 A, B, C, D = (
@@ -23,13 +28,24 @@ A, B, C, D = (
 )
 
 
-def bundles(toolchain: PretendToolchain) -> Bundles:
-    return Bundles(MODEL, toolchain, TARGET, Path("unused"))
+@dataclass
+class Built:
+    """Bundles that are built here and now."""
+
+    toolchain: PretendToolchain
+
+    def __post_init__(self) -> None:
+        site = MeasureSite(MODEL, self.toolchain, PretendPool(), TARGET, Path("unused"))
+        self._executor = InlineExecutor(site)
+        self._bundles = Bundles(MODEL, self.toolchain, TARGET, MeasureSettings())
+
+    def holding(self, plans: list[Plan]) -> dict[Plan, Bundle | BuildError]:
+        return start(self._bundles.holding(plans), self._executor).result()
 
 
 def test_plans_that_fit_into_one_bundle_share_it() -> None:
     toolchain = PretendToolchain(plans_per_bundle=2)
-    built = bundles(toolchain)
+    built = Built(toolchain)
     built.holding([A])
     built.holding([B])
     found = built.holding([A, B])  # measured in turns, though both were built before
@@ -41,7 +57,7 @@ def test_plans_that_fit_into_one_bundle_share_it() -> None:
 
 def test_more_plans_than_fit_are_built_in_parts_and_kept() -> None:
     toolchain = PretendToolchain(plans_per_bundle=2)
-    built = bundles(toolchain)
+    built = Built(toolchain)
     built.holding([A, B, C])
     assert toolchain.builds == [(A, B), (C,)]
     built.holding([A, B, C])
@@ -50,7 +66,7 @@ def test_more_plans_than_fit_are_built_in_parts_and_kept() -> None:
 
 def test_what_does_not_build_is_not_tried_again() -> None:
     toolchain = PretendToolchain(plans_per_bundle=4, broken=frozenset({BROKEN}))
-    built = bundles(toolchain)
+    built = Built(toolchain)
     found = built.holding([A, D])
     assert isinstance(found[D], BuildError)
     builds = len(toolchain.builds)

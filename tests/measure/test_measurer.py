@@ -17,7 +17,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.samples import DeviceState
 from ellopt.core.schedule import Schedule
 from ellopt.devices.bundle import Bundle, Execution, Invocation
-from ellopt.measure.device_runs import disturbance
+from ellopt.measure.disturbance import disturbance
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
 from tests.support.pretend import (

@@ -1,0 +1,86 @@
+"""The place where tasks run: it has the devices, the toolchain and the bundles. It never travels, tasks do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import InfrastructureError
+from ellopt.devices.base import Device, DevicePool
+from ellopt.devices.bundle import Bundle
+from ellopt.model.graph import Model
+from ellopt.targets import Target
+from ellopt.toolchains.base import Toolchain
+
+
+class MeasureSite:
+    """What builds and visits of one model for one target need. Safe to use from several threads.
+
+    ``changed`` is called when a device is taken or given back.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        toolchain: Toolchain,
+        pool: DevicePool,
+        target: Target,
+        directory: Path,
+        sleep: Callable[[float], None] = time.sleep,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model, self.toolchain, self.pool, self.target = model, toolchain, pool, target
+        self.directory, self.sleep = directory, sleep
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._bundles: dict[str, Bundle] = {}
+        self._measured_at: dict[str, float] = {}  # device -> when its last measurement began
+        self._busy = 0
+
+    @property
+    def busy(self) -> int:
+        """How many devices are held now."""
+        return self._busy
+
+    def keep(self, bundle: Bundle) -> None:
+        with self._lock:
+            self._bundles[bundle.digest] = bundle
+
+    def bundle(self, digest: str) -> Bundle:
+        """The bundle of this digest. Raises InfrastructureError if it is not here."""
+        with self._lock:
+            found = self._bundles.get(digest)
+        if found is None:
+            raise InfrastructureError(f"the bundle {digest[:12]} is not here")
+        return found
+
+    @contextmanager
+    def lease(self, seconds: float) -> Iterator[Device]:
+        """A device for the length of the ``with``, as ``DevicePool.lease``, waiting at most for ``seconds``."""
+        with self.pool.lease(Deadline.after(seconds)) as device:  # a pool bounds the wait itself
+            self._count(+1)
+            try:
+                yield device
+            finally:
+                self._count(-1)
+
+    def space_measurements(self, device: Device, spacing: float, deadline: Deadline) -> None:
+        """Wait until ``spacing`` seconds after the last measurement began on ``device``: what slows a machine for some
+        seconds then meets one visit in many."""
+        with self._lock:
+            last = self._measured_at.get(device.name)
+        if last is not None and device.kind != "emulated":
+            wait = last + spacing - time.monotonic()
+            if wait > 0:
+                self.sleep(min(wait, deadline.remaining))
+        with self._lock:
+            self._measured_at[device.name] = time.monotonic()
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._busy += change
+        self._changed()
