@@ -38,6 +38,7 @@ _FLAGS = (
     "-fvisibility=hidden",
     "-g0",
     "-Wall",
+    "-Wundef",
     "-Wno-unused-function",
 )
 #: What the compiler defines for this machine -> the row that its code is cut for; the first that is defined counts.

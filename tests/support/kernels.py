@@ -100,7 +100,7 @@ def compile_kernels(kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=na
             path.write_text(source)
             files.append(str(path))
         command = [
-            *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, *flags, "-Wall", "-Werror"),
+            *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, *flags, "-Wall", "-Wundef", "-Werror"),
             *(*INCLUDES, *files, str(_POOL), "-lm", "-o", str(library)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)

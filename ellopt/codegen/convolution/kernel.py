@@ -1,4 +1,4 @@
-"""A convolution kernel: one C function of one layer shape (see c/ellopt_conv.h), and what feeds it.
+"""A convolution kernel: one C function of one layer shape (see runtime/ellopt_conv.h), and what feeds it.
 
 Everything about the shape is a constant of the translation unit, so the compiler unrolls and addresses by constants;
 block depths come at run time.
@@ -43,7 +43,7 @@ class KernelSite:
 
     @property
     def macros(self) -> dict[str, str]:
-        """The macros that every template reads."""
+        """The macros that every template reads; runtime/kernel_macros.h has their meaning."""
         return {
             "OUT_ROWS": str(self.out_rows),
             "OUT_COLUMNS": str(self.out_columns),

@@ -1,26 +1,7 @@
 /* The contract between the generated network and the convolution kernels.
  *
- * A kernel is one C function for one layer shape and one method. Its translation unit defines the shape as
- * macros and includes the template of the method:
- *
- *   #define KERNEL_NAME      conv_<hash>
- *   #define OUT_ROWS         output rows
- *   #define OUT_COLUMNS      output columns
- *   #define CHANNELS         input channels
- *   #define FILTERS          output channels
- *   #define FIELD            receptive field (square)
- *   #define STRIDE           stride
- *   #define IN_ROW_STRIDE    floats between input rows
- *   #define IN_PIXEL_STRIDE  floats between input pixels (>= CHANNELS)
- *   #define OUT_ROW_STRIDE   floats between output rows
- *   #define OUT_PIXEL_STRIDE floats between output pixels (>= FILTERS)
- *   #define ACTIVATION       one of the ELL_ACTIVATION_* below
- *   #define LEAKY_FACTOR     for ELL_ACTIVATION_LEAKY_RELU
- *   #define RESIDUAL         1 if a residual is added before the activation, else 0
- *   #define RESIDUAL_ROW_STRIDE / RESIDUAL_PIXEL_STRIDE
- *   #define VECTOR_WIDTH     float32 lanes; may be left out on the host (the compiler's macros decide)
- *   plus what the method needs (WINOGRAD_TILE, GEMM blocking).
- *   #include "conv_<method>.h"
+ * A kernel is one C function for one layer shape and one method. Its translation unit defines the shape, and what the
+ * method needs, as macros (all of them in kernel_macros.h), and includes the method's template, "conv_<method>.h".
  *
  * output[y][x][f] = activation(bias[f] + sum(...) + residual[y][x][f]). Channels are innermost. The kernel writes
  * only inside OUT_ROWS x OUT_COLUMNS x FILTERS; it reads only the (OUT_ROWS-1)*STRIDE+FIELD input rows and

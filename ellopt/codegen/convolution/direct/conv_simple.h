@@ -2,6 +2,7 @@
  * loop, so that the compiler can vectorise it. Weights: [row][column][channel][filter], depthwise: [row][column][channel]. */
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 #include "epilogue.h"
 
 static void simple_row(const void *context, int y, int worker) {

@@ -5,8 +5,10 @@
  * Weights: [vector][row][column][lane], filled up with zeros. Rows come in ROW_GROUPS groups, the first TALL_GROUPS
  * of TILE_ROWS rows, the others one less; columns in COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns,
  * the others one less. */
+#define NEEDS_PIXEL_TILES
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 #include "epilogue.h"
 
 #define VECTORS ((CHANNELS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)

@@ -16,8 +16,13 @@
  *
  * Weights: [panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of panel]; panels, row groups and
  * tiles as in conv_unrolled.h, but of half the output columns and half the filters. STRASSEN_SHARED: see below. */
+#define NEEDS_PIXEL_TILES
+#define NEEDS_FILTER_PANELS
+#define NEEDS_ROW_BLOCKS
+#define NEEDS_STRASSEN
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 #include "gemm_tile.h"
 
 #define HALF_COLUMNS (OUT_COLUMNS / 2)

@@ -7,8 +7,13 @@
  * COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns, the others one less.
  * A task computes some row groups for some panels, BLOCK_GROUPS row groups at a time, so that the input block stays
  * in cache while panels pass. */
+#define NEEDS_PIXEL_TILES
+#define NEEDS_FILTER_PANELS
+#define NEEDS_ROW_BLOCKS
+#define NEEDS_WEIGHT_CACHE
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 #include "gemm_tile.h"
 
 #define TAIL_LANES (FILTERS % VECTOR_WIDTH ? FILTERS % VECTOR_WIDTH : VECTOR_WIDTH)

@@ -12,8 +12,12 @@
  * Weights: [panel][position][channel][filter of the panel], filters filled up with zeros to whole vectors.
  * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position.
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
+#define NEEDS_WINOGRAD
+#define NEEDS_FILTER_PANELS
+#define NEEDS_WINOGRAD_BLOCKS
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 
 #include "conv_winograd_input.h"
 #include "conv_winograd_multiply.h"

@@ -3,8 +3,10 @@
  *
  * Weights: [vector of channels][position][lane], filled up with zeros. SEPARABLE block depth: vectors of channels
  * that pass over a row of tiles together. */
+#define NEEDS_WINOGRAD
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
+#include "kernel_macros.h"
 
 #define INPUT_STEP VECTOR_WIDTH
 #define PRODUCT_STEP VECTOR_WIDTH

@@ -1,0 +1,83 @@
+"""The macros of kernels: Python defines what ``kernel_macros.h`` declares, and nothing undefined is compared."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ellopt.codegen.convolution.base import canonical, kernel_for
+from ellopt.codegen.convolution.kernel import Kernel, KernelSite
+from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.core.methods import Choices, find_method, method_names
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.targets import CPUS, TARGETS
+from ellopt.toolchains.zig import compile_flags, zig_command
+from tests.support.kernels import INCLUDES, plain_site
+
+CHOICES = Choices((0, 2), (2, 4), ("", "strassen"))
+CONTRACT = c_text("kernel_macros.h")
+PROSE, CHECKS = CONTRACT.split("*/", 1)
+DECLARED = frozenset(re.findall(r"^ \*   ([A-Z_]+(?:, [A-Z_]+)*)  ", PROSE, re.M))
+NAMES = frozenset(name for names in DECLARED for name in names.split(", "))
+
+
+def kernels() -> Iterator[Kernel]:
+    """Those of every method for a plain and a depthwise layer of every processor."""
+    for depthwise in (False, True):
+        for cpu in CPUS.values():
+            site = replace(plain_site(12, 12, 64, 64, depthwise), cpu=cpu, cores=2)
+            shape = ConvolutionShape(12, 12, 64, 64, 3, 1, 1, depthwise, 12, 12)
+            for name in method_names():
+                for options in find_method(name).combinations(True, CHOICES):
+                    best = canonical(shape, options, cpu, 2)
+                    if best is not None:
+                        yield kernel_for(site, best)
+
+
+BY_TEMPLATE = {str(kernel.template): kernel for kernel in kernels()}
+
+
+def preprocess(text: str, *flags: str) -> str:
+    """What the preprocessor says of ``text``."""
+    command = [*zig_command(), "cc", *flags, *INCLUDES, "-E", "-ferror-limit=0", "-x", "c", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False).stderr
+
+
+def test_the_contract_declares_what_it_checks_and_python_defines_what_it_declares() -> None:
+    emitted = {"KERNEL_NAME", *(name for kernel in kernels() for name, _ in kernel.macros)}
+    assert emitted == NAMES
+    assert set(re.findall(r"!defined ([A-Z_]+)", CHECKS)) == NAMES
+
+
+@pytest.mark.parametrize("template", sorted(BY_TEMPLATE))
+def test_every_macro_that_a_template_is_given_is_missed_by_name(template: str) -> None:
+    named = set(re.findall(r'error: "?([A-Z_]+): ', preprocess(f'#include "{template}"\n')))
+    given = {name for name, _ in BY_TEMPLATE[template].macros}
+    assert named >= (given | {"KERNEL_NAME"}) - {"VECTOR_WIDTH"}, "VECTOR_WIDTH alone has a default"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"out_rows": 0}, "OUT_ROWS"), ({"in_pixel_stride": 63}, "IN_PIXEL_STRIDE"), ({"stride": -1}, "STRIDE")],
+)
+def test_a_value_out_of_range_is_named(change: dict[str, int], name: str) -> None:
+    site: KernelSite = replace(plain_site(12, 12, 64, 64), **change)
+    kernel = BY_TEMPLATE["conv_simple.h"]
+    changed = replace(kernel, macros=tuple(sorted(site.macros.items())))
+    assert re.findall(r'error: "?([A-Z_]+): ', preprocess(changed.source("k"))) == [name]
+
+
+@pytest.mark.parametrize("target", ["host", "pi0", "pi3", "aarch64"])
+def test_no_c_of_ours_compares_what_is_not_defined(target: str) -> None:
+    files = sorted(path for folder in C_FOLDERS for path in folder.glob("*.c"))
+    flags = (*compile_flags(TARGETS[target]), "-Werror=undef")
+    assert "-Wundef" in flags
+    for path in files:
+        said = preprocess(path.read_text(encoding="utf-8"), *flags)
+        assert "error" not in said, f"{path.name}: {said}"
+    for kernel in BY_TEMPLATE.values():
+        assert "error" not in preprocess(kernel.source("k"), *flags), kernel.template
