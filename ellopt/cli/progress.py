@@ -181,6 +181,10 @@ class LiveDisplay(_Several):
         except Exception:
             _LOG.warning("the progress display could not be taken down", exc_info=True)
 
+    def refresh(self) -> None:
+        """Draw now, besides four times a second."""
+        self._live.refresh()
+
     def _changed(self, model: _Model) -> None:
         """The live display redraws by itself."""
 

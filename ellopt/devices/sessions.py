@@ -92,8 +92,8 @@ class Session:
         self._files: set[BoardFiles] = set()
         try:
             make_directory(self._directory, mode=0o700)
-            self._guard = FileLock(_guard_path(self._path), mode=0o600)
-            self._guard.acquire()
+            self.guard = FileLock(_guard_path(self._path), mode=0o600)
+            self.guard.acquire()
             self._write()
         except OSError as error:
             raise ConfigurationError(
@@ -162,13 +162,13 @@ class Session:
     def close(self) -> None:
         """End the session. Its file stays, for the next run, while it still lists something."""
         with self._mutex:
-            if not self._guard.held:
+            if not self.guard.held:
                 return
             empty = not (self._locks or self._files)
             if empty:
                 with contextlib.suppress(OSError):  # it lists nothing
                     disk().remove(self._path)
-            self._guard.release()
+            self.guard.release()
             if empty:
                 with contextlib.suppress(OSError):
                     disk().remove(_guard_path(self._path))

@@ -20,7 +20,7 @@ from pathlib import Path
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError
 from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
-from ellopt.files.process import Abort, Completed, run_in_group
+from ellopt.files.process import Abort, run_in_group
 from ellopt.files.sealed import FileCache
 from ellopt.targets import CPUS, Cpu, Target
 
@@ -70,7 +70,7 @@ def zig_command() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def zig_version() -> str:
     """The version of zig, such as ``0.17.1``."""
-    done = _run((*zig_command(), "version"), Path.cwd(), Deadline.after(60))
+    done = run_in_group((*zig_command(), "version"), Path.cwd(), Deadline.after(60))
     if done.exit_code != 0:
         raise ConfigurationError(f"zig does not work: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode().strip()
@@ -100,7 +100,7 @@ def _host_cpu() -> Cpu:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "empty.c").touch()
         command = (*zig_command(), "cc", "-mcpu=native", "-dM", "-E", "empty.c")
-        done = _run(command, Path(directory), Deadline.after(COMPILE_SECONDS))
+        done = run_in_group(command, Path(directory), Deadline.after(COMPILE_SECONDS))
     if done.exit_code != 0:
         raise ConfigurationError(f"zig cc does not work: {done.stderr.decode(errors='replace').strip()}")
     macros = {line.split()[1] for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("#")}
@@ -206,7 +206,7 @@ class Compiler:
     def _run(
         self, command: Sequence[str], directory: Path, deadline: Deadline, what: str, abort: Abort | None = None
     ) -> None:
-        done = _run(command, directory, deadline.at_most(COMPILE_SECONDS), abort)
+        done = run_in_group(command, directory, deadline.at_most(COMPILE_SECONDS), abort=abort)
         if done.exit_code != 0:
             log = (done.stdout + done.stderr).decode(errors="replace")
             blame_full_disk(log, (directory, _zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
@@ -219,10 +219,6 @@ def _zig_cache() -> Path:
     if given := os.environ.get("ZIG_GLOBAL_CACHE_DIR"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zig"
-
-
-def _run(command: Sequence[str], directory: Path, deadline: Deadline, abort: Abort | None = None) -> Completed:
-    return run_in_group(command, directory, deadline, abort=abort)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

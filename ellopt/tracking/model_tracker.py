@@ -100,11 +100,11 @@ class TrackedModel(ModelTracker):
         self._warned = False
         self._ended = False
         self._began_ms = _now()
-        self._outbox: Outbox | None = None
+        self.outbox: Outbox | None = None
         self._earlier: dict[str, Record] = {}  # trials of the same work, logged with a run that was finished
         self.older: tuple[Path, ...] = ()  # outboxes of other runs in the same directory of which something waits
         try:
-            self._outbox = self._open_outbox(destination)
+            self.outbox = self._open_outbox(destination)
             self.older = self._close_older()
         except OSError as error:
             self._cannot_write(error)
@@ -127,14 +127,14 @@ class TrackedModel(ModelTracker):
 
     @property
     def outbox_path(self) -> Path | None:
-        return None if self._outbox is None else self._outbox.path
+        return None if self.outbox is None else self.outbox.path
 
     def undelivered(self) -> int:
         """How many records wait."""
-        if self._outbox is None:
+        if self.outbox is None:
             return 0
-        done = Journal(self._outbox.path).done
-        return sum(key not in done for key in self._outbox.records)
+        done = Journal(self.outbox.path).done
+        return sum(key not in done for key in self.outbox.records)
 
     def _open_outbox(self, destination: Destination) -> Outbox:
         """The outbox of the interrupted run of the same work, or a new one."""
@@ -152,7 +152,7 @@ class TrackedModel(ModelTracker):
                     trials_of = trials_of or journal.runs.get("model", "")
                     self._earlier = outbox.records | self._earlier
                     continue
-                self._outbox = outbox
+                self.outbox = outbox
                 count = sum(record.kind == "resumed" for record in outbox.records.values())
                 self._append(
                     Record(
@@ -164,7 +164,7 @@ class TrackedModel(ModelTracker):
                     )
                 )
                 return outbox
-        self._outbox = Outbox.create(self.start.output_dir)
+        self.outbox = Outbox.create(self.start.output_dir)
         self._append(
             Record(
                 key="model",
@@ -178,7 +178,7 @@ class TrackedModel(ModelTracker):
                 identity=identity,
             )
         )
-        return self._outbox
+        return self.outbox
 
     def _close_older(self) -> tuple[Path, ...]:
         """Earlier runs in this directory are over, since this one holds it: say so in those that were killed."""
@@ -224,14 +224,14 @@ class TrackedModel(ModelTracker):
             self._append(replace(record, files=attachments))
 
     def _trial_files(self, trial: TrialReport, files: Mapping[str, str]) -> tuple[Attachment, ...]:
-        if self._outbox is None:
+        if self.outbox is None:
             return ()
         options = {"nodes": {node: ConvolutionOptions.parse(text).to_ell() for node, text in trial.plan.items()}}
         contents = {"compile_options.json": json.dumps(options, indent=1) + "\n", **files}
         stored = []
         for name, text in contents.items():
-            path = self._outbox.store_text(f"trial-{trial.number}/{name}", self._redactor.text(text))
-            stored.append(Attachment.of(name, path, self._outbox.path))
+            path = self.outbox.store_text(f"trial-{trial.number}/{name}", self._redactor.text(text))
+            stored.append(Attachment.of(name, path, self.outbox.path))
         return tuple(stored)
 
     def finish_model(
@@ -272,25 +272,25 @@ class TrackedModel(ModelTracker):
             self._ended = True
 
     def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
-        if self._outbox is None:
+        if self.outbox is None:
             return ()
-        outbox = self._outbox.path
+        outbox = self.outbox.path
         known = [output_dir / name for name in (*report.files, "tuning_report.json", "tuning_report.html")]
         paths = dict.fromkeys(path for path in (*known, *extra) if path.is_file())
         attachments = [self._guarded(path, outbox) for path in paths]
-        table = self._outbox.store_text("measurements.csv", self._redactor.text(measurements_csv(report)))
+        table = self.outbox.store_text("measurements.csv", self._redactor.text(measurements_csv(report)))
         return (*(file for file in attachments if file is not None), Attachment.of(table.name, table, outbox))
 
     def _guarded(self, path: Path, outbox: Path) -> Attachment | None:
         """The file as an attachment; where it holds a secret, a copy without it, or nothing."""
         if not self._redactor.found_in(path):
             return Attachment.of(path.name, path, outbox)
-        if path.suffix not in _TEXTS or self._outbox is None:
+        if path.suffix not in _TEXTS or self.outbox is None:
             _LOG.warning("%s holds a secret and is not logged in MLflow", path)
             return None
         _LOG.warning("%s holds a secret; it is cut out of the copy in MLflow", path)
         text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
-        return Attachment.of(path.name, self._outbox.store_text(f"output/{path.name}", text), outbox)
+        return Attachment.of(path.name, self.outbox.store_text(f"output/{path.name}", text), outbox)
 
     def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...], step: int) -> None:
         model = next((file for file in files if file.name.endswith(".ell")), None)
@@ -308,20 +308,20 @@ class TrackedModel(ModelTracker):
     def _end(self, status: Status, state: str, reason: str) -> None:
         with self._lock:
             self._ended = True
-            if self._outbox is not None:
-                self._append(_end_record(self._outbox, status, state, reason))
+            if self.outbox is not None:
+                self._append(_end_record(self.outbox, status, state, reason))
 
     def _known(self, key: str) -> bool:
-        return self._outbox is not None and key in self._outbox.records
+        return self.outbox is not None and key in self.outbox.records
 
     def _append(self, record: Record) -> None:
-        if self._outbox is None:
+        if self.outbox is None:
             return
         clean = self._redactor.json(record.to_json())
         clean |= {"key": record.key, "kind": record.kind}  # our own words, not the user's
         with self._lock:
             try:
-                self._outbox.append(Record.from_json(clean))
+                self.outbox.append(Record.from_json(clean))
             except OSError as error:
                 self._cannot_write(error)
                 return

@@ -126,7 +126,7 @@ class MlflowTracker:
         self._trouble = ""
         self._warned = False
         self._warnings: set[str] = set()
-        self._writer = WriterProcess(self._on_event, os.environ, Path.cwd())
+        self._writer = WriterProcess(self.on_event, os.environ, Path.cwd())
 
     def start_model(self, start: ModelStart) -> ModelTracker:
         register = self._config.register
@@ -211,7 +211,7 @@ class MlflowTracker:
     def _news(self) -> None:
         self._writer.send(news=True)
 
-    def _on_event(self, event: Mapping[str, Any]) -> None:
+    def on_event(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         path, text = str(event.get("path", "")), self._redactor.text(str(event.get("text", "")))
         if kind == "run":

@@ -136,7 +136,7 @@ def test_the_live_display_redraws_and_leaves_a_clean_screen(terminal: Console) -
         second.trial_finished(TrialReport(3, {}, "failed", "it crashed"), None)
         second.state_changed(PROGRESS)
         assert isinstance(live, LiveDisplay)
-        live._live.refresh()
+        live.refresh()
     shown = written(terminal)
     assert "second" in shown
     assert "1 model done" in shown
@@ -179,7 +179,7 @@ def test_a_live_display_that_cannot_draw_does_not_stop_the_run(
         for _ in range(3):
             live.state_changed(PROGRESS)
             assert isinstance(live, LiveDisplay)
-            live._live.refresh()
+            live.refresh()
     assert caplog.text.count("switched off") == 1
 
 
@@ -196,7 +196,7 @@ def test_many_threads_at_once(many: LiveDisplay, caplog: pytest.LogCaptureFixtur
             observer.trial_finished(TrialReport(number, {}, "failed", "because"), None)
             observer.state_changed(replace(PROGRESS, trials_failed=number))
             if number % 10 == 0:
-                many._live.refresh()
+                many.refresh()
 
     threads = [threading.Thread(target=search, args=(f"model {n}",)) for n in range(8)]
     for thread in threads:

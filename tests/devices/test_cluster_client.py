@@ -36,7 +36,7 @@ QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_PAUSE", 0.01)
+    monkeypatch.setattr(cluster, "PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -126,14 +126,14 @@ def test_a_lock_that_somebody_else_overwrote_is_not_believed(service: ClusterSer
 def test_a_lock_whose_answer_was_lost_is_read_back(
     service: ClusterService, client: ClusterClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_TRIES", 1)
-    original = service._answer
+    monkeypatch.setattr(cluster, "TRIES", 1)
+    original = service.answer
 
     def answer_and_drop(method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
         status, content = original(method, path, query, body)
         return (500, b"") if path == "lock" else (status, content)
 
-    monkeypatch.setattr(service, "_answer", answer_and_drop)
+    monkeypatch.setattr(service, "answer", answer_and_drop)
     assert client.lock(ONE, "me", "task", "mine")
 
 
@@ -224,7 +224,7 @@ def test_only_boards_that_fit_are_taken(service: ClusterService, settings: Devic
     service.machines[ONE]["Platform"] = "Toaster"
     source = ClusterSource(settings, PI3_TARGET)
     assert source.size == 1
-    lock = source._lock_one(frozenset())
+    lock = source.lock_one(frozenset())
     assert lock is not None
     assert lock.address == TWO
     source.free(lock)
@@ -278,7 +278,7 @@ def test_a_board_that_becomes_free_is_taken(service: ClusterService, settings: D
 def test_a_board_that_was_taken_from_us_is_not_used_again(
     service: ClusterService, settings: DeviceSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ellopt.devices.cluster.source._TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr("ellopt.devices.cluster.source.TRUSTED_SECONDS", 0.0)
     board = Board(ONE, tmp_path / "board")
     Path(settings.known_hosts or "").write_text(board.known_hosts_line())
     with open_pool(replace(settings, ssh_port=board.port), PI3_TARGET, QUICK) as pool:
@@ -298,11 +298,11 @@ def test_what_a_dead_process_left_locked_is_freed(service: ClusterService, setti
         lock = HeldLock(service.url, address, f"key of {address}", "me")
         session.add_lock(lock)
         assert ClusterClient(service.url, API_KEY).lock(address, lock.user, "task", lock.key)
-    dead._guard.release()  # what the system does when a process ends
+    dead.guard.release()  # what the system does when a process ends
     assert release_mine(settings) == [ONE]
     assert service.locked == [TWO]
     assert release_mine(settings) == []
-    alive._guard.release()
+    alive.guard.release()
     with open_pool(settings, PI3_TARGET, QUICK):
         assert service.locked == []
 
@@ -312,7 +312,7 @@ def test_a_lock_of_a_dead_process_that_somebody_took_over_is_left_alone(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "old key", "ada"))
-    dead._guard.release()
+    dead.guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="new key")
     assert release_mine(settings) == []
     assert service.machines[ONE]["LockKey"] == "new key"
@@ -323,7 +323,7 @@ def test_a_lock_that_cannot_be_freed_stays_on_record(
     service: ClusterService, settings: DeviceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ClusterSource(settings, PI3_TARGET)
-    assert source._lock_one(frozenset()) is not None
+    assert source.lock_one(frozenset()) is not None
     service.before = lambda method, path: (404, b"")
     source.close()
     assert service.locked == [ONE]
@@ -337,7 +337,7 @@ def test_a_wrong_key_releases_nothing_and_says_so(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead._guard.release()
+    dead.guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
     with pytest.raises(InfrastructureError, match=rf"could not release {ONE}: .*refuses the API key"):
         release_mine(replace(settings, apikey="another key"))
@@ -350,7 +350,7 @@ def test_a_dead_process_s_lock_that_cannot_be_freed_at_once_is_tried_again(
 ) -> None:
     dead = Session(settings.state_directory)
     dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead._guard.release()
+    dead.guard.release()
     service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
     service.before = lambda method, path: (400, b"<html>") if path == "free" else None
     with open_pool(settings, PI3_TARGET, QUICK):

@@ -119,7 +119,7 @@ def test_waiting_for_boards_is_bounded_by_the_board_timeout() -> None:
 
 def test_waiting_while_others_work_is_not_bounded_by_the_board_timeout() -> None:
     with ReplayPool(fine, pace=QUICK) as pool:
-        pool._board_timeout = 0.1
+        pool.board_timeout = 0.1
         with ThreadPoolExecutor(1) as executor:
             with pool.lease(Deadline.after(5)):
                 waiting = executor.submit(lambda: pool.lease(Deadline.after(5)).__enter__().name)

@@ -114,7 +114,7 @@ def test_silence_kills_and_signs_of_life_are_answered(
 
 
 def test_a_run_without_setsid_is_killed_too(run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_RUN", remote._RUN.replace("command -v setsid", "false"))
+    monkeypatch.setattr(remote, "RUN_SCRIPT", remote.RUN_SCRIPT.replace("command -v setsid", "false"))
     process = watched(run_directory, "hang", limit=1)
     assert process.stdout is not None
     assert process.stdout.readline() == b"limit\n"
@@ -143,7 +143,9 @@ def places(environment: dict[str, str], owner: str = "a" * 32, stale: tuple[str,
 @pytest.fixture
 def only_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the scripts look at $TMPDIR and $HOME only."""
-    monkeypatch.setattr(remote, "_COMMON", remote._COMMON.replace("/tmp ", "").replace(" /dev/shm /var/tmp", ""))
+    monkeypatch.setattr(
+        remote, "COMMON_SCRIPT", remote.COMMON_SCRIPT.replace("/tmp ", "").replace(" /dev/shm /var/tmp", "")
+    )
 
 
 @pytest.mark.usefixtures("only_here")

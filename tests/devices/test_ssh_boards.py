@@ -185,7 +185,7 @@ def test_a_bundle_is_uploaded_once_per_board(
 def test_a_board_without_hash_programs(
     settings: DeviceSettings, session: Session, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "_COMMON", remote._COMMON.replace("command -v", "false"))
+    monkeypatch.setattr(remote, "COMMON_SCRIPT", remote.COMMON_SCRIPT.replace("command -v", "false"))
     device = connect(settings, session)
     assert answer(device, bundle) == b"job weights"
     device.close()
@@ -211,7 +211,7 @@ def test_a_full_disk_is_the_boards_failure(
 def test_without_room_nothing_is_uploaded(
     settings: DeviceSettings, session: Session, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_device, "_SPARE_KIB", 1 << 50)
+    monkeypatch.setattr(ssh_device, "SPARE_KIB", 1 << 50)
     device = connect(settings, session)
     with pytest.raises(InfrastructureError, match="disk is full"):
         answer(device, bundle)

@@ -378,7 +378,7 @@ def test_a_failed_model_says_why(workplace: Path) -> None:
 
 def test_what_mlflow_refuses_for_good_does_not_hold_up_the_rest(workplace: Path) -> None:
     model = record_run(workplace / "out", here(workplace), trials=1, finish=False)
-    outbox = model._outbox
+    outbox = model.outbox
     assert outbox is not None
     outbox.append(Record(key="bad", kind="child", name="bad one", metrics={"no & such # name": 1.0}))
     model.finish_model(make_report(make_trials(1)), workplace / "out")

@@ -264,7 +264,7 @@ def test_no_secret_gets_anywhere(
 
 def test_a_secret_that_mlflow_run_itself_logged_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with MlflowTracker(TrackingConfig(secrets=("correct-horse-7",))) as tracker:
-        tracker._on_event({"event": "run", "path": "p", "run": {}, "params": {"password": "correct-horse-7"}})
+        tracker.on_event({"event": "run", "path": "p", "run": {}, "params": {"password": "correct-horse-7"}})
     assert "holds a secret in its parameter 'password'" in caplog.text
     assert "correct-horse-7" not in caplog.text
 

@@ -22,8 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 #: how long one call, its retries included, may take, in seconds
 CALL_SECONDS = 30.0
-_TRIES = 3
-_PAUSE = 0.3  # before the next try, twice as long each time
+TRIES = 3
+PAUSE_SECONDS = 0.3  # before the next try, twice as long each time
 _ALIVE_SECONDS = 300.0
 
 
@@ -149,9 +149,9 @@ class ClusterClient:
         freeing is preceded by a proof of ownership."""
         deadline = Deadline.after(CALL_SECONDS)
         failure = InfrastructureError(f"cluster {self.url}: does not answer")
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             if attempt:
-                time.sleep(min(deadline.remaining, _PAUSE * 2**attempt * random.uniform(0.5, 1.5)))
+                time.sleep(min(deadline.remaining, PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1.5)))
             if deadline.passed:
                 break
             try:

@@ -21,7 +21,7 @@ from ellopt.targets import Target
 _LOG = logging.getLogger(__name__)
 
 #: a lock that was read back this long ago, in seconds, is read back again before the board is used
-_TRUSTED_SECONDS = 30.0
+TRUSTED_SECONDS = 30.0
 #: a list of machines this old, in seconds, still does
 _FRESH_SECONDS = 0.5
 #: at the end, what could not be freed before is tried this often
@@ -41,7 +41,7 @@ class ClusterHolding:
     def still_ours(self) -> bool:
         if not self.device.usable:
             return False
-        if time.monotonic() - self._verified < _TRUSTED_SECONDS:
+        if time.monotonic() - self._verified < TRUSTED_SECONDS:
             return True
         try:
             ours = self._source.client.holds(self.lock.address, self.lock.key)
@@ -101,7 +101,7 @@ class ClusterSource:
         self._session.adopt_files({self._address(machine.address) for machine in matching})
 
     def acquire(self, avoid: frozenset[str], deadline: Deadline) -> ClusterHolding | None:
-        lock = self._lock_one(avoid)
+        lock = self.lock_one(avoid)
         if lock is None:
             return None
         try:
@@ -111,7 +111,7 @@ class ClusterSource:
             raise
         return ClusterHolding(device, self, lock)
 
-    def _lock_one(self, avoid: frozenset[str]) -> HeldLock | None:
+    def lock_one(self, avoid: frozenset[str]) -> HeldLock | None:
         """Lock a free, living, matching board. One thread at a time, so that we do not race with ourselves."""
         user = user_name()
         with self._mutex:

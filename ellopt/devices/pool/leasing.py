@@ -71,7 +71,7 @@ class Pool:
         self.emulated = source.emulated
         self._source = source
         self._pace = pace or Pace()
-        self._board_timeout = board_timeout
+        self.board_timeout = board_timeout
         self._lock = threading.Lock()
         self._waiters: deque[_Waiter] = deque()
         self._idle: list[tuple[float, Holding]] = []  # since when, most recently used last
@@ -258,7 +258,7 @@ class Pool:
         if len(refused) >= self._source.size:
             raise ConfigurationError("; ".join(refused))
         waited = time.monotonic() - max(since, self._last_success)
-        if waited > self._board_timeout:
+        if waited > self.board_timeout:
             reasons = [f"{name}: {record.reason}" for name, record in self._records.items() if record.failures]
             reasons += [self._service_failure] if self._service_failure else []
             raise DeadlineExceeded(

@@ -34,7 +34,7 @@ _LARGEST_OUTPUT = 256 << 20
 #: how long one of our own small commands may take on a board; more for data, at the slowest rate in bytes a second
 STEP_SECONDS = 60.0
 _SLOWEST_RATE = 50_000
-_SPARE_KIB = 4096
+SPARE_KIB = 4096
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class SshDevice:
         if bundle.digest in self._bundles:
             return self._bundles[bundle.digest]
         contents = _contents(bundle)
-        needed = sum(facts.size for facts in contents.values()) // 1024 + _SPARE_KIB
+        needed = sum(facts.size for facts in contents.values()) // 1024 + SPARE_KIB
         reason = f"board {self.name}: its disk is full: {needed} KiB are needed for {bundle.path.name}"
         for free, base in self._places:
             if free is not None and free < needed:

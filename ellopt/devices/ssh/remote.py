@@ -21,7 +21,7 @@ SILENCE = 30
 #: directories of other clients that were not touched for this long are removed, in days
 ABANDONED_DAYS = 7
 
-_COMMON = r"""
+COMMON_SCRIPT = r"""
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin; export PATH
 LC_ALL=C; export LC_ALL
 umask 077
@@ -141,7 +141,7 @@ echo staged
 # The command has a process group of its own. Standard input is the life line: a line is a sign of life and is
 # answered with a dot; when it ends, when nothing is heard for too long or when the limit passes, the group and
 # everything else in the run directory is ended. Only elapsed time counts, so that the clock may jump.
-_RUN = r"""
+RUN_SCRIPT = r"""
 run=$1 limit=$2 silence=$3 count=$4; shift 4
 outputs=
 while [ "$count" -gt 0 ]; do outputs="$outputs $1"; shift; count=$((count - 1)); done
@@ -245,7 +245,7 @@ _OUTPUT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 def command(script: str, *arguments: str | int) -> str:
     """What the board's sh is to run: ``script`` with ``arguments``."""
-    return " ".join(["set", "--", *map(_quote, arguments)]) + _COMMON + script
+    return " ".join(["set", "--", *map(_quote, arguments)]) + COMMON_SCRIPT + script
 
 
 def identity_command() -> str:
@@ -280,7 +280,7 @@ def run_command(
     for name in names:
         if not _OUTPUT_NAME.fullmatch(name):
             raise ValueError(f"not a plain file name: {name!r}")
-    script = _RUN.replace("CPUFREQ", CPUFREQ)
+    script = RUN_SCRIPT.replace("CPUFREQ", CPUFREQ)
     return command(script, run_directory, limit, SILENCE, len(names), *names, int(fix_frequency), *arguments)
 
 

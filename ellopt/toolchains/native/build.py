@@ -92,7 +92,7 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     variants: list[list[Variant]] = []
     for step in network.convolutions:
         site = site_of(network, step, cpu_of(target), target.cores)
-        row = _variants(step, site, wanted[step.reported_id])
+        row = kernels_of(step, site, wanted[step.reported_id])
         variants.append(list(row.values()))
         layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))
     with (directory / "weights.bin").open("wb") as stream:
@@ -126,7 +126,7 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     return manifest
 
 
-def _variants(step: ConvolutionStep, site: KernelSite, wanted: Iterable[ConvolutionOptions]) -> dict[str, Variant]:
+def kernels_of(step: ConvolutionStep, site: KernelSite, wanted: Iterable[ConvolutionOptions]) -> dict[str, Variant]:
     """The kernels that the wanted options need, by identity. One that serves several depths has room for each."""
     best = {canonical_at(site, step.shape, options) for options in wanted}
     found: dict[str, Variant] = {}

@@ -42,10 +42,10 @@ class ClusterService:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                service._handle(self, b"")
+                service.handle(self, b"")
 
             def do_POST(self) -> None:
-                service._handle(self, self.rfile.read(int(self.headers["Content-Length"])))
+                service.handle(self, self.rfile.read(int(self.headers["Content-Length"])))
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -70,7 +70,7 @@ class ClusterService:
     def locked(self) -> list[str]:
         return sorted(a for a, machine in self.machines.items() if machine.get("Command") == "Lock")
 
-    def _handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    def handle(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         parts = urlsplit(handler.path)
         path = parts.path.removeprefix("/api/")
         self.requests.append((handler.command, handler.path))
@@ -80,7 +80,7 @@ class ClusterService:
             handler.close_connection = True
             handler.connection.close()
             return
-        status, answer = spoiled if spoiled else self._answer(handler.command, path, parts.query, body)
+        status, answer = spoiled if spoiled else self.answer(handler.command, path, parts.query, body)
         self.after(handler.command, path)
         handler.send_response(status)
         handler.send_header("Content-Type", "text/html" if answer.startswith(b"<") else "application/json")
@@ -91,7 +91,7 @@ class ClusterService:
         except OSError:
             handler.close_connection = True
 
-    def _answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
         with self.lock:
             if method == "GET":
                 wanted = parse_qs(query).get("id")

@@ -30,7 +30,7 @@ from tests.support.pretend import MODEL, TARGET, small_space, smooth_latency
 remote.HEARTBEAT, remote.SILENCE, ssh_device.STEP_SECONDS = 1, 3, 4.0
 cluster.CALL_SECONDS = 10.0
 # Boards keep to their own directories: the others are this machine's, and a board that dies leaves its files.
-remote._COMMON = remote._COMMON.replace("/tmp ", "").replace(" /dev/shm /var/tmp", "")
+remote.COMMON_SCRIPT = remote.COMMON_SCRIPT.replace("/tmp ", "").replace(" /dev/shm /var/tmp", "")
 PACE = Pace(first_rest=0.2, longest_rest=3.0, shortest_pause=0.05, longest_pause=0.5, connect=15.0)
 
 directory = Path(sys.argv[1])

@@ -33,7 +33,7 @@ def test_the_same_request_compiles_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("a compiler was started")
 
-    monkeypatch.setattr(zig, "_run", refuse)
+    monkeypatch.setattr(zig, "run_in_group", refuse)
     again = NativeToolchain().build(tiny, tiny_plans[::-1], host, build_directory, Deadline.after(60))
     assert again == tiny_bundle
 
