@@ -35,6 +35,9 @@ class BoardFailed(InfrastructureError):
         self.board = board
         self.final = final
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.board, str(self), self.final)
+
 
 class BoardSource(Protocol):
     """Where boards come from."""
