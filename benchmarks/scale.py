@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import InfrastructureError
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome, TrialRecord
+from ellopt.core.trial import Trial
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.replay import ReplayPool
 from ellopt.measure.measurer import DeviceMeasurer
@@ -89,7 +90,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
     todo: queue.SimpleQueue[Plan] = queue.SimpleQueue()
     for plan in plans(invented.space, count):
         todo.put(plan)
-    done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Trial | BaseException] = queue.SimpleQueue()
     ran_dry: list[float] = []
     log = ObservationLog(directory / "observations.jsonl", "scale", invented.space)
     schedule = Schedule(rounds=3)
@@ -125,7 +126,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                records.append(TrialRecord(received, "random", outcome, "complete"))
+                records.append(replace(outcome, number=received, stage="random"))
                 received += 1
             log.append(records)
         for thread in threads:
@@ -133,7 +134,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
         ended, cpu = time.monotonic(), time.process_time() - cpu
         report = pool.report()
     begun = sorted(first for first, _ in invented.intervals)[boards - 1]
-    found = sum(len(record.outcome.samples.layers_ms) for record in log.trials.values() if record.outcome.samples)
+    found = sum(len(trial.samples.layers_ms) for trial in log.trials.values() if trial.samples)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024
     return {
         "boards": boards,

@@ -40,7 +40,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial
 from ellopt.devices.local import LocalPool
 from ellopt.frontends.discover import discover
 from ellopt.frontends.ell.read import read_model
@@ -198,7 +198,7 @@ def _mixed(
 
 
 def _slowness(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[Trial],
 ) -> dict[tuple[str, ConvolutionOptions], float]:
     """By node id and options, the median milliseconds in a visit."""
     found: dict[tuple[str, ConvolutionOptions], list[float]] = {}
@@ -323,7 +323,7 @@ def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> 
     }
 
 
-def _medians_ms(outcomes: Sequence[Outcome]) -> list[float]:
+def _medians_ms(outcomes: Sequence[Trial]) -> list[float]:
     assert all(outcome.samples for outcome in outcomes), "a plan that the table or the search holds failed"
     return [float(np.median(outcome.samples.total_ms)) for outcome in outcomes if outcome.samples]
 

@@ -75,7 +75,7 @@ def tuning_run(enabled: bool, trials: int, layers: int, work: int, pause: float)
             with tracker.quiet():
                 measured.append(measurement.run())
             before = time.perf_counter()
-            model.trial_finished(trial, None, {"profile_report.txt": "Node statistics\n" * 100})
+            model.trial_finished(trial, {"profile_report.txt": "Node statistics\n" * 100})
             calls += time.perf_counter() - before
         before = time.perf_counter()
         model.finish_model(report, output)

@@ -19,9 +19,8 @@ from ellopt.app.environment import environment, now
 from ellopt.core.errors import CandidateError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.core.samples import PlanSamples
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 from ellopt.devices.base import DevicePool
 from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
@@ -301,11 +300,11 @@ class _Tracked:
     def __init__(self, tracker: ModelTracker, model: Model) -> None:
         self._tracker, self._model = tracker, model
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        files = {} if samples is None else {"profile_report.txt": report_text(self._model, samples)}
-        self._tracker.trial_finished(trial, samples, files)
+    def trial_finished(self, trial: Trial) -> None:
+        files = {} if trial.samples is None else {"profile_report.txt": report_text(self._model, trial.samples)}
+        self._tracker.trial_finished(trial, files)
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self._tracker.trials_resumed(trials)
 
     def state_changed(self, progress: SearchProgress) -> None:
@@ -332,7 +331,7 @@ def _candidates(space: ModelSpace, result: SearchResult, winners: Winners) -> di
     uniform = best_uniform(space, _estimates(space, result))
     if uniform is not None:
         candidates[UNIFORM] = uniform
-    measured = {o.plan: o.samples for o in result.outcomes if o.samples is not None and len(o.samples.total_ms) > 1}
+    measured = {t.plan: t.samples for t in result.trials if t.samples is not None and len(t.samples.total_ms) > 1}
     if measured:
         candidates[TRIAL] = min(measured, key=lambda plan: float(np.median(measured[plan].total_ms)))
     return candidates
@@ -350,8 +349,8 @@ def _estimates(space: ModelSpace, result: SearchResult) -> dict[str, dict[Convol
 def _node_medians(result: SearchResult) -> dict[str, float]:
     """Median milliseconds over all trials, by node, of what is no convolution."""
     samples: dict[str, list[float]] = {}
-    for outcome in result.outcomes:
-        if outcome.samples is not None:
-            for node_id, values in outcome.samples.nodes_ms.items():
+    for trial in result.trials:
+        if trial.samples is not None:
+            for node_id, values in trial.samples.nodes_ms.items():
                 samples.setdefault(node_id, []).extend(values)
     return {node_id: float(np.median(values)) for node_id, values in samples.items() if values}

@@ -18,8 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ellopt.core.samples import PlanSamples
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState
 from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.search.observer import Display, SearchObserver, SearchProgress, Silent
@@ -90,11 +89,11 @@ class _Model:
         left = None if progress.time_left is None else max(0.0, progress.time_left - since)
         return replace(progress, elapsed=progress.elapsed + since, time_left=left)
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        if trial.state == "failed":
+    def trial_finished(self, trial: Trial) -> None:
+        if trial.state is TrialState.FAILED:
             self.last_failure = f"trial {trial.number}: {trial.reason}"
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self.resumed = len(trials)
 
     def state_changed(self, progress: SearchProgress) -> None:
@@ -126,10 +125,10 @@ class _Several:
             self._models = [*self._models, self._own]
         return self._own
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        self._unnamed.trial_finished(trial, samples)
+    def trial_finished(self, trial: Trial) -> None:
+        self._unnamed.trial_finished(trial)
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self._unnamed.trials_resumed(trials)
 
     def state_changed(self, progress: SearchProgress) -> None:

@@ -1,33 +1,29 @@
-"""What visits to devices yielded."""
+"""Trials: one plan each, what was measured of it, and what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.shapes import ConvolutionShape
 
-TrialState = Literal["complete", "pruned", "failed"]
+#: The number of a trial that no search has numbered.
+UNNUMBERED = -1
 
 
-@dataclass(frozen=True)
-class TrialReport:
-    """One plan that was proposed, run and measured."""
+class TrialState(StrEnum):
+    """``PRUNED``: measured less than planned, or given up afterwards, as clearly slower. ``FAILED``: not measured."""
 
-    number: int
-    plan: Mapping[str, str]
-    state: TrialState
-    reason: str = ""
-    total_ms: float | None = None
-    layers_ms: Mapping[str, float] = field(default_factory=dict)
-    board: str = ""
-    board_seconds: float = 0.0
-    started_s: float = 0.0  # since the run began
-    best_total_ms: float | None = None  # best assembled latency known after this trial
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -54,23 +50,52 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one plan: samples, or why there are none.
+class Trial:
+    """One plan that was tried: what measures it makes it, a search numbers and judges it, a report keeps it.
 
-    ``failures``: node id -> reason, for the layers whose options are to blame. ``board_seconds`` is the plan's part
-    of the time the device was busy.
+    ``samples`` are None where it failed, or was only to be checked. ``reason``: why it failed or was pruned.
+    ``failures``: node id -> reason, for the layers whose options are to blame. ``board_seconds``: the plan's part of
+    the time the device was busy.
+
+    The fields from ``number`` on are the search's. ``stage``: what the trial was made for. ``saved_seconds``: what
+    pruning spared the device. ``started_s``: seconds since the search began, interruptions not counted.
+    ``best_total_ms``: the best latency of the whole model known after it.
     """
 
     plan: Plan
-    samples: PlanSamples | None
+    samples: PlanSamples | None = None
     visit: Visit | None = None
+    state: TrialState = TrialState.COMPLETE
     reason: str = ""
     failures: Mapping[str, str] = field(default_factory=dict)
     board_seconds: float = 0.0
+    number: int = UNNUMBERED
+    stage: str = ""
+    saved_seconds: float = 0.0
+    started_s: float = 0.0
+    best_total_ms: float | None = None
+
+    @classmethod
+    def without_samples(
+        cls, plan: Plan, reason: str, failures: Mapping[str, str] | None = None, visit: Visit | None = None
+    ) -> Trial:
+        """A plan that failed."""
+        return cls(plan, None, visit, TrialState.FAILED, reason, failures or {})
 
     @property
-    def failed(self) -> bool:
-        return self.samples is None
+    def device(self) -> str:
+        """The name of the device that measured it; empty if none did."""
+        return self.visit.device if self.visit else ""
+
+    @cached_property
+    def total_ms(self) -> float | None:
+        """The median latency of the whole model; None without samples."""
+        return float(np.median(self.samples.total_ms)) if self.samples else None
+
+    @cached_property
+    def layers_ms(self) -> Mapping[str, float]:
+        """Node id -> median latency of that convolution layer; empty without samples."""
+        return {n: float(np.median(values)) for n, values in self.samples.layers_ms.items()} if self.samples else {}
 
 
 @dataclass(frozen=True)
@@ -113,21 +138,3 @@ class Costs:
             {name: count - earlier.boards.get(name, 0) for name, count in self.boards.items()},
             self.failures[len(earlier.failures) :],
         )
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """An entry of the log: the outcome of a trial, its number, what it was made for and how it was judged.
-
-    ``state``: complete, pruned, failed. ``best_total_ms``: the best model latency known after it. ``started_s``:
-    seconds since the search began, interruptions not counted.
-    """
-
-    number: int
-    stage: str
-    outcome: Outcome
-    state: TrialState = "complete"
-    reason: str = ""
-    saved_seconds: float = 0.0
-    started_s: float = 0.0
-    best_total_ms: float | None = None

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,21 +26,56 @@ def parse_object(data: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> dict[str, 
     return value
 
 
-def decode(kind: type[T], value: object, where: str = "") -> T:
-    """``value``, as parsed from JSON or made by ``asdict``, as an instance of ``kind``.
+@dataclass(frozen=True)
+class Form:
+    """How objects of a type stand in a file, where that is not field by field.
 
-    ``kind`` may be a dataclass, a plain type, a tuple, a mapping with text keys, a Literal or a union of such. A number
-    is never a truth value, floats are finite, and keys that a dataclass has no field for are an error. Raises
+    ``read`` gets what ``write`` made, and the place that it is from. It raises ValueError for anything else.
+    """
+
+    write: Callable[[Any], object]
+    read: Callable[[object, str], Any]
+
+
+Forms = Mapping[type, Form]
+
+
+def encode(value: object, forms: Forms | None = None) -> Any:
+    """``value``, of whatever ``decode`` makes, as what JSON knows: dataclasses and mappings become objects."""
+    if forms and (form := forms.get(type(value))) is not None:
+        return encode(form.write(value), forms)
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: encode(getattr(value, field.name), forms) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: encode(item, forms) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(item, forms) for item in value]
+    return value
+
+
+def decode(kind: type[T], value: object, where: str = "", forms: Forms | None = None) -> T:
+    """``value``, as parsed from JSON or made by ``encode``, as an instance of ``kind``.
+
+    ``kind`` may be a dataclass, a plain type, an enum, a tuple, a mapping with text keys, a Literal or a union of such.
+    A number is never a truth value, floats are finite, and keys that a dataclass has no field for are an error. Raises
     ValueError, which names the place below ``where``.
     """
-    result: T = _decode(kind, value, where)
+    result: T = _decode(kind, value, where, forms or {})
     return result
 
 
-def _decode(kind: Any, value: object, where: str) -> Any:
+def _decode(kind: Any, value: object, where: str, forms: Forms) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
+    if isinstance(kind, type) and (form := forms.get(kind)) is not None:
+        return form.read(value, where)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        if isinstance(value, bool) or value not in [member.value for member in kind]:
+            raise _wrong(where, f"one of {', '.join(str(member.value) for member in kind)}", value)
+        return kind(value)
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise _wrong(where, "a finite number", value)
@@ -53,41 +89,42 @@ def _decode(kind: Any, value: object, where: str) -> Any:
             raise _wrong(where, f"one of {', '.join(map(str, get_args(kind)))}", value)
         return value
     if origin in (Union, UnionType):
-        return _one_of(get_args(kind), value, where)
+        return _one_of(get_args(kind), value, where, forms)
     if origin is tuple:
-        return _tuple(get_args(kind), value, where)
+        return _tuple(get_args(kind), value, where, forms)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise _wrong(where, "an object", value)
-        return {key: _decode(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: _decode(get_args(kind)[1], item, f"{where}.{key}", forms) for key, item in value.items()}
     if is_dataclass(kind):
-        return _dataclass(kind, value, where)
+        return _dataclass(kind, value, where, forms)
     raise TypeError(f"no reader for {kind}")
 
 
-def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> Any:
+def _one_of(kinds: tuple[Any, ...], value: object, where: str, forms: Forms) -> Any:
     if value is None and NoneType in kinds:
         return None
     others = [kind for kind in kinds if kind is not NoneType]
     for kind in others[:-1]:
         try:
-            return _decode(kind, value, where)
+            return _decode(kind, value, where, forms)
         except ValueError:
             continue
-    return _decode(others[-1], value, where)
+    return _decode(others[-1], value, where, forms)
 
 
-def _tuple(kinds: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
+def _tuple(kinds: tuple[Any, ...], value: object, where: str, forms: Forms) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise _wrong(where, "a list", value)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_decode(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_decode(kinds[0], item, f"{where}[{i}]", forms) for i, item in enumerate(value))
     if len(value) != len(kinds):
         raise _wrong(where, f"a list of {len(kinds)}", value)
-    return tuple(_decode(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+    pairs = enumerate(zip(kinds, value, strict=True))
+    return tuple(_decode(kind, item, f"{where}[{i}]", forms) for i, (kind, item) in pairs)
 
 
-def _dataclass(kind: Any, value: object, where: str) -> Any:
+def _dataclass(kind: Any, value: object, where: str, forms: Forms) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     known = _fields(kind)
@@ -96,7 +133,7 @@ def _dataclass(kind: Any, value: object, where: str) -> Any:
     found = {}
     for name, (field, hint) in known.items():
         if name in value:
-            found[name] = _decode(hint, value[name], f"{where}.{name}" if where else name)
+            found[name] = _decode(hint, value[name], f"{where}.{name}" if where else name, forms)
         elif field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{where or kind.__name__}: {name!r} is missing")
     return kind(**found)

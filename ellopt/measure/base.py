@@ -10,7 +10,7 @@ from typing import Protocol
 from ellopt.core.deadline import Deadline
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Costs, Failure, Outcome
+from ellopt.core.trial import Costs, Failure, Trial
 from ellopt.space.space import ModelSpace
 
 
@@ -58,19 +58,17 @@ class Measurer(Protocol):
 
     def submit(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> Future[tuple[Outcome, ...]]:
+    ) -> Future[tuple[Trial, ...]]:
         """Begin to ``measure``; with one device it has ended when this returns. Up to ``capacity`` at once."""
 
     def rest(self) -> None:
         """Wait for what is under way, and hold no thread until the next measurement."""
 
-    def measure(
-        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> tuple[Outcome, ...]:
-        """Measure ``plans`` interleaved in one visit; one outcome each, in their order."""
+    def measure(self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None) -> tuple[Trial, ...]:
+        """Measure ``plans`` interleaved in one visit; one trial each, in their order."""
 
-    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
+    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Trial, ...]:
         """Check the outputs of whatever in ``plans`` has not been checked on this kind of board.
 
-        Outcomes without samples, whose ``reason`` is empty where all is well.
+        Trials without samples, complete where all is well.
         """

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ellopt.core.deadline import Deadline
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Costs, Failure, Outcome
+from ellopt.core.trial import Costs, Failure, Trial
 from ellopt.devices.base import DevicePool
 from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.builder import Bundles
@@ -104,7 +104,7 @@ class DeviceMeasurer:
         """Node id -> reason for the layers of ``plan`` whose options are known not to work."""
         return self._ledger.rejected(plan)
 
-    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
+    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Trial, ...]:
         """Check whatever in ``plans`` has not been checked on every kind of board that was seen."""
         return self._wait_for(self._trying.outcomes(plans, None, deadline or Deadline.never()))
 
@@ -122,7 +122,7 @@ class DeviceMeasurer:
 
     def submit(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> Future[tuple[Outcome, ...]]:
+    ) -> Future[tuple[Trial, ...]]:
         """Measure ``plans``, interleaved where one bundle holds them; one outcome each, in their order.
 
         What has not been checked on a kind of board is checked there first, in the same job where the toolchain can do
@@ -131,9 +131,7 @@ class DeviceMeasurer:
         """
         return start(self._trying.outcomes(plans, schedule, deadline or Deadline.never()), self._executor)
 
-    def measure(
-        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> tuple[Outcome, ...]:
+    def measure(self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None) -> tuple[Trial, ...]:
         return self.submit(plans, schedule, deadline).result()
 
     def _wait_for(self, steps: Steps[Result]) -> Result:

@@ -20,7 +20,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Costs, Failure, Outcome, Visit
+from ellopt.core.trial import Costs, Failure, Trial, Visit
 from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.checking import to_check
 from ellopt.measure.table import Table
@@ -69,12 +69,12 @@ class ReplayMeasurer:
     def reject(self, failures: Sequence[Failure]) -> None:
         self._failures += failures
 
-    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Outcome, ...]:
+    def check(self, plans: Sequence[Plan], deadline: Deadline | None = None) -> tuple[Trial, ...]:
         """One pass of each plan."""
         seconds = sum(self._table.plan_ms(plan) / 1000 for plan in plans) + self._table.run_seconds
         seconds += len(self._unchecked(plans)) * self._table.check_seconds
         self._costs += Costs(board_seconds=seconds, runs=1)
-        return tuple(Outcome(plan, None) for plan in plans)
+        return tuple(Trial(plan) for plan in plans)
 
     def _unchecked(self, plans: Sequence[Plan]) -> frozenset[Plan]:
         """The plans that have yet to be checked, in their untimed passes, and now are; nothing in a table is wrong."""
@@ -86,14 +86,12 @@ class ReplayMeasurer:
 
     def submit(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> Future[tuple[Outcome, ...]]:
-        future: Future[tuple[Outcome, ...]] = Future()
+    ) -> Future[tuple[Trial, ...]]:
+        future: Future[tuple[Trial, ...]] = Future()
         future.set_result(self.measure(plans, schedule, deadline))
         return future
 
-    def measure(
-        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> tuple[Outcome, ...]:
+    def measure(self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None) -> tuple[Trial, ...]:
         unchecked = self._unchecked(plans)
         checking = len(unchecked) * self._table.check_seconds
         self._visits += 1
@@ -127,7 +125,7 @@ class ReplayMeasurer:
                 rounds=tuple(r for r, _, _ in passes[i]),
             )
             seconds = (sum(samples.total_ms) + untimed[i] * self._table.plan_ms(plan)) / 1000
-            outcomes.append(Outcome(plan, samples, visit, board_seconds=seconds))
+            outcomes.append(Trial(plan, samples, visit, board_seconds=seconds))
         self._costs += Costs(
             board_seconds=sum(o.board_seconds for o in outcomes) + checking + self._table.run_seconds,
             observations=sum(len(plan) for plan in plans),

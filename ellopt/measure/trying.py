@@ -17,7 +17,7 @@ from ellopt.core.errors import BuildError, CandidateError
 from ellopt.core.job import Job, JobResult
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome, Visit
+from ellopt.core.trial import Trial, Visit
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.builder import Bundles
 from ellopt.measure.checking import Checker, Pair
@@ -40,17 +40,17 @@ class Trying:
 
     def outcomes(
         self, plans: Sequence[Plan], schedule: Schedule | None, deadline: Deadline
-    ) -> Steps[tuple[Outcome, ...]]:
+    ) -> Steps[tuple[Trial, ...]]:
         """One outcome for each of ``plans``, measured by ``schedule``, or only checked."""
         ledger = self._ledger
-        found: dict[Plan, Outcome] = {}
+        found: dict[Plan, Trial] = {}
         runnable = [plan for plan in dict.fromkeys(plans) if not ledger.rejected(plan)]
-        found |= {plan: Outcome(plan, None, reason=why) for plan in runnable if (why := ledger.failing(plan))}
+        found |= {plan: Trial.without_samples(plan, why) for plan in runnable if (why := ledger.failing(plan))}
         runnable = [plan for plan in runnable if plan not in found]
         groups: dict[str, tuple[Bundle, list[Plan]]] = {}
         for plan, built in (yield from self._bundles.holding(runnable)).items():
             if isinstance(built, BuildError):
-                found[plan] = Outcome(plan, None, reason=f"does not build: {built}")
+                found[plan] = Trial.without_samples(plan, f"does not build: {built}")
             else:
                 groups.setdefault(built.digest, (built, []))[1].append(plan)
         for bundle, members in groups.values():
@@ -64,7 +64,7 @@ class Trying:
             if plan not in found:
                 blamed = ledger.rejected(plan)
                 reason = "; ".join(f"{node_id}: {plan[node_id]}: {why}" for node_id, why in blamed.items())
-                found[plan] = Outcome(plan, None, reason=reason, failures=blamed)
+                found[plan] = Trial.without_samples(plan, reason, blamed)
         return tuple(found[plan] for plan in plans)
 
     def run_job(self, bundle: Bundle, job: Job, deadline: Deadline) -> Steps[JobResult]:
@@ -103,13 +103,13 @@ class Trying:
             bundle = found
         return DefaultRun(bundle.digest, plan)
 
-    def _checked(self, bundle: Bundle, plans: Sequence[Plan], deadline: Deadline) -> Steps[list[Outcome]]:
+    def _checked(self, bundle: Bundle, plans: Sequence[Plan], deadline: Deadline) -> Steps[list[Trial]]:
         outcomes = yield from self._blamed(bundle, plans, self._ledger.passed(None), _check_job, deadline)
-        return outcomes + [Outcome(plan, None) for plan in self._good(plans)]
+        return outcomes + [Trial(plan) for plan in self._good(plans)]
 
     def _measured(
         self, bundle: Bundle, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline, halving: bool = False
-    ) -> Steps[list[Outcome]]:
+    ) -> Steps[list[Trial]]:
         """Measure ``plans`` together, in one bundle. Wrong ones have no outcome.
 
         Where that crashes or hangs, each pair is checked, then the good plans are measured; where that crashes or hangs
@@ -136,7 +136,7 @@ class Trying:
         schedule: Schedule,
         deadline: Deadline,
         halving: bool,
-    ) -> Steps[list[Outcome]]:
+    ) -> Steps[list[Trial]]:
         assert isinstance(result.fault, Fault)
         if result.fault.stage == "check" and not halving:
             passed = self._ledger.passed(result.board)
@@ -148,7 +148,7 @@ class Trying:
             if self._ledger.rejected(plan):
                 return []
             self._ledger.give_up({plan: result.fault.reason})
-            return [Outcome(plan, None, reason=result.fault.reason)]
+            return [Trial.without_samples(plan, result.fault.reason)]
         half = len(plans) // 2
         first = yield from self._measured(bundle, plans[:half], schedule, deadline, True)
         return first + (yield from self._measured(bundle, plans[half:], schedule, deadline, True))
@@ -163,7 +163,7 @@ class Trying:
         passed: Set[Pair],
         job: Callable[[Sequence[Plan]], Job],
         deadline: Deadline,
-    ) -> Steps[list[Outcome]]:
+    ) -> Steps[list[Trial]]:
         """Find out by jobs what in ``plans`` fails, and never run that again. Outcomes of plans that fail without one
         layer to blame."""
         run = partial(self._suspected, bundle, job, deadline)
@@ -171,7 +171,7 @@ class Trying:
         found = yield from checker.run_all()
         self._ledger.reject_layers(found.layers)
         self._ledger.give_up(found.plans)
-        return [Outcome(plan, None, reason=why) for plan, why in found.plans.items()]
+        return [Trial.without_samples(plan, why) for plan, why in found.plans.items()]
 
     def _suspected(
         self, bundle: Bundle, job: Callable[[Sequence[Plan]], Job], deadline: Deadline, plans: Sequence[Plan]
@@ -193,16 +193,15 @@ class Trying:
             checks=tuple(check for result in results for check in result.checks),
         )
 
-    def _samples(self, result: VisitResult, plans: Sequence[Plan], schedule: Schedule) -> list[Outcome]:
+    def _samples(self, result: VisitResult, plans: Sequence[Plan], schedule: Schedule) -> list[Trial]:
         done = result.result or JobResult()
         visit = Visit(uuid.uuid4().hex[:12], result.device, result.board, result.emulated, result.disturbed)
         busy = [sum(samples.total_ms) for samples in done.samples]
         self._ledger.observed(sum(len(s.layers_ms) for s in done.samples if s.total_ms))
         limit = f"exceeded the limit of {schedule.job(plans).limit_seconds:g} s"
         return [
-            Outcome(
-                plan, samples if samples.total_ms else None, visit,
-                reason="" if samples.total_ms else limit,
+            replace(
+                Trial(plan, samples, visit) if samples.total_ms else Trial.without_samples(plan, limit, visit=visit),
                 board_seconds=done.seconds * time_ms / (sum(busy) or 1.0),
             )
             for plan, samples, time_ms in zip(plans, done.samples, busy, strict=True)

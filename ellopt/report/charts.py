@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ellopt.core.trial import TrialState
 from ellopt.report.svg import Scale, dots, element, label, number, picture, scale_for, tick_text
 from ellopt.report.words import milliseconds, quantile
 
@@ -117,7 +118,7 @@ class Step:
 
     board_seconds: float
     total_ms: float | None
-    state: str
+    state: TrialState
     best_ms: float | None
 
 
@@ -140,9 +141,9 @@ def progress_chart(identity: str, steps: Sequence[Step], before_ms: float | None
         y = up(before_ms)
         body.append(element("line", x1=left, x2=right, y1=y, y2=y, class_="before"))
         body.append(label(right - 4, y - 6, "ELL's default", text_anchor="end", class_="axis"))
-    for state in ("complete", "pruned", "failed"):
-        points = [(across(s.board_seconds), up(s.total_ms)) for s in steps if s.state == state and s.total_ms]
-        if state == "complete":
+    for state in TrialState:
+        points = [(across(s.board_seconds), up(s.total_ms)) for s in steps if s.state is state and s.total_ms]
+        if state is TrialState.COMPLETE:
             body.append(dots(points, "trial complete"))
         else:
             cross = "".join(f"M{number(x - 3)} {number(y - 3)}l6 6m0 -6l-6 6" for x, y in points)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ellopt.core.errors import ConfigurationError
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 from ellopt.files.json_text import JsonLimits
-from ellopt.files.json_values import decode, parse_object
+from ellopt.files.json_values import decode, encode, parse_object
+from ellopt.report.forms import FORMS
 from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, LayerReport
 from ellopt.space.space import SpaceReport
@@ -64,7 +65,7 @@ class TuningReport:
     environment: Mapping[str, str]
     space: SpaceReport
     layers: tuple[LayerReport, ...]
-    trials: tuple[TrialReport, ...]
+    trials: tuple[Trial, ...]
     confirmation: Confirmation
     cost: CostReport
     boards: BoardReport
@@ -74,7 +75,7 @@ class TuningReport:
     version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+        return json.dumps(encode(self, FORMS), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> TuningReport:
@@ -87,7 +88,7 @@ class TuningReport:
             raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
         _upgrade(data)
         try:
-            return _believable(decode(cls, data))
+            return _believable(decode(cls, data, forms=FORMS))
         except ValueError as error:
             raise ConfigurationError(f"{path}: a damaged tuning report: {error}; tune the model again") from error
 

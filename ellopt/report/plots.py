@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.core.trial import TrialState
 from ellopt.files.terminal import printable
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import ordered_variants
@@ -110,11 +111,11 @@ def progress_plot(report: TuningReport) -> Figure | None:
     if not best:
         return None
     figure, axes = _figure(4.0)
-    for state, sign, colour in (("complete", "o", "#7fa3d1"), ("pruned", "x", _COLOURS["simple"])):
-        points = [(s, t.total_ms) for s, t in trials if t.state == state and t.total_ms is not None]
+    for state, sign, colour in ((TrialState.COMPLETE, "o", "#7fa3d1"), (TrialState.PRUNED, "x", _COLOURS["simple"])):
+        points = [(s, t.total_ms) for s, t in trials if t.state is state and t.total_ms is not None]
         if points:
             x, y = zip(*points, strict=True)
-            axes.scatter(x, y, s=14, marker=sign, color=colour, label=state, linewidths=1)
+            axes.scatter(x, y, s=14, marker=sign, color=colour, label=state.value, linewidths=1)
     x, y = zip(*best, strict=True)
     axes.step(x, y, where="post", color=_COLOURS["winograd"], linewidth=2, label="best so far")
     before, _ = before_and_after(report)

@@ -9,13 +9,14 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded
-from ellopt.core.trial import Costs, Outcome, TrialRecord
+from ellopt.core.trial import Costs, Trial, TrialState
 from ellopt.files.locks import exclusive
 from ellopt.measure.base import Measurer
 from ellopt.search.evidence.estimates import Evidence
@@ -92,7 +93,7 @@ class _Search:
         self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
         self.began = time.monotonic() - self.journal.elapsed
         self.spent = measurer.costs
-        self.in_flight: dict[Future[tuple[Outcome, ...]], tuple[Proposal, tuple[int, ...], float]] = {}
+        self.in_flight: dict[Future[tuple[Trial, ...]], tuple[Proposal, tuple[int, ...], float]] = {}
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
         self.prepared = False
@@ -120,22 +121,22 @@ class _Search:
                 else:
                     stopped = self.strategy.ended
         if self.warm_start is not None:
-            self.warm_start.remember(self.evidence, (record.outcome for record in self.journal.records))
+            self.warm_start.remember(self.evidence, self.journal.trials)
         self._tell("done", stopped)
         return self._result(stopped)
 
     def _resume(self) -> None:
         self.measurer.reject(self.journal.failures)
         self.evidence.fail(self.journal.failures)
-        records = self.journal.records
-        for record in records:
-            self.evidence.add(record.outcome, once=self.exhaustive and record.stage != PLAYOFF)
+        trials = self.journal.trials
+        for trial in trials:
+            self.evidence.add(trial, once=self.exhaustive and trial.stage != PLAYOFF)
         if self.warm_start is not None and not self.exhaustive:
-            own = {record.outcome.visit.uid for record in records if record.outcome.visit is not None}
+            own = {trial.visit.uid for trial in trials if trial.visit is not None}
             self.warm_start.recall(self.evidence, own)
-        self.strategy.resume([r.outcome for r in records], [r.stage for r in records], self.evidence)
-        if records:
-            log.info("%d finished trials were found and are not run again", len(records))
+        self.strategy.resume(trials, [trial.stage for trial in trials], self.evidence)
+        if trials:
+            log.info("%d finished trials were found and are not run again", len(trials))
 
     def _prepare(self) -> None:
         if not self.prepared:
@@ -171,22 +172,27 @@ class _Search:
         if failure is not None:
             raise failure
 
-    def _keep(
-        self, proposal: Proposal, numbers: tuple[int, ...], outcomes: tuple[Outcome, ...], started: float
-    ) -> None:
-        for outcome in outcomes:
-            self.evidence.add(outcome, once=self.exhaustive and proposal.stage != PLAYOFF)
+    def _keep(self, proposal: Proposal, numbers: tuple[int, ...], measured: tuple[Trial, ...], started: float) -> None:
+        for trial in measured:
+            self.evidence.add(trial, once=self.exhaustive and proposal.stage != PLAYOFF)
         self.evidence.fail(self.measurer.failures)
-        verdicts = self.strategy.judge(proposal, outcomes, self.evidence)
+        verdicts = self.strategy.judge(proposal, measured, self.evidence)
         best = self.evidence.predict_ms(self.evidence.best_plan())
-        records = [
-            TrialRecord(
-                number, proposal.stage, outcome, verdict.state, verdict.reason, verdict.saved_seconds, started, best
+        trials = [
+            replace(
+                trial,
+                state=verdict.state,
+                reason=verdict.reason,
+                number=number,
+                stage=proposal.stage,
+                saved_seconds=verdict.saved_seconds,
+                started_s=started,
+                best_total_ms=best,
             )
-            for number, outcome, verdict in zip(numbers, outcomes, verdicts, strict=True)
+            for number, trial, verdict in zip(numbers, measured, verdicts, strict=True)
         ]
         known = set(self.journal.failures)
-        self.journal.keep(records, [f for f in self.measurer.failures if f not in known], self._newly_spent())
+        self.journal.keep(trials, [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
     def _keep_failures(self) -> None:
         self.evidence.fail(self.measurer.failures)
@@ -211,7 +217,7 @@ class _Search:
         self.observer.state_changed(self._progress(message))
 
     def _progress(self, message: str) -> SearchProgress:
-        states = [report.state for report in self.journal.reports]
+        states = [trial.state for trial in self.journal.trials]
         status, costs = self.measurer.status(), self.journal.costs
         planned = self.strategy.planned
         left = None
@@ -221,9 +227,9 @@ class _Search:
             left = min(self.deadline.remaining, left if left is not None else self.deadline.remaining)
         return SearchProgress(
             phase=self.phase,
-            trials_complete=states.count("complete"),
-            trials_pruned=states.count("pruned"),
-            trials_failed=states.count("failed"),
+            trials_complete=states.count(TrialState.COMPLETE),
+            trials_pruned=states.count(TrialState.PRUNED),
+            trials_failed=states.count(TrialState.FAILED),
             trials_planned=planned,
             variants_measured=self.evidence.variants_measured,
             variants_total=self.space.distinct,
@@ -234,7 +240,7 @@ class _Search:
             boards_set_aside=status.boards_set_aside,
             observations=costs.observations,
             board_seconds=costs.board_seconds,
-            saved_seconds=sum(record.saved_seconds for record in self.journal.records),
+            saved_seconds=sum(trial.saved_seconds for trial in self.journal.trials),
             elapsed=self._elapsed,
             time_left=left,
             default_ms=self.evidence.predict_ms(self.space.default_plan),
@@ -243,24 +249,23 @@ class _Search:
         )
 
     def _result(self, stopped: str) -> SearchResult:
-        reports, records, costs = self.journal.reports, self.journal.records, self.journal.costs
-        states = [report.state for report in reports]
-        visits = [record.outcome.visit for record in records if record.outcome.visit is not None]
+        trials, costs = self.journal.trials, self.journal.costs
+        states = [trial.state for trial in trials]
+        visits = [trial.visit for trial in trials if trial.visit is not None]
         explanation = self.strategy.explain(self.evidence)
         return SearchResult(
             space=self.space,
             evidence=self.evidence,
-            trials=reports,
-            outcomes=tuple(record.outcome for record in records),
+            trials=trials,
             cost=CostReport(
                 builds=costs.builds,
                 build_seconds=costs.build_seconds,
                 board_seconds=costs.board_seconds,
                 observations=costs.observations,
-                trials_complete=states.count("complete"),
-                trials_pruned=states.count("pruned"),
-                trials_failed=states.count("failed"),
-                saved_seconds=sum(record.saved_seconds for record in records),
+                trials_complete=states.count(TrialState.COMPLETE),
+                trials_pruned=states.count(TrialState.PRUNED),
+                trials_failed=states.count(TrialState.FAILED),
+                saved_seconds=sum(trial.saved_seconds for trial in trials),
                 wall_seconds=self._elapsed,
                 stopped_because=stopped,
             ),

@@ -14,7 +14,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.trial import Costs, Failure, Outcome, TrialRecord, TrialState, Visit
+from ellopt.core.trial import Costs, Failure, Trial, TrialState, Visit
 from ellopt.files.atomic import make_directory, set_aside
 from ellopt.files.json_values import decode
 from ellopt.files.jsonl import JournalWriter, mend
@@ -73,7 +73,7 @@ class ObservationLog:
 
     def __init__(self, path: Path, identity: str, space: ModelSpace) -> None:
         self.path = path
-        self.trials: dict[int, TrialRecord] = {}
+        self.trials: dict[int, Trial] = {}
         self.failures: list[Failure] = []
         self.costs = Costs()
         self.begun = datetime.now(UTC)
@@ -97,7 +97,7 @@ class ObservationLog:
             self._read(line)
 
     def append(
-        self, trials: Iterable[TrialRecord] = (), failures: Iterable[Failure] = (), costs: Costs | None = None
+        self, trials: Iterable[Trial] = (), failures: Iterable[Failure] = (), costs: Costs | None = None
     ) -> None:
         """Write all that one visit yielded in one go."""
         trials, failures = tuple(trials), tuple(failures)
@@ -144,7 +144,7 @@ class ObservationLog:
         except (ValueError, ConfigurationError) as error:
             _LOG.warning("%s: an entry is left out: %s", self.path, error)
 
-    def _trial(self, line: _TrialLine) -> TrialRecord:
+    def _trial(self, line: _TrialLine) -> Trial:
         """Raises ValueError or ConfigurationError for what no search could have written."""
         plan = Plan(tuple((node_id, ConvolutionOptions.parse(text)) for node_id, text in line.plan.items()))
         layers = {layer.node_id: {*layer.variants, layer.default} for layer in self._space.layers}
@@ -162,14 +162,17 @@ class ObservationLog:
             _require(line.total_ms != () and len(lengths) == 1, line, "has passes that do not match")
             _require(all(0 <= ms < _LONGEST for row in rows for ms in row), line, "has an impossible time")
             _require(all(0 <= number < _LONGEST for number in line.rounds), line, "has impossible rounds")
-        _require((samples is None) == (line.state == "failed"), line, "is of another state than its samples")
-        outcome = Outcome(plan, samples, line.visit, line.reason, line.failures, line.board_seconds)
-        return TrialRecord(
+        _require((samples is None) == (line.state is TrialState.FAILED), line, "is of another state than its samples")
+        return Trial(
+            plan=plan,
+            samples=samples,
+            visit=line.visit,
+            state=line.state,
+            reason=line.why or line.reason,
+            failures=line.failures,
+            board_seconds=line.board_seconds,
             number=line.number,
             stage=line.stage,
-            outcome=outcome,
-            state=line.state,
-            reason=line.why,
             saved_seconds=line.saved_seconds,
             started_s=line.started_s,
             best_total_ms=line.best_total_ms,
@@ -197,8 +200,8 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
     return {"shape": failure.shape.to_json(), "options": str(failure.options), "reason": failure.reason}
 
 
-def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
-    outcome, samples = trial.outcome, trial.outcome.samples
+def _trial_to_json(trial: Trial) -> dict[str, Any]:
+    samples = trial.samples
     line = _TrialLine(
         number=trial.number,
         stage=trial.stage,
@@ -207,11 +210,11 @@ def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
         saved_seconds=trial.saved_seconds,
         started_s=trial.started_s,
         best_total_ms=trial.best_total_ms,
-        plan={node_id: str(options) for node_id, options in outcome.plan.items()},
-        reason=outcome.reason,
-        failures=dict(outcome.failures),
-        board_seconds=outcome.board_seconds,
-        visit=outcome.visit,
+        plan={node_id: str(options) for node_id, options in trial.plan.items()},
+        reason=trial.reason if samples is None else "",
+        failures=dict(trial.failures),
+        board_seconds=trial.board_seconds,
+        visit=trial.visit,
     )
     if samples is not None:
         line = replace(
@@ -221,5 +224,5 @@ def _trial_to_json(trial: TrialRecord) -> dict[str, Any]:
             nodes_ms=dict(samples.nodes_ms),
             rounds=samples.rounds,
         )
-    data = vars(line) | {"visit": None if outcome.visit is None else vars(outcome.visit)}
+    data = vars(line) | {"visit": None if trial.visit is None else vars(trial.visit)}
     return {key: value for key, value in data.items() if value is not None or key == "best_total_ms"}

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from ellopt.core.samples import PlanSamples
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 
 Phase = Literal["building", "checking", "measuring", "deciding", "done"]
 
@@ -52,13 +51,13 @@ class SearchProgress:
 class SearchObserver(Protocol):
     """Called from the thread that runs the search, never from two threads at once. Must not block for long."""
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        """A trial came to its end in this run; ``samples`` is None where it failed. Called in order of numbers.
+    def trial_finished(self, trial: Trial) -> None:
+        """A trial came to its end in this run. Called in order of numbers.
 
         Trials that an interrupted run had finished are not announced again: see ``trials_resumed``.
         """
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         """Once, before anything is measured: the trials that an interrupted run of the same search had finished."""
 
     def state_changed(self, progress: SearchProgress) -> None:
@@ -75,9 +74,9 @@ class Display(SearchObserver, Protocol):
 class Silent:
     """Watches without doing anything."""
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None: ...
+    def trial_finished(self, trial: Trial) -> None: ...
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None: ...
+    def trials_resumed(self, trials: Sequence[Trial]) -> None: ...
 
     def state_changed(self, progress: SearchProgress) -> None: ...
 
@@ -88,11 +87,11 @@ class Observers:
 
     members: tuple[SearchObserver, ...] = field(default=())
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+    def trial_finished(self, trial: Trial) -> None:
         for member in self.members:
-            member.trial_finished(trial, samples)
+            member.trial_finished(trial)
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         for member in self.members:
             member.trials_resumed(trials)
 
@@ -108,10 +107,10 @@ class UntilConfirmed:
         self._observer = observer
         self._end: SearchProgress | None = None
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        self._observer.trial_finished(trial, samples)
+    def trial_finished(self, trial: Trial) -> None:
+        self._observer.trial_finished(trial)
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self._observer.trials_resumed(trials)
 
     def state_changed(self, progress: SearchProgress) -> None:

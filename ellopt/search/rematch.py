@@ -15,7 +15,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.odds import odds
 from ellopt.search.strategy import Proposal
@@ -62,7 +62,7 @@ class Rematch:
         self._space, self._seed, self._visits, self._rivals = space, seed, visits, rivals
         self.made = 0
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str]) -> None:
+    def resume(self, finished: Sequence[Trial], stages: Sequence[str]) -> None:
         """What an interrupted run had finished."""
         uids = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == STAGE}
         self.made = min(self._visits, len(uids))

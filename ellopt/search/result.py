@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.trial import Outcome, TrialReport
+from ellopt.core.trial import Trial
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.space.space import ModelSpace
 
@@ -45,8 +45,7 @@ class SearchResult:
 
     space: ModelSpace
     evidence: Evidence
-    trials: tuple[TrialReport, ...]
-    outcomes: tuple[Outcome, ...]
+    trials: tuple[Trial, ...]
     cost: CostReport
     boards: BoardReport
     board: str = ""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome, TrialState
+from ellopt.core.trial import Trial, TrialState
 from ellopt.search.evidence.effects import Variant
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.space.space import ModelSpace
@@ -48,33 +48,33 @@ class Strategy(Protocol):
     #: how many trials there will be, where that is known
     planned: int | None
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
+    def resume(self, finished: Sequence[Trial], stages: Sequence[str], evidence: Evidence) -> None:
         """Once, before the first proposal: what an interrupted run had finished, in order."""
 
     def propose(self, evidence: Evidence, in_flight: Sequence[Proposal]) -> Proposal | None:
         """What to measure next. None: nothing now; nothing ever, if nothing is in flight."""
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
-        """Take in the outcomes of a proposal, in its order, which ``evidence`` has learned already."""
+    def judge(self, proposal: Proposal, outcomes: Sequence[Trial], evidence: Evidence) -> Sequence[Verdict]:
+        """Take in the trials of a proposal, in its order, which ``evidence`` has learned already."""
 
     def explain(self, evidence: Evidence) -> Explanation:
         """At the end: which variants were given up, and which were never tried, and why."""
 
 
-def plain_verdict(outcome: Outcome, schedule: Schedule) -> Verdict:
+def plain_verdict(outcome: Trial, schedule: Schedule) -> Verdict:
     """Failed without samples, pruned if the runner dropped the plan as slow, else complete."""
     if outcome.samples is None:
-        return Verdict("failed", outcome.reason)
+        return Verdict(TrialState.FAILED, outcome.reason)
     done = len(outcome.samples.total_ms)
     asked = schedule.rounds * schedule.turn_passes
     if schedule.slow_factor > 0 and done < asked and done <= schedule.turn_passes:
         spared = asked - done + (schedule.rounds - 1) * schedule.turn_warm_up
         return Verdict(
-            "pruned",
+            TrialState.PRUNED,
             f"its first pass took more than {schedule.slow_factor:g} times the fastest plan's",
             spared * outcome.samples.total_ms[0] / 1000,
         )
-    return Verdict("complete")
+    return Verdict(TrialState.COMPLETE)
 
 
 def repaired(plan: Plan, failures: Iterable[str], space: ModelSpace) -> Plan:

@@ -7,7 +7,7 @@ It follows from the observations: where it does not say what they say, it is set
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
 
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState
 from ellopt.files.atomic import set_aside
 from ellopt.search.study_journal import StudyJournal
 from ellopt.space.space import ModelSpace
@@ -26,20 +27,22 @@ from ellopt.space.space import ModelSpace
 log = logging.getLogger(__name__)
 
 STUDY_FILE = "study.journal"
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_STATES = {
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+}
 #: What comes of a journal with wrong content: Optuna checks nothing of what it reads.
 _UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, LookupError, OptunaError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
-Passes = Callable[[int], Sequence[float]]
-
 
 class StudyRecord:
     """Writes finished trials into the study, in order of their numbers and each once.
 
-    ``begun``: when the search began, in this place's time. ``trials`` are those that are finished; ``passes_ms``: of a
-    trial's number, the latency of each timed pass, which become its intermediate values.
+    ``begun``: when the search began, in this place's time. ``trials`` are those that are finished; the latencies of
+    a trial's timed passes become its intermediate values.
     """
 
     def __init__(
@@ -49,11 +52,9 @@ class StudyRecord:
         identity: str,
         space: ModelSpace,
         begun: datetime,
-        trials: Mapping[int, TrialReport],
-        passes_ms: Passes,
+        trials: Mapping[int, Trial],
     ) -> None:
         self._path, self._name, self._identity, self._begun = directory / STUDY_FILE, name, identity, begun
-        self._passes_ms = passes_ms
         # Nobody else writes while the search holds the directory: a lock file was left behind by a killed process.
         for leftover in directory.glob(f"{STUDY_FILE}.lock*"):
             leftover.unlink(missing_ok=True)
@@ -72,14 +73,14 @@ class StudyRecord:
             self._study = self._create()
         self.synchronise(trials)
 
-    def synchronise(self, trials: Mapping[int, TrialReport]) -> None:
+    def synchronise(self, trials: Mapping[int, Trial]) -> None:
         """Add every trial that is not in the study yet and whose forerunners are all finished."""
         with self._journal.at_once():
             while (trial := trials.get(self._count)) is not None:
                 self._study.add_trial(self._frozen(trial))
                 self._count += 1
 
-    def _continue(self, trials: Mapping[int, TrialReport]) -> bool:
+    def _continue(self, trials: Mapping[int, Trial]) -> bool:
         """Go on with the study that is there. False if there is none that says what the trials say."""
         if not self._path.exists():
             return False
@@ -112,21 +113,21 @@ class StudyRecord:
             study.set_user_attr("identity", self._identity)
         return study
 
-    def _frozen(self, trial: TrialReport) -> FrozenTrial:
+    def _frozen(self, trial: Trial) -> FrozenTrial:
         state = _STATES[trial.state]
         start = self._begun + timedelta(seconds=trial.started_s)
         frozen = create_trial(
             state=state,
-            value=trial.total_ms if state is TrialState.COMPLETE else None,
-            params={parameter(node_id): text for node_id, text in trial.plan.items()},
+            value=trial.total_ms if state is OptunaState.COMPLETE else None,
+            params={parameter(node_id): str(options) for node_id, options in trial.plan.items()},
             distributions=self._distributions,
             user_attrs={
                 "reason": trial.reason,
-                "board": trial.board,
+                "board": trial.device,
                 "board_seconds": round(trial.board_seconds, 4),
                 **{f"ms {node_id}": round(ms, 6) for node_id, ms in trial.layers_ms.items()},
             },
-            intermediate_values=dict(enumerate(self._passes_ms(trial.number))),
+            intermediate_values=dict(enumerate(trial.samples.total_ms if trial.samples else ())),
         )
         frozen.datetime_start, frozen.datetime_complete = start, start + timedelta(seconds=trial.board_seconds)
         return frozen

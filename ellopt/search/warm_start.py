@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial
 from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
 from ellopt.search.evidence.estimates import Evidence, Sample
 
@@ -38,16 +38,16 @@ class WarmStart:
             log.info("%d variants were measured by earlier runs", len(found))
         return len(found)
 
-    def remember(self, evidence: Evidence, outcomes: Iterable[Outcome]) -> None:
-        """Keep the samples of ``outcomes``, apart from those of disturbed visits."""
+    def remember(self, evidence: Evidence, trials: Iterable[Trial]) -> None:
+        """Keep the samples of ``trials``, apart from those of disturbed visits."""
         measurements: dict[tuple[ConvolutionShape, ConvolutionOptions, str], list[tuple[int, str, float]]] = {}
-        for outcome in outcomes:
-            samples, visit = outcome.samples, outcome.visit
+        for trial in trials:
+            samples, visit = trial.samples, trial.visit
             if samples is None or visit is None or visit.disturbed:
                 continue
             rounds = samples.rounds or range(len(samples.total_ms))
             for node_id, values in samples.layers_ms.items():
-                key = (evidence.shape_of(node_id), outcome.plan[node_id], visit.uid)
+                key = (evidence.shape_of(node_id), trial.plan[node_id], visit.uid)
                 measurements.setdefault(key, []).extend(
                     (r, node_id, ms) for r, ms in zip(rounds, values, strict=True) if ms > 0
                 )

@@ -79,13 +79,13 @@ def confirm(
     values: dict[Plan, dict[Round, float]] = {}
     left, visits = dict(candidates), 0
     while True:
-        for outcome in measurer.measure(list(dict.fromkeys(left.values())), schedule, deadline):
-            if outcome.samples is not None:
-                samples.setdefault(outcome.plan, []).extend(outcome.samples.total_ms)
-                found = turn_values(outcome.samples.total_ms, outcome.samples.rounds, visits)
-                values.setdefault(outcome.plan, {}).update(found)
-            elif outcome.plan in (candidates[ASSEMBLED], candidates[BEFORE]):
-                raise CandidateError(f"the whole model could not be measured: {outcome.reason}")
+        for trial in measurer.measure(list(dict.fromkeys(left.values())), schedule, deadline):
+            if trial.samples is not None:
+                samples.setdefault(trial.plan, []).extend(trial.samples.total_ms)
+                found = turn_values(trial.samples.total_ms, trial.samples.rounds, visits)
+                values.setdefault(trial.plan, {}).update(found)
+            elif trial.plan in (candidates[ASSEMBLED], candidates[BEFORE]):
+                raise CandidateError(f"the whole model could not be measured: {trial.reason}")
         visits += 1
         standing = _Standing(
             {n: p for n, p in candidates.items() if len(values.get(p, ())) > 0}, Turns(values), samples

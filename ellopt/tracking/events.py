@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ellopt import __version__
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState
 from ellopt.report.document import TuningReport
 from ellopt.select.decisions import WholeModel
 from ellopt.tracking.record import Record, Status
 from ellopt.tracking.summary import gain_of
 
-_STATUS: dict[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+}
 _MAX_NAME = 250
 _MAX_TAG = 4900  # MLflow's own limit, less room for databases with shorter columns
 
@@ -63,7 +67,7 @@ class ModelStart:
         }
 
 
-def trial_record(trial: TrialReport, start: ModelStart, start_ms: int, end_ms: int) -> Record:
+def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) -> Record:
     """The nested run of a trial, and its point in the parent's charts over trials.
 
     There ``latency_ms`` is that of the best choices so far and ``trials/latency_ms`` the trial's own.
@@ -72,8 +76,8 @@ def trial_record(trial: TrialReport, start: ModelStart, start_ms: int, end_ms: i
     layers = {f"layer_ms/{name(node)}": value for node, value in trial.layers_ms.items()}
     best = {} if trial.best_total_ms is None else {"latency_ms": trial.best_total_ms}
     tags = start.tags() | {"kind": "trial", "state": trial.state}
-    if trial.board:
-        tags["board"] = trial.board
+    if trial.device:
+        tags["board"] = trial.device
     if trial.reason:
         tags["reason"] = trial.reason
         tags["mlflow.note.content"] = f"**{trial.state.capitalize()}**: {trial.reason}"
@@ -81,10 +85,10 @@ def trial_record(trial: TrialReport, start: ModelStart, start_ms: int, end_ms: i
         key=trial_key(trial.number),
         kind="child",
         name=f"trial {trial.number:03d}",
-        status=_STATUS.get(trial.state, "FINISHED"),
+        status=_STATUS[trial.state],
         start_ms=start_ms,
         end_ms=end_ms,
-        params=_plan_params(trial.plan),
+        params=_plan_params({node: str(options) for node, options in trial.plan.items()}),
         metrics=_finite(latencies | layers | {"board_seconds": trial.board_seconds}),
         tags=texts(tags),
         history=_finite(best | {f"trials/{key}": value for key, value in latencies.items()} | layers),
@@ -151,7 +155,7 @@ def layer_params(report: TuningReport) -> tuple[str, ...]:
 
 def best_trial_marks(report: TuningReport) -> dict[str, dict[str, str]]:
     """Tags for the trial whose whole model was the fastest."""
-    complete = [trial for trial in report.trials if trial.state == "complete" and trial.total_ms is not None]
+    complete = [trial for trial in report.trials if trial.state is TrialState.COMPLETE and trial.total_ms is not None]
     if not complete:
         return {}
     best = min(complete, key=lambda trial: trial.total_ms or math.inf)

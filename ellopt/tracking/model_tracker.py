@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.core.options import ConvolutionOptions
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 from ellopt.files.redaction import Redactor
 from ellopt.report.document import TuningReport
 from ellopt.tracking.events import (
@@ -31,7 +30,6 @@ from ellopt.tracking.record import Attachment, Destination, Record, Registration
 from ellopt.tracking.summary import description, measurements_csv
 
 if TYPE_CHECKING:
-    from ellopt.core.samples import PlanSamples
     from ellopt.search.observer import SearchProgress
 
 _LOG = logging.getLogger(__name__)
@@ -54,13 +52,11 @@ class ModelTracker:
     def mlflow_run(self) -> Mapping[str, str]:
         return {}
 
-    def trial_finished(
-        self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
-    ) -> None:
+    def trial_finished(self, trial: Trial, files: Mapping[str, str] | None = None) -> None:
         """A trial came to its end. ``files``: name -> text of artifacts such as ``profile_report.txt``. Told again, it
         is not logged again."""
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         """The trials that an interrupted run had finished; those that were not recorded then are now."""
 
     def state_changed(self, progress: SearchProgress) -> None:
@@ -193,9 +189,7 @@ class TrackedModel(ModelTracker):
                 waiting.append(path)
         return tuple(waiting)
 
-    def trial_finished(
-        self, trial: TrialReport, samples: PlanSamples | None = None, files: Mapping[str, str] | None = None
-    ) -> None:
+    def trial_finished(self, trial: Trial, files: Mapping[str, str] | None = None) -> None:
         if self._known(trial_key(trial.number)):
             return
         end = _now()
@@ -204,13 +198,13 @@ class TrackedModel(ModelTracker):
             begun = end - round(1000 * trial.board_seconds)
         self._trial(trial, begun, end, files or {})
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             if not self._known(trial_key(trial.number)):
                 end = self._began_ms
                 self._trial(trial, end - round(1000 * trial.board_seconds), end, {})
 
-    def _trial(self, trial: TrialReport, start_ms: int, end_ms: int, files: Mapping[str, str]) -> None:
+    def _trial(self, trial: Trial, start_ms: int, end_ms: int, files: Mapping[str, str]) -> None:
         record = trial_record(trial, self.start, start_ms, end_ms)
         earlier = self._earlier.get(record.key)
         if earlier is not None and (earlier.params, earlier.metrics) == (record.params, record.metrics):
@@ -223,10 +217,10 @@ class TrackedModel(ModelTracker):
                 attachments = ()
             self._append(replace(record, files=attachments))
 
-    def _trial_files(self, trial: TrialReport, files: Mapping[str, str]) -> tuple[Attachment, ...]:
+    def _trial_files(self, trial: Trial, files: Mapping[str, str]) -> tuple[Attachment, ...]:
         if self.outbox is None:
             return ()
-        options = {"nodes": {node: ConvolutionOptions.parse(text).to_ell() for node, text in trial.plan.items()}}
+        options = {"nodes": {node: options.to_ell() for node, options in trial.plan.items()}}
         contents = {"compile_options.json": json.dumps(options, indent=1) + "\n", **files}
         stored = []
         for name, text in contents.items():

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.errors import MarkupError
 
 from ellopt.cli.progress import PLAIN_INTERVAL, LiveDisplay, PlainDisplay, display, live_lines, plain_line
-from ellopt.core.trial import TrialReport
+from ellopt.core.options import ELL_DEFAULT
+from ellopt.core.plan import Plan
+from ellopt.core.trial import Trial
 from ellopt.search.observer import SearchProgress, UntilConfirmed
 
 PROGRESS = SearchProgress(
@@ -32,6 +34,10 @@ PROGRESS = SearchProgress(
     default_ms=4.0,
     best_ms=1.0,
 )
+
+
+def failed(number: int, reason: str) -> Trial:
+    return replace(Trial.without_samples(Plan.uniform(["1"], ELL_DEFAULT), reason), number=number)
 
 
 def written(console: Console) -> str:
@@ -123,7 +129,7 @@ def test_what_suits_the_console(pipe: Console, terminal: Console) -> None:
 def test_silence(pipe: Console) -> None:
     with display(pipe, silent=True) as silent:
         silent.for_model("a").state_changed(PROGRESS)
-        silent.trial_finished(TrialReport(0, {}, "failed", "why"), None)
+        silent.trial_finished(failed(0, "why"))
         silent.state_changed(PROGRESS)
     assert written(pipe) == ""
 
@@ -133,7 +139,7 @@ def test_the_live_display_redraws_and_leaves_a_clean_screen(terminal: Console) -
         first, second = live.for_model("first"), live.for_model("second")
         first.state_changed(replace(PROGRESS, phase="done"))
         second.trials_resumed([])
-        second.trial_finished(TrialReport(3, {}, "failed", "it crashed"), None)
+        second.trial_finished(failed(3, "it crashed"))
         second.state_changed(PROGRESS)
         assert isinstance(live, LiveDisplay)
         live.refresh()
@@ -193,7 +199,7 @@ def test_many_threads_at_once(many: LiveDisplay, caplog: pytest.LogCaptureFixtur
     def search(name: str) -> None:
         observer = many.for_model(name)
         for number in range(50):
-            observer.trial_finished(TrialReport(number, {}, "failed", "because"), None)
+            observer.trial_finished(failed(number, "because"))
             observer.state_changed(replace(PROGRESS, trials_failed=number))
             if number % 10 == 0:
                 many.refresh()

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ellopt.core.trial import Visit
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
 from ellopt.report.document import TuningReport
@@ -63,7 +64,7 @@ def hostile_report() -> TuningReport:
     report = sample_report()
     layer = replace(report.layers[0], node_id=HOSTILE, name=HOSTILE, shape=HOSTILE, why=HOSTILE, winner=HOSTILE)
     layer = replace(layer, variants=(*layer.variants, VariantReport(HOSTILE, HOSTILE, (1.0,), 1.0, reason=HOSTILE)))
-    trial = replace(report.trials[0], reason=HOSTILE, board=HOSTILE)
+    trial = replace(report.trials[0], reason=HOSTILE, visit=Visit("", HOSTILE, ""))
     return replace(
         report,
         model=HOSTILE,

@@ -146,4 +146,10 @@ def test_plots_without_data_are_left_out(tmp_path: Path) -> None:
 def test_a_report_survives_its_file(tmp_path: Path) -> None:
     file = tmp_path / "tuning_report.json"
     file.write_text(sample_report().to_json(), encoding="utf-8")
-    assert TuningReport.load(file) == sample_report()
+    loaded = TuningReport.load(file)
+    assert loaded.to_json() == sample_report().to_json()
+    assert TuningReport.load(file) == loaded
+    for read, written in zip(loaded.trials, sample_report().trials, strict=True):
+        assert (read.plan, read.state, read.total_ms, read.layers_ms) == (
+            written.plan, written.state, written.total_ms, written.layers_ms,
+        )  # fmt: skip

@@ -81,7 +81,7 @@ def agrees(directory: Path, result: SearchResult) -> None:
     )
     found = optuna.load_study(study_name="ellopt", storage=storage).trials
     assert [t.params for t in found] == [
-        {f"layer {node_id}": text for node_id, text in trial.plan.items()} for trial in result.trials
+        {f"layer {node_id}": str(options) for node_id, options in trial.plan.items()} for trial in result.trials
     ]
     assert [t.value for t in found if t.value is not None] == [
         trial.total_ms for trial in result.trials if trial.state == "complete"

@@ -76,7 +76,7 @@ def test_what_is_hopeless_is_hardly_tried(tmp_path: Path) -> None:
         for o in s.variants
         if source.true_ms(s.node_id, o) > 3 * source.true_ms(s.node_id, best[s.node_id])
     ]
-    tried = [(n, o) for n, o in slow if any(outcome.plan[n] == o for outcome in result.outcomes)]
+    tried = [(n, o) for n, o in slow if any(outcome.plan[n] == o for outcome in result.trials)]
     assert len(tried) < len(slow) / 3
     reports = {(r.node_id, v.options): v for r in choose_winners(result).layers for v in r.variants}
     untried = [reports[n, str(o)] for n, o in slow if (n, o) not in tried]
@@ -88,7 +88,7 @@ def test_what_other_shapes_say_of_a_method_does_not_keep_it_from_being_tried(tmp
     for seed in range(4):
         result = replay(pretend_table(seed), tmp_path / str(seed), seed)
         for members in result.space.by_shape.values():
-            tried = {outcome.plan[layer.node_id] for outcome in result.outcomes for layer in members}
+            tried = {outcome.plan[layer.node_id] for outcome in result.trials for layer in members}
             kinds = {(o.method, o.parallelize) for o in members[0].variants if o.method != "simple"}
             assert kinds <= {(o.method, o.parallelize) for o in tried}
 
@@ -96,7 +96,7 @@ def test_what_other_shapes_say_of_a_method_does_not_keep_it_from_being_tried(tmp
 def test_no_race_is_decided_by_few_visits(tmp_path: Path) -> None:
     source = pretend_table(0, noise=0.002)
     result = replay(source, tmp_path, tolerance=0.2)
-    races = [o.visit.uid for o in result.outcomes if o.visit and o.samples and len(set(o.samples.rounds)) == 1]
+    races = [o.visit.uid for o in result.trials if o.visit and o.samples and len(set(o.samples.rounds)) == 1]
     assert len(set(races)) >= 5
 
 
@@ -120,7 +120,7 @@ def test_pruned_trials_are_pruned_in_optuna_too_and_count_what_they_saved(tmp_pa
 def test_the_first_trial_is_the_default_and_every_winner_has_evidence_against_it(tmp_path: Path) -> None:
     source = pretend_table(2)
     result = replay(source, tmp_path)
-    assert result.trials[0].plan == {n: str(o) for n, o in source.space.default_plan.items()}
+    assert result.trials[0].plan == source.space.default_plan
     for layer in choose_winners(result).layers:
         if layer.winner != layer.default:
             assert layer.against_default is not None
@@ -194,10 +194,10 @@ HEAVY = layers(shape(3, 16, size=64), shape(256, 256, size=8), shape(16, 32, siz
 def by_visit(result: SearchResult, node_id: str, rounds: tuple[int, ...]) -> list[list[ConvolutionOptions]]:
     """What one layer was computed by, plan by plan, in each visit with such rounds, the first visit left out."""
     found: dict[str, list[ConvolutionOptions]] = {}
-    for outcome in result.outcomes:
+    for outcome in result.trials:
         if outcome.visit is not None and outcome.samples is not None and outcome.samples.rounds == rounds:
             found.setdefault(outcome.visit.uid, []).append(outcome.plan[node_id])
-    first = result.outcomes[0].visit
+    first = result.trials[0].visit
     assert first is not None
     return [choices for uid, choices in found.items() if uid != first.uid]
 
@@ -232,7 +232,7 @@ def test_the_first_visit_waits_for_weights_and_reads_the_same_ones_one_after_the
 
 def test_what_is_slow_at_first_sight_is_not_timed_twice(tmp_path: Path) -> None:
     result = replay(pretend_table(1), tmp_path)
-    sketch = [outcome for outcome in result.outcomes if outcome.visit and outcome.visit == result.outcomes[0].visit]
+    sketch = [outcome for outcome in result.trials if outcome.visit and outcome.visit == result.trials[0].visit]
     passes = [len(outcome.samples.total_ms) for outcome in sketch if outcome.samples]
     totals = [outcome.samples.total_ms[0] for outcome in sketch if outcome.samples]
     fastest = min(totals)

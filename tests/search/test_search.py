@@ -13,15 +13,14 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 from threadpoolctl import threadpool_info
 
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.job import Job
 from ellopt.core.options import ConvolutionOptions
-from ellopt.core.samples import PlanSamples
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search import rematch
@@ -54,11 +53,11 @@ class Watcher:
         self.resumed: list[int] = []
         self.progress: list[SearchProgress] = []
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        assert (samples is None) == (trial.state == "failed")
+    def trial_finished(self, trial: Trial) -> None:
+        assert (trial.samples is None) == (trial.state is TrialState.FAILED)
         self.trials.append(trial.number)
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self.resumed += [trial.number for trial in trials]
 
     def state_changed(self, progress: SearchProgress) -> None:
@@ -112,7 +111,7 @@ def test_grid_measures_every_variant_exactly_once(tmp_path: Path) -> None:
     device = PretendDevice(smooth_latency())
     result = run(tmp_path, device, sampler="grid")
     most = max(len(layer.variants) for layer in result.space.layers)
-    swept = result.outcomes[:most]
+    swept = result.trials[:most]
     assert len({outcome.plan for outcome in swept}) == most
     longest = [layer for layer in result.space.layers if len(layer.variants) == most]
     pairs = Counter(pair for outcome in swept for pair in outcome.plan.items())
@@ -171,7 +170,7 @@ def test_adaptive_searches_keep_to_their_trials_and_find_good_options(tmp_path: 
     space = small_space(PretendToolchain(), (1, 2, 4, 8, 16))
     result = run(tmp_path, device, space=space, sampler=sampler, trials=24)
     assert len(result.trials) == 24
-    assert result.trials[0].plan == {n: str(o) for n, o in space.default_plan.items()}
+    assert result.trials[0].plan == space.default_plan
     assert loss(result, smooth_latency(3)) < 0.08
 
 
@@ -295,14 +294,14 @@ def test_the_study_has_a_parameter_a_layer_and_the_latency_as_value(tmp_path: Pa
     trials = load_study(tmp_path).trials
     assert len(trials) == len(result.trials)
     for found, report in zip(trials, result.trials, strict=True):
-        assert found.params == {f"layer {n}": text for n, text in report.plan.items()}
+        assert found.params == {f"layer {n}": str(options) for n, options in report.plan.items()}
         assert found.user_attrs["reason"] == report.reason
         if report.state == "complete":
-            assert found.state is TrialState.COMPLETE
+            assert found.state is OptunaState.COMPLETE
             assert found.value == report.total_ms
-            assert len(found.intermediate_values) == len(result.outcomes[found.number].samples.total_ms)
+            assert len(found.intermediate_values) == len(result.trials[found.number].samples.total_ms)
         else:
-            assert found.state is TrialState.FAIL
+            assert found.state is OptunaState.FAIL
 
 
 def test_one_search_at_a_time_in_a_directory(tmp_path: Path) -> None:
@@ -367,7 +366,7 @@ def test_several_boards_work_at_once_and_trials_are_announced_in_order(tmp_path:
     assert watcher.trials == list(range(len(result.trials)))
     assert set(result.boards.boards) == {"board0", "board1", "board2", "board3"}
     layer = result.space.layers[1]
-    swept = [outcome.plan[layer.node_id] for outcome in result.outcomes[: len(layer.variants)]]
+    swept = [outcome.plan[layer.node_id] for outcome in result.trials[: len(layer.variants)]]
     assert set(swept) == set(layer.variants), "no device repeats what another one did"
 
 

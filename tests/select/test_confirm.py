@@ -17,7 +17,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
-from ellopt.core.trial import Outcome, Visit
+from ellopt.core.trial import Trial, Visit
 from ellopt.frontends.ell.metadata import read_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.select.confirm import (
@@ -51,18 +51,16 @@ class Bench:
         self.milliseconds, self.noise, self.visits = milliseconds, noise, 0
         self.random = random.Random(7)
 
-    def measure(
-        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> tuple[Outcome, ...]:
+    def measure(self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None) -> tuple[Trial, ...]:
         self.visits += 1
         assert len(set(plans)) == len(plans), "equal plans are measured once"
         return tuple(self._outcome(p, schedule.rounds * schedule.turn_passes) for p in plans)
 
-    def _outcome(self, measured: Plan, passes: int) -> Outcome:
+    def _outcome(self, measured: Plan, passes: int) -> Trial:
         if measured not in self.milliseconds:
-            return Outcome(measured, None, reason="it crashed")
+            return Trial.without_samples(measured, "it crashed")
         times = [self.milliseconds[measured] * self.random.gauss(1, self.noise) for _ in range(passes)]
-        return Outcome(measured, PlanSamples(measured, tuple(times), {}), Visit("v", "d", "b"))
+        return Trial(measured, PlanSamples(measured, tuple(times), {}), Visit("v", "d", "b"))
 
 
 def test_winners_that_are_fastest_together_are_written_after_two_visits() -> None:
@@ -103,9 +101,7 @@ class States(Bench):
         super().__init__(states[0], noise)
         self.states, self.within, self.random = states, within, random.Random(seed)
 
-    def measure(
-        self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
-    ) -> tuple[Outcome, ...]:
+    def measure(self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None) -> tuple[Trial, ...]:
         self.milliseconds = self.states[self.visits % len(self.states)]
         if not self.within:
             return super().measure(plans, schedule, deadline)
@@ -116,7 +112,7 @@ class States(Bench):
             state_of = [self.random.randrange(len(self.states)) for _ in range(schedule.rounds)]
             times = [self.states[state_of[r]][measured] * self.random.gauss(1, self.noise) for r in rounds]
             samples = PlanSamples(measured, tuple(times), {}, {}, tuple(rounds))
-            found.append(Outcome(measured, samples, Visit("v", "d", "b")))
+            found.append(Trial(measured, samples, Visit("v", "d", "b")))
         return tuple(found)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
 from ellopt.core.statistics import Comparison
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState, Visit
 from ellopt.report.document import NodeReport, TuningReport
 from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, LayerReport, VariantReport, WholeModel
@@ -115,6 +118,7 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
     total = sum(layer.winner_ms for layer in layers) + rest
     layers = [replace(layer, share_of_model=layer.winner_ms / total) for layer in layers]
     winners = {layer.node_id: layer.winner for layer in layers}
+    plan = Plan.of({node_id: ConvolutionOptions.parse(text) for node_id, text in winners.items()})
     default = dict.fromkeys(winners, DEFAULT)
     before = _samples(random_, sum(layer.default_ms for layer in layers) + rest, 40)
     uniform = _samples(random_, total * 1.06, 40)
@@ -125,13 +129,14 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
     for number in range(40):
         if number % 11 == 7:
             trials.append(
-                TrialReport(
-                    number,
-                    winners,
-                    "failed",
+                Trial(
+                    plan,
+                    None,
+                    Visit(f"visit {number}", "local", "board"),
+                    TrialState.FAILED,
                     "1034: wrong output: error 0.13, limit 0.001",
-                    board="local",
                     board_seconds=1.0,
+                    number=number,
                     started_s=number * 2.4,
                     best_total_ms=best,
                 )
@@ -141,11 +146,12 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
         latency = total * (1 + random_.expovariate(1.0) * (40 - number) / 40) * (2.5 if pruned else 1)
         best = min(best, latency)
         trials.append(
-            TrialReport(
-                number, winners, "pruned" if pruned else "complete",
+            Trial(
+                plan, PlanSamples(plan, (latency,), {layer.node_id: (layer.winner_ms,) for layer in layers}),
+                Visit(f"visit {number}", "local", "board"),
+                TrialState.PRUNED if pruned else TrialState.COMPLETE,
                 "behind the incumbent (Wilcoxon, p = 0.01)" if pruned else "",
-                latency, {layer.node_id: layer.winner_ms for layer in layers}, "local",
-                0.6 if pruned else 2.1, number * 2.4, best,
+                board_seconds=0.6 if pruned else 2.1, number=number, started_s=number * 2.4, best_total_ms=best,
             )
         )  # fmt: skip
     return TuningReport(

@@ -8,8 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ellopt.core.samples import PlanSamples
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
@@ -26,10 +25,15 @@ from tests.support.pretend import (
 
 
 class Announce:
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
-        print("trial", trial.number, json.dumps(dict(trial.plan)), flush=True)
+    def trial_finished(self, trial: Trial) -> None:
+        print(
+            "trial",
+            trial.number,
+            json.dumps({node_id: str(options) for node_id, options in trial.plan.items()}),
+            flush=True,
+        )
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None: ...
+    def trials_resumed(self, trials: Sequence[Trial]) -> None: ...
 
     def state_changed(self, progress: SearchProgress) -> None: ...
 

@@ -6,8 +6,11 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
 from ellopt.core.statistics import Comparison
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial, TrialState, Visit
 from ellopt.report.document import TuningReport
 from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, LayerReport, VariantReport, WholeModel
@@ -38,10 +41,10 @@ def make_start(output_dir: Path, name: str = "net", target: str = "host") -> Mod
     )
 
 
-def make_trials(count: int, layers: int = 3) -> tuple[TrialReport, ...]:
+def make_trials(count: int, layers: int = 3) -> tuple[Trial, ...]:
     """Trials with random plans. Every ninth is pruned, every thirteenth failed."""
     chance = random.Random(7)
-    trials: list[TrialReport] = []
+    trials: list[Trial] = []
     best = float("inf")
     for number in range(count):
         plan = {node: chance.choice(OPTIONS) for node in node_ids(layers)}
@@ -49,18 +52,21 @@ def make_trials(count: int, layers: int = 3) -> tuple[TrialReport, ...]:
             node: COSTS[text] * (1 + i) * chance.uniform(0.97, 1.05) for i, (node, text) in enumerate(plan.items())
         }
         total = sum(layers_ms.values()) + 0.2
-        trial = TrialReport(number, plan, "complete", "", total, layers_ms, "host", 0.5, number * 0.6)
+        tried = Plan.of({node: ConvolutionOptions.parse(text) for node, text in plan.items()})
+        samples = PlanSamples(tried, (total,), {node: (ms,) for node, ms in layers_ms.items()})
+        trial = Trial(tried, samples, Visit(f"visit {number}", "host", "board"))
         if number % 13 == 12:
-            trial = replace(trial, state="failed", reason="the compiler crashed", total_ms=None, layers_ms={})
+            trial = Trial.without_samples(tried, "the compiler crashed")
         elif number % 9 == 8:
-            trial = replace(trial, state="pruned", reason="3.1 times slower than the best", total_ms=None, layers_ms={})
+            trial = replace(trial, state=TrialState.PRUNED, reason="3.1 times slower than the best")
         else:
             best = min(best, total)
-        trials.append(replace(trial, best_total_ms=None if best == float("inf") else best))
+        known = None if best == float("inf") else best
+        trials.append(replace(trial, board_seconds=0.5, number=number, started_s=number * 0.6, best_total_ms=known))
     return tuple(trials)
 
 
-def make_report(trials: tuple[TrialReport, ...], layers: int = 3, name: str = "net") -> TuningReport:
+def make_report(trials: tuple[Trial, ...], layers: int = 3, name: str = "net") -> TuningReport:
     winner = "winograd s8 f2 c4 parallel"
     plan = dict.fromkeys(node_ids(layers), winner)
     default = dict.fromkeys(node_ids(layers), DEFAULT)

@@ -34,7 +34,7 @@ def record_run(
     model = TrackedModel(make_start(output_dir, name), destination, Redactor(), "", lambda: None)
     report = make_report(make_trials(trials), name=name)
     for trial in report.trials:
-        model.trial_finished(trial, None, {"profile_report.txt": f"profile of trial {trial.number}\n"})
+        model.trial_finished(trial, {"profile_report.txt": f"profile of trial {trial.number}\n"})
     if finish:
         write_outputs(output_dir, report)
         model.finish_model(report, output_dir)

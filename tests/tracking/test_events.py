@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param, _validate_tag
 
-from ellopt.core.trial import TrialReport
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import PlanSamples
+from ellopt.core.trial import Trial, TrialState
 from ellopt.tracking.events import best_trial_marks, confirmation_record, final_metrics, texts, trial_record
 from ellopt.tracking.summary import description, measurements_csv
 from tests.support.tracking_runs import make_report, make_start, make_trials
@@ -20,9 +23,14 @@ from tests.support.tracking_runs import make_report, make_start, make_trials
 _TEXT = st.text(min_size=1, max_size=300)
 
 
-@given(node=_TEXT, options=_TEXT, reason=st.text(max_size=9000))
-def test_mlflow_takes_whatever_a_model_calls_its_nodes(node: str, options: str, reason: str) -> None:
-    trial = TrialReport(3, {node: options}, "failed", reason, 1.0, {node: 0.5})
+def measured(node: str, ms: float = 1.0) -> Trial:
+    plan = Plan.uniform([node], ConvolutionOptions("simple"))
+    return Trial(plan, PlanSamples(plan, (ms,), {node: (ms,)}), number=1)
+
+
+@given(node=_TEXT, reason=st.text(max_size=9000))
+def test_mlflow_takes_whatever_a_model_calls_its_nodes(node: str, reason: str) -> None:
+    trial = replace(measured(node), state=TrialState.PRUNED, reason=reason)
     record = trial_record(trial, make_start(Path()), 0, 1)
     for key, value in record.params.items():
         _validate_param(key, value)
@@ -34,19 +42,19 @@ def test_mlflow_takes_whatever_a_model_calls_its_nodes(node: str, options: str, 
 
 @pytest.mark.parametrize("node", ["", ".", "..", "a/b", "/", "1040/../2", "a:b", "layer one", "ü"])
 def test_mlflow_takes_odd_node_ids(node: str) -> None:
-    record = trial_record(TrialReport(1, {node: "simple"}, "complete", "", 1.0, {node: 1.0}), make_start(Path()), 0, 1)
+    record = trial_record(measured(node), make_start(Path()), 0, 1)
     for key in (*record.params, *record.metrics):
         _validate_metric_name(key)
 
 
 def test_infinite_and_missing_latencies_are_no_metrics() -> None:
-    trial = TrialReport(1, {"7": "simple"}, "pruned", "too slow", None, {"7": float("inf")}, best_total_ms=None)
+    trial = measured("7", float("inf"))
     assert set(trial_record(trial, make_start(Path()), 0, 1).metrics) == {"board_seconds"}
 
 
-@pytest.mark.parametrize(("state", "status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")])
-def test_a_trial_s_state_is_its_status_and_its_reason_can_be_read(state: str, status: str) -> None:
-    record = trial_record(TrialReport(4, {}, state, "because"), make_start(Path()), 5, 9)
+@pytest.mark.parametrize(("state", "status"), [*zip(TrialState, ("FINISHED", "KILLED", "FAILED"), strict=True)])
+def test_a_trial_s_state_is_its_status_and_its_reason_can_be_read(state: TrialState, status: str) -> None:
+    record = trial_record(replace(measured("7"), state=state, reason="because"), make_start(Path()), 5, 9)
     assert (record.status, record.tags["state"], record.tags["reason"]) == (status, state, "because")
     assert record.tags["mlflow.note.content"] == f"**{state.capitalize()}**: because"
     assert (record.start_ms, record.end_ms) == (5, 9)

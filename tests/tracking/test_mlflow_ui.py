@@ -47,7 +47,7 @@ def tuned(
         with open_tracking(TrackingConfig(register=REGISTERED, patience=120)) as tracker:
             model = tracker.start_model(make_start(output, "tiny16"))
             for trial in report.trials:
-                model.trial_finished(trial, None, {"profile_report.txt": "Node statistics\n"})
+                model.trial_finished(trial, {"profile_report.txt": "Node statistics\n"})
             model.finish_model(report, output, (16, 16, 3))
         yield address, tracker.summary
 

@@ -34,7 +34,7 @@ def tune(tracker: Tracker, output_dir: Path, trials: int = 4, pause: float = 0.0
     started = time.monotonic()
     model = tracker.start_model(make_start(output_dir))
     for trial in report.trials:
-        model.trial_finished(trial, None, {"profile_report.txt": "profile\n"})
+        model.trial_finished(trial, {"profile_report.txt": "profile\n"})
         time.sleep(pause)
     write_outputs(output_dir, report)
     model.finish_model(report, output_dir)
@@ -244,7 +244,7 @@ def test_no_secret_gets_anywhere(
     with open_tracking(TrackingConfig(secrets=(password,))) as tracker:
         model = tracker.start_model(replace(make_start(output), params={"note": password, "seed": "1"}))
         for trial in report.trials:
-            model.trial_finished(trial, None, {"profile_report.txt": f"{password}\n"})
+            model.trial_finished(trial, {"profile_report.txt": f"{password}\n"})
         model.finish_model(report, output, extra=[workplace / "log.txt"])
     assert tracker.summary.waiting == 0
 

@@ -26,7 +26,7 @@ from ellopt.core.statistics import (
     slow_limit,
     summarize,
 )
-from ellopt.core.trial import Failure, Outcome
+from ellopt.core.trial import Failure, Trial
 from ellopt.search.evidence.cost_model import CostModel, Observation
 from ellopt.search.evidence.effects import Cell, Variant, fit_effects
 from ellopt.space.space import ModelSpace
@@ -85,15 +85,15 @@ class Evidence:
         self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
         self._spoiled_share = 0.05
 
-    def add(self, outcome: Outcome, once: bool = False) -> None:
-        """Learn from an outcome. ``once``: a variant that a layer was measured with before learns nothing more."""
-        samples, visit = outcome.samples, outcome.visit
+    def add(self, trial: Trial, once: bool = False) -> None:
+        """Learn from a trial. ``once``: a variant that a layer was measured with before learns nothing more."""
+        samples, visit = trial.samples, trial.visit
         if samples is None or visit is None or not samples.layers_ms:
             return
         rounds = samples.rounds or tuple(range(len(samples.total_ms)))
-        turns = [self._turns.setdefault((visit.uid, outcome.plan, r), len(self._turns)) for r in rounds]
+        turns = [self._turns.setdefault((visit.uid, trial.plan, r), len(self._turns)) for r in rounds]
         for node_id, values in samples.layers_ms.items():
-            known = self._samples.setdefault((self._shape_of[node_id], outcome.plan[node_id]), [])
+            known = self._samples.setdefault((self._shape_of[node_id], trial.plan[node_id]), [])
             if once and any(sample.node_id == node_id for sample in known):
                 continue
             known += [

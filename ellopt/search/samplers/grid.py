@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.rematch import Rematch
 from ellopt.search.settings import SearchSettings
@@ -41,7 +41,7 @@ class Grid:
         self.planned: int | None = len(self._plans)
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
+    def resume(self, finished: Sequence[Trial], stages: Sequence[str], evidence: Evidence) -> None:
         self._take([o for o, stage in zip(finished, stages, strict=True) if stage == STAGE])
         self._rematch.resume(finished, stages)
         self.planned = (self.planned or 0) + sum(stage != STAGE for stage in stages)
@@ -60,7 +60,7 @@ class Grid:
             return None
         return Proposal(tuple(rest[: self._per_visit]), self._schedule, STAGE)
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Trial], evidence: Evidence) -> Sequence[Verdict]:
         if proposal.stage == STAGE:
             self._take(outcomes)
         return [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
@@ -68,7 +68,7 @@ class Grid:
     def explain(self, evidence: Evidence) -> Explanation:
         return Explanation()
 
-    def _take(self, outcomes: Sequence[Outcome]) -> None:
+    def _take(self, outcomes: Sequence[Trial]) -> None:
         self._done.update(outcome.plan for outcome in outcomes)
         self._repairs += [repaired(o.plan, o.failures, self._space) for o in outcomes if o.failures]
         self._repairs = [plan for plan in dict.fromkeys(self._repairs) if plan not in self._done]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.rematch import STAGE, Rematch
 from ellopt.search.samplers.optuna_samplers import make_sampler
@@ -52,7 +52,7 @@ class Layerwise:
         self.planned: int | None = self._trials
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
+    def resume(self, finished: Sequence[Trial], stages: Sequence[str], evidence: Evidence) -> None:
         self._recall(evidence)
         for outcome, stage in zip(finished, stages, strict=True):
             if stage != PLAYOFF:
@@ -84,7 +84,7 @@ class Layerwise:
             return None
         return self._playoff(evidence)
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Trial], evidence: Evidence) -> Sequence[Verdict]:
         for outcome in outcomes:
             if proposal.stage != PLAYOFF:
                 self._explored += 1
@@ -115,7 +115,7 @@ class Layerwise:
             plans.append(Plan(tuple((layer.node_id, choices[layer.node_id]) for layer in self._space.layers)))
         return tuple(plans)
 
-    def _tell(self, outcome: Outcome, evidence: Evidence) -> None:
+    def _tell(self, outcome: Trial, evidence: Evidence) -> None:
         for layer in self._space.layers:
             options = outcome.plan[layer.node_id]
             study = self._studies[layer.shape]

@@ -23,7 +23,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
-from ellopt.core.trial import Outcome
+from ellopt.core.trial import Trial, TrialState
 from ellopt.search.evidence.effects import Variant
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.odds import Odds, odds
@@ -91,7 +91,7 @@ class Racing:
         self.planned: int | None = settings.trials
         self.ended = ""
 
-    def resume(self, finished: Sequence[Outcome], stages: Sequence[str], evidence: Evidence) -> None:
+    def resume(self, finished: Sequence[Trial], stages: Sequence[str], evidence: Evidence) -> None:
         self._count(finished)
         self._sketched = SKETCH in stages
         finals = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == FINAL}
@@ -102,7 +102,7 @@ class Racing:
             self._queue = self._next_stage(evidence)
         return self._queue.pop(0) if self._queue else None
 
-    def judge(self, proposal: Proposal, outcomes: Sequence[Outcome], evidence: Evidence) -> Sequence[Verdict]:
+    def judge(self, proposal: Proposal, outcomes: Sequence[Trial], evidence: Evidence) -> Sequence[Verdict]:
         self._count(outcomes)
         verdicts = [plain_verdict(outcome, proposal.schedule) for outcome in outcomes]
         if proposal.stage in (FINAL, ALONE) or self._unmeasured(evidence):
@@ -235,7 +235,7 @@ class Racing:
 
     # What they are made of
 
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
+    def _count(self, outcomes: Sequence[Trial]) -> None:
         self._made += len(outcomes)
         self._busy_ms += 1000 * sum(outcome.board_seconds for outcome in outcomes)
 
@@ -306,17 +306,17 @@ class Racing:
                     out[shape, options] = f"{slower:.2f} times the latency of {best.options} after {passes} passes"
         return out
 
-    def _verdict(self, outcome: Outcome, verdict: Verdict, behind: Mapping[Variant, str]) -> Verdict:
+    def _verdict(self, outcome: Trial, verdict: Verdict, behind: Mapping[Variant, str]) -> Verdict:
         """Pruned, if nothing new in the plan is in the race any more."""
         if outcome.samples is None or outcome.plan == self._space.default_plan:
             return verdict
         layers = self._space.by_id
         reasons = [behind.get((layers[n].shape, o), "") for n, o in outcome.plan.items() if o != layers[n].default]
         if not all(reasons) or not reasons:
-            return Verdict("complete")
+            return Verdict(TrialState.COMPLETE)
         passes = MOST_FINAL_VISITS * FINAL_SCHEDULE.passes - len(outcome.samples.total_ms)
         spared = passes * float(np.median(outcome.samples.total_ms)) / 1000
-        return Verdict("pruned", f"every choice is clearly behind, e.g. {reasons[0]}", spared)
+        return Verdict(TrialState.PRUNED, f"every choice is clearly behind, e.g. {reasons[0]}", spared)
 
     def _mixed(self, wanted: Wanted) -> list[Plan]:
         """The fewest plans in which everything wanted of a shape occurs, layers of equal shape taking turns.

@@ -29,7 +29,7 @@ class RecordsKeeper(Keeper):
         destination = Destination(directory=str(place), experiment="ellopt/net")
         model = TrackedModel(make_start(place / "out"), destination, Redactor(), "", news)
         for trial in report.trials:
-            model.trial_finished(trial, None, {"profile_report.txt": f"profile of trial {trial.number}\n"})
+            model.trial_finished(trial, {"profile_report.txt": f"profile of trial {trial.number}\n"})
         model.finish_model(report, place / "out")
 
     def kept(self, place: Path) -> set[str]:

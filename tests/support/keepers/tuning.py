@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from ellopt.core.samples import PlanSamples
-from ellopt.core.trial import TrialReport
+from ellopt.core.trial import Trial
 from ellopt.frontends.ell.read import read_model
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
@@ -44,16 +43,17 @@ class _Announcing(Silent):
         self.resumed: set[str] = set()
         self.finished: set[str] = set()
 
-    def trial_finished(self, trial: TrialReport, samples: PlanSamples | None) -> None:
+    def trial_finished(self, trial: Trial) -> None:
         self.finished.add(_said(trial))
         self._announce(_said(trial))
 
-    def trials_resumed(self, trials: Sequence[TrialReport]) -> None:
+    def trials_resumed(self, trials: Sequence[Trial]) -> None:
         self.resumed |= set(map(_said, trials))
 
 
-def _said(trial: TrialReport) -> str:
-    return json.dumps([trial.number, trial.state, trial.total_ms, dict(trial.plan)])
+def _said(trial: Trial) -> str:
+    plan = {node_id: str(options) for node_id, options in trial.plan.items()}
+    return json.dumps([trial.number, trial.state, trial.total_ms, plan])
 
 
 class SearchKeeper(Keeper):
