@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ellopt.devices.settings import DeviceSettings
 from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.frontends.discover import ModelFile, discover
+from ellopt.measure.executors import make_executor
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import Display
 from ellopt.space.space import SearchSpace, find_options_file
@@ -131,20 +132,39 @@ def device_settings(config: TuningConfig, task: str) -> DeviceSettings:
     )
 
 
+@dataclass(frozen=True)
+class _Site:
+    """What the models of a run share at the place where they are tuned."""
+
+    workshop: Workshop
+    display: Display
+
+
+@dataclass(frozen=True)
+class TuneTask:
+    """The tuning of one model as a value that an executor runs."""
+
+    file: ModelFile
+
+    def run(self, site: _Site) -> ModelOutcome:
+        return _tune_one(self.file, site.workshop, site.display)
+
+
 def _tune_all(files: list[ModelFile], workshop: Workshop, display: Display) -> tuple[ModelOutcome, ...]:
-    concurrent = min(workshop.config.concurrent_models, len(files))
-    if concurrent <= 1:
-        return tuple(_tune_one(file, workshop, display) for file in files)
-    with ThreadPoolExecutor(concurrent, thread_name_prefix="model") as threads:
-        futures = [threads.submit(_tune_one, file, workshop, display) for file in files]
-        try:
-            return tuple(future.result() for future in futures)
-        except BaseException as error:
-            for future in futures:
-                future.cancel()
-            if not isinstance(error, Exception):  # interrupted: what runs on boards is not waited for
-                workshop.pool.close()
-            raise
+    executor = make_executor("", _Site(workshop, display), min(workshop.config.concurrent_models, len(files)))
+    futures: list[Future[ModelOutcome]] = []
+    try:
+        for file in files:
+            futures.append(executor.submit(TuneTask(file)))
+        return tuple(future.result() for future in futures)
+    except BaseException as error:
+        for future in futures:
+            future.cancel()
+        if not isinstance(error, Exception):  # interrupted: what runs on boards is not waited for
+            workshop.pool.close()
+        raise
+    finally:
+        executor.rest()
 
 
 def _tune_one(file: ModelFile, workshop: Workshop, display: Display) -> ModelOutcome:

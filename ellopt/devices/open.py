@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, ElloptError, InfrastructureError
+from ellopt.core.fan_out import fan_out
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.cluster.source import (
     ClusterSource,
@@ -21,6 +21,7 @@ from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.local import LocalPool
 from ellopt.devices.pool.fixed import FixedSource
 from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.pool.sources import BoardFailed
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh.device import SshDevice
@@ -123,7 +124,7 @@ def _list_addresses(settings: DeviceSettings, target: Target, try_out: Callable[
         try:
             device: SshDevice = connector.connect(address, Deadline.after(_LOOK_SECONDS))
         except ElloptError as error:
-            final = getattr(error, "final", False)
+            final = isinstance(error, BoardFailed) and error.final
             return DeviceRow(str(address), "refused" if final else "unreachable", "", "", False, str(error))
         try:
             try_out(device)
@@ -134,7 +135,6 @@ def _list_addresses(settings: DeviceSettings, target: Target, try_out: Callable[
         return DeviceRow(device.name, "reachable", "", device.board, True)
 
     try:
-        with ThreadPoolExecutor(max_workers=16) as executor:
-            return list(executor.map(look, dict.fromkeys(settings.ipaddresses)))
+        return fan_out(look, dict.fromkeys(settings.ipaddresses), workers=16)
     finally:
         session.close()

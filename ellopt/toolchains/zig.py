@@ -12,13 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError
+from ellopt.core.fan_out import fan_out
 from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
 from ellopt.files.process import Abort, run_in_group
 from ellopt.files.sealed import FileCache
@@ -150,18 +150,14 @@ class Compiler:
             self._cache.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             logger.info("compiling %d of %d objects for %s", len(missing), len(keys), self._target.name)
-            with ThreadPoolExecutor(self._pool_size) as executor:
-                abort = Abort()
-                futures = {
-                    key: executor.submit(self._compile, key, text, deadline, flags, abort)
-                    for key, text in missing.items()
-                }
-                try:
-                    found |= {key: future.result() for key, future in futures.items()}
-                except BaseException:
-                    abort.fire()  # nobody waits for what the other compilers make
-                    executor.shutdown(wait=True, cancel_futures=True)
-                    raise
+            abort = Abort()  # nobody waits for what the other compilers make when one fails
+            paths = fan_out(
+                lambda key: self._compile(key, missing[key], deadline, flags, abort),
+                missing,
+                self._pool_size,
+                abort.fire,
+            )
+            found |= dict(zip(missing, paths, strict=True))
             logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)
         return {name: found[key] for name, key in keys.items()}
 

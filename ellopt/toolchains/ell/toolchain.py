@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet
@@ -23,6 +22,7 @@ import numpy as np
 from ellopt.codegen.version import GENERATOR_VERSION
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError, ModelFormatError
+from ellopt.core.fan_out import fan_out
 from ellopt.core.job import Job, JobResult
 from ellopt.core.methods import find_method
 from ellopt.core.options import ConvolutionOptions
@@ -205,13 +205,7 @@ class EllToolchain:
                 found += self._compiler.compile(source, plan, target, profiled, where, deadline)
             return found if self._one_program else found[:1]
 
-        with ThreadPoolExecutor(min(self._parallel_build, len(plans)), thread_name_prefix="ell") as pool:
-            futures = [pool.submit(compile_plan, plan) for plan in plans]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        return fan_out(compile_plan, plans, self._parallel_build)
 
 
 def _manifest(bundle: Bundle) -> EllManifest:
