@@ -19,12 +19,12 @@ import atheris
 
 with atheris.instrument_imports(include=["ellopt"]):
     from ellopt.core.errors import ElloptError
+    from ellopt.frontends.ell.profile import read_report
     from ellopt.frontends.ell.read import read_model
     from ellopt.model.describe import describe
     from ellopt.report.document import TuningReport
     from ellopt.space.options_file import read_compile_options
     from ellopt.space.space import SearchSpace
-    from ellopt.toolchains.ell.profile import read_report
     from ellopt.toolchains.native.bundle import MANIFEST, Manifest
     from ellopt.tracking.outbox import Reader
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.toolchains.registry import TOOLCHAINS
 
 SAMPLERS = ("grid", "tpe", "random", "auto")
-TOOLCHAINS = ("native", "ell")
 FP_CONTRACT = ("fast", "on", "off")
 
 
@@ -99,7 +99,7 @@ class TuningConfig:
     def options_file(self) -> str:
         """The options file that was asked for, else the one that suits the toolchain: ELL knows no more than the
         original's options."""
-        return self.options or ("extended" if self.toolchain == "native" else "default")
+        return self.options or TOOLCHAINS[self.toolchain].options
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from ellopt.devices.base import DevicePool
 from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
 from ellopt.frontends.discover import ModelFile
+from ellopt.frontends.ell.profile import report_text
 from ellopt.frontends.ell.read import read_model, require_convolutions
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
@@ -45,8 +46,7 @@ from ellopt.space.budget import within_bytes
 from ellopt.space.options_file import plan_for
 from ellopt.space.space import ModelSpace, SearchSpace, narrow
 from ellopt.targets import Target
-from ellopt.toolchains.base import Toolchain, gives_outputs, output_files
-from ellopt.toolchains.ell.profile import report_text
+from ellopt.toolchains.base import Toolchain
 from ellopt.tracking import ModelStart, ModelTracker, Tracker
 
 _LOG = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class _Tuning:
     def run(self) -> TuningReport:
         shop, config = self.workshop, self.config
         space = narrow(shop.space, shop.toolchain.layers(self.model), shop.toolchain, shop.target)
-        if shop.toolchain.name == "native":
+        if shop.toolchain.packs_weights:
             space = within_bytes(space)
         state = self._state_directory()
         measurer = DeviceMeasurer(
@@ -220,12 +220,9 @@ class _Tuning:
                 "threads": str(self.workshop.target.cores),
                 "distinct_variants": str(space.distinct),
                 "model_file": self.file.path.name,
-                **({"ell_code": self._ell_code()} if config.toolchain == "ell" else {}),
+                **self.workshop.toolchain.parameters(),
             },
         )
-
-    def _ell_code(self) -> str:
-        return f"vectorize {self.config.vectorize}, fp-contract {self.config.fp_contract}"
 
     def _write(
         self, space: ModelSpace, result: SearchResult, winners: Winners, confirmed: Confirmed, tracker: ModelTracker
@@ -238,11 +235,11 @@ class _Tuning:
             confirmed.plan,
             winners.ell_plan(confirmed.plan),
             shop.target,
-            own=shop.toolchain.name == "native",
+            own=shop.toolchain.own_options,
         )
-        if gives_outputs(shop.toolchain):
+        if shop.toolchain.gives_outputs:
             self._check_written(self.directory / written.model, confirmed.plan)
-        further = output_files(shop.toolchain, confirmed.plan)
+        further = shop.toolchain.output_files(confirmed.plan)
         for name, text in further.items():
             write_text(self.directory / name, text)
         nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in winners.layers}

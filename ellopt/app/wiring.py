@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-
 from ellopt.app.config import TuningConfig
+from ellopt.toolchains import registry
 from ellopt.toolchains.base import Toolchain
-from ellopt.toolchains.native.toolchain import NativeToolchain
+from ellopt.toolchains.settings import ToolchainSettings
 
 
 def make_toolchain(config: TuningConfig) -> Toolchain:
     """The toolchain that ``config`` names. Raises ConfigurationError if it cannot be used here."""
-    if config.toolchain == "native":
-        return NativeToolchain(config.parallel_build)
-    from ellopt.toolchains.ell.compile import CodeOptions
-    from ellopt.toolchains.ell.toolchain import EllToolchain
-    from ellopt.toolchains.ell.tools import find_tools
-
-    tools = find_tools(config.ell_root, config.ell_build_root)
-    elf = config.target != "host" or sys.platform != "darwin"
-    return EllToolchain(
-        tools,
+    settings = ToolchainSettings(
+        config.target,
         config.parallel_build,
+        config.ell_root,
+        config.ell_build_root,
         config.include_exercise_models,
-        elf,
-        CodeOptions(config.vectorize, config.fp_contract),
+        config.vectorize,
+        config.fp_contract,
     )
+    return registry.make_toolchain(config.toolchain, settings)

@@ -35,6 +35,13 @@ class Device(Protocol):
         """What the device says of itself now."""
 
 
+class AbortableDevice(Device, Protocol):
+    """A device whose runs can be ended."""
+
+    def abort(self) -> None:
+        """End what is running, from another thread."""
+
+
 @dataclass(frozen=True)
 class PoolReport:
     """What happened in a pool so far."""

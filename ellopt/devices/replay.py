@@ -28,6 +28,9 @@ class ReplayDevice:
     def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
         return self._answer(bundle, invocation, deadline)
 
+    def abort(self) -> None:
+        """Answers come at once: there is nothing to end."""
+
     def state(self) -> DeviceState:
         """A board at rest."""
         return DeviceState(throttled=False, load=0.0)

@@ -17,7 +17,7 @@ from ellopt.model import reference
 from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS, check_outputs, output_error
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
-from ellopt.toolchains.base import Toolchain, gives_outputs
+from ellopt.toolchains.base import Toolchain
 
 #: A plan may be off by so many times as much as ELL's default: then it is the model that amplifies rounding errors.
 AMPLIFICATION = 10.0
@@ -96,7 +96,7 @@ class WholeOutputs:
         return tuple(self._known[plan] for plan in plans)
 
     def _run(self, bundle: Bundle, plans: Sequence[Plan], run: Callable[[Bundle, Job], JobResult]) -> None:
-        whole = gives_outputs(self.toolchain)
+        whole = self.toolchain.gives_outputs
         if len(plans) > 1 and not whole:
             for plan in plans:
                 self._run(bundle, [plan], run)

@@ -196,7 +196,7 @@ def narrow(space: SearchSpace, layers: Sequence[ConvolutionLayer], toolchain: To
     A layer on which nothing of the space is valid keeps ELL's default as its only variant. Raises
     ConfigurationError if the space names what the toolchain does not offer.
     """
-    offered: Sequence[str] = getattr(toolchain, "gemm_blockings", ("",))
+    offered = toolchain.gemm_blockings
     combinations = tuple(space.combinations(space.blockings(offered)))
     narrowed: dict[ConvolutionShape, tuple[int, tuple[ConvolutionOptions, ...], ConvolutionOptions]] = {}
     for shape in {layer.shape for layer in layers}:

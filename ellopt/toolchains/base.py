@@ -30,6 +30,14 @@ class Toolchain(Protocol):
     plans_per_bundle: int | None
     #: whether plans can be checked by the untimed passes of a job that measures them
     checks_in_turns: bool
+    #: whether bundles do jobs of the kind ``outputs``
+    gives_outputs: bool
+    #: whether models may be written with options that ELL's own cannot say
+    own_options: bool
+    #: whether a bundle has weights of its own for every way to compute a layer: then spaces are limited by bytes
+    packs_weights: bool
+    #: the register tiles of the matrix multiplication that options may name, besides the default, which is ""
+    gemm_blockings: tuple[str, ...]
 
     @property
     def version(self) -> str:
@@ -65,13 +73,8 @@ class Toolchain(Protocol):
         """Read what the runner left. Raises CandidateError if it crashed by itself, InfrastructureError if the
         results are missing, truncated or altered."""
 
+    def output_files(self, plan: Plan) -> Mapping[str, str]:
+        """Texts that are added to the output of a model that is computed by ``plan``, by file name."""
 
-def output_files(toolchain: Toolchain, plan: Plan) -> Mapping[str, str]:
-    """Texts that a toolchain adds to the output of a model computed by ``plan``, by file name. Most add none."""
-    add = getattr(toolchain, "output_files", None)
-    return {} if add is None else dict(add(plan))
-
-
-def gives_outputs(toolchain: Toolchain) -> bool:
-    """Whether a toolchain's bundles do jobs of the kind ``outputs``."""
-    return bool(getattr(toolchain, "gives_outputs", False))
+    def parameters(self) -> Mapping[str, str]:
+        """What was set for this toolchain beside plans, to be recorded: name -> value."""

@@ -51,6 +51,10 @@ class PretendToolchain:
     name: str = "pretend"
     plans_per_bundle: int | None = None
     checks_in_turns: bool = False
+    gives_outputs: bool = False
+    own_options: bool = False
+    packs_weights: bool = False
+    gemm_blockings: tuple[str, ...] = ("",)
     version: str = "1"
     broken: frozenset[ConvolutionOptions] = frozenset()
     builds: list[tuple[Plan, ...]] = field(default_factory=list)
@@ -82,6 +86,12 @@ class PretendToolchain:
         choices = {n: frozenset(plan[n] for plan in plans) for n in plans[0]}
         digest = hashlib.sha256(repr(sorted((n, sorted(c)) for n, c in choices.items())).encode()).hexdigest()
         return Bundle(directory, digest, (), self.name, target, choices)
+
+    def output_files(self, plan: Plan) -> Mapping[str, str]:
+        return {}
+
+    def parameters(self) -> Mapping[str, str]:
+        return {}
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:
         if not all(bundle.runs(plan) for plan in job.plans):

@@ -8,9 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ellopt.app.config import SAMPLERS, TOOLCHAINS, TuningConfig
+from ellopt.app.config import SAMPLERS, TuningConfig
 from ellopt.cli.arguments import ArgumentGroup
 from ellopt.cli.commands.device_arguments import add_device_arguments, places_from, secret
+from ellopt.toolchains.registry import TOOLCHAINS
 
 if TYPE_CHECKING:
     from rich.console import Console

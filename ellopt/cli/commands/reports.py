@@ -104,7 +104,7 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.toolchains.ell.profile import exercise_text, read_report, table
+    from ellopt.frontends.ell.profile import exercise_text, read_report, table
 
     for path in arguments.files:
         if len(arguments.files) > 1:

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Sequence
 
 from ellopt.core.deadline import Deadline
-from ellopt.devices.base import Device
+from ellopt.devices.base import AbortableDevice
 
 
 class FixedHolding:
     """A device that needs no release."""
 
-    def __init__(self, device: Device, source: FixedSource) -> None:
+    def __init__(self, device: AbortableDevice, source: FixedSource) -> None:
         self.device = device
         self.name = device.name
         self._source = source
@@ -24,8 +24,7 @@ class FixedHolding:
         self._source.give_back(self.device)
 
     def abort(self) -> None:
-        if stop := getattr(self.device, "abort", None):
-            stop()
+        self.device.abort()
 
 
 class FixedSource:
@@ -33,7 +32,7 @@ class FixedSource:
 
     shared = False
 
-    def __init__(self, devices: Sequence[Device]) -> None:
+    def __init__(self, devices: Sequence[AbortableDevice]) -> None:
         self._free = list(devices)
         self.size = len(devices)
         self.emulated = any(device.kind == "emulated" for device in devices)
@@ -46,7 +45,7 @@ class FixedSource:
                     return FixedHolding(self._free.pop(index), self)
         return None
 
-    def give_back(self, device: Device) -> None:
+    def give_back(self, device: AbortableDevice) -> None:
         with self._lock:
             self._free.append(device)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ellopt.core.errors import CandidateError, InfrastructureError
 from ellopt.core.job import Job
 from ellopt.core.samples import LayerCheck, PlanSamples
+from ellopt.frontends.ell.profile import CLOCK_STEP_MS
 from ellopt.model.layers import FloatArray
 from ellopt.toolchains.ell.bundle import EllManifest, output_error
 from ellopt.toolchains.ell.compile import PLAIN
@@ -22,8 +23,6 @@ from ellopt.toolchains.native.job import PICOSECONDS_PER_MS, Choice, JobText, Re
 #: largest error of the model's output relative to its largest value
 OUTPUT_LIMIT = 1e-3
 
-#: The smallest step of the clock in ELL's profiling code. What reads less, 0 or below 0, took no longer than that.
-CLOCK_STEP_MS = 0.00025
 #: Less than this stands for a layer that no node of the profile was made of.
 _NO_TIME_MS = -100.0
 

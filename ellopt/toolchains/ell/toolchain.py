@@ -38,8 +38,9 @@ from ellopt.toolchains.ell.bundle import REFERENCE, EllBundle, EllManifest
 from ellopt.toolchains.ell.compile import MODEL_FILE, CodeOptions, Compiled, EllCompiler, commands_of, for_ell
 from ellopt.toolchains.ell.job import checks, job_rows, timings
 from ellopt.toolchains.ell.link import RUNNER, Linker
-from ellopt.toolchains.ell.tools import EllTools
+from ellopt.toolchains.ell.tools import EllTools, find_tools
 from ellopt.toolchains.native.results import read_records
+from ellopt.toolchains.settings import ToolchainSettings
 from ellopt.toolchains.zig import zig_version
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,11 @@ class EllToolchain:
     """
 
     name: str = "ell"
+    checks_in_turns: bool = False
+    gives_outputs: bool = False
+    own_options: bool = False
+    packs_weights: bool = False
+    gemm_blockings: tuple[str, ...] = ("",)
 
     def __init__(
         self,
@@ -74,7 +80,6 @@ class EllToolchain:
             tools, use_blas=tools.blas is not None, parallel=self._parallel_build, code=self.code_options
         )
         self._one_program = one_program
-        self.checks_in_turns = False
         self.plans_per_bundle: int | None = 8 if self._one_program else 1
         self._seen: WeakSet[Model] = WeakSet()
         self._hashes: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
@@ -174,6 +179,10 @@ class EllToolchain:
         lines += [f"# {words[form]}: {ms:.5f} ms" for form, ms in sorted(medians.items(), key=lambda item: item[1])]
         return {"ell_commands.txt": "\n".join(lines) + "\n" + commands_of(directory)}
 
+    def parameters(self) -> Mapping[str, str]:
+        code = self.code_options
+        return {"ell_code": f"vectorize {code.vectorize}, fp-contract {code.fp_contract}"}
+
     def _warn_without_blas(self, target: Target) -> None:
         with self._lock:
             told = target.name in self._warned
@@ -237,3 +246,11 @@ def _shape(node: Convolution) -> ConvolutionShape:
         output_rows=rows,
         output_columns=columns,
     )
+
+
+def make(settings: ToolchainSettings) -> EllToolchain:
+    """The toolchain as set. Raises ConfigurationError if ELL's programs are not there or do not run."""
+    tools = find_tools(settings.ell_root, settings.ell_build_root)
+    elf = settings.target != "host" or sys.platform != "darwin"
+    code = CodeOptions(settings.vectorize, settings.fp_contract)
+    return EllToolchain(tools, settings.parallel_build, settings.include_exercise_models, elf, code)

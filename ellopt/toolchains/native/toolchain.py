@@ -33,6 +33,7 @@ from ellopt.toolchains.native.build import RUNNER, BuildRequest, build_bundle, g
 from ellopt.toolchains.native.bundle import Manifest
 from ellopt.toolchains.native.job import Choice, JobText, Records
 from ellopt.toolchains.native.results import RESULT, read_checks, read_records, read_samples
+from ellopt.toolchains.settings import ToolchainSettings
 from ellopt.toolchains.settling import settling_passes
 from ellopt.toolchains.zig import cpu_of
 
@@ -48,6 +49,8 @@ class NativeToolchain:
     plans_per_bundle: int | None = None
     checks_in_turns: bool = True
     gives_outputs: bool = True
+    own_options: bool = True
+    packs_weights: bool = True
     gemm_blockings: tuple[str, ...] = GEMM_BLOCKINGS
 
     def __init__(self, parallel_build: int = 0) -> None:
@@ -163,6 +166,12 @@ class NativeToolchain:
             _turn_warm_up(manifest, job),
         )
 
+    def output_files(self, plan: Plan) -> Mapping[str, str]:
+        return {}
+
+    def parameters(self) -> Mapping[str, str]:
+        return {}
+
     def _network(self, model: Model) -> Network:
         network = self._networks.get(model)
         if network is None:
@@ -228,3 +237,8 @@ def _choices(manifest: Manifest, plan: Plan) -> list[Choice]:
             raise ValueError(f"the bundle cannot compute layer {layer.node_id} by {options}")
         row.append(choice)
     return row
+
+
+def make(settings: ToolchainSettings) -> NativeToolchain:
+    """The toolchain as set."""
+    return NativeToolchain(settings.parallel_build)

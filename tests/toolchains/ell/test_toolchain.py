@@ -26,15 +26,15 @@ from ellopt.devices.emulator import find_qemu
 from ellopt.devices.local import LocalDevice
 from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
+from ellopt.frontends.ell.profile import CLOCK_STEP_MS, parse_report
+from ellopt.frontends.ell.profile_join import layer_times
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.targets import Target, find_target
 from ellopt.toolchains import settling
 from ellopt.toolchains.ell.bundle import output_error
 from ellopt.toolchains.ell.compile import Header
-from ellopt.toolchains.ell.job import CLOCK_STEP_MS, best_forms
-from ellopt.toolchains.ell.profile import parse_report
-from ellopt.toolchains.ell.profile_join import layer_times
+from ellopt.toolchains.ell.job import best_forms
 from ellopt.toolchains.ell.toolchain import EllToolchain
 from ellopt.toolchains.ell.tools import EllTools, find_tools
 

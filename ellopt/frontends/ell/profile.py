@@ -27,6 +27,9 @@ from ellopt.model.graph import Model
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: The smallest step of the clock in ELL's profiling code. What reads less, 0 or below 0, took no longer than that.
+CLOCK_STEP_MS = 0.00025
+
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _TIME = rf"time: *({_NUMBER}) ms *\tcount: *(\d+)"
 _HEADER = re.compile(r"Profiling model with (\d+) warm-up iterations and (\d+) timed iterations")

@@ -14,9 +14,7 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ELL_DEFAULT
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
-from ellopt.frontends.ell.read import read_model
-from ellopt.report.text import plain
-from ellopt.toolchains.ell.profile import (
+from ellopt.frontends.ell.profile import (
     Exercise,
     ModelTime,
     NodeTime,
@@ -28,7 +26,9 @@ from ellopt.toolchains.ell.profile import (
     table,
     write_report,
 )
-from ellopt.toolchains.ell.profile_join import join, layer_times
+from ellopt.frontends.ell.profile_join import join, layer_times
+from ellopt.frontends.ell.read import read_model
+from ellopt.report.text import plain
 
 SAMPLES = (
     "cnn64_profile_simple.txt",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.frontends.ell.profile import NodeTime, ProfileReport, convolution_nodes, method_of
 from ellopt.model.graph import Model
-from ellopt.toolchains.ell.profile import NodeTime, ProfileReport, convolution_nodes, method_of
 
 
 @dataclass(frozen=True)
