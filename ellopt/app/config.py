@@ -54,6 +54,7 @@ class TuningConfig:
     visit_spacing: float = 3.0
     emulate: bool = False
     accept_emulated_timings: bool = False
+    estimate: bool = False
     # search
     sampler: str = "auto"
     trials: int | None = None
@@ -92,8 +93,20 @@ class TuningConfig:
             )
         if self.register and not self.mlflow:
             raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
+        if self.estimate:
+            self._require_estimable()
         if self.ipaddress and self.cluster:
             raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
+
+    def _require_estimable(self) -> None:
+        boards = (("--ipaddress", self.ipaddress), ("--cluster", self.cluster), ("--emulate", self.emulate))
+        for option, given in boards:
+            if given:
+                raise ConfigurationError(f"--estimate and {option} contradict each other: leave one out")
+        if self.target == "host":
+            raise ConfigurationError("--estimate: host is this machine, which is measured: give a board's --target")
+        if self.toolchain != "native":
+            raise ConfigurationError("--estimate simulates the native toolchain's programs only: leave --toolchain out")
 
     @property
     def options_file(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ellopt.app.config import TuningConfig
+from ellopt.app.estimating import facts_of, simulator_for
 from ellopt.app.tune_model import Workshop, tune_model
 from ellopt.app.wiring import make_toolchain
 from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
@@ -65,6 +66,8 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     space = SearchSpace.load(find_options_file(config.options_file))
     toolchain = make_toolchain(config)
     _make_directory(config.output_path)
+    simulator = simulator_for(config, target)
+    devices = replace(device_settings(config, task_name(config, files)), simulator=simulator)
     tracking = TrackingConfig(
         enabled=config.mlflow,
         models=len(files),
@@ -73,10 +76,11 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         experiment=config.experiment or "",
     )
     with (
-        open_pool(device_settings(config, task_name(config, files)), target) as pool,
+        open_pool(devices, target) as pool,
         open_tracking(tracking) as tracker,
     ):
-        workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker)
+        estimate = None if simulator is None else facts_of(simulator)
+        workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker, estimate)
         outcomes = _tune_all(files, workshop, display)
     return TuningOutcome(outcomes, tracker.summary)
 

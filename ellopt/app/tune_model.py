@@ -22,6 +22,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Trial
 from ellopt.devices.base import DevicePool
+from ellopt.estimate.facts import EstimateFacts
 from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
 from ellopt.frontends.discover import ModelFile
@@ -53,6 +54,8 @@ _LOG = logging.getLogger(__name__)
 
 #: below the model's output directory: what an interrupted run goes on from
 STATE_DIRECTORY = ".ellopt"
+#: how long a run on a simulated processor may take; there is nothing that others wait for
+ESTIMATE_SECONDS = 7200.0
 REPORT_FILE, PAGE_FILE = "tuning_report.json", "tuning_report.html"
 
 
@@ -66,6 +69,12 @@ class Workshop:
     toolchain: Toolchain
     pool: DevicePool
     tracker: Tracker
+    estimate: EstimateFacts | None = None  # where times are estimates
+
+    @property
+    def error(self) -> float:
+        """By what share times may be off that measuring again does not show."""
+        return 0.0 if self.estimate is None else self.estimate.error
 
 
 def tune_model(file: ModelFile, directory: Path, workshop: Workshop, observer: SearchObserver) -> TuningReport:
@@ -117,6 +126,7 @@ class _Tuning:
                 parallel_build=config.parallel_build,
                 board_timeout=config.board_timeout,
                 visit_spacing=config.visit_spacing,
+                run_limit=ESTIMATE_SECONDS if shop.estimate else MeasureSettings.run_limit,
             ),
         )
         identity = self._identity(measurer.board())
@@ -134,14 +144,14 @@ class _Tuning:
                 warm_start=self._warm_start(measurer.board()),
             )
             check = WholeCheck(measurer.output_errors, space.default_plan)
-            winners = _sound_winners(result, check)
+            winners = _sound_winners(result, check, shop.error)
             candidates = _candidates(space, result, winners)
             unsound = check.unsound(list(candidates.values()))
             candidates = {name: plan for name, plan in candidates.items() if plan not in unsound}
             if result.emulated and not config.accept_emulated_timings:
                 winners = without_evidence(winners)
                 candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
-            confirmed = confirm(measurer, candidates)
+            confirmed = confirm(measurer, candidates, error=shop.error)
             report = self._write(space, result, winners, confirmed, tracker)
         except Exception as error:
             tracker.failed_model(str(error))
@@ -172,12 +182,20 @@ class _Tuning:
     def _search_settings(self) -> SearchSettings:
         config = self.config
         return SearchSettings(
-            sampler=config.sampler,
+            sampler=self._sampler,
             trials=config.trials,
             timeout=config.timeout,
             seed=config.seed,
             tolerance=config.tolerance,
+            repeat=self.workshop.estimate is None,
         )
+
+    @property
+    def _sampler(self) -> str:
+        """Estimates do not differ from one time to the next: each variant once is all that there is to know."""
+        if self.workshop.estimate is not None and self.config.sampler == "auto":
+            return "grid"
+        return self.config.sampler
 
     def _identity(self, board: str) -> str:
         """All that measurements are of: kept ones count only where it is the same."""
@@ -211,7 +229,7 @@ class _Tuning:
             output_dir=self.directory,
             target=self.workshop.target.name,
             toolchain=self.workshop.toolchain.name,
-            sampler=config.sampler,
+            sampler=self._sampler,
             board_kind=board,
             identity=identity,
             params={
@@ -252,7 +270,8 @@ class _Tuning:
             toolchain=shop.toolchain.name,
             toolchain_version=shop.toolchain.version,
             emulated=result.emulated,
-            sampler=self.config.sampler,
+            estimate=shop.estimate,
+            sampler=self._sampler,
             seed=self.config.seed,
             ellopt_version=__version__,
             created=now(),
@@ -308,9 +327,9 @@ class _Tracked:
         self._tracker.state_changed(progress)
 
 
-def _sound_winners(result: SearchResult, check: WholeCheck) -> Winners:
+def _sound_winners(result: SearchResult, check: WholeCheck, error: float) -> Winners:
     """The winners, without options that make the whole model's output wrong."""
-    winners = choose_winners(result)
+    winners = choose_winners(result, error=error)
     rejected: dict[ConvolutionShape, frozenset[ConvolutionOptions]] = {}
     layers = {layer.node_id: layer for layer in result.space.layers}
     while blamed := check.blame(winners.plan):
@@ -318,7 +337,7 @@ def _sound_winners(result: SearchResult, check: WholeCheck) -> Winners:
             layer, options = layers[node_id], winners.plan[node_id]
             _LOG.warning("node %s: with %s the whole model's output is wrong; another is taken", node_id, options)
             rejected[layer.shape] = rejected.get(layer.shape, frozenset()) | {options}
-        winners = choose_winners(result, rejected)
+        winners = choose_winners(result, rejected, error)
     return winners
 
 

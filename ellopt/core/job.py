@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,17 @@ class Job:
     slow_factor: float = 0.0
     unchecked: frozenset[Plan] = frozenset()
     inputs: FloatArray | None = field(default=None, compare=False)
+
+    @property
+    def once(self) -> Job:
+        """The same for a device that simulates one core and gives the same times again and again: two passes that warm
+        caches, the first of which may be a check that does not, and one that counts. Jobs that measure nothing stay as
+        they are."""
+        if self.kind not in ("profile", "bench"):
+            return self
+        return replace(
+            self, warm_up=0, rounds=1, turn_warm_up=2, turn_passes=1, settle=False, threads=1, slow_factor=0.0
+        )
 
 
 @dataclass(frozen=True)

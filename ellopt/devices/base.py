@@ -11,7 +11,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.samples import DeviceState
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 
-DeviceKind = Literal["local", "emulated", "ssh", "replay"]
+DeviceKind = Literal["local", "emulated", "estimated", "ssh", "replay"]
 
 
 class Device(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ellopt.devices.cluster.source import (
     release_dead_locks,
 )
 from ellopt.devices.emulator import EmulatedDevice
+from ellopt.devices.estimated import EstimatedDevice
 from ellopt.devices.local import LocalPool
 from ellopt.devices.pool.fixed import FixedSource
 from ellopt.devices.pool.leasing import Pace, Pool
@@ -47,6 +49,10 @@ def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None = None
         return
     elif settings.emulate:
         pool = Pool(FixedSource([EmulatedDevice(target)]), 1, settings.board_timeout, pace)
+    elif settings.simulator is not None:
+        count = max(1, min(os.cpu_count() or 1, settings.parallel_run))
+        estimated = [EstimatedDevice(settings.simulator, number) for number in range(1, count + 1)]
+        pool = Pool(FixedSource(estimated), count, settings.board_timeout, pace)
     else:
         raise ConfigurationError(
             f"--target {target.name}: no board was given; use --ipaddress, --cluster or --emulate (or --target host)"

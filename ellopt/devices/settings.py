@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.estimate.simulator import Simulator
 
 #: who logs in on a board if nobody says anything else
 DEFAULT_USER = "pi"
@@ -21,8 +22,9 @@ class DeviceSettings:
     ``fix_frequency``: the boards' governors are set for each measurement, where sudo allows it, and put back.
     ``parallel_run`` bounds how many boards are held at once. ``board_timeout`` is how long a run waits when no
     board can be used at all. ``emulate`` runs foreign bundles under qemu-user: here, or on the boards where
-    boards are given. ``state_directory`` and ``known_hosts`` are where ellopt keeps what it holds and the host
-    keys it has accepted; None means the user's own folders.
+    boards are given. ``simulator``: the processor that stands for boards where none are given. ``state_directory`` and
+    ``known_hosts`` are where ellopt keeps what it holds and the host keys it has accepted; None means the user's own
+    folders.
     """
 
     ipaddresses: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class DeviceSettings:
     platform_regex: str | None = None
     parallel_run: int = 24
     emulate: bool = False
+    simulator: Simulator | None = field(default=None, repr=False)
     board_timeout: float = 600.0
     job_name: str = "ellopt"
     state_directory: Path | None = None

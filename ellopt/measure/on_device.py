@@ -145,6 +145,8 @@ class _Visit:
         limits, toolchain, bundle = self.task.limits, self.site.toolchain, self.site.bundle(digest)
         seconds = max(1.0, min(limits.run_limit, self.deadline.remaining))
         job = replace(job, limit_seconds=seconds, threads=limits.threads)
+        if self.device.kind == "estimated":
+            job = job.once
         longest = longest_seconds(job, limits, self.pass_seconds)
         invocation = replace(toolchain.invoke(bundle, job), limit_seconds=longest)
         started = time.monotonic()

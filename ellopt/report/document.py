@@ -13,6 +13,7 @@ from typing import Any
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.trial import Trial
+from ellopt.estimate.facts import EstimateFacts
 from ellopt.files.json_text import JsonLimits
 from ellopt.files.json_values import decode, encode, parse_object
 from ellopt.report.forms import FORMS
@@ -71,6 +72,7 @@ class TuningReport:
     boards: BoardReport
     mlflow_run: Mapping[str, str] = field(default_factory=dict)  # tracking_uri, experiment, run_id
     files: tuple[str, ...] = ()
+    estimate: EstimateFacts | None = None  # where times are estimates
     nodes: tuple[NodeReport, ...] = ()  # every node in order of computation; may be left empty
     version: int = FORMAT_VERSION
 

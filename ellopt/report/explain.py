@@ -39,6 +39,8 @@ def evidence(report: TuningReport) -> Comparison | None:
     """The comparison with ELL's default, with its interval, if it is one of the latencies that are shown (earlier
     versions compared medians of pairs)."""
     against, gain = report.confirmation.against_before, model_gain(report)
+    if report.estimate is not None:  # no samples stand behind it
+        return None
     if against is None or gain is None or abs(against.gain - gain) > 1e-6 * (1 + abs(gain)):
         return None
     return against
@@ -72,6 +74,8 @@ def doubt(report: TuningReport) -> str:
         )
     if against.significant and against.gain < 0:
         return f"What was written takes {percent(-against.gain)} more time than ELL's default: tune the model again"
+    if not against.significant and report.estimate is not None:
+        return f"The difference from ELL's default is below the error of estimates, {percent(report.estimate.error)}"
     if not against.significant:
         return f"The difference from ELL's default is not significant (p = {significant(against.p_value, 2)})"
     return ""

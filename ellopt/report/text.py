@@ -49,6 +49,8 @@ def closing(report: TuningReport, directory: Path | None = None) -> RenderableTy
     parts: list[RenderableType] = [_table(report), *_whole(report)]
     if report.emulated:
         parts.append(Text("Emulated times: they say nothing of a real board.", style="yellow"))
+    if report.estimate is not None:
+        parts.append(Text(report.estimate.remark, style="yellow"))
     for name, why in report.boards.set_aside.items():
         parts.append(Text(f"Set aside: {printable(name)}: {printable(why)}", style="yellow"))
     if report.boards.retries:
@@ -132,7 +134,7 @@ def _whole(report: TuningReport) -> list[Text]:
     line.append(f", {words.speed_up(gain)} as fast")
     if found := evidence(report):
         line.append(f" ({words.time_saved(gain)}, 95 % confidence {words.interval(found)})")
-    line.append("; confirmed by a fresh measurement.")
+    line.append("; confirmed by a fresh measurement." if report.estimate is None else "; by estimate.")
     lines = [line, Text(printable(written(report)))]
     for remark in (states(report), doubt(report)):
         if remark:

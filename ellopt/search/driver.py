@@ -86,7 +86,7 @@ class _Search:
     ) -> None:
         self.space, self.measurer, self.observer = space, measurer, observer
         self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
-        self.evidence = Evidence(space)
+        self.evidence = Evidence(space, exact=not settings.repeat)
         self.warm_start = warm_start
         self.exhaustive = settings.sampler == "grid"
         self.strategy: Strategy = make_strategy(space, settings, measurer.capacity)

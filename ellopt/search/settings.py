@@ -13,6 +13,7 @@ class SearchSettings:
     the number of plans that are measured, ``timeout`` the seconds; None leaves it to the strategy: grid and auto
     end by themselves, the others after ``DEFAULT_TRIALS``. ``tolerance`` is the share of the model's latency that
     need not be looked for any further. ``warm_up`` and ``rounds`` of each plan; None: the strategy's own.
+    ``repeat``: whether what was measured is measured again before the verdict; estimates would only be the same.
     """
 
     sampler: str = "tpe"
@@ -23,6 +24,7 @@ class SearchSettings:
     warm_up: int | None = None
     rounds: int | None = None
     plans_per_visit: int | None = None
+    repeat: bool = True
 
 
 #: Trials of tpe and random: about a minute on two cores for a model of 20 ms.

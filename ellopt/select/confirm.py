@@ -13,6 +13,7 @@ from ellopt.core.numbers import milliseconds
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
+from ellopt.core.statistics import Comparison, of_estimates
 from ellopt.core.turns import Round, Turns, modes, turn_values
 from ellopt.files.atomic import write_text
 from ellopt.frontends.ell.archive import write_archive
@@ -64,7 +65,11 @@ class Confirmed:
 
 
 def confirm(
-    measurer: Measurer, candidates: Mapping[str, Plan], schedule: Schedule = CONFIRMATION, seconds: float = 600.0
+    measurer: Measurer,
+    candidates: Mapping[str, Plan],
+    schedule: Schedule = CONFIRMATION,
+    seconds: float = 600.0,
+    error: float = 0.0,
 ) -> Confirmed:
     """Measure whole models in turns and choose the one with the lowest latency (see ``turns``).
 
@@ -72,7 +77,8 @@ def confirm(
     ``LEAST_VISITS`` to ``VISITS`` visits. Where passes have several modes, or visits disagree about which plan is
     faster, up to ``MODAL_VISITS`` are made, and what is expected over all of them decides. What is chosen, printed and
     sorted by is one number, so no plan is written that its own comparison says is slower. ``candidates`` has
-    ``ASSEMBLED`` and ``BEFORE``. Raises CandidateError if one of those cannot be measured.
+    ``ASSEMBLED`` and ``BEFORE``. ``error``: where positive, times are estimates that may be off by that share: one
+    visit says all that more would. Raises CandidateError if one of those cannot be measured.
     """
     deadline = Deadline.after(seconds)
     samples: dict[Plan, list[float]] = {}
@@ -88,11 +94,11 @@ def confirm(
                 raise CandidateError(f"the whole model could not be measured: {trial.reason}")
         visits += 1
         standing = _Standing(
-            {n: p for n, p in candidates.items() if len(values.get(p, ())) > 0}, Turns(values), samples
+            {n: p for n, p in candidates.items() if len(values.get(p, ())) > 0}, Turns(values), samples, error
         )
         most = MODAL_VISITS if standing.states else VISITS
         clear = visits >= min(LEAST_VISITS, len(values)) and standing.clear
-        if visits >= most or deadline.passed or (clear and not standing.states):
+        if error > 0 or visits >= most or deadline.passed or (clear and not standing.states):
             return standing.confirmed(visits)
 
 
@@ -103,6 +109,7 @@ class _Standing:
     candidates: Mapping[str, Plan]
     turns: Turns[Plan]
     samples: Mapping[Plan, Sequence[float]]
+    error: float = 0.0
 
     @cached_property
     def latencies(self) -> dict[Plan, float]:
@@ -156,12 +163,17 @@ class _Standing:
                 candidates=tuple(sorted(wholes.values(), key=lambda whole: whole.latency_ms)),
                 chosen=chosen,
                 before=BEFORE,
-                against_before=None if plan == before else self.turns.compare(plan, before),
+                against_before=None if plan == before else self._against(plan, before),
                 why=_why(chosen, wholes),
                 visits=visits,
                 states=self.states,
             ),
         )
+
+    def _against(self, plan: Plan, before: Plan) -> Comparison:
+        if self.error > 0:
+            return of_estimates(self.latencies[plan], self.latencies[before], self.error)
+        return self.turns.compare(plan, before)
 
     def _whole(self, name: str) -> WholeModel:
         plan = self.candidates[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ellopt.core.methods import find_method
 from ellopt.core.numbers import less, significant
@@ -18,6 +18,8 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANCE, SIGNIFICANT_PAIRS, Comparison, of_scores
 from ellopt.search.evidence.estimates import Estimate, Evidence
 from ellopt.search.result import SearchResult
+from ellopt.select.by_estimate import choose_by_estimate
+from ellopt.select.choice import Choice
 from ellopt.select.decisions import LayerReport, VariantReport
 from ellopt.space.space import LayerSpace, ModelSpace, simplicity
 
@@ -73,30 +75,21 @@ def without_evidence(winners: Winners) -> Winners:
     return replace(winners, plan=winners.space.default_plan, layers=layers)
 
 
-@dataclass(frozen=True)
-class _Choice:
-    winner: ConvolutionOptions
-    runner_up: ConvolutionOptions | None
-    against_runner_up: Comparison | None
-    against_default: Comparison | None
-    tie: bool
-    why: str
-    scores: Mapping[ConvolutionOptions, float] = field(default_factory=dict)  # ms, of what could win
-    rejected: frozenset[ConvolutionOptions] = frozenset()
-
-
 def choose_winners(
-    result: SearchResult, rejected: Mapping[ConvolutionShape, frozenset[ConvolutionOptions]] | None = None
+    result: SearchResult,
+    rejected: Mapping[ConvolutionShape, frozenset[ConvolutionOptions]] | None = None,
+    error: float = 0.0,
 ) -> Winners:
     """The winner of every layer.
 
     The fastest variant whose measurement is stable wins; where a simpler one cannot be told apart from it, that one
     does. A layer that was never measured keeps ELL's default. ``rejected``
-    is what makes the whole model's output wrong: it takes part no more, and is reported as failed.
+    is what makes the whole model's output wrong: it takes part no more, and is reported as failed. ``error``: where
+    positive, times are estimates that may be off by that share.
     """
     evidence, space = result.evidence, result.space
     choices = {
-        shape: _choose(evidence, shape, layers[0].default, (rejected or {}).get(shape, frozenset()))
+        shape: _choose(evidence, shape, layers[0].default, (rejected or {}).get(shape, frozenset()), error)
         for shape, layers in space.by_shape.items()
     }
     plan = Plan(tuple((layer.node_id, choices[layer.shape].winner) for layer in space.layers))
@@ -135,14 +128,18 @@ def _choose(
     shape: ConvolutionShape,
     default: ConvolutionOptions,
     rejected: frozenset[ConvolutionOptions],
-) -> _Choice:
+    error: float,
+) -> Choice:
     allowed = {*evidence.candidates(shape), default} - rejected
     measured = [e for o, e in evidence.estimates(shape).items() if o in allowed]
     contenders = _contenders(measured, default)
     if not contenders:
         why = "Nothing else was measured, so ELL's default stays." + _rejection(rejected)
-        return _Choice(default, None, None, None, False, why, rejected=rejected)
+        return Choice(default, None, None, None, False, why, rejected=rejected)
     scores = {e.options: e.ms for e in contenders}
+    if error > 0:
+        chosen = choose_by_estimate(scores, default, error)
+        return replace(chosen, why=chosen.why + _rejection(rejected), rejected=rejected)
     lead = _leader(evidence, shape, contenders, scores)
     trusted = [e for e in contenders if not e.summary.unstable]
     fastest = _trusted_leader(evidence, shape, lead, trusted, scores)
@@ -160,7 +157,7 @@ def _choose(
     elif winner.summary.unstable:
         why += " Its measurement is unstable."
     why += _rejection(rejected)
-    return _Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores, rejected)
+    return Choice(winner.options, runner_up, against_runner_up, against_default, tie, why, scores, rejected)
 
 
 def is_tie(comparison: Comparison) -> bool:
@@ -292,7 +289,7 @@ def _p(comparison: Comparison) -> str:
 
 
 def _report(
-    result: SearchResult, layer: LayerSpace, choice: _Choice, ell: ConvolutionOptions, total: float
+    result: SearchResult, layer: LayerSpace, choice: Choice, ell: ConvolutionOptions, total: float
 ) -> LayerReport:
     evidence, node_id = result.evidence, layer.node_id
     winner_ms = _score_ms(evidence, layer, choice, choice.winner) or 0.0
@@ -317,13 +314,13 @@ def _report(
     )
 
 
-def _score_ms(evidence: Evidence, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> float | None:
+def _score_ms(evidence: Evidence, layer: LayerSpace, choice: Choice, options: ConvolutionOptions) -> float | None:
     """The score of ``options`` on this layer, its place in the model accounted for; None if not measured."""
     ms, estimate = evidence.layer_ms(layer.node_id, options), evidence.estimates(layer.shape).get(options)
     return None if ms is None or estimate is None else ms * choice.scores.get(options, estimate.ms) / estimate.ms
 
 
-def _variant(result: SearchResult, layer: LayerSpace, choice: _Choice, options: ConvolutionOptions) -> VariantReport:
+def _variant(result: SearchResult, layer: LayerSpace, choice: Choice, options: ConvolutionOptions) -> VariantReport:
     evidence, shape = result.evidence, layer.shape
     reason = _WRONG if options in choice.rejected else evidence.failed(shape).get(options)
     if reason is not None:
@@ -342,7 +339,7 @@ def _variant(result: SearchResult, layer: LayerSpace, choice: _Choice, options: 
         samples_ms=tuple(own),
         median_ms=_score_ms(evidence, layer, choice, options),
         decided_ms=tuple(float(f"{ms * by_pairs:.7g}") for ms in evidence.adjusted(layer.node_id, options)),
-        unstable=estimate.summary.unstable,
+        unstable=estimate.summary.unstable and not choice.error,
         seldom=seldom,
         reason="measured too seldom to win" if seldom else pruned,
         source="store" if evidence.only_stored(shape, options) else "measured",

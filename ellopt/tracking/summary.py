@@ -55,9 +55,11 @@ def _headline(report: TuningReport) -> list[str]:
         # One line: MLflow shows the first two or three lines and lays a veil over all but the first.
         against = confirmation.against_before
         gain = f"{_gain(gain_of(before, after, against))} than ELL's default"
-        evidence = _evidence(against)
+        evidence = _evidence(against) if report.estimate is None else []
         lines = [f"**{before:.3f} ms → {after:.3f} ms** a pass, {gain} · {{views}}", "", *evidence]
     lines += ("", confirmation.why[:1].upper() + confirmation.why[1:])
+    if report.estimate is not None:
+        lines += ("", f"**{report.estimate.remark}**")
     if report.emulated:
         lines += ("", "**These times come from an emulator and say nothing of a real board.**")
     return [

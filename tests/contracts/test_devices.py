@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from ellopt.app.estimating import make_simulator
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CandidateError, CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.emulator import EmulatedDevice
+from ellopt.devices.estimated import EstimatedDevice
 from ellopt.devices.local import LocalPool
 from ellopt.devices.open import open_pool
 from ellopt.devices.pool.fixed import FixedSource
@@ -26,14 +28,14 @@ from ellopt.devices.pool.leasing import Pace, Pool
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
-from ellopt.targets import find_target
+from ellopt.targets import Target, find_target
 from tests.support.devices.boards import PASSWORD, USER, Board
 from tests.support.devices.bundles import leftovers, script_bundle, short_directory
 from tests.support.devices.cluster import API_KEY, ClusterService
 from tests.support.devices.openssh import openssh_server
 from tests.support.processes import processes_in
 
-KINDS = ("local", "emulated", "openssh", "board", "cluster", "replay")
+KINDS = ("local", "emulated", "estimated", "openssh", "board", "cluster", "replay")
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 # What RUNNER in tests/support/devices/bundles.py does, for devices that run real binaries only.
@@ -80,8 +82,18 @@ def arm_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of a real binary for the smallest ARM target. Building the C library for it may take a minute."""
     if not (shutil.which("qemu-arm") or shutil.which("qemu-arm-static")):
         pytest.skip("no qemu-arm here (Debian package qemu-user)")
-    target = find_target("pi0")
-    folder = tmp_path_factory.mktemp("arm")
+    return real_bundle(find_target("pi0"), tmp_path_factory.mktemp("arm"))
+
+
+@pytest.fixture(scope="session")
+def aarch64_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same for a processor that can be simulated."""
+    if not shutil.which("qemu-aarch64"):
+        pytest.skip("no qemu-aarch64 here (Debian package qemu-user)")
+    return real_bundle(find_target("pi3_64"), tmp_path_factory.mktemp("aarch64"))
+
+
+def real_bundle(target: Target, folder: Path) -> Bundle:
     (folder / "runner.c").write_text(RUNNER_C)
     subprocess.run(
         [
@@ -107,6 +119,10 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]
         elif kind == "emulated":
             bundle = request.getfixturevalue("arm_bundle")
             pool = stack.enter_context(Pool(FixedSource([EmulatedDevice(find_target("pi0"))]), 1, 5.0, QUICK))
+        elif kind == "estimated":
+            bundle = request.getfixturevalue("aarch64_bundle")
+            simulator = make_simulator(bundle.target)
+            pool = stack.enter_context(Pool(FixedSource([EstimatedDevice(simulator)]), 1, 5.0, QUICK))
         elif kind == "openssh":
             server = stack.enter_context(openssh_server(stack.enter_context(short_directory())))
             place = server.root / "board"

@@ -74,7 +74,8 @@ def places_from(arguments: argparse.Namespace, target: str) -> BoardPlaces:
             )
         return BoardPlaces((), None)
     cluster = arguments.cluster
-    if cluster is None and not ipaddress and not emulate:
+    estimate = bool(getattr(arguments, "estimate", False))
+    if cluster is None and not ipaddress and not emulate and not estimate:
         cluster = os.environ.get("RPI_CLUSTER") or None
     if cluster and ipaddress:
         option = "--ipaddress" if arguments.ipaddress else "--boards"

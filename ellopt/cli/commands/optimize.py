@@ -25,6 +25,7 @@ examples:
   ellopt optimize --model_path model.ell --target host -o out
   ellopt optimize --model_path all_models --models face gesture --target pi3 --ipaddress 192.168.1.20 -o out
   ellopt optimize --model_path all_models --cluster https://cluster:1337/api/ -o out     (RPI_APIKEY, RPI_PASSWORD)
+  ellopt optimize --model_path model.ell --target pi4_64 --estimate -o out
   ellopt optimize --model_path model.ell --target pi0 --emulate --accept_emulated_timings -o out
 
 The same command, given again after an interruption, continues where it was.
@@ -84,6 +85,10 @@ def _add_boards(group: ArgumentGroup) -> None:
         "allows it",
     )
     group.flag("--emulate", help="run under qemu-user: on this machine, or on the boards that are given")
+    group.flag(
+        "--estimate",
+        help="simulate the target's processor instead of measuring on a board (the default where none is given)",
+    )
     group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
 
 

@@ -29,18 +29,51 @@ static job_t read_job(const char *name) {
 
 static const ell_choice *plan_of(int plan) { return choices + (size_t)plan * (size_t)NET->layers; }
 
+/* A step's key for a simulator: alike for all steps that do the same, which layers of one shape do. */
+static uint64_t step_key(const ell_step *step, const ell_choice *choice, int index, int parallel) {
+    uint64_t key = (uint64_t)index << 1 | (uint64_t)parallel;
+    if (step->convolution >= 0) {
+        const ell_choice *c = &choice[step->convolution];
+        const ell_variant *v = &NET->variant[NET->layer[step->convolution].first_variant + c->variant];
+        const uint64_t facts[] = {
+            (uint64_t)(uintptr_t)v->function, (uint64_t)parallel, (uint64_t)c->separable_block_depth,
+            (uint64_t)c->nonseparable_filter_block_depth, (uint64_t)c->nonseparable_channel_depth,
+        };
+        key = (uint64_t)1 << 32;
+        for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) key = key * 0x100000001b3u + facts[i];
+    }
+    return key + 1;
+}
+
+/* Tells a simulator which step comes. `again`: it is simulated though it was before. */
+static void mark_step(const ell_choice *choice, int index, int again) {
+    const ell_step *step = &NET->step[index];
+    int parallel = 0;
+    for (int i = 0; i < NET->layers; i++)
+        if (step->convolution < 0 || step->convolution == i) parallel |= choice[i].parallel;
+    simulate(SIMULATE_STEP, again ? 0 : step_key(step, choice, index, parallel), parallel);
+}
+
 static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times) {
     const ell_memory *memory = (const ell_memory *)context;
     const ell_choice *choice = plan_of(plan);
     (void)job;
+    ell_pool *pool = ell_common_pool(NET, memory, choice);
+    if (!times && simulated_clock()) {
+        for (int i = 0; i < NET->steps; i++) {
+            mark_step(choice, i, 1);
+            ell_run_step(NET, memory, choice, pool, i);
+        }
+        return 0;
+    }
     if (!times) {
         ell_run(NET, memory, choice);
         return 0;
     }
-    ell_pool *pool = ell_common_pool(NET, memory, choice);
     const int64_t start = now_ns();
     int64_t before = start;
     for (int i = 0; i < NET->steps; i++) {
+        if (simulated_clock()) mark_step(choice, i, 0);
         ell_run_step(NET, memory, choice, pool, i);
         int64_t after = now_ns();
         times[i] = after - before;

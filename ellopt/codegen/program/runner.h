@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "simulated.h"
+
 enum { CHECK, PROFILE, BENCH, PREDICT };
 static const char *const kinds[] = {"check", "profile", "bench", "predict"};
 
@@ -45,6 +47,10 @@ static void fail(const char *format, ...) {
 
 static int64_t now_ns(void) {
     struct timespec t;
+    if (simulated_clock()) {
+        simulate(SIMULATE_READ, 0, 0);
+        return *simulated_clock();
+    }
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
@@ -238,7 +244,7 @@ enum { ENOUGH_TICKS = 1000 };
 /* The nanoseconds of the smallest step of the clock that can be seen. */
 static int64_t clock_tick(void) {
     static int64_t tick;
-    if (tick) return tick;
+    if (tick || simulated_clock()) return tick; /* a simulated clock has no steps */
     int64_t least = INT64_MAX;
     for (int i = 0; i < 1000; i++) {
         const int64_t before = now_ns();
@@ -257,9 +263,11 @@ typedef struct {
 } stopwatch_t;
 
 static void untimed_pass(const job_t *job, const void *context, int plan, const stopwatch_t *watch) {
+    simulate(SIMULATE_WARM, 0, 0);
     const int64_t start = now_ns();
     pass(job, context, plan, 0);
     const int64_t took = now_ns() - start;
+    simulate(SIMULATE_OFF, 0, 0);
     if (took < watch->quickest[plan]) watch->quickest[plan] = took;
 }
 
@@ -272,6 +280,7 @@ static int64_t batch(int plan, const stopwatch_t *watch) {
 /* Times `passes` passes of a plan. Returns the picoseconds of one; `sums` has those of the steps of all, in nanoseconds. */
 static int64_t timed(const job_t *job, const void *context, int plan, int64_t passes, const stopwatch_t *watch) {
     int64_t total = 0;
+    simulate(SIMULATE_MEASURE, 0, 0);
     if (!watch->times) {
         const int64_t start = now_ns();
         for (int64_t i = 0; i < passes; i++) pass(job, context, plan, 0);
@@ -283,6 +292,7 @@ static int64_t timed(const job_t *job, const void *context, int plan, int64_t pa
             for (int s = 0; s < watch->steps; s++) watch->sums[s] += watch->times[s];
         }
     }
+    simulate(SIMULATE_OFF, 0, 0);
     if (total / passes < watch->quickest[plan]) watch->quickest[plan] = total / passes;
     return total * 1000 / passes;
 }

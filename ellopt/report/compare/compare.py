@@ -216,6 +216,8 @@ def _unlike(a: TuningReport, b: TuningReport) -> tuple[str, ...]:
     reasons = []
     if a.target != b.target:
         reasons.append(f"other target: {a.target} and {b.target}")
+    if (a.estimate is None) != (b.estimate is None):
+        reasons.append("one is estimated, not measured")
     if a.emulated != b.emulated:
         reasons.append("one was measured under emulation")
     for fact in BOARD_FACTS:

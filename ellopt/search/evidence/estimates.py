@@ -69,8 +69,9 @@ class Estimate:
 class Evidence:
     """Samples by layer and options; estimates by shape and options."""
 
-    def __init__(self, space: ModelSpace) -> None:
-        self.space = space
+    def __init__(self, space: ModelSpace, exact: bool = False) -> None:
+        """``exact``: samples repeat exactly, so that neither visits, turns nor places did anything to them."""
+        self.space, self._exact = space, exact
         self.shapes = space.by_shape
         self._shape_of = {layer.node_id: layer.shape for layer in space.layers}
         self._samples: dict[Variant, list[Sample]] = {}
@@ -259,7 +260,18 @@ class Evidence:
         cell = (variant, sample.visit, sample.turn, sample.node_id)
         return sample.ms * math.exp(-self._effects.disturbance(cell))
 
+    def _as_they_are(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
+        """Estimates by samples that repeat exactly: nothing is to be taken off them, nothing expected besides."""
+        found: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] = {shape: {} for shape in self.shapes}
+        for (shape, options), samples in self._samples.items():
+            if samples and (shape, options) not in self._failed:
+                summary = summarize([sample.ms for sample in samples], forgiving=False)
+                found[shape][options] = Estimate(options, summary.median_ms, summary, summary.median_ms)
+        return found
+
     def _fit(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
+        if self._exact:
+            return self._as_they_are()
         cells: dict[Cell, list[float]] = {}
         for variant, samples in self._samples.items():
             for sample in self._trusted(samples):

@@ -37,7 +37,7 @@ class Grid:
         self._done: set[Plan] = set()
         self._repairs: list[Plan] = []
         self._trials = settings.trials
-        self._rematch = Rematch(space, settings.seed)
+        self._rematch = Rematch(space, settings.seed, *(() if settings.repeat else (0,)))
         self.planned: int | None = len(self._plans)
         self.ended = ""
 

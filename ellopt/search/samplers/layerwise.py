@@ -32,7 +32,9 @@ class Layerwise:
     def __init__(self, space: ModelSpace, settings: SearchSettings) -> None:
         self._space = space
         self._trials = settings.trials or DEFAULT_TRIALS
-        finalists = FINALISTS if self._trials >= 4 * FINALISTS else 2 if self._trials >= 8 else 0
+        finalists = (
+            0 if not settings.repeat else FINALISTS if self._trials >= 4 * FINALISTS else 2 if self._trials >= 8 else 0
+        )
         playoffs = PLAYOFFS if self._trials >= 4 * FINALISTS * PLAYOFFS else min(1, finalists)
         self._reserved = finalists * playoffs
         self._rematch = Rematch(space, settings.seed, playoffs, finalists)

@@ -1,0 +1,41 @@
+"""A board that is not at hand: bundles run under qemu-user, and a simulated processor's clock says what they take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import InfrastructureError
+from ellopt.core.samples import DeviceState
+from ellopt.devices.base import DeviceKind
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.staging import run_here
+from ellopt.estimate.simulator import Simulator
+from ellopt.files.process import Abort
+
+
+class EstimatedDevice:
+    """A simulated processor. The same bundle and invocation give the same times, whatever else this machine does."""
+
+    kind: DeviceKind = "estimated"
+
+    def __init__(self, simulator: Simulator, number: int = 1) -> None:
+        self._simulator = simulator
+        self._abort = Abort()
+        self.name = f"estimated {simulator.target.name} {number}"
+        self.board = simulator.board
+
+    def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        if bundle.target.triple != self._simulator.target.triple:
+            raise InfrastructureError(f"{self.name} cannot run a bundle for {bundle.target.name}")
+        files = self._simulator.files(bundle.path / invocation.arguments[0], bundle.digest)
+        simulated = replace(invocation, inputs={**invocation.inputs, **files})
+        return run_here(bundle, simulated, deadline, wrapper=self._simulator.wrapper, abort=self._abort)
+
+    def state(self) -> DeviceState:
+        """Nothing: this machine's state does not matter."""
+        return DeviceState()
+
+    def abort(self) -> None:
+        """End what is running, from another thread."""
+        self._abort.fire()

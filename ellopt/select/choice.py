@@ -1,0 +1,25 @@
+"""What was chosen for layers of a shape, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.statistics import Comparison
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``scores``: milliseconds of what could win. ``error``: by what share scores may be off that repeating does not
+    show; 0 where they are measurements."""
+
+    winner: ConvolutionOptions
+    runner_up: ConvolutionOptions | None
+    against_runner_up: Comparison | None
+    against_default: Comparison | None
+    tie: bool
+    why: str
+    scores: Mapping[ConvolutionOptions, float] = field(default_factory=dict)
+    rejected: frozenset[ConvolutionOptions] = frozenset()
+    error: float = 0.0
