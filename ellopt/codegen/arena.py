@@ -57,7 +57,7 @@ def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[li
 
 def _in_place(step: Step, tensors: Mapping[str, Tensor], name: str, i: int, last_read: Mapping[str, int]) -> bool:
     """Whether ``step`` may write over its input ``name``: element by element, same form, not read again."""
-    if step.kind not in ("elementwise", "binary", "softmax") or last_read[name] != i:
+    if not step.in_place or last_read[name] != i:
         return False
     source, result = tensors[name], tensors[step.output]
     return (

@@ -6,40 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
-from ellopt.codegen.network import (
-    BinaryStep,
-    ConvolutionStep,
-    CopyStep,
-    ElementwiseStep,
-    FullyConnectedStep,
-    Network,
-    PoolingStep,
-    Step,
-    Tensor,
-)
+from ellopt.codegen.network import ConvolutionStep, CopyStep, Network, Step, Tensor, c_float
 from ellopt.codegen.weights import WeightFile
 from ellopt.targets import Cpu
 
 _BIAS_MULTIPLE = 64  # floats: kernels read whole vectors of biases
-_LARGEST = float(np.finfo(np.float32).max)
-_KINDS = {
-    "convolution": "ELL_CONVOLUTION",
-    "elementwise": "ELL_ELEMENTWISE",
-    "pooling": "ELL_POOLING",
-    "fully_connected": "ELL_FULLY_CONNECTED",
-    "softmax": "ELL_SOFTMAX",
-    "binary": "ELL_BINARY",
-    "copy": "ELL_COPY",
-}
-_OPERATIONS = {
-    "add": "ELL_ADD",
-    "subtract": "ELL_SUBTRACT",
-    "coordinatewiseMultiply": "ELL_MULTIPLY",
-    "divide": "ELL_DIVIDE",
-}
 
 
 @dataclass(frozen=True)
@@ -107,6 +79,8 @@ class _Emitter:
         functions = sorted({variant.function for row in variants for variant in row})
         parts = ['#include "ellopt_network.h"\n']
         parts += [f"void {function}(const ell_conv_args *);" for function in functions]
+        layers = sorted({step.function for step in network.steps} - {""})
+        parts += [f"void {function}(ell_pool *, const ell_layer_args *);" for function in layers]
         parts.append(_table("ell_tensor", "tensors", tensor_rows))
         parts.append(_table("ell_copy", "copies", self._copies))
         parts.append(_table("ell_step", "steps", step_rows))
@@ -143,14 +117,14 @@ class _Emitter:
         b = t.border
         return (
             f"{{ELL_{t.place.upper()}, {offset}u, {t.rows}, {t.columns}, {t.channels}, {t.row_stride}, "
-            f"{b.top}, {b.left}, {b.bottom}, {b.right}, {_float(b.fill)}}}"
+            f"{b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}}}"
         )
 
     def _step(self, step: Step, convolution: int) -> str:
         fields: dict[str, str | int] = {
-            "kind": _KINDS[step.kind],
+            "run": step.function or 0,
             "activation": f"ELL_ACTIVATION_{step.activation.upper()}",
-            "leaky_factor": _float(step.leaky_factor),
+            "leaky_factor": c_float(step.leaky_factor),
             "input": self._index[step.inputs[0]],
             "second": self._index[step.inputs[1]] if len(step.inputs) > 1 else -1,
             "output": self._index[step.output],
@@ -159,29 +133,10 @@ class _Emitter:
             "shift": "ELL_NONE",
             "alpha": "ELL_NONE",
         }
-        match step:
-            case ConvolutionStep():
-                # How far its windows reach above and to the left of the tensor.
-                fields |= {"top": step.border.top, "left": step.border.left}
-            case ElementwiseStep():
-                for name, values in (("weights", step.scale), ("shift", step.shift), ("alpha", step.alpha)):
-                    if values is not None:
-                        fields[name] = f"{self._weights.add(values)}u"
-            case FullyConnectedStep():
-                fields["weights"] = f"{self._weights.add(step.weights)}u"
-                fields["shift"] = f"{self._weights.add(step.bias)}u"
-            case PoolingStep():
-                p = step.padding
-                fields |= {"mode": f"ELL_POOL_{step.function.upper()}", "size": step.size, "stride": step.stride}
-                fields |= {"top": p.top, "left": p.left, "bottom": p.bottom, "right": p.right}
-                fields["outside"] = _float(p.fill)
-            case BinaryStep():
-                fields["mode"] = _OPERATIONS[step.operation]
-            case CopyStep():
-                fields["copy"] = f"&copies[{len(self._copies)}]"
-                self._copies.append(self._copy(step))
-            case _:
-                pass
+        fields |= step.fields(self._weights)
+        if isinstance(step, CopyStep):
+            fields["copy"] = f"&copies[{len(self._copies)}]"
+            self._copies.append(self._copy(step))
         return "{" + ", ".join(f".{key} = {value}" for key, value in fields.items()) + "}"
 
     def _copy(self, step: CopyStep) -> str:
@@ -189,13 +144,8 @@ class _Emitter:
         read = step.input_strides or (source.row_stride, source.pixel_stride, 1)
         written = step.output_strides or (result.row_stride, result.pixel_stride, 1)
         numbers = (*step.size, *read, step.input_offset, *written, step.output_offset)
-        clear = f"{int(step.clear is not None)}, {result.floats}u, {_float(step.clear or 0.0)}"
+        clear = f"{int(step.clear is not None)}, {result.floats}u, {c_float(step.clear or 0.0)}"
         return "{" + ", ".join(map(str, numbers)) + f", {clear}}}"
-
-
-def _float(value: float) -> str:
-    clamped = min(max(float(value), -_LARGEST), _LARGEST)
-    return f"{clamped!r}f"
 
 
 def _table(type_name: str, name: str, rows: Sequence[str]) -> str:

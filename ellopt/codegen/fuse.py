@@ -24,6 +24,16 @@ class Group:
     def last(self) -> Node:
         return self.nodes[-1]
 
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        return tuple(node.node_id for node in self.nodes)
+
+    @property
+    def activation(self) -> tuple[str, float]:
+        """Its function, "none" where there is none, and its leaky factor."""
+        last = self.last
+        return (last.function, last.leaky_factor) if isinstance(last, Activation) else ("none", 0.0)
+
 
 def same_reading(written: MemoryLayout, read: MemoryLayout) -> bool:
     """Whether reading with one layout what was written with another finds every element at its own place."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+import numpy as np
+
+from ellopt.codegen.weights import WeightFile
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.layers import FloatArray
 
+_LARGEST = float(np.finfo(np.float32).max)
 Place = Literal["arena", "input", "output", "weights"]
-StepKind = Literal["convolution", "elementwise", "pooling", "fully_connected", "softmax", "binary", "copy"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,14 @@ class Step:
     """A part of the computation that is done in one go. ``inputs`` and ``output`` name tensors.
 
     ``node_ids`` are the nodes of the model that it covers, in order; its time is reported for ``reported_id``.
+    ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``; empty for
+    convolutions, whose kernels are generated. ``in_place``: whether it may write over its input.
     """
 
-    kind: StepKind
+    kind: ClassVar[str]
+    function: ClassVar[str] = ""
+    in_place: ClassVar[bool] = False
+
     node_ids: tuple[str, ...]
     type_name: str
     inputs: tuple[str, ...]
@@ -94,15 +102,16 @@ class Step:
     def reported_id(self) -> str:
         return self.node_ids[0]
 
-    @property
-    def result_id(self) -> str:
-        """The node whose output this step leaves in memory."""
-        return self.node_ids[-1]
+    def fields(self, weights: WeightFile) -> dict[str, str | int]:
+        """The fields of its ``ell_step`` beyond those of every step; what it holds is added to ``weights``."""
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionStep(Step):
     """Convolution, then bias, then the residual (second input, if there is one), then the activation."""
+
+    kind = "convolution"
 
     shape: ConvolutionShape = field(kw_only=True)
     border: Border = field(kw_only=True)  # the cells outside its input that it reads
@@ -114,41 +123,9 @@ class ConvolutionStep(Step):
     def residual(self) -> bool:
         return len(self.inputs) > 1
 
-
-@dataclass(frozen=True, eq=False)
-class ElementwiseStep(Step):
-    """x * scale + shift per channel, then the activation. ``alpha``: parametric ReLU's, of the tensor's size."""
-
-    scale: FloatArray | None = field(kw_only=True, default=None)
-    shift: FloatArray | None = field(kw_only=True, default=None)
-    alpha: FloatArray | None = field(kw_only=True, default=None)
-
-
-@dataclass(frozen=True, eq=False)
-class PoolingStep(Step):
-    """Windows of ``size`` that start at (-top, -left) and move by ``stride``.
-
-    Cells outside the tensor, within ``padding``, have the value ``padding.fill``. Cells beyond take no part in a
-    maximum and are zeros in a mean.
-    """
-
-    function: Literal["max", "mean"] = field(kw_only=True)
-    size: int = field(kw_only=True)
-    stride: int = field(kw_only=True)
-    padding: Border = field(kw_only=True)
-
-
-@dataclass(frozen=True, eq=False)
-class FullyConnectedStep(Step):
-    """``weights``: [output, row * column * channel]; outputs, too, are in the order (row, column, channel)."""
-
-    weights: FloatArray = field(kw_only=True)
-    bias: FloatArray = field(kw_only=True)
-
-
-@dataclass(frozen=True, eq=False)
-class BinaryStep(Step):
-    operation: str = field(kw_only=True)
+    def fields(self, weights: WeightFile) -> dict[str, str | int]:
+        """How far its windows reach above and to the left of the tensor."""
+        return {"top": self.border.top, "left": self.border.left}
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +135,9 @@ class CopyStep(Step):
     ``*_strides`` are floats along (row, column, channel), ``*_offset`` from element (0, 0, 0) of the tensor; None
     means the tensor's own. With ``clear`` the whole output buffer is set to it first.
     """
+
+    kind = "copy"
+    function = "ell_copy_values"
 
     size: tuple[int, int, int] = field(kw_only=True)
     input_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)
@@ -182,3 +162,9 @@ class Network:
     @property
     def convolutions(self) -> tuple[ConvolutionStep, ...]:
         return tuple(step for step in self.steps if isinstance(step, ConvolutionStep))
+
+
+def c_float(value: float) -> str:
+    """``value`` as a constant of C; infinity becomes the largest number."""
+    clamped = min(max(float(value), -_LARGEST), _LARGEST)
+    return f"{clamped!r}f"

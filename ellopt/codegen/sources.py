@@ -20,3 +20,7 @@ def c_file(name: str) -> Path:
 def c_text(name: str) -> str:
     """The text of the C file of that name."""
     return c_file(name).read_text(encoding="utf-8")
+
+
+#: What every bundle and every library is made of besides its network.
+RUNTIME = tuple(sorted(path.name for path in (_HERE / "runtime").glob("*.c")))

@@ -25,6 +25,7 @@ class Values:
         self.tensors: dict[str, Tensor] = {}
         self.constants: dict[str, FloatArray] = {}
         self.steps: list[Step] = []
+        self.input_name = self.output_name = ""
 
     def define(self, node: Node) -> str:
         """A new tensor for the output of ``node``."""
@@ -33,24 +34,24 @@ class Values:
         self._of[node.node_id] = name
         return name
 
-    def define_input(self, node: Node) -> str:
+    def define_input(self, node: Node) -> None:
         """The caller's array as the output of an input node, copied if a border is needed around it."""
         size = node.output_layout.size
         self.tensors["input"] = Tensor("input", "input", *size)
+        self.input_name = "input"
         if self._borders.around(node.node_id):
             name = self.define(node)
-            self.steps.append(CopyStep("copy", (node.node_id,), node.type_name, ("input",), name, size=size))
+            self.steps.append(CopyStep((node.node_id,), node.type_name, ("input",), name, size=size))
         else:
             self._of[node.node_id] = "input"
-        return "input"
 
-    def define_output(self, node: Node) -> str:
+    def define_output(self, node: Node) -> None:
         """The caller's array, filled with what an output node reads."""
         value = self.read(node)
         size = self._size(value)
         self.tensors["output"] = Tensor("output", "output", *size)
-        self.steps.append(CopyStep("copy", (node.node_id,), node.type_name, (value,), "output", size=size))
-        return "output"
+        self.output_name = "output"
+        self.steps.append(CopyStep((node.node_id,), node.type_name, (value,), "output", size=size))
 
     def define_constant(self, node: Constant) -> None:
         """A tensor among the weights, with the border it needs."""
@@ -93,7 +94,7 @@ class Values:
         size = self._size(name)
         copy = self._tensor(f"{name}_padded{len(self.steps)}", size, border)
         source = self._by_id[node.inputs[0]]
-        self.steps.append(CopyStep("copy", (source.node_id,), source.type_name, (name,), copy, size=size))
+        self.steps.append(CopyStep((source.node_id,), source.type_name, (name,), copy, size=size))
         return copy
 
     def write_output_directly(self) -> None:
@@ -119,14 +120,12 @@ class Values:
         ids, kind = (reader.node_id,), reader.type_name
         if _dense(written) and _dense(read):
             result = self._tensor(f"{value}_as{len(self.steps)}", read.size)
-            self.steps.append(
-                CopyStep("copy", ids, kind, (value,), result, size=written.size, output_strides=written.strides)
-            )
+            self.steps.append(CopyStep(ids, kind, (value,), result, size=written.size, output_strides=written.strides))
             return result
         image = self._tensor(f"{value}_image{len(self.steps)}", (1, 1, written.elements))
         self.steps.append(
             CopyStep(
-                "copy", ids, kind, (value,), image,
+                ids, kind, (value,), image,
                 size=written.size, output_strides=written.strides, output_offset=_first(written),
                 clear=source.padding_value,
             )
@@ -134,7 +133,7 @@ class Values:
         result = self._tensor(f"{value}_as{len(self.steps)}", read.size)
         self.steps.append(
             CopyStep(
-                "copy", ids, kind, (image,), result,
+                ids, kind, (image,), result,
                 size=read.size, input_strides=read.strides, input_offset=_first(read),
             )
         )  # fmt: skip

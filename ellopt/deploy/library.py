@@ -20,7 +20,8 @@ from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network
-from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
+from ellopt.codegen.steps import STEP_FUNCTIONS
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
@@ -35,7 +36,6 @@ from ellopt.model.layers import FloatArray
 from ellopt.model.names import safe_name
 from ellopt.space.options_file import plan_for
 from ellopt.targets import Target, find_target
-from ellopt.toolchains.native.build import RUNTIME
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import Compiler, cpu_of
 
@@ -43,12 +43,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _BUILD_SECONDS = 1800.0
 #: the oldest C library that boards may have: that of Raspbian 10
 _GLIBC = "2.28"
-#: functions of the runtime that cross object files; each library has them under names of its own
+#: functions of the runtime that cross object files, besides those of steps; a library has them under names of its own
 _RUNTIME_FUNCTIONS = (
     *("ell_pool_run", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
     *("ell_run", "ell_run_step", "ell_workspace_floats", "ell_common_pool", "ell_tensor_data", "ell_the_network"),
-    *("ell_elementwise", "ell_pooling", "ell_fully_connected", "ell_softmax", "ell_binary"),
-    *("ell_copy_values", "ell_fill_border"),
+    "ell_fill_border",
     *("ell_pool_is_ours", "ell_pool_has_threads", "ell_core_floats", "ell_core_run", "ell_cpu_needs"),
 )
 #: of the functions that a library offers: the first number changes when programs must
@@ -235,7 +234,7 @@ class _Library:
         sources = {name: c_text(name) for name in RUNTIME}
         sources |= {variant.function: variant.kernel.source(variant.function) for variant in variants}
         sources["core"] = table + "\n" + self._render("library_core.c.in", facts)
-        functions = {*_RUNTIME_FUNCTIONS, *(variant.function for variant in variants)}
+        functions = {*_RUNTIME_FUNCTIONS, *STEP_FUNCTIONS, *(variant.function for variant in variants)}
         # Names of libraries have no capitals: what is renamed so meets no function of any library.
         prefix = "".join(f"#define {f} {self._name}E_{f}\n" for f in sorted(functions))
         compiler = Compiler(self._target, C_FOLDERS, self._scratch / "objects")

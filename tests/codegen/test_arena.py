@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ellopt.codegen.arena import ALIGNMENT, plan_arena
-from ellopt.codegen.network import Step, Tensor
+from ellopt.codegen.network import CopyStep, Tensor
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=12), st.data())
@@ -17,7 +17,7 @@ def test_what_is_alive_at_once_does_not_overlap(sizes: list[int], data: st.DataO
     steps = []
     for i, size in enumerate(sizes):
         sources = data.draw(st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=2, unique=True))
-        steps.append(Step("pooling", (str(i),), "Pooling", tuple(sources), f"t{i}"))
+        steps.append(CopyStep((str(i),), "Copy", tuple(sources), f"t{i}", size=(1, 1, size)))
         tensors[f"t{i}"] = Tensor(f"t{i}", "arena", 1, 1, size)
     _, planned, floats = plan_arena(steps, tensors)
     last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
@@ -39,7 +39,7 @@ def test_upper_and_lower_halves_of_layers_stay_apart() -> None:
     tensors = {f"t{i}": Tensor(f"t{i}", "arena", 1, 1, size) for i, size in enumerate(sizes)}
     tensors["input"] = Tensor("input", "input", 1, 1, 16)
     names = ["input", *(f"t{i}" for i in range(len(sizes)))]
-    steps = [Step("pooling", (b,), "Pooling", (a,), b) for a, b in pairwise(names)]
+    steps = [CopyStep((b,), "Copy", (a,), b, size=(1, 1, 1)) for a, b in pairwise(names)]
     _, planned, _ = plan_arena(steps, tensors)
     for ours, others in ((0, 2), (1, 3)):
         middles = [planned[f"t{i}"].offset + sizes[i] / 2 for i in (ours, others)]

@@ -100,7 +100,7 @@ def check_network(compiled: CompiledNetwork, model: Model, values: FloatArray, t
             found = compiled.step(i)
             if step.kind == "copy" and compiled.network.tensors[step.output].place != "output":
                 continue
-            node = model.by_id[step.result_id]
+            node = model.by_id[step.node_ids[-1]]
             found = found.reshape(node.output_layout.size)
             with np.errstate(all="ignore"):
                 wanted, terms = local.tensor(node.node_id), local.terms(node.node_id)

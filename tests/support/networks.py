@@ -16,7 +16,7 @@ from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network, Step
-from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
 from ellopt.core.options import ConvolutionOptions
@@ -26,7 +26,6 @@ from ellopt.model import layers
 from ellopt.model.graph import Model
 from ellopt.model.layers import MemoryLayout, Node
 from ellopt.targets import find_target
-from ellopt.toolchains.native.build import RUNTIME
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import Compiler, cpu_of
 

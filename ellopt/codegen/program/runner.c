@@ -3,6 +3,7 @@
  * Weights and reference values are files beside the job or beside this program. */
 #include "runner.h"
 
+#include "ellopt_layers.h"
 #include "ellopt_network.h"
 
 extern const ell_network ell_the_network;
@@ -96,7 +97,7 @@ static double value_of(uint32_t magnitude_bits) {
 }
 
 /* Copies move values to where another step reads them; only the last may be one that is checked itself. */
-static int is_checked(const ell_step *step) { return step->kind != ELL_COPY || step->output == NET->output; }
+static int is_checked(const ell_step *step) { return step->run != ell_copy_values || step->output == NET->output; }
 
 /* max |value - reference| / limit over the channels; then the reference takes the place of the values. Channels with
  * an infinite limit, where the model overflows, count as right. `errors` has room for each channel. */

@@ -4,14 +4,6 @@
 
 #include "ellopt_network.h"
 
-typedef struct {
-    const ell_step *step;
-    const ell_tensor *in, *in2, *out;
-    const float *input, *second;
-    float *output;
-    const float *weights; /* all weights of the network */
-} ell_layer_args;
-
 void ell_elementwise(ell_pool *pool, const ell_layer_args *args);
 void ell_pooling(ell_pool *pool, const ell_layer_args *args);
 void ell_fully_connected(ell_pool *pool, const ell_layer_args *args);

@@ -36,7 +36,7 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
 void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice, ell_pool *pool,
                   int index) {
     const ell_step *step = &network->step[index];
-    if (step->kind == ELL_CONVOLUTION) {
+    if (!step->run) {
         run_convolution(network, memory, choice, step);
     } else {
         ell_layer_args args;
@@ -48,14 +48,7 @@ void ell_run_step(const ell_network *network, const ell_memory *memory, const el
         args.second = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
         args.output = ell_tensor_data(network, memory, step->output);
         args.weights = memory->weights;
-        switch (step->kind) {
-        case ELL_ELEMENTWISE: ell_elementwise(pool, &args); break;
-        case ELL_POOLING: ell_pooling(pool, &args); break;
-        case ELL_FULLY_CONNECTED: ell_fully_connected(pool, &args); break;
-        case ELL_SOFTMAX: ell_softmax(pool, &args); break;
-        case ELL_BINARY: ell_binary(pool, &args); break;
-        default: ell_copy_values(pool, &args); break;
-        }
+        step->run(pool, &args);
     }
     ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
 }

@@ -23,22 +23,17 @@ typedef struct {
     float fill;
 } ell_tensor;
 
-enum {
-    ELL_CONVOLUTION,
-    ELL_ELEMENTWISE,
-    ELL_POOLING,
-    ELL_FULLY_CONNECTED,
-    ELL_SOFTMAX,
-    ELL_BINARY,
-    ELL_COPY
-};
 enum { ELL_POOL_MAX, ELL_POOL_MEAN };
 enum { ELL_ADD, ELL_SUBTRACT, ELL_MULTIPLY, ELL_DIVIDE };
 #define ELL_ACTIVATION_PARAMETRIC_RELU 7
 #define ELL_NONE ((size_t)-1)
 
+struct ell_layer_args;
+typedef void (*ell_layer_fn)(ell_pool *pool, const struct ell_layer_args *args);
+
 typedef struct {
-    int kind, activation, mode; /* mode: which pooling or operation */
+    ell_layer_fn run;     /* null: a convolution, whose choice names the kernel */
+    int activation, mode; /* mode: which pooling or operation */
     float leaky_factor;
     int input, second, output; /* tensors; second: residual or second operand, -1 if none */
     size_t weights, shift, alpha; /* in the weights; ELL_NONE if none. shift: bias; weights: scale or matrix */
@@ -57,6 +52,15 @@ typedef struct ell_copy {
     size_t floats;
     float value;
 } ell_copy;
+
+/* What a step that is no convolution works on. */
+typedef struct ell_layer_args {
+    const ell_step *step;
+    const ell_tensor *in, *in2, *out;
+    const float *input, *second;
+    float *output;
+    const float *weights; /* all weights of the network */
+} ell_layer_args;
 
 /* One way to compute a convolution layer: its function and its weights. */
 typedef struct {

@@ -26,8 +26,6 @@ from ellopt.toolchains.native.bundle import digest_of
 from ellopt.toolchains.zig import Compiler
 
 RUNNER = "ell_runner"
-#: files that decide what the runner does
-SOURCES = ("ell_runner.c", "ell_worker.c.in", "ell_worker.h", "runner.h")
 
 
 @dataclass(frozen=True)

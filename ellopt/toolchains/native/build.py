@@ -17,7 +17,7 @@ from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.network import ConvolutionStep, Network, Step
-from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
 from ellopt.codegen.version import GENERATOR_VERSION
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
@@ -30,7 +30,6 @@ from ellopt.targets import Target
 from ellopt.toolchains.native.bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
 from ellopt.toolchains.zig import Compiler, cpu_of, zig_version
 
-RUNTIME = ("ellopt_pool.c", "ellopt_layers.c", "ellopt_network.c")
 RUNNER = "runner"
 _ABANDONED_SECONDS = 86400
 

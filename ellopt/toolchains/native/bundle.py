@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -156,10 +156,6 @@ def digest_of(directory: Path, files: Iterable[str]) -> str:
             content = hashlib.file_digest(stream, "sha256").digest()
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()
-
-
-def by_node(layers: Iterable[LayerManifest]) -> Mapping[str, LayerManifest]:
-    return {layer.node_id: layer for layer in layers}
 
 
 def _shape3(values: Iterable[int]) -> tuple[int, int, int]:

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
 from ellopt.codegen.convolution.winograd.matrices import (
-    INPUT_TRANSFORMS,
-    OUTPUT_TRANSFORMS,
     TILE_SIZES,
-    WEIGHT_TRANSFORMS,
+    transforms,
 )
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
@@ -102,7 +100,7 @@ def test_transforms_are_exact(tile: int) -> None:
         return np.vectorize(lambda x: Fraction(float(x)).limit_denominator(1000), otypes=[object])(matrix)
 
     g, d = (exact(random.integers(-9, 10, size)) for size in (3, tile + 2))
-    at, bt, gt = (exact(m[tile]) for m in (OUTPUT_TRANSFORMS, INPUT_TRANSFORMS, WEIGHT_TRANSFORMS))
+    at, bt, gt = (exact(matrix) for matrix in transforms(tile))
     filtered = [sum(g[k] * d[i + k] for k in range(3)) for i in range(tile)]
     assert list(at @ ((gt @ g) * (bt @ d))) == filtered
 

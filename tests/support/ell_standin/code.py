@@ -13,14 +13,13 @@ from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import ConvolutionStep, Network
-from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
 from ellopt.core.methods import find_method
 from ellopt.core.options import ELL_DEFAULT, ELL_DEFAULT_DEPTHS, ELL_DEPTH_NAMES, ConvolutionOptions
 from ellopt.model.graph import Model
 from ellopt.targets import Target
-from ellopt.toolchains.native.build import RUNTIME
 from ellopt.toolchains.zig import Compiler, cpu_of, target_flags, zig_command
 
 _SHIM = (Path(__file__).parent / "shim.c").read_text(encoding="utf-8")

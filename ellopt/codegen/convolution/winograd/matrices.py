@@ -49,7 +49,8 @@ def _vanishing_elsewhere(point: float, finite: list[float], count: int) -> Matri
     return np.pad(coefficients, (0, count - len(coefficients)))
 
 
-def _matrices(tile: int) -> tuple[Matrix, Matrix, Matrix]:
+def transforms(tile: int) -> tuple[Matrix, Matrix, Matrix]:
+    """A^T [tile, tile + 2], B^T [tile + 2, tile + 2] and G [tile + 2, 3] of F(tile x tile, 3 x 3)."""
     finite = [p for p, _, _ in _POINTS[tile] if p != _INFINITY]
     output, inputs, weights = [], [], []
     for point, output_scale, input_scale in _POINTS[tile]:
@@ -61,9 +62,5 @@ def _matrices(tile: int) -> tuple[Matrix, Matrix, Matrix]:
     return np.array(output).T, np.array(inputs), np.array(weights)
 
 
-#: A^T, [tile, tile + 2]
-OUTPUT_TRANSFORMS: dict[int, Matrix] = {tile: _matrices(tile)[0] for tile in TILE_SIZES}
-#: B^T, [tile + 2, tile + 2]
-INPUT_TRANSFORMS: dict[int, Matrix] = {tile: _matrices(tile)[1] for tile in TILE_SIZES}
 #: G, [tile + 2, 3]
-WEIGHT_TRANSFORMS: dict[int, Matrix] = {tile: _matrices(tile)[2] for tile in TILE_SIZES}
+WEIGHT_TRANSFORMS: dict[int, Matrix] = {tile: transforms(tile)[2] for tile in TILE_SIZES}

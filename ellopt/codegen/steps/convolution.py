@@ -1,0 +1,47 @@
+"""Convolutions with what is fused behind them; their kernels are generated."""
+
+from __future__ import annotations
+
+from ellopt.codegen.fold import fold
+from ellopt.codegen.fuse import Group
+from ellopt.codegen.network import ConvolutionStep
+from ellopt.codegen.steps.lowering import Lowering
+from ellopt.core.shapes import ConvolutionShape
+from ellopt.model.layers import Convolution, PerChannel
+
+
+def lower(lowering: Lowering, group: Group) -> None:
+    node = group.first
+    assert isinstance(node, Convolution)
+    layout, size = node.input_layouts[0], node.output_layout.size
+    filters, channels = node.weights.shape[0], layout.size[2]
+    if layout.extent[2] != channels or filters != size[2]:
+        lowering.fail(node, "padding along the channels is not supported")
+    affine = fold(group.nodes[1:], filters)
+    activation, leaky = group.activation
+    inputs = [lowering.values.read_with_border(node)]
+    if group.residual is not None:
+        inputs.append(lowering.values.view(*group.residual, group.last))
+    shape = ConvolutionShape(
+        layout.size[0], layout.size[1], channels, filters, node.receptive_field, node.stride,
+        layout.offset[0], node.depthwise, size[0], size[1], _epilogue(group, activation),
+    )  # fmt: skip
+    lowering.add(
+        ConvolutionStep(
+            group.node_ids, node.type_name, tuple(inputs), lowering.values.define(group.last),
+            activation, leaky,
+            shape=shape, border=lowering.borders.read_by(node), name=node.name,
+            weights=affine.scaled(node.weights), bias=affine.shift,
+        )
+    )  # fmt: skip
+
+
+def _epilogue(group: Group, activation: str) -> str:
+    """What is fused behind a convolution, as ``ConvolutionShape.epilogue`` names it."""
+    affine = any(isinstance(node, PerChannel) for node in group.nodes)
+    parts = ["bias"] if affine else []
+    if group.residual is not None:
+        parts.append("residual")
+    if activation != "none":
+        parts.append(activation)
+    return " ".join(parts)
