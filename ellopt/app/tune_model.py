@@ -36,6 +36,7 @@ from ellopt.model.graph import Model
 from ellopt.report.document import TuningReport
 from ellopt.report.html import render
 from ellopt.report.network import network_of
+from ellopt.report.pictures import write_pictures
 from ellopt.search.driver import search
 from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
 from ellopt.search.result import SearchResult
@@ -159,20 +160,18 @@ class _Tuning:
         except BaseException:
             tracker.interrupted()  # now: without the lock it would be written into the records of whoever goes on
             raise
-        plots = self._plots(report, state / "plots") if config.mlflow else ()
-        tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=plots)
+        pictures = self._pictures(report, state / "plots") if config.mlflow else ()
+        tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=pictures)
         shutil.rmtree(state / "bundles", ignore_errors=True)
         shown.finish()
         return report
 
-    def _plots(self, report: TuningReport, directory: Path) -> tuple[Path, ...]:
+    def _pictures(self, report: TuningReport, directory: Path) -> tuple[Path, ...]:
         """Pictures for MLflow's artifacts. They stay until the tracker has delivered them."""
-        from ellopt.report.plots import write_plots
-
         try:
-            return write_plots(report, directory, layers=0)  # the page shows each layer
+            return write_pictures(report, directory)
         except OSError as error:
-            _LOG.warning("the plots of %s could not be written: %s", self.file.tag, error)
+            _LOG.warning("the pictures of %s could not be written: %s", self.file.tag, error)
             return ()
 
     def _state_directory(self) -> Path:

@@ -63,8 +63,8 @@ def render(report: TuningReport) -> str:
             written=written(report),
             diagram=Markup(network_diagram(report)),
             layers=[_layer_view(index, layer) for index, layer in enumerate(report.layers)],
-            whole=Markup(_whole_chart(report)),
-            whole_raw=Markup(_whole_chart(report, raw=True)),
+            whole=Markup(whole_model_chart(report)),
+            whole_raw=Markup(whole_model_chart(report, raw=True)),
             evidence=evidence(report),
             states=states(report),
             progress=Markup(progress_chart("progress", steps, before)),
@@ -138,7 +138,8 @@ def _counts(variants: Sequence[VariantReport]) -> str:
     return ", ".join(parts)
 
 
-def _whole_chart(report: TuningReport, raw: bool = False) -> str:
+def whole_model_chart(report: TuningReport, raw: bool = False) -> str:
+    """The confirmation's candidates; empty where none was measured. ``raw``: every pass instead of the turns."""
     confirmation = report.confirmation
     strips = []
     for candidate in sorted(confirmation.candidates, key=lambda whole: whole.latency_ms):

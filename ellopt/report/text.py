@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +56,6 @@ def closing(report: TuningReport, directory: Path | None = None) -> RenderableTy
         parts.append(Text(f"{words.count(report.boards.runs, 'run')} on boards, {report.boards.retries} repeated."))
     parts += _places(report, directory)
     return Encodable(Group(*parts))
-
-
-def closing_text(report: TuningReport, directory: Path | None = None, width: int = 120) -> str:
-    """The same as plain text, without colours."""
-    return plain(closing(report, directory), width)
-
-
-def plain(content: RenderableType, width: int = 120) -> str:
-    """What a console without colours shows of ``content``, without spaces at the ends of lines."""
-    written = io.StringIO()
-    console = Console(file=written, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(content)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 
 def _table(report: TuningReport) -> Table:

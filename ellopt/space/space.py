@@ -152,11 +152,6 @@ class ModelSpace:
             groups[layer.shape] = (*groups.get(layer.shape, ()), layer)
         return groups
 
-    @property
-    def distinct_by_shape(self) -> int:
-        """Variants that can be told apart when layers of equal shape count once."""
-        return sum(len(layers[0].variants) for layers in self.by_shape.values())
-
     def covering_plans(self) -> tuple[Plan, ...]:
         """The fewest plans in which every variant and default of every layer occurs."""
         choices = [

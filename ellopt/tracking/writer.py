@@ -49,7 +49,6 @@ class Orders:
         self._events = events
         self._changed = threading.Condition()
         self._quiet = 0  # number of the running measurement, 0 for none
-        self._quiet_since = 0
         self._news = False
         self._opened: list[Path] = []
         self.close_at: float | None = None

@@ -9,10 +9,10 @@ import pytest
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.report.compare.compare import compare, drift_remark, headline
-from ellopt.report.compare.text import comparison_text
 from ellopt.report.document import TuningReport
 from ellopt.report.locate import find_reports, pair_reports
 from ellopt.select.decisions import LayerReport
+from tests.support.report_text import comparison_text
 from tests.support.reports import sample_report
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from ellopt.report import words
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.document import TuningReport
-from ellopt.report.plots import write_plots
+from ellopt.report.pictures import write_pictures
 from ellopt.report.svg import scale_for, tick_text
-from ellopt.report.text import closing, closing_text
+from ellopt.report.text import closing
 from ellopt.search.result import BoardReport
 from ellopt.select.decisions import Confirmation
+from tests.support.report_text import closing_text
 from tests.support.reports import sample_report
 
 
@@ -123,24 +126,23 @@ def test_commands_quote_names_that_a_shell_would_read() -> None:
     assert "./-x_options.ell" in deploy_commands(dashed)[0].line
 
 
-def test_plots_are_pictures(tmp_path: Path) -> None:
-    report = sample_report(model="a $\\frac{1$ model")
-    paths = write_plots(report, tmp_path / "plots")
-    assert {p.stem for p in paths} >= {"before_after", "shares", "progress", "layer_1_1034"}
-    assert len(paths) == 3 + len(report.layers)
-    for path in paths:
-        assert path.read_bytes().startswith(b"\x89PNG\r\n")
-        assert path.stat().st_size > 5000
+@given(st.text(max_size=20))
+@settings(max_examples=30)
+def test_pictures_are_whole_files_whatever_names_hold(name: str) -> None:
+    report = sample_report(model=name)
+    report = replace(report, layers=tuple(replace(layer, name=name) for layer in report.layers))
+    with TemporaryDirectory() as folder:
+        paths = write_pictures(report, Path(folder) / "plots")
+        assert {path.name for path in paths} == {"before_after.svg", "layers.svg", "progress.svg"}
+        for path in paths:
+            root = ElementTree.fromstring(path.read_bytes())
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            assert "--winograd:" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
 
 
-def test_only_the_layers_that_matter_get_plots(tmp_path: Path) -> None:
-    names = {path.stem for path in write_plots(sample_report(), tmp_path, layers=2)}
-    assert {name for name in names if name.startswith("layer")} == {"layer_5_1061", "layer_6_1069"}
-
-
-def test_plots_without_data_are_left_out(tmp_path: Path) -> None:
+def test_pictures_without_data_are_left_out(tmp_path: Path) -> None:
     bare = replace(sample_report(), trials=(), layers=(), confirmation=Confirmation((), "", ""))
-    assert write_plots(bare, tmp_path) == ()
+    assert write_pictures(bare, tmp_path) == ()
 
 
 def test_a_report_survives_its_file(tmp_path: Path) -> None:

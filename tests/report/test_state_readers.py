@@ -24,15 +24,14 @@ from ellopt.files.jsonl import encode
 from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
-from ellopt.report.compare.text import comparison_text
 from ellopt.report.document import TuningReport
 from ellopt.report.html import render
-from ellopt.report.text import closing_text
 from ellopt.space.options_file import compile_options_json, read_compile_options
 from ellopt.tracking.outbox import Journal, Outbox, Reader
 from ellopt.tracking.record import Destination, Record
 from tests.support.damage import altered_json, damaged_bytes
 from tests.support.pretend import SMALL
+from tests.support.report_text import closing_text, comparison_text
 from tests.support.reports import sample_report
 
 T = TypeVar("T")

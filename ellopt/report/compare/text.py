@@ -10,7 +10,7 @@ from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.compare.compare import LayerDifference, ReportComparison, drift_remark, headline
 from ellopt.report.document import TuningReport
-from ellopt.report.text import Encodable, plain
+from ellopt.report.text import Encodable
 
 _STYLES = {"faster": "green", "slower": "red", "same": "dim"}
 
@@ -30,11 +30,6 @@ def comparison_lines(comparison: ReportComparison) -> RenderableType:
     if drift := drift_remark(comparison):
         parts.append(Text(drift, style="dim"))
     return Encodable(Group(*parts))
-
-
-def comparison_text(comparison: ReportComparison, width: int = 120) -> str:
-    """The same as plain text."""
-    return plain(comparison_lines(comparison), width)
 
 
 def describe_run(report: TuningReport) -> str:

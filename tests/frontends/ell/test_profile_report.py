@@ -28,7 +28,7 @@ from ellopt.frontends.ell.profile import (
 )
 from ellopt.frontends.ell.profile_join import join, layer_times
 from ellopt.frontends.ell.read import read_model
-from ellopt.report.text import plain
+from tests.support.report_text import plain
 
 SAMPLES = (
     "cnn64_profile_simple.txt",
