@@ -48,7 +48,7 @@ class PoolReport:
 
     leases: int = 0
     retries: int = 0
-    set_aside: Mapping[str, str] = field(default_factory=dict)  # device name -> why, last
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # device that has not worked since -> why
 
 
 class DevicePool(Protocol):

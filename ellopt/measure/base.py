@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ellopt.core.deadline import Deadline
@@ -22,7 +22,7 @@ class MeasurerStatus:
     builds_in_flight: int = 0
     boards_busy: int = 0
     boards_total: int = 1
-    boards_set_aside: int = 0
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # board -> why
 
 
 class Measurer(Protocol):

@@ -83,7 +83,7 @@ class DeviceMeasurer:
         self._executor.rest()
 
     def status(self) -> MeasurerStatus:
-        set_aside = len(self._site.pool.report().set_aside)
+        set_aside = self._site.pool.report().set_aside
         return MeasurerStatus(self._bundles.builds, self._bundles.in_flight, self._site.busy, self.capacity, set_aside)
 
     def board(self) -> str:

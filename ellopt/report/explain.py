@@ -48,11 +48,7 @@ def evidence(report: TuningReport) -> Comparison | None:
 
 def written(report: TuningReport) -> str:
     """What was written to the output model, and why, as sentences."""
-    confirmation = report.confirmation
-    why = sentence(confirmation.why)
-    return (
-        why if confirmation.why.startswith(confirmation.chosen) else f"Written: {confirmation.chosen}. {why}".rstrip()
-    )
+    return f"Written: {report.confirmation.chosen}. {sentence(report.confirmation.why)}".rstrip()
 
 
 def states(report: TuningReport) -> str:

@@ -237,7 +237,7 @@ class _Search:
             builds_in_flight=status.builds_in_flight,
             boards_busy=status.boards_busy,
             boards_total=status.boards_total,
-            boards_set_aside=status.boards_set_aside,
+            boards_set_aside=len(status.set_aside),
             observations=costs.observations,
             board_seconds=costs.board_seconds,
             saved_seconds=sum(trial.saved_seconds for trial in self.journal.trials),
@@ -270,7 +270,11 @@ class _Search:
                 stopped_because=stopped,
             ),
             boards=BoardReport(
-                runs=costs.runs, retries=costs.retries, boards=dict(costs.boards), failures=costs.failures
+                runs=costs.runs,
+                retries=costs.retries,
+                boards=dict(costs.boards),
+                set_aside=dict(self.measurer.status().set_aside),
+                failures=costs.failures,
             ),
             board=visits[0].board if visits else self.measurer.board(),
             emulated=any(visit.emulated for visit in visits),

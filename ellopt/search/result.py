@@ -31,7 +31,7 @@ class BoardReport:
     runs: int = 0
     retries: int = 0
     boards: Mapping[str, int] = field(default_factory=dict)  # board -> runs
-    set_aside: Mapping[str, str] = field(default_factory=dict)  # board -> why
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # board that did not work at the end -> why
     failures: tuple[str, ...] = ()
 
 

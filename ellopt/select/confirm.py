@@ -195,8 +195,8 @@ def _why(chosen: str, wholes: Mapping[str, WholeModel]) -> str:
         return "every layer's winner is ELL's default: nothing faster was found"
     if chosen != ASSEMBLED:
         return (
-            f"{chosen} was written: with {milliseconds(wholes[chosen].latency_ms)} it was faster as a whole than the "
-            f"winners of the layers put together ({milliseconds(assembled.latency_ms)})"
+            f"with {milliseconds(wholes[chosen].latency_ms)} it was faster as a whole than the winners of the layers "
+            f"put together ({milliseconds(assembled.latency_ms)})"
         )
     rival = min(others, key=lambda whole: whole.latency_ms)
     return (

@@ -9,6 +9,7 @@ import statistics
 
 from ellopt.core.statistics import Comparison
 from ellopt.report.document import TuningReport
+from ellopt.report.explain import written
 from ellopt.select.decisions import LayerReport, VariantReport
 
 #: MLflow cuts longer descriptions; the links to the views, some 300 characters, come on top
@@ -57,7 +58,7 @@ def _headline(report: TuningReport) -> list[str]:
         gain = f"{_gain(gain_of(before, after, against))} than ELL's default"
         evidence = _evidence(against) if report.estimate is None else []
         lines = [f"**{before:.3f} ms → {after:.3f} ms** a pass, {gain} · {{views}}", "", *evidence]
-    lines += ("", confirmation.why[:1].upper() + confirmation.why[1:])
+    lines += ("", written(report))
     if report.estimate is not None:
         lines += ("", f"**{report.estimate.remark}**")
     if report.emulated:

@@ -102,6 +102,7 @@ def test_one_board_that_comes_back_is_waited_for() -> None:
     with Pool(source, 1, 5.0, QUICK) as pool, pool.lease(Deadline.never()) as device:
         assert device.name == "board 0"
     assert len(source.attempts) > 3
+    assert pool.report().set_aside == {}, "it works again"
 
 
 def test_waiting_for_boards_is_bounded_by_the_board_timeout() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ellopt.app.environment import environment
 from ellopt.core.errors import ConfigurationError
 from ellopt.report.compare.compare import compare, drift_remark, headline
 from ellopt.report.document import TuningReport
@@ -134,18 +135,23 @@ def test_many_layers_do_not_make_chance_significant() -> None:
     [
         ({"target": "pi3"}, "other target: host and pi3"),
         ({"emulated": True}, "one was measured under emulation"),
-        ({"environment": {"cpu": "another"}}, "other cpu"),
+        (
+            {"environment": environment("host Another CPU", 2)},
+            "other board: host Example CPU @ 2.4 GHz and",
+        ),
+        ({"environment": environment("host Example CPU @ 2.4 GHz", 1)}, "other threads: 2 and 1"),
     ],
 )
 def test_unlike_boards_are_marked_and_nothing_is_called_faster(change: dict[str, object], reason: str) -> None:
     result = compare(sample_report(), replace(scaled(sample_report(), "1034", 0.1), **change))  # type: ignore[arg-type]
     assert not result.comparable
     assert any(reason in text for text in result.unlike)
-    assert {layer.verdict for layer in result.layers} == {"other board"}
+    assert {layer.verdict for layer in result.layers} == {"not comparable"}
     assert result.whole is None
     text = comparison_text(result)
     assert f"Not alike: {reason}" in text
     assert "faster" not in text
+    assert reason in headline(result)
 
 
 def test_another_model_is_refused() -> None:

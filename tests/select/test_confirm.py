@@ -80,7 +80,6 @@ def test_a_whole_model_that_is_faster_is_written_instead_and_the_reason_says_so(
     confirmed = confirm(bench, {ASSEMBLED: winners, BEFORE: default, UNIFORM: uniform})
     assert confirmed.plan == uniform
     assert confirmed.confirmation.chosen == UNIFORM
-    assert UNIFORM in confirmed.confirmation.why
     assert "1.2" in confirmed.confirmation.why
 
 

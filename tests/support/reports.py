@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from ellopt.app.environment import environment
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
@@ -167,7 +168,7 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
         seed=seed,
         ellopt_version="0.1.0",
         created="2026-03-01T10:20:30+00:00",
-        environment={"python": "3.11.2", "cpu": "Example CPU @ 2.4 GHz (2 cores)", "system": "Linux 6.1"},
+        environment=environment("host Example CPU @ 2.4 GHz", 2),
         space=SpaceReport("default.json", 436, 2100, 53, {layer.node_id: len(layer.variants) for layer in layers}),
         layers=tuple(layers),
         trials=tuple(trials),

@@ -275,7 +275,7 @@ class Pool:
             self._busy.discard(holding)
             if keep:
                 self._last_success = now
-                self._records.setdefault(holding.name, _Record()).failures = 0
+                self._records[holding.name] = _Record()  # it works again
             keep = keep and not self._closed
             if mine and keep:
                 self._idle.append((now, holding))

@@ -14,8 +14,8 @@ from ellopt.report import words
 from ellopt.report.document import TuningReport
 from ellopt.select.decisions import LayerReport, VariantReport, WholeModel
 
-#: Facts of the environment that say what kind of machine was measured.
-BOARD_FACTS = ("board", "cpu", "machine")
+#: Facts of the environment that say what was measured: runs that differ in one of them are not alike.
+LIKENESS = ("board", "threads")
 SEQUENTIAL, PARALLEL = "sequential", "parallel"
 #: What both runs measured changed for certain, however few of it there is, if it changed by this share.
 LARGE_DRIFT = 0.1
@@ -27,7 +27,8 @@ class LayerDifference:
 
     ``comparison``: how much less time B's winner takes than A's, of the scores, tested on their samples
     (Mann-Whitney); its ``significant`` holds after Holm's correction for the number of layers. ``verdict``: faster,
-    slower, same (no significant difference, or none beyond the drift), other board, only in A, only in B.
+    slower, same (no significant difference, or none beyond the drift), not comparable (see ``unlike``), no samples,
+    only in A, only in B.
     """
 
     a: LayerReport | None
@@ -204,7 +205,7 @@ def _verdict(
     if a is None or b is None:
         return "only in A" if b is None else "only in B"
     if unlike:
-        return "other board"
+        return "not comparable"
     if comparison is None:
         return "no samples"
     if not comparison.significant or not _beyond(comparison, drifts, _kinds((a.winner, b.winner))):
@@ -220,7 +221,7 @@ def _unlike(a: TuningReport, b: TuningReport) -> tuple[str, ...]:
         reasons.append("one is estimated, not measured")
     if a.emulated != b.emulated:
         reasons.append("one was measured under emulation")
-    for fact in BOARD_FACTS:
+    for fact in LIKENESS:
         left, right = a.environment.get(fact), b.environment.get(fact)
         if left and right and left != right:
             reasons.append(f"other {fact}: {left} and {right}")
@@ -250,7 +251,7 @@ def headline(comparison: ReportComparison) -> str:
     text = f"{changed} of {words.count(shared, 'layer')} got another winner."
     whole = comparison.whole
     if not comparison.comparable:
-        return text + " Times are of different boards and are not held against each other."
+        return f"{text} Times are not held against each other: {'; '.join(comparison.unlike)}."
     if whole is None:
         return text + " Not both runs have a confirmed whole model."
     if not whole.significant:
