@@ -19,6 +19,7 @@ from ellopt.model.check_data import check_outputs
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray, Softmax
 from ellopt.targets import Target
+from ellopt.toolchains.ell.abi import require_fit
 from ellopt.toolchains.ell.bundle import REFERENCE, EllManifest, Worker, table_source
 from ellopt.toolchains.ell.compile import Compiled
 from ellopt.toolchains.ell.object import is_elf, rename_symbols
@@ -63,6 +64,7 @@ class Linker:
             for index, (name, (_, form)) in enumerate(zip(names, forms, strict=True)):
                 prefix = f"w{index}_" if self.rename else ""
                 objects.append(Path(scratch) / f"{name}.o")
+                self._require_fit(form.object)
                 sources[name] = _worker_source(form, name, prefix, _rename(form.object, prefix, objects[-1]))
             compiler = Compiler(self.target, C_FOLDERS, self.cache, self.parallel)
             objects += compiler.objects(sources, deadline).values()
@@ -86,6 +88,12 @@ class Linker:
         )
         manifest.write(directory)
         return manifest
+
+    def _require_fit(self, path: Path) -> None:
+        try:
+            require_fit(path.read_bytes(), self.target)
+        except ValueError as error:
+            raise BuildError(f"{path} cannot be linked: {error}; ELL's compile or llc was built otherwise") from error
 
     @property
     def _flags(self) -> tuple[str, ...]:

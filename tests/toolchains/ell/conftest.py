@@ -17,7 +17,7 @@ from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.ell.toolchain import EllToolchain
-from ellopt.toolchains.ell.tools import find_tools
+from ellopt.toolchains.ell.tools import EllTools, find_tools
 from tests.support.paths import TINY
 
 SIMPLE, UNROLLED = ConvolutionOptions("simple"), ConvolutionOptions("unrolled")
@@ -27,6 +27,11 @@ WINOGRAD = ConvolutionOptions("winograd", True, 0, 2, 4)
 @pytest.fixture(scope="session")
 def toolchain(ell_build_root: Path) -> EllToolchain:
     return EllToolchain(find_tools(None, ell_build_root), parallel_build=2)
+
+
+@pytest.fixture(scope="session")
+def tools(ell_build_root: Path) -> EllTools:
+    return find_tools(None, ell_build_root)
 
 
 @pytest.fixture(scope="session")

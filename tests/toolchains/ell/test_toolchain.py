@@ -270,11 +270,6 @@ def fake(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def tools(ell_build_root: Path) -> EllTools:
-    return find_tools(None, ell_build_root)
-
-
 def test_a_model_that_ell_does_not_see_the_same_is_refused(tools: EllTools, tiny: Model, tmp_path: Path) -> None:
     other = fake(tmp_path / "print", "echo '<id:1034> ConvolutionalLayerNode<float>()'")
     with pytest.raises(
