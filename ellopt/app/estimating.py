@@ -10,16 +10,21 @@ from pathlib import Path
 from ellopt.app.config import TuningConfig
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError
+from ellopt.devices.sessions import state_directory
+from ellopt.estimate.calibration.store import find
 from ellopt.estimate.cores import core_of
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.estimate.plugin import plugin_for
 from ellopt.estimate.qemu import find_plugin_qemu
-from ellopt.estimate.simulator import MODEL_VERSION, Simulator
+from ellopt.estimate.simulator import MODEL_ERROR, MODEL_VERSION, Simulator
 from ellopt.files.process import run_in_group
 from ellopt.targets import Target
 from ellopt.toolchains.zig import zig_command, zig_version
 
 _LOG = logging.getLogger(__name__)
+
+#: beyond this nothing could be told apart
+_LARGEST_ERROR = 0.3
 
 NOTICE = "no board was given: tuned by estimate; with --ipaddress it is measured"
 
@@ -54,12 +59,19 @@ def simulator_for(config: TuningConfig, target: Target) -> Simulator | None:
     return simulator
 
 
-def make_simulator(target: Target) -> Simulator:
-    """The simulated processor of ``target``. Its plugin is compiled the first time. Raises as ``simulator_for``."""
+def make_simulator(target: Target, calibrated: bool = True) -> Simulator:
+    """The simulated processor of ``target``, with the factor that was found for this kind of board if ``calibrated``.
+
+    Its plugin is compiled the first time. Raises as ``simulator_for``.
+    """
     core = core_of(target)
     qemu = find_plugin_qemu(target)
     plugin = plugin_for(qemu.interface, _compile, zig_version(), _cache())
-    return Simulator(target, core, qemu, plugin)
+    found = find(state_directory(), target.name) if calibrated else None
+    if found is None:
+        return Simulator(target, core, qemu, plugin)
+    error = min(_LARGEST_ERROR, max(MODEL_ERROR, found.spread))
+    return Simulator(target, core, qemu, plugin, found.factor, error, calibrated=True)
 
 
 def facts_of(simulator: Simulator) -> EstimateFacts:

@@ -237,6 +237,7 @@ class _Tuning:
                 "threads": str(self.workshop.target.cores),
                 "distinct_variants": str(space.distinct),
                 "model_file": self.file.path.name,
+                **({"estimated": self.workshop.estimate.label} if self.workshop.estimate else {}),
                 **self.workshop.toolchain.parameters(),
             },
         )
@@ -253,6 +254,7 @@ class _Tuning:
             winners.ell_plan(confirmed.plan),
             shop.target,
             own=shop.toolchain.own_options,
+            estimated=shop.estimate.label if shop.estimate else "",
         )
         if shop.toolchain.gives_outputs:
             self._check_written(self.directory / written.model, confirmed.plan)

@@ -60,7 +60,9 @@ def closing(report: TuningReport, directory: Path | None = None) -> RenderableTy
 
 def _table(report: TuningReport) -> Table:
     table = Table(
-        title=Text(f"{printable(report.model)} on {printable(report.target)}"),
+        title=Text(
+            f"{printable(report.model)} on {printable(report.target)}{' (estimated)' if report.estimate else ''}"
+        ),
         title_justify="left",
         title_style="bold",
         box=None,
@@ -70,25 +72,27 @@ def _table(report: TuningReport) -> Table:
     )
     table.add_column("layer", overflow="fold")
     table.add_column("winner", overflow="fold")
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("default ms", justify="right", no_wrap=True)
+    unit, scale = ("ms", 1.0) if report.estimate is None else ("k cycles", report.estimate.mhz)
+    table.add_column(unit, justify="right", no_wrap=True)
+    table.add_column(f"default {unit}", justify="right", no_wrap=True)
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", ratio=1)
-    times = [time for layer in report.layers for time in (layer.winner_ms, layer.default_ms)]
+    times = [scale * time for layer in report.layers for time in (layer.winner_ms, layer.default_ms)]
     decimals = words.decimals_for(times)
     for layer in report.layers:
-        table.add_row(*_row(layer, decimals))
+        table.add_row(*_row(layer, decimals, scale))
     return table
 
 
-def _row(layer: LayerReport, decimals: int) -> tuple[Text, ...]:
+def _row(layer: LayerReport, decimals: int, scale: float) -> tuple[Text, ...]:
+    """``scale``: what times are shown in, a millisecond being so many of it."""
     style = _STYLES.get(verdict(layer), "")
     gain = layer_gain(layer)
     return (
         Text(printable(f"{layer.node_id} {layer.name}".strip())),
         Text(printable(layer.winner), style=style),
-        Text(f"{layer.winner_ms:.{decimals}f}"),
-        Text(f"{layer.default_ms:.{decimals}f}"),
+        Text(f"{scale * layer.winner_ms:.{decimals}f}"),
+        Text(f"{scale * layer.default_ms:.{decimals}f}"),
         Text("" if gain is None else words.change(gain), style=style),
         Text(printable(_why(layer)), style="dim"),
     )

@@ -17,7 +17,7 @@ from ellopt.core.statistics import Comparison, of_estimates
 from ellopt.core.turns import Round, Turns, modes, turn_values
 from ellopt.files.atomic import write_text
 from ellopt.frontends.ell.archive import write_archive
-from ellopt.frontends.ell.metadata import own_options, with_options
+from ellopt.frontends.ell.metadata import ESTIMATED_KEY, own_options, with_options
 from ellopt.measure.base import Measurer
 from ellopt.model.graph import Model
 from ellopt.select.decisions import Confirmation, WholeModel
@@ -214,18 +214,27 @@ class OutputFiles:
 
 
 def write_model(
-    directory: Path, model: Model, name: str, plan: Plan, ell_plan: Plan, target: Target, own: bool = True
+    directory: Path,
+    model: Model,
+    name: str,
+    plan: Plan,
+    ell_plan: Plan,
+    target: Target,
+    own: bool = True,
+    estimated: str = "",
 ) -> OutputFiles:
     """Write the model with its options, ``compile_options.json`` and ``compile_switches.txt``, each atomically.
 
     ``plan`` is what was chosen, ``ell_plan`` what ELL is told (never winograd on a depthwise layer). ``own``: what
-    ELL's options cannot say goes under the key ``ellopt``. Raises OSError.
+    ELL's options cannot say goes under the key ``ellopt``. ``estimated``: there, too, by what processor's
+    estimate it was chosen, if by one. Raises OSError.
     """
     ell = {node_id: {k: str(v) for k, v in options.to_ell().items()} for node_id, options in ell_plan.items()}
+    remark = {ESTIMATED_KEY: estimated} if estimated else {}
     ours = {
-        node_id: own_options(options)
+        node_id: {**(own_options(options) if options_from(ell_plan[node_id].to_ell()) != options else {}), **remark}
         for node_id, options in plan.items()
-        if own and options_from(ell_plan[node_id].to_ell()) != options
+        if own and (remark or options_from(ell_plan[node_id].to_ell()) != options)
     }
     model_file = f"{name}_options.ell"
     write_archive(with_options(model.archive, ell, ours), directory / model_file)

@@ -57,6 +57,10 @@ class TestWithoutABoard:
         assert (report.estimate.processor, report.estimate.mhz) == ("cortex-a53", 1400)
         assert not report.emulated
         said = " ".join(done.stdout.split())
+        assert "tiny16 on pi3_64 (estimated)" in said
+        assert "k cycles" in said
+        archive = (directory / "tiny16_options.ell").read_text()
+        assert archive.count("cortex-a53 at 1400 MHz") == len(report.layers)
         assert "Estimated, not measured: cycles of a simulated cortex-a53 at 1400 MHz" in said
         assert "95 %" not in said
         assert "Estimated, not measured" in (directory / "tuning_report.html").read_text()

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ellopt devices --target pi3 --ipaddress 192.168.1.20 192.168.1.21",
         "ellopt devices --target pi3 --cluster https://cluster:1337/api/",
     ),
+    "calibrate": ("ellopt calibrate --target pi4_64 --ipaddress 192.168.1.20",),
     "report": ("ellopt report out/face",),
     "compare": ("ellopt compare out_monday/face out_tuesday/face --page changes.html",),
     "sync": ("ellopt sync out", "ellopt sync out --to sqlite:///mlflow.db --experiment rescued"),

@@ -21,6 +21,8 @@ ELL_KEY = "compileOptions"
 OWN_KEY = "ellopt"
 #: The key within our own bag.
 CONVOLUTION_KEY = "convolution"
+#: ... and there, by what simulated processor the options were chosen, where no board measured them.
+ESTIMATED_KEY = "estimated"
 
 Options = Mapping[str, Mapping[str, str | int]]
 

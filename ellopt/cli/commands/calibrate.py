@@ -1,0 +1,48 @@
+"""``ellopt calibrate``: how estimates compare with a real board, kept for the next ones."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ellopt.cli.arguments import ArgumentGroup
+from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.targets import find_target
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="compare estimates with a board, and keep the factor",
+        description="Runs loops and two small networks on a board and on its simulated processor. The factor between "
+        "them is kept for this kind of board and used by later estimates.",
+    )
+    group = ArgumentGroup(parser, "boards")
+    group.value("--target", default="pi3_64", help="the kind of board (default: pi3_64)")
+    add_device_arguments(group)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ellopt.app.calibrate import calibrate
+    from ellopt.core.numbers import percent
+
+    found, path = calibrate(settings_from(arguments, arguments.target), find_target(arguments.target, 1))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what ran")
+    table.add_column("times as long as estimated", justify="right")
+    for name, ratio in found.ratios.items():
+        table.add_row(Text(name), f"{ratio:.3f}")
+    console.print(table)
+    console.print(
+        f"{found.board} takes {found.factor:.3f} times as long as estimated (spread {percent(found.spread)}); "
+        f"kept in {path}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return 0
