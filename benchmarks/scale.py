@@ -32,7 +32,7 @@ from ellopt.core.trial import Trial
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.replay import ReplayPool
 from ellopt.measure.measurer import DeviceMeasurer
-from ellopt.search.observation_log import ObservationLog
+from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.space.space import ModelSpace
 from tests.support.pretend import (
     MODEL,
@@ -126,7 +126,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                records.append(replace(outcome, number=received, stage="random"))
+                records.append(Observation(str(received), replace(outcome, stage="random")))
                 received += 1
             log.append(records)
         for thread in threads:
@@ -134,7 +134,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
         ended, cpu = time.monotonic(), time.process_time() - cpu
         report = pool.report()
     begun = sorted(first for first, _ in invented.intervals)[boards - 1]
-    found = sum(len(trial.samples.layers_ms) for trial in log.trials.values() if trial.samples)
+    found = sum(len(seen.trial.samples.layers_ms) for seen in log.observations.values() if seen.trial.samples)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024
     return {
         "boards": boards,

@@ -1,4 +1,4 @@
-"""Runs a search: asks the strategy, has it measured, and keeps every result before anything else is done with it."""
+"""Runs a search: asks its study for trials, has them measured, and keeps every result before anything else is done."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import optuna
 from threadpoolctl import threadpool_limits
 
 from ellopt.core.deadline import Deadline
@@ -19,14 +20,14 @@ from ellopt.core.errors import DeadlineExceeded
 from ellopt.core.trial import Costs, Trial, TrialState
 from ellopt.files.locks import exclusive
 from ellopt.measure.base import Measurer
-from ellopt.search.evidence.estimates import Evidence
-from ellopt.search.journal import Journal
 from ellopt.search.observer import Phase, SearchObserver, SearchProgress, Silent
-from ellopt.search.rematch import STAGE as PLAYOFF
+from ellopt.search.pruning import BehindPruner, judge, make_pruner
+from ellopt.search.record import Asked, SearchRecord
 from ellopt.search.result import BoardReport, CostReport, SearchResult
+from ellopt.search.samplers.registry import make_sampler
 from ellopt.search.settings import SearchSettings
-from ellopt.search.strategies import make_strategy
-from ellopt.search.strategy import Proposal, Strategy
+from ellopt.search.steps import Steps
+from ellopt.search.study import storage_errors
 from ellopt.search.warm_start import WarmStart
 from ellopt.space.space import ModelSpace
 
@@ -58,7 +59,7 @@ def search(
     """
     # After each matrix operation the threads of a BLAS spin for a while. On the machine that is measured, they would
     # take a processor from the visit that follows.
-    with exclusive(directory), threadpool_limits(1):
+    with exclusive(directory), threadpool_limits(1), storage_errors(settings.storage):
         return _Search(space, measurer, settings, directory, observer or Silent(), name, identity, warm_start).run()
 
 
@@ -84,16 +85,26 @@ class _Search:
         identity: str,
         warm_start: WarmStart | None,
     ) -> None:
-        self.space, self.measurer, self.observer = space, measurer, observer
-        self.journal = Journal(directory, name, search_identity(space, settings, identity), space, observer)
-        self.evidence = Evidence(space, exact=not settings.repeat)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.space, self.measurer, self.observer, self.settings = space, measurer, observer, settings
+        self.sampler = make_sampler(space, settings, measurer.capacity)
+        self.evidence = self.sampler.evidence
+        self.pruner = make_pruner(settings.pruner, settings.seed)
+        self.record = SearchRecord(
+            directory,
+            settings.storage,
+            name,
+            search_identity(space, settings, identity),
+            self.sampler,
+            self.pruner,
+            observer,
+        )
         self.warm_start = warm_start
         self.exhaustive = settings.sampler == "grid"
-        self.strategy: Strategy = make_strategy(space, settings, measurer.capacity)
         self.deadline = Deadline.never() if settings.timeout is None else Deadline.after(settings.timeout)
-        self.began = time.monotonic() - self.journal.elapsed
+        self.began = time.monotonic() - self.record.elapsed
         self.spent = measurer.costs
-        self.in_flight: dict[Future[tuple[Trial, ...]], tuple[Proposal, tuple[int, ...], float]] = {}
+        self.in_flight: dict[Future[tuple[Trial, ...]], tuple[Asked, Steps, float]] = {}
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
         self.prepared = False
@@ -106,50 +117,55 @@ class _Search:
             stack.push(self._end)
             while not stopped:
                 while len(self.in_flight) < self.measurer.capacity and not self.deadline.passed:
-                    proposal = self.strategy.propose(
-                        self.evidence, [flying for flying, _, _ in self.in_flight.values()]
-                    )
-                    if proposal is None:
+                    asked = self.record.ask()
+                    if asked is None:
                         break
                     self._prepare()
-                    self._submit(proposal)
+                    self._submit(asked)
                 if self.in_flight:
                     self._collect()
                     self._tell("measuring")
                 elif self.deadline.passed:
                     stopped = "the time limit was reached"
                 else:
-                    stopped = self.strategy.ended
+                    stopped = self.sampler.ended
         if self.warm_start is not None:
-            self.warm_start.remember(self.evidence, self.journal.trials)
+            self.warm_start.remember(self.evidence, self.record.trials)
         self._tell("done", stopped)
         return self._result(stopped)
 
     def _resume(self) -> None:
-        self.measurer.reject(self.journal.failures)
-        self.evidence.fail(self.journal.failures)
-        trials = self.journal.trials
-        for trial in trials:
-            self.evidence.add(trial, once=self.exhaustive and trial.stage != PLAYOFF)
+        self.measurer.reject(self.record.failures)
+        self.evidence.fail(self.record.failures)
+        found = self.record.found
+        for trial, place in found:
+            self.sampler.learn(trial, place)
         if self.warm_start is not None and not self.exhaustive:
-            own = {trial.visit.uid for trial in trials if trial.visit is not None}
+            own = {trial.visit.uid for trial, _ in found if trial.visit is not None}
             self.warm_start.recall(self.evidence, own)
-        self.strategy.resume(trials, [trial.stage for trial in trials], self.evidence)
-        if trials:
-            log.info("%d finished trials were found and are not run again", len(trials))
+        self.record.resume()
+        if found:
+            log.info("%d finished trials were found and are not run again", len(found))
 
     def _prepare(self) -> None:
         if not self.prepared:
             self._tell("building")
             self.measurer.prepare(self.space)
-            self._keep_failures()
+            self._observe(None, (), 0.0)
             self.prepared = True
             self._tell("measuring")
 
-    def _submit(self, proposal: Proposal) -> None:
-        numbers, started = self.journal.reserve(len(proposal.plans)), self._elapsed
-        visit = self.measurer.submit(proposal.plans, proposal.schedule, self.deadline)
-        self.in_flight[visit] = (proposal, numbers, started)
+    def _submit(self, asked: Asked) -> None:
+        # The built-in pruner knows nothing new before a visit has ended.
+        go_on = None if isinstance(self.pruner, BehindPruner) else partial(self.record.goes_on, asked)
+        self._go(asked, Steps(asked.plans, asked.schedule, go_on), self._elapsed)
+
+    def _go(self, asked: Asked, steps: Steps, started: float) -> None:
+        """Have the next step of a visit measured; take in what came of it when there is none."""
+        if steps.ahead is None:
+            self._keep(asked, steps.trials, started)
+            return
+        self.in_flight[self.measurer.submit(*steps.ahead, self.deadline)] = (asked, steps, started)
 
     def _end(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for visits that nobody wants any more; on an interruption end them: they may take minutes."""
@@ -163,41 +179,26 @@ class _Search:
         ended, _ = wait(self.in_flight, timeout=_TICK, return_when=FIRST_COMPLETED)
         failure: BaseException | None = None
         for future in ended:
-            proposal, numbers, started = self.in_flight.pop(future)
+            asked, steps, started = self.in_flight.pop(future)
             error = future.exception()
             if error is None:
-                self._keep(proposal, numbers, future.result(), started)
+                steps.take(future.result())
+                self._go(asked, steps, started)
             elif not (isinstance(error, DeadlineExceeded) and self.deadline.passed):
                 failure = failure or error
         if failure is not None:
             raise failure
 
-    def _keep(self, proposal: Proposal, numbers: tuple[int, ...], measured: tuple[Trial, ...], started: float) -> None:
-        for trial in measured:
-            self.evidence.add(trial, once=self.exhaustive and proposal.stage != PLAYOFF)
-        self.evidence.fail(self.measurer.failures)
-        verdicts = self.strategy.judge(proposal, measured, self.evidence)
+    def _keep(self, asked: Asked, measured: tuple[Trial, ...], started: float) -> None:
+        self._observe(asked, measured, started)
+        for trial, done in zip(asked.trials, measured, strict=True):
+            self.sampler.observe(trial.number, done)
         best = self.evidence.predict_ms(self.evidence.best_plan())
-        trials = [
-            replace(
-                trial,
-                state=verdict.state,
-                reason=verdict.reason,
-                number=number,
-                stage=proposal.stage,
-                saved_seconds=verdict.saved_seconds,
-                started_s=started,
-                best_total_ms=best,
-            )
-            for number, trial, verdict in zip(numbers, measured, verdicts, strict=True)
-        ]
-        known = set(self.journal.failures)
-        self.journal.keep(trials, [f for f in self.measurer.failures if f not in known], self._newly_spent())
+        self.record.finish(asked, measured, partial(judge, sampler=self.sampler), started, best)
 
-    def _keep_failures(self) -> None:
+    def _observe(self, asked: Asked | None, measured: tuple[Trial, ...], started: float) -> None:
+        self.record.observe(asked, measured, started, self.measurer.failures, self._newly_spent())
         self.evidence.fail(self.measurer.failures)
-        known = set(self.journal.failures)
-        self.journal.keep((), [f for f in self.measurer.failures if f not in known], self._newly_spent())
 
     def _newly_spent(self) -> Costs:
         now, before = self.measurer.costs, self.spent
@@ -217,9 +218,9 @@ class _Search:
         self.observer.state_changed(self._progress(message))
 
     def _progress(self, message: str) -> SearchProgress:
-        states = [trial.state for trial in self.journal.trials]
-        status, costs = self.measurer.status(), self.journal.costs
-        planned = self.strategy.planned
+        states = [trial.state for trial in self.record.trials]
+        status, costs = self.measurer.status(), self.record.costs
+        planned = self.sampler.planned
         left = None
         if planned is not None and states:
             left = self._elapsed / len(states) * max(0, planned - len(states))
@@ -240,7 +241,7 @@ class _Search:
             boards_set_aside=len(status.set_aside),
             observations=costs.observations,
             board_seconds=costs.board_seconds,
-            saved_seconds=sum(trial.saved_seconds for trial in self.journal.trials),
+            saved_seconds=sum(trial.saved_seconds for trial in self.record.trials),
             elapsed=self._elapsed,
             time_left=left,
             default_ms=self.evidence.predict_ms(self.space.default_plan),
@@ -249,10 +250,10 @@ class _Search:
         )
 
     def _result(self, stopped: str) -> SearchResult:
-        trials, costs = self.journal.trials, self.journal.costs
+        trials, costs = self.record.trials, self.record.costs
         states = [trial.state for trial in trials]
         visits = [trial.visit for trial in trials if trial.visit is not None]
-        explanation = self.strategy.explain(self.evidence)
+        explanation = self.sampler.explain()
         return SearchResult(
             space=self.space,
             evidence=self.evidence,

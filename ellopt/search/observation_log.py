@@ -1,4 +1,7 @@
-"""The append-only file that keeps what visits yielded across crashes, and what of it can be believed."""
+"""The append-only file of raw samples, which keeps what visits yielded across crashes, and what of it can be believed.
+
+The trials themselves are the study's (``study.py``): an observation belongs to the trial that has its key.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from ellopt.space.space import ModelSpace
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: no time that a search measures is as long: seconds, or milliseconds of a pass
 _LONGEST = 1e9
 
@@ -37,14 +40,18 @@ class _Header:
 
 
 @dataclass(frozen=True)
-class _TrialLine:
-    number: int
+class Observation:
+    """What one plan of a visit yielded. ``key`` is that of a trial of the study."""
+
+    key: str
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class _ObservationLine:
+    key: str
     stage: str
-    state: TrialState
-    why: str
-    saved_seconds: float
     started_s: float
-    best_total_ms: float | None
     plan: Mapping[str, str]
     reason: str
     failures: Mapping[str, str]
@@ -73,7 +80,7 @@ class ObservationLog:
 
     def __init__(self, path: Path, identity: str, space: ModelSpace) -> None:
         self.path = path
-        self.trials: dict[int, Trial] = {}
+        self.observations: dict[str, Observation] = {}
         self.failures: list[Failure] = []
         self.costs = Costs()
         self.begun = datetime.now(UTC)
@@ -89,7 +96,10 @@ class ObservationLog:
         lines = self._of(identity, found.values)
         if lines is None:
             if path.exists():
-                _LOG.info("%s belongs to another search, or does not say to which, and is set aside", path)
+                if any(set(line) & {"trial"} for line in found.values):
+                    _LOG.warning("%s was written by an earlier version of ellopt, and is set aside", path)
+                else:
+                    _LOG.info("%s belongs to another search, or does not say to which, and is set aside", path)
                 set_aside(path)
             header = {"format": FORMAT_VERSION, "identity": identity, "begun": self.begun.isoformat()}
             self._writer.append([header, header])
@@ -97,11 +107,11 @@ class ObservationLog:
             self._read(line)
 
     def append(
-        self, trials: Iterable[Trial] = (), failures: Iterable[Failure] = (), costs: Costs | None = None
+        self, observations: Iterable[Observation] = (), failures: Iterable[Failure] = (), costs: Costs | None = None
     ) -> None:
         """Write all that one visit yielded in one go."""
-        trials, failures = tuple(trials), tuple(failures)
-        lines: list[dict[str, Any]] = [{"trial": _trial_to_json(trial)} for trial in trials]
+        observations, failures = tuple(observations), tuple(failures)
+        lines: list[dict[str, Any]] = [{"observation": _observation_to_json(seen)} for seen in observations]
         lines += [{"failure": _failure_to_json(failure)} for failure in failures]
         spent = Costs() if costs is None else costs
         if spent != Costs():
@@ -109,7 +119,7 @@ class ObservationLog:
         if lines:
             self._writer.append(lines)
         self.costs += spent
-        self.trials.update((trial.number, trial) for trial in trials)
+        self.observations.update((seen.key, seen) for seen in observations)
         self.failures += failures
 
     def _of(self, identity: str, lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]] | None:
@@ -132,9 +142,9 @@ class ObservationLog:
     def _read(self, line: dict[str, Any]) -> None:
         try:
             ((kind, value),) = line.items()
-            if kind == "trial":
-                trial = self._trial(decode(_TrialLine, value, "trial"))
-                self.trials.setdefault(trial.number, trial)
+            if kind == "observation":
+                seen = self._observation(decode(_ObservationLine, value, kind))
+                self.observations.setdefault(seen.key, seen)
             elif kind == "failure":
                 self.failures.append(self._failure(decode(_FailureLine, value, "failure")))
             elif kind == "costs":
@@ -144,14 +154,14 @@ class ObservationLog:
         except (ValueError, ConfigurationError) as error:
             _LOG.warning("%s: an entry is left out: %s", self.path, error)
 
-    def _trial(self, line: _TrialLine) -> Trial:
+    def _observation(self, line: _ObservationLine) -> Observation:
         """Raises ValueError or ConfigurationError for what no search could have written."""
         plan = Plan(tuple((node_id, ConvolutionOptions.parse(text)) for node_id, text in line.plan.items()))
         layers = {layer.node_id: {*layer.variants, layer.default} for layer in self._space.layers}
-        _require(plan.keys() == layers.keys(), line, "is of other layers")
+        _require(list(plan) == list(layers), line, "is of other layers")
         _require(all(options in layers[node_id] for node_id, options in plan.items()), line, "has unknown options")
-        _require(0 <= line.number < _LONGEST, line, "has an impossible number")
-        times = (line.saved_seconds, line.started_s, line.board_seconds, line.best_total_ms or 0.0)
+        _require(bool(line.key), line, "has no key")
+        times = (line.started_s, line.board_seconds)
         _require(all(abs(time) < _LONGEST for time in times), line, "has an impossible time")
         samples = None
         if line.total_ms is not None:
@@ -162,21 +172,19 @@ class ObservationLog:
             _require(line.total_ms != () and len(lengths) == 1, line, "has passes that do not match")
             _require(all(0 <= ms < _LONGEST for row in rows for ms in row), line, "has an impossible time")
             _require(all(0 <= number < _LONGEST for number in line.rounds), line, "has impossible rounds")
-        _require((samples is None) == (line.state is TrialState.FAILED), line, "is of another state than its samples")
-        return Trial(
+            _require(line.visit is not None, line, "has samples of no visit")
+        trial = Trial(
             plan=plan,
             samples=samples,
             visit=line.visit,
-            state=line.state,
-            reason=line.why or line.reason,
+            state=TrialState.FAILED if samples is None else TrialState.COMPLETE,
+            reason=line.reason,
             failures=line.failures,
             board_seconds=line.board_seconds,
-            number=line.number,
             stage=line.stage,
-            saved_seconds=line.saved_seconds,
             started_s=line.started_s,
-            best_total_ms=line.best_total_ms,
         )
+        return Observation(line.key, trial)
 
     def _failure(self, line: _FailureLine) -> Failure:
         if line.shape not in self._space.by_shape:
@@ -191,25 +199,21 @@ def _costs(costs: Costs) -> Costs:
     return costs
 
 
-def _require(holds: bool, line: _TrialLine, what: str) -> None:
+def _require(holds: bool, line: _ObservationLine, what: str) -> None:
     if not holds:
-        raise ValueError(f"trial {line.number} {what}")
+        raise ValueError(f"observation {line.key} {what}")
 
 
 def _failure_to_json(failure: Failure) -> dict[str, Any]:
     return {"shape": failure.shape.to_json(), "options": str(failure.options), "reason": failure.reason}
 
 
-def _trial_to_json(trial: Trial) -> dict[str, Any]:
-    samples = trial.samples
-    line = _TrialLine(
-        number=trial.number,
+def _observation_to_json(seen: Observation) -> dict[str, Any]:
+    trial, samples = seen.trial, seen.trial.samples
+    line = _ObservationLine(
+        key=seen.key,
         stage=trial.stage,
-        state=trial.state,
-        why=trial.reason,
-        saved_seconds=trial.saved_seconds,
         started_s=trial.started_s,
-        best_total_ms=trial.best_total_ms,
         plan={node_id: str(options) for node_id, options in trial.plan.items()},
         reason=trial.reason if samples is None else "",
         failures=dict(trial.failures),
@@ -225,4 +229,4 @@ def _trial_to_json(trial: Trial) -> dict[str, Any]:
             rounds=samples.rounds,
         )
     data = vars(line) | {"visit": None if trial.visit is None else vars(trial.visit)}
-    return {key: value for key, value in data.items() if value is not None or key == "best_total_ms"}
+    return {key: value for key, value in data.items() if value is not None}

@@ -31,9 +31,12 @@ class ShapeStudy:
         self._open: dict[ConvolutionOptions, list[Trial]] = {}
         self._rejected: set[ConvolutionOptions] = set()
         self._random = random.Random(seed)
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # not a word of studies that nobody opens
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._study = optuna.create_study(direction="minimize", sampler=sampler)
+        optuna.logging.set_verbosity(level)
 
     @property
     def untried(self) -> list[ConvolutionOptions]:

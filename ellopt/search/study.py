@@ -1,148 +1,172 @@
-"""The Optuna study of a search: one trial a plan, one categorical parameter a convolution layer, in a journal file.
+"""The Optuna study of a search, which is the record of its trials: opened where it is, or begun.
 
-It follows from the observations: where it does not say what they say, it is set aside and written anew. Open it with
-``optuna-dashboard <directory>/study.journal``.
+It lies in a journal file (open it with ``optuna-dashboard <directory>/study.journal``), or in any storage that Optuna
+knows by a URL.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import OptunaError
-from optuna.storages import JournalStorage
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, create_trial
-from optuna.trial import TrialState as OptunaState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from ellopt.core.trial import Trial, TrialState
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.files.atomic import set_aside
 from ellopt.search.study_journal import StudyJournal
-from ellopt.space.space import ModelSpace
 
-log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 STUDY_FILE = "study.journal"
-_STATES = {
-    TrialState.COMPLETE: OptunaState.COMPLETE,
-    TrialState.PRUNED: OptunaState.PRUNED,
-    TrialState.FAILED: OptunaState.FAIL,
-}
+FORMAT_VERSION = 2
 #: What comes of a journal with wrong content: Optuna checks nothing of what it reads.
-_UNREADABLE = (
+UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, LookupError, OptunaError, RuntimeError, TypeError, ValueError,
+    ConfigurationError,
 )  # fmt: skip
 
+#: Raises one of ``UNREADABLE`` for a study that does not say what a search could have written.
+Check = Callable[[Study], None]
 
-class StudyRecord:
-    """Writes finished trials into the study, in order of their numbers and each once.
 
-    ``begun``: when the search began, in this place's time. ``trials`` are those that are finished; the latencies of
-    a trial's timed passes become its intermediate values.
+@dataclass(frozen=True)
+class StudyOf:
+    """What a study is of: its name, a digest of what its trials are trials of, and when the search began."""
+
+    name: str
+    identity: str
+    begun: datetime
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study; ``flush`` waits until it is kept, as it is, whatever happens next."""
+
+    study: Study
+    storage: BaseStorage
+    flush: Callable[[], None]
+
+
+def open_study(
+    directory: Path, url: str | None, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check
+) -> OpenStudy:
+    """The study in the journal file in ``directory``, or in the storage at ``url``; begun if it is not there.
+
+    A journal of something else, or one that is damaged or that ``check`` refuses, is set aside. Raises
+    ConfigurationError for a storage that cannot be used, OSError for a file that cannot.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if url is None:
+            return _in_journal(directory, what, sampler, pruner, check)
+        return _in_storage(url, what, sampler, pruner, check)
 
-    def __init__(
-        self,
-        directory: Path,
-        name: str,
-        identity: str,
-        space: ModelSpace,
-        begun: datetime,
-        trials: Mapping[int, Trial],
-    ) -> None:
-        self._path, self._name, self._identity, self._begun = directory / STUDY_FILE, name, identity, begun
-        # Nobody else writes while the search holds the directory: a lock file was left behind by a killed process.
-        for leftover in directory.glob(f"{STUDY_FILE}.lock*"):
-            leftover.unlink(missing_ok=True)
-        self._distributions: dict[str, BaseDistribution] = {
-            parameter(layer.node_id): CategoricalDistribution(
-                [str(options) for options in dict.fromkeys((*layer.variants, layer.default))]
-            )
-            for layer in space.layers
-        }
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._count = 0
-        if not self._continue(trials):
-            if self._path.exists():
-                set_aside(self._path)
-            self._journal = StudyJournal(self._path)
-            self._study = self._create()
-        self.synchronise(trials)
 
-    def synchronise(self, trials: Mapping[int, Trial]) -> None:
-        """Add every trial that is not in the study yet and whose forerunners are all finished."""
-        with self._journal.at_once():
-            while (trial := trials.get(self._count)) is not None:
-                self._study.add_trial(self._frozen(trial))
-                self._count += 1
-
-    def _continue(self, trials: Mapping[int, Trial]) -> bool:
-        """Go on with the study that is there. False if there is none that says what the trials say."""
-        if not self._path.exists():
-            return False
+def _in_journal(directory: Path, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check) -> OpenStudy:
+    path = directory / STUDY_FILE
+    # Nobody else writes while the search holds the directory: a lock file was left behind by a killed process.
+    for leftover in directory.glob(f"{STUDY_FILE}.lock*"):
+        leftover.unlink(missing_ok=True)
+    if path.exists():
         try:
-            self._journal = StudyJournal(self._path)
-            self._study = optuna.load_study(study_name=self._name, storage=JournalStorage(self._journal))
-            found = self._study.get_trials(deepcopy=False)
-            self._begun = datetime.fromisoformat(self._study.user_attrs["begin"]).astimezone().replace(tzinfo=None)
-            if self._study.user_attrs["identity"] != self._identity or self._study.direction is not _MINIMIZE:
-                log.info("%s belongs to another search and is set aside", self._path)
-                return False
-            same = not self._journal.damaged and all(
-                trial.number in trials and _content(trial) == _content(self._frozen(trials[trial.number]))
-                for trial in found
-            )
-        except _UNREADABLE as error:
-            log.warning("%s cannot be read (%s) and is written anew from the observations", self._path, error)
-            return False
-        if not same:
-            log.warning("%s does not say what was observed, and is written anew from the observations", self._path)
-        self._count = len(found) if same else 0
-        return same
-
-    def _create(self) -> Study:
-        with self._journal.at_once():
-            study = optuna.create_study(
-                storage=JournalStorage(self._journal), study_name=self._name, direction="minimize"
-            )
-            study.set_user_attr("begin", self._begun.isoformat())
-            study.set_user_attr("identity", self._identity)
-        return study
-
-    def _frozen(self, trial: Trial) -> FrozenTrial:
-        state = _STATES[trial.state]
-        start = self._begun + timedelta(seconds=trial.started_s)
-        frozen = create_trial(
-            state=state,
-            value=trial.total_ms if state is OptunaState.COMPLETE else None,
-            params={parameter(node_id): str(options) for node_id, options in trial.plan.items()},
-            distributions=self._distributions,
-            user_attrs={
-                "reason": trial.reason,
-                "board": trial.device,
-                "board_seconds": round(trial.board_seconds, 4),
-                **{f"ms {node_id}": round(ms, 6) for node_id, ms in trial.layers_ms.items()},
-            },
-            intermediate_values=dict(enumerate(trial.samples.total_ms if trial.samples else ())),
-        )
-        frozen.datetime_start, frozen.datetime_complete = start, start + timedelta(seconds=trial.board_seconds)
-        return frozen
+            journal = StudyJournal(path)
+            storage = JournalStorage(journal)
+            study = optuna.load_study(study_name=what.name, storage=storage, sampler=sampler, pruner=pruner)
+            if study.user_attrs.get("format") != FORMAT_VERSION and study.user_attrs["identity"]:
+                _LOG.warning("%s was written by an earlier version of ellopt, and is set aside", path)
+            elif study.user_attrs["identity"] != what.identity or study.direction is not StudyDirection.MINIMIZE:
+                _LOG.info("%s belongs to another search and is set aside", path)
+            elif journal.damaged:
+                _LOG.warning("%s is damaged, and is written anew from the observations", path)
+            else:
+                check(study)
+                return OpenStudy(study, storage, journal.flush)
+        except UNREADABLE as error:
+            _LOG.warning("%s cannot be used (%s), and is written anew from the observations", path, error)
+        set_aside(path)
+    journal = StudyJournal(path)
+    storage = JournalStorage(journal)
+    study = _begin(storage, what.name, what, sampler, pruner)
+    journal.flush()
+    return OpenStudy(study, storage, journal.flush)
 
 
-def parameter(node_id: str) -> str:
-    """The name of a layer's parameter in the study."""
-    return f"layer {node_id}"
+def _in_storage(url: str, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check) -> OpenStudy:
+    storage = _storage(url)
+    with storage_errors(url):
+        names = set(optuna.get_all_study_names(storage))
+        for name in (what.name, f"{what.name} {what.identity[:12]}"):
+            if name not in names:
+                return OpenStudy(_begin(storage, name, what, sampler, pruner), storage, _nothing)
+            study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
+            if study.user_attrs.get("identity") == what.identity and study.user_attrs.get("format") == FORMAT_VERSION:
+                break
+            _LOG.info("the study %s in %s belongs to another search", name, _shown(url))
+        try:
+            check(study)
+        except UNREADABLE as error:
+            raise ConfigurationError(
+                f"--storage: the study {name!r} in {_shown(url)} does not say what was measured here ({error}); delete "
+                "it, or choose another storage or another --output_path"
+            ) from error
+        return OpenStudy(study, storage, _nothing)
 
 
-_MINIMIZE = StudyDirection.MINIMIZE
+def _storage(url: str) -> BaseStorage:
+    try:
+        shown = _shown(url)
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}, skip_table_creation=False)
+    except ImportError as error:
+        raise ConfigurationError(f"--storage: {shown} needs a library that is not installed: {error}") from error
+    except (SQLAlchemyError, OptunaError, ValueError) as error:
+        raise ConfigurationError(f"--storage: {_shown(url)} cannot be used: {_reason(error)}") from error
 
 
-def _content(trial: FrozenTrial) -> tuple[object, ...]:
-    """What a trial says, apart from when it was added."""
-    return (
-        trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs, trial.intermediate_values,
-    )  # fmt: skip
+@contextmanager
+def storage_errors(url: str | None) -> Iterator[None]:
+    """What a database does wrong in the ``with`` becomes an InfrastructureError that names it."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError) as error:
+        if url is None:
+            raise
+        raise InfrastructureError(f"--storage: {_shown(url)}: {_reason(error)}") from error
+
+
+def _shown(url: str) -> str:
+    """The URL without a password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError as error:
+        raise ConfigurationError(
+            "--storage: not the URL of a database, such as sqlite:///studies.db or postgresql://user@host/name"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, OptunaError) and error.__cause__ is not None else error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+
+
+def _begin(storage: BaseStorage, name: str, what: StudyOf, sampler: BaseSampler, pruner: BasePruner) -> Study:
+    study = optuna.create_study(storage=storage, study_name=name, direction="minimize", sampler=sampler, pruner=pruner)
+    study.set_user_attr("begin", what.begun.isoformat())
+    study.set_user_attr("identity", what.identity)
+    study.set_user_attr("format", FORMAT_VERSION)
+    return study
+
+
+def _nothing() -> None:
+    """A database keeps every operation at once."""

@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellopt.core.options import ConvolutionOptions
-from ellopt.search.evidence.effects import (
-    CELL_DEVIATION,
-    LAYER_DEVIATION,
-    PARALLEL_METHOD_DEVIATION,
-    SAMPLE_DEVIATION,
-    TURN_DEVIATION,
-    VISIT_DEVIATION,
-    Cell,
-    Variant,
-    fit_effects,
-)
+from ellopt.search.evidence.constants import DEFAULTS
+from ellopt.search.evidence.effects import Cell, Variant, fit_effects
 from tests.support.pretend import shape
 
 SHAPES = [shape(2**i, 32) for i in range(3, 9)]
@@ -101,7 +92,7 @@ def test_one_visit_does_not_settle_which_parallel_method_is_faster() -> None:
             cells |= turn(number, str(number % visits), (PARALLEL, winograd)[number // 18], 1.0, 0.02)
         return deviation(cells, (SHAPES[0], winograd), (SHAPES[0], PARALLEL))
 
-    assert error(1) > PARALLEL_METHOD_DEVIATION
+    assert error(1) > DEFAULTS.parallel_method_deviation
     assert error(9) < 0.75 * error(1)
 
 
@@ -146,9 +137,9 @@ def test_without_outliers_it_is_the_exact_solution(turns: int, visits: int, seed
     for row, cell in enumerate(cells):
         for start, known, key in zip(starts, keys, cell, strict=False):
             design[row, start + known.index(key)] = 1.0
-    priors = (1e-6, VISIT_DEVIATION**-2, TURN_DEVIATION**-2, LAYER_DEVIATION**-2)
+    priors = (1e-6, DEFAULTS.visit_deviation**-2, DEFAULTS.turn_deviation**-2, DEFAULTS.layer_deviation**-2)
     prior = np.concatenate([np.full(len(known), p) for known, p in zip(keys, priors, strict=True)])
-    weight = 1 / (CELL_DEVIATION**2 + SAMPLE_DEVIATION**2)
+    weight = 1 / (DEFAULTS.cell_deviation**2 + DEFAULTS.sample_deviation**2)
     y = np.log([values[0] for values in cells.values()])
     exact = np.linalg.solve(weight * design.T @ design + np.diag(prior), weight * design.T @ y)
     assert list(effects.variants.values()) == pytest.approx(exact[: len(keys[0])], abs=1e-3)

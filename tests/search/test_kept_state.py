@@ -15,6 +15,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from ellopt.files.jsonl import JournalReader, JournalWriter, encode
 from ellopt.measure.measurer import DeviceMeasurer, MeasureSettings
@@ -34,6 +35,8 @@ from tests.support.pretend import (
 
 FILES = ("observations.jsonl", "study.journal")
 SAMPLERS = ("grid", "random", "auto")
+#: what a search by the version before the study became the record left
+EARLIER = Path(__file__).parents[1] / "data" / "search_before_studies"
 #: more by hand: ELLOPT_FUZZ=20000
 CASES = int(os.environ.get("ELLOPT_FUZZ", "20"))
 
@@ -54,9 +57,13 @@ def run(directory: Path, sampler: str = "random", device: PretendDevice | None =
     )
 
 
-@lru_cache
 def finished(sampler: str = "random") -> dict[str, bytes]:
-    """The files of a search that has ended."""
+    """The files of a search that has ended: of the same one each time, as trials and samples belong together."""
+    return _finished(sampler)
+
+
+@lru_cache
+def _finished(sampler: str) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         run(Path(name), sampler)
         return {file: (Path(name) / file).read_bytes() for file in FILES}
@@ -69,27 +76,32 @@ def with_files(check: Callable[[Path], None], sampler: str = "random", **changed
         check(Path(name))
 
 
-def trials_kept(path: Path) -> dict[int, object]:
-    lines = JournalReader(path / "observations.jsonl").read().values
-    return {line["trial"]["number"]: line["trial"] for line in lines if "trial" in line}
+def observed(directory: Path) -> dict[str, object]:
+    lines = JournalReader(directory / "observations.jsonl").read().values
+    return {line["observation"]["key"]: line["observation"] for line in lines if "observation" in line}
+
+
+def study_in(directory: Path) -> list[optuna.trial.FrozenTrial]:
+    backend = optuna.storages.journal.JournalFileBackend(str(directory / "study.journal"))
+    return optuna.load_study(study_name="ellopt", storage=optuna.storages.JournalStorage(backend)).trials
 
 
 def agrees(directory: Path, result: SearchResult) -> None:
-    """The study says what the search says."""
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(directory / "study.journal"))
-    )
-    found = optuna.load_study(study_name="ellopt", storage=storage).trials
+    """The study says what the search says, and knows all that was observed."""
+    found = study_in(directory)
     assert [t.params for t in found] == [
         {f"layer {node_id}": str(options) for node_id, options in trial.plan.items()} for trial in result.trials
     ]
-    assert [t.value for t in found if t.value is not None] == [
+    assert [t.value for t in found if t.state is TrialState.COMPLETE] == [
         trial.total_ms for trial in result.trials if trial.state == "complete"
     ]
+    assert set(observed(directory)) <= {trial.system_attrs["ellopt"]["key"] for trial in found}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_damaged_line_anywhere_costs_that_line_only(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_line_of_samples_costs_these_only_and_no_trial(
+    sampler: str, caplog: pytest.LogCaptureFixture
+) -> None:
     lines = finished(sampler)["observations.jsonl"].splitlines(keepends=True)
     for number in range(len(lines)):
         middle = len(lines[number]) // 2
@@ -97,15 +109,20 @@ def test_a_damaged_line_anywhere_costs_that_line_only(sampler: str, caplog: pyte
 
         def check(directory: Path, number: int = number, broken: bytes = broken) -> None:
             before = [json.loads(line) for i, line in enumerate(lines) if i != number]
+            trials = study_in(directory)
             caplog.clear()
-            result = run(directory, sampler)
+            device = PretendDevice(smooth_latency())
+            result = run(directory, sampler, device)
             assert "1 damaged lines were set aside to observations.jsonl.damaged" in caplog.text
             assert (directory / "observations.jsonl.damaged").read_bytes() == broken
-            kept = trials_kept(directory)
+            kept = observed(directory)
             for line in before:
-                if "trial" in line:
-                    assert kept[line["trial"]["number"]] == line["trial"]
-            assert sorted(kept) == list(range(len(result.trials)))
+                if "observation" in line:
+                    key = line["observation"]["key"]
+                    assert kept[key] == line["observation"]
+            assert [t.params for t in study_in(directory)[: len(trials)]] == [t.params for t in trials]
+            assert len(result.trials) == len(trials)
+            assert not any(job.kind == "profile" for job in device.jobs), "no trial was lost"
             agrees(directory, result)
 
         with caplog.at_level(logging.WARNING):
@@ -178,12 +195,28 @@ def test_a_study_that_contradicts_the_observations_gives_way(tmp_path: Path) -> 
     first = run(tmp_path)
     path = tmp_path / "study.journal"
     lines = list(JournalReader(path).read().values)
-    changed = next(line for line in lines if line.get("value"))
-    changed["value"] = 0.001
+    changed = next(line for line in lines if line.get("intermediate_value"))
+    changed["intermediate_value"] = 0.001
     path.unlink()
     JournalWriter(path).append(lines)
     shutil.copy(path, tmp_path / "wrong")
-    result = run(tmp_path)
-    assert result.trials == first.trials
+    device = PretendDevice(smooth_latency())
+    result = run(tmp_path, device=device)
+    assert not any(job.kind == "profile" for job in device.jobs)
+    assert [(t.plan, t.total_ms, t.state, t.reason) for t in result.trials] == [
+        (t.plan, t.total_ms, t.state, t.reason) for t in first.trials
+    ]
     agrees(tmp_path, result)
     assert (tmp_path / "study.journal.1").read_bytes() == (tmp_path / "wrong").read_bytes()
+
+
+def test_files_of_an_earlier_version_are_set_aside_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(EARLIER, tmp_path, dirs_exist_ok=True)
+    result = run(tmp_path)
+    for file in FILES:
+        assert f"{file} was written by an earlier version of ellopt, and is set aside" in caplog.text
+        assert (tmp_path / f"{file}.1").read_bytes() == (EARLIER / file).read_bytes()
+    assert len(result.trials) == 6
+    agrees(tmp_path, result)

@@ -23,10 +23,10 @@ from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.core.trial import Trial, TrialState
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
-from ellopt.search import rematch
 from ellopt.search.driver import search
 from ellopt.search.observer import SearchObserver, SearchProgress
 from ellopt.search.result import SearchResult
+from ellopt.search.samplers import rematch
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
 from ellopt.space.space import ModelSpace
@@ -345,14 +345,16 @@ def test_kill_9_at_any_moment_loses_no_finished_trial(tmp_path: Path) -> None:
             break
     else:
         pytest.fail("the search never ended")
-    log = [json.loads(line) for line in (tmp_path / "observations.jsonl").read_text().splitlines()]
-    trials = [line["trial"] for line in log if "trial" in line]
-    kept = {trial["number"]: trial["plan"] for trial in trials}
+    trials = load_study(tmp_path).trials
+    kept = {trial.number: {n.removeprefix("layer "): text for n, text in trial.params.items()} for trial in trials}
     assert sorted(kept) == list(range(len(kept)))
+    assert all(trial.state.is_finished() for trial in trials)
     assert all(json.loads(plan) == kept[number] for number, plan in finished.items())
-    once = [json.dumps(trial["plan"]) for trial in trials if trial["stage"] != rematch.STAGE]
+    once = [json.dumps(kept[t.number]) for t in trials if t.system_attrs["ellopt"]["stage"] != rematch.STAGE]
     assert len(set(once)) == len(once), "nothing but a rematch is measured again"
-    assert [t.number for t in load_study(tmp_path).trials] == sorted(kept)
+    log = [json.loads(line) for line in (tmp_path / "observations.jsonl").read_text().splitlines()]
+    keys = [line["observation"]["key"] for line in log if "observation" in line]
+    assert sorted(keys) == sorted(t.system_attrs["ellopt"]["key"] for t in trials), "nothing was measured for nothing"
     assert attempt > 1
 
 

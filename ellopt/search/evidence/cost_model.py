@@ -17,31 +17,10 @@ import numpy.typing as npt
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
+from ellopt.search.evidence.constants import DEFAULTS, Constants
 from ellopt.search.evidence.effects import Variant
 
 FloatArray = npt.NDArray[np.float64]
-
-#: Standard deviations of the effects on the log latency: of any shape and way, of each doubling of a dimension, ...
-_CONSTANT, _TREND = 3.0, 0.04
-_WAY, _WAY_SHAPE = 0.6, 0.3
-_PARALLEL, _PARALLEL_SHAPE, _PARALLEL_WAY = 0.32, 0.07, 0.065
-_DEPTH = 0.24
-#: ... and of what is each variant's own on each shape: how its blocks happen to fall into caches and onto cores.
-_OWN = 0.02
-#: Log2 distances at which shapes, and depths, stop being alike.
-_NEAR, _DEPTH_LENGTH = 2.5, 2.0
-#: What ways of one method have in common.
-_SAME_METHOD = 0.5
-#: What a depth that is left to the generator has in common with any other.
-_AUTOMATIC = 0.94
-#: Shapes may differ in what suits them by so many times more than this, if that predicts the observations better: by
-#: so much in the log of their probability for each doubling, or some disturbed ones would decide.
-_SCALES = (1.0, 2.0, 4.0)
-_EVIDENCE = 10.0
-#: How often, and by how much, a variant is altogether unlike what the others let one expect.
-_SURPRISE, _SURPRISE_DEVIATION = 0.05, 1.0
-#: By how much, on a log scale, something else on a machine slows a pass.
-_SPOILED_MEAN, _SPOILED_DEVIATION = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -80,7 +59,13 @@ class CostModel:
     ``errors``: the covariance of the observations' errors, apart from their own ``deviation``.
     """
 
-    def __init__(self, observations: Mapping[Variant, Observation], errors: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        observations: Mapping[Variant, Observation],
+        errors: FloatArray | None = None,
+        constants: Constants = DEFAULTS,
+    ) -> None:
+        self._constants = c = constants
         values = tuple(observations.values())
         self._features = _Features.of(tuple(observations))
         self._scale = 1.0
@@ -92,43 +77,45 @@ class CostModel:
         own_noise = np.array([o.deviation**2 for o in values])
         spoiled = np.array([o.spoiled for o in values])
         most = -math.inf
-        for scale in _SCALES:
-            prior = _covariance(self._features, self._features, scale)
+        for scale in c.scales:
+            prior = _covariance(self._features, self._features, scale, c)
             if errors is not None:
                 prior = prior + errors
             probability = np.zeros(len(values))
             for _ in range(3):
-                noise = np.diag(own_noise + probability * _SPOILED_MEAN**2)
+                noise = np.diag(own_noise + probability * c.spoiled_mean**2)
                 inverse = np.asarray(np.linalg.inv(prior + noise), dtype=np.float64)
                 weights = inverse @ target
                 # What all the others say of each (Rasmussen, Williams 2006, 5.4.2), without its own noise.
                 variance = 1 / np.diag(inverse)
                 residual = weights * variance
-                variance = np.maximum(variance - probability * _SPOILED_MEAN**2, 1e-6)
-                good, bad = _densities(residual, variance, spoiled)
+                variance = np.maximum(variance - probability * c.spoiled_mean**2, 1e-6)
+                good, bad = _densities(residual, variance, spoiled, c)
                 probability = bad / (good + bad)
-            likelihood = float(np.log(good + bad).sum()) - _EVIDENCE * math.log2(scale)
+            likelihood = float(np.log(good + bad).sum()) - c.scale_evidence * math.log2(scale)
             if likelihood > most:
                 most, self._scale, self._inverse, self._weights = likelihood, scale, inverse, weights
 
     def predict(self, shape: ConvolutionShape, variants: Sequence[ConvolutionOptions]) -> Posterior:
         features = _Features.of([(shape, options) for options in variants])
-        cross = _covariance(features, self._features, self._scale)
+        cross = _covariance(features, self._features, self._scale, self._constants)
         mean = cross @ self._weights + features.log_work
-        covariance = _covariance(features, features, self._scale) - cross @ self._inverse @ cross.T
+        covariance = _covariance(features, features, self._scale, self._constants) - cross @ self._inverse @ cross.T
         return Posterior(tuple(variants), mean, covariance)
 
 
-def _densities(residual: FloatArray, variance: FloatArray, spoiled: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _densities(
+    residual: FloatArray, variance: FloatArray, spoiled: FloatArray, c: Constants
+) -> tuple[FloatArray, FloatArray]:
     """How probable it is to observe something this far from what is expected: undisturbed, and spoiled."""
 
     def density(z: FloatArray, v: FloatArray) -> FloatArray:
         return np.asarray(np.exp(-(z**2) / (2 * v)) / np.sqrt(v))
 
-    bad = spoiled * density(residual - _SPOILED_MEAN, variance + _SPOILED_DEVIATION**2)
+    bad = spoiled * density(residual - c.spoiled_mean, variance + c.spoiled_deviation**2)
     # The model may be wrong about a variant: then anything is possible, and many samples are believed rather than it.
-    wide = density(residual, variance + _SURPRISE_DEVIATION**2)
-    good = (1 - spoiled) * ((1 - _SURPRISE) * density(residual, variance) + _SURPRISE * wide)
+    wide = density(residual, variance + c.surprise_deviation**2)
+    good = (1 - spoiled) * ((1 - c.surprise) * density(residual, variance) + c.surprise * wide)
     return np.maximum(good, 1e-300), bad
 
 
@@ -171,24 +158,25 @@ def _shape_features(shape: ConvolutionShape) -> tuple[float, ...]:
     )
 
 
-def _covariance(a: _Features, b: _Features, scale: float) -> FloatArray:
+def _covariance(a: _Features, b: _Features, scale: float, c: Constants) -> FloatArray:
     """``scale``: of all deviations between shapes."""
     distance = ((a.shape[:, None, :] - b.shape[None, :, :]) ** 2).sum(axis=2)
-    near, trend = np.exp(-distance / (2 * _NEAR**2)), a.shape @ b.shape.T
+    near, trend = np.exp(-distance / (2 * c.near**2)), a.shape @ b.shape.T
     same_way = (a.way[:, None] == b.way[None, :]).astype(float)
     same_method = (a.method[:, None] == b.method[None, :]).astype(float)
-    way = _SAME_METHOD * same_method + (1 - _SAME_METHOD) * same_way
+    way = c.same_method * same_method + (1 - c.same_method) * same_way
     parallel = a.parallel[:, None] * b.parallel[None, :]
     apart = (a.depth[:, None, :] - b.depth[None, :, :]) ** 2
     both_given = (1 - a.automatic)[:, None, :] * (1 - b.automatic)[None, :, :]
     both_left = a.automatic[:, None, :] * b.automatic[None, :, :]
-    alike = both_left + both_given * np.exp(-apart / (2 * _DEPTH_LENGTH**2))
-    depth = same_way * (_AUTOMATIC + (1 - _AUTOMATIC) * alike).prod(axis=2)
+    alike = both_left + both_given * np.exp(-apart / (2 * c.depth_length**2))
+    depth = same_way * (c.automatic + (1 - c.automatic) * alike).prod(axis=2)
+    parallel_here = c.parallel_shape_deviation**2 + c.parallel_way_deviation**2 * way
     return np.asarray(
-        _CONSTANT**2
-        + _TREND**2 * trend
-        + way * (_WAY**2 + (scale * _WAY_SHAPE) ** 2 * near)
-        + parallel * (_PARALLEL**2 + scale**2 * (_PARALLEL_SHAPE**2 + _PARALLEL_WAY**2 * way) * near)
-        + depth * near * (scale * _DEPTH) ** 2
-        + (scale * _OWN) ** 2 * (a.variant[:, None] == b.variant[None, :])
+        c.any_deviation**2
+        + c.trend_deviation**2 * trend
+        + way * (c.way_deviation**2 + (scale * c.way_shape_deviation) ** 2 * near)
+        + parallel * (c.parallel_deviation**2 + scale**2 * parallel_here * near)
+        + depth * near * (scale * c.depth_deviation) ** 2
+        + (scale * c.own_deviation) ** 2 * (a.variant[:, None] == b.variant[None, :])
     )

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import without_slow_outliers
+from ellopt.search.evidence.constants import DEFAULTS, Constants
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -27,26 +28,6 @@ Variant = tuple[ConvolutionShape, ConvolutionOptions]
 #: variant (None: all that is no convolution), visit, turn (None: not known), layer
 Cell = tuple[Variant | None, str, int | None, str]
 Key = TypeVar("Key", bound=Hashable)
-
-#: Standard deviations of the log of a latency: of a variant in a turn, of its samples there, of visits, of one method
-#: in a visit (sequential, parallel), of turns, of layers.
-CELL_DEVIATION = 0.05
-SAMPLE_DEVIATION = 0.05
-VISIT_DEVIATION = 0.15
-METHOD_DEVIATION, PARALLEL_METHOD_DEVIATION = 0.02, 0.06
-TURN_DEVIATION = 0.1
-LAYER_DEVIATION = 0.05
-#: What slows a turn slows its layers unequally: by a standard deviation that is this share of how much slower it is
-#: than a turn that is faster than all but a ``QUIET`` share.
-UNEQUAL, QUIET = 0.3, 0.25
-#: Cells further off than so many of their deviations pull less (Huber 1964), and slow ones still less: something
-#: disturbed what is very slow.
-HUBER = 2.0
-#: The same of methods in a visit: what is slow in some visits and not in others is as fast as in the others.
-METHOD_HUBER = 0.5
-#: The quantile of a variant's cells that is taken for undisturbed at first.
-FAST = 0.25
-_REWEIGHTINGS = 8
 
 
 @dataclass(frozen=True)
@@ -69,45 +50,46 @@ class Effects:
         return known + (0.0 if turn is None else self.turns.get(turn, 0.0))
 
 
-def fit_effects(cells: Mapping[Cell, Sequence[float]]) -> Effects:
+def fit_effects(cells: Mapping[Cell, Sequence[float]], constants: Constants = DEFAULTS) -> Effects:
     """The effects that explain the milliseconds in ``cells`` best."""
+    c = constants
     if not cells:
         return Effects({}, np.zeros((0, 0)), {}, {}, {}, {})
     kept = [without_slow_outliers(values) for values in cells.values()]
     y: FloatArray = np.log([max(float(np.median(values)), 1e-9) for values in kept])
-    deviation = np.sqrt(CELL_DEVIATION**2 + SAMPLE_DEVIATION**2 / np.array([len(values) for values in kept]))
+    deviation = np.sqrt(c.cell_deviation**2 + c.sample_deviation**2 / np.array([len(values) for values in kept]))
     variants, visits = _numbered(variant for variant, _, _, _ in cells), _numbered(map(_visit, cells))
     methods, layers = _numbered(map(_method, cells)), _numbered(layer for _, _, _, layer in cells)
     # One column for each variant, visit, method in a visit, and layer; a cell is the sum of one of each.
     starts = np.cumsum([0, len(variants), len(visits), len(methods)])
     columns = starts + np.array([(variants[c[0]], visits[_visit(c)], methods[_method(c)], layers[c[3]]) for c in cells])
     method_deviation = np.array(
-        [PARALLEL_METHOD_DEVIATION if parallel else METHOD_DEVIATION for _, parallel, _ in methods]
+        [c.parallel_method_deviation if parallel else c.method_deviation for _, parallel, _ in methods]
     )
     prior = np.concatenate(
         [
             np.full(len(variants), 1e-6),
-            np.full(len(visits), VISIT_DEVIATION**-2),
+            np.full(len(visits), c.visit_deviation**-2),
             method_deviation**-2,
-            np.full(len(layers), LAYER_DEVIATION**-2),
+            np.full(len(layers), c.layer_deviation**-2),
         ]
     )
     turns = _numbered(turn for _, _, turn, _ in cells)
     turn = np.array([turns[number] for _, _, number, _ in cells])
     known = np.array([number is not None for number in turns])
     # What is not known to belong to one turn is not explained by it.
-    turn_prior = np.where(known, TURN_DEVIATION**-2, 1e12)
-    weight = _first_weights(y, columns[:, 0], deviation)
-    for _ in range(_REWEIGHTINGS):
+    turn_prior = np.where(known, c.turn_deviation**-2, 1e12)
+    weight = _first_weights(y, columns[:, 0], deviation, c)
+    for _ in range(c.reweightings):
         effects, turn_effects, inverse = _solve(y, columns, prior, turn, turn_prior, weight)
         # Few turns, and few visits of a method, are much slower, but those may be slower by any factor.
-        turn_prior = np.where(known, _heavy_tailed(TURN_DEVIATION, turn_effects, HUBER), 1e12)
-        prior[starts[2] : starts[3]] = _heavy_tailed(method_deviation, effects[starts[2] : starts[3]], METHOD_HUBER)
+        turn_prior = np.where(known, _heavy_tailed(c.turn_deviation, turn_effects, c.huber), 1e12)
+        prior[starts[2] : starts[3]] = _heavy_tailed(method_deviation, effects[starts[2] : starts[3]], c.method_huber)
         slowed = effects[columns[:, 1]] + turn_effects[turn]
-        slowed = np.maximum(0.0, slowed - np.quantile(slowed, QUIET))
-        likely = np.hypot(deviation, UNEQUAL * slowed)
+        slowed = np.maximum(0.0, slowed - np.quantile(slowed, c.quiet))
+        likely = np.hypot(deviation, c.unequal * slowed)
         off = (y - effects[columns].sum(axis=1) - turn_effects[turn]) / likely
-        pull = np.minimum(1.0, HUBER / np.maximum(np.abs(off), 1e-9))
+        pull = np.minimum(1.0, c.huber / np.maximum(np.abs(off), 1e-9))
         weight = likely**-2 * np.where(off > 0, pull**2, pull)
     found = iter(effects.tolist())
     return Effects(
@@ -136,14 +118,14 @@ def _method(cell: Cell) -> tuple[str, bool, str]:
     return *_visit(cell), "" if variant is None else variant[1].method
 
 
-def _first_weights(y: FloatArray, variant: IntArray, deviation: FloatArray) -> FloatArray:
+def _first_weights(y: FloatArray, variant: IntArray, deviation: FloatArray, c: Constants) -> FloatArray:
     """Little for what is far from the faster half of the same variant's: what disturbs only ever adds time."""
     weight = deviation**-2
-    usual = np.sqrt(deviation**2 + VISIT_DEVIATION**2 + TURN_DEVIATION**2)
+    usual = np.sqrt(deviation**2 + c.visit_deviation**2 + c.turn_deviation**2)
     for number in np.unique(variant):
         mine = variant == number
-        off = np.abs(y[mine] - np.quantile(y[mine], FAST)) / usual[mine]
-        weight[mine] *= np.minimum(1.0, HUBER / np.maximum(off, 1e-9)) ** 2
+        off = np.abs(y[mine] - np.quantile(y[mine], c.fast)) / usual[mine]
+        weight[mine] *= np.minimum(1.0, c.huber / np.maximum(off, 1e-9)) ** 2
     return np.asarray(weight)
 
 

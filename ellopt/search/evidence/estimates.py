@@ -27,14 +27,10 @@ from ellopt.core.statistics import (
     summarize,
 )
 from ellopt.core.trial import Failure, Trial
+from ellopt.search.evidence.constants import DEFAULTS, Constants
 from ellopt.search.evidence.cost_model import CostModel, Observation
 from ellopt.search.evidence.effects import Cell, Variant, fit_effects
 from ellopt.space.space import ModelSpace
-
-#: By how much a variant differs from visit to visit on its own: the standard deviation of the log of its latency.
-VARIANT_VISIT_DEVIATION = 0.06
-#: A variant answers for its slow samples if there are so many that this is as probable as to get them by chance.
-TOO_OFTEN = 0.002
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,9 @@ class Estimate:
 class Evidence:
     """Samples by layer and options; estimates by shape and options."""
 
-    def __init__(self, space: ModelSpace, exact: bool = False) -> None:
+    def __init__(self, space: ModelSpace, constants: Constants = DEFAULTS, exact: bool = False) -> None:
         """``exact``: samples repeat exactly, so that neither visits, turns nor places did anything to them."""
-        self.space, self._exact = space, exact
+        self.space, self.constants, self._exact = space, constants, exact
         self.shapes = space.by_shape
         self._shape_of = {layer.node_id: layer.shape for layer in space.layers}
         self._samples: dict[Variant, list[Sample]] = {}
@@ -81,10 +77,10 @@ class Evidence:
         self._failed: dict[Variant, str] = {}
         self._stored: set[str] = set()
         self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
-        self._effects = fit_effects({})
-        self._cost_model = CostModel({})
+        self._effects = fit_effects({}, constants)
+        self._cost_model = CostModel({}, None, constants)
         self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
-        self._spoiled_share = 0.05
+        self._spoiled_share = constants.assumed_slow / constants.assumed_rounds
 
     def add(self, trial: Trial, once: bool = False) -> None:
         """Learn from a trial. ``once``: a variant that a layer was measured with before learns nothing more."""
@@ -279,7 +275,7 @@ class Evidence:
         for (visit, turn), values in self._others.items():
             if float(np.median(values)) > 0:
                 cells[None, visit, turn, ""] = [value for value in values if value > 0]
-        self._effects = fit_effects(cells)
+        self._effects = fit_effects(cells, self.constants)
         adjusted = {
             variant: [self._adjusted(sample, variant) for sample in self._trusted(samples)]
             for variant, samples in self._samples.items()
@@ -307,11 +303,12 @@ class Evidence:
         for place, (variant, log_ms) in enumerate(self._effects.variants.items()):
             if variant is not None and variant not in self._failed:
                 samples = self._samples[variant]
-                deviation = VARIANT_VISIT_DEVIATION / math.sqrt(len({sample.visit for sample in samples}))
+                visits = len({sample.visit for sample in samples})
+                deviation = self.constants.variant_visit_deviation / math.sqrt(visits)
                 spoiled = self._spoiled_share ** len(samples)
                 observations[variant] = Observation(math.exp(log_ms), deviation, spoiled)
                 places.append(place)
-        return CostModel(observations, self._effects.covariance[np.ix_(places, places)])
+        return CostModel(observations, self._effects.covariance[np.ix_(places, places)], self.constants)
 
     def _fair_limits(self, adjusted: Mapping[Variant, list[float]]) -> dict[Variant, float]:
         """Above what a sample is an outlier; infinite for a variant that is slow too often to blame the machine.
@@ -328,10 +325,13 @@ class Evidence:
         slow = {variant: sum(2 * sum(odd) > len(odd) for odd in found.values()) for variant, found in rounds.items()}
         count = {variant: len(found) for variant, found in rounds.items()}
         plain = [variant for variant in adjusted if not variant[1].parallelize and count[variant] >= 2]
-        self._spoiled_share = (1 + sum(slow[v] for v in plain)) / (20 + sum(count[v] for v in plain))
+        c = self.constants
+        self._spoiled_share = (c.assumed_slow + sum(slow[v] for v in plain)) / (
+            c.assumed_rounds + sum(count[v] for v in plain)
+        )
         return {
             variant: math.inf
-            if binomial_tail(slow[variant], count[variant], self._spoiled_share) < TOO_OFTEN
+            if binomial_tail(slow[variant], count[variant], self._spoiled_share) < c.too_often
             else limit
             for variant, limit in limits.items()
         }

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt.core.options import ConvolutionOptions
+from ellopt.search.evidence.constants import Constants
 from ellopt.search.evidence.cost_model import Posterior
-
-DRAWS = 512
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,16 @@ class Odds:
         return [self.variants[i] for i in order if self.chance[i] >= least and self.variants[i] != self.leader]
 
 
-def odds(posterior: Posterior, leader: ConvolutionOptions, generator: np.random.Generator) -> Odds:
-    """The odds of all variants of ``posterior``, of which ``leader`` would be chosen now."""
-    worlds = np.exp(posterior.draw(generator, DRAWS))
+def odds(
+    posterior: Posterior,
+    leader: ConvolutionOptions,
+    generator: np.random.Generator,
+    draws: int = Constants.draws,
+) -> Odds:
+    """The odds of all variants of ``posterior``, of which ``leader`` would be chosen now, from so many ``draws``."""
+    worlds = np.exp(posterior.draw(generator, draws))
     size = len(posterior.variants)
-    chance = np.bincount(worlds.argmin(axis=1), minlength=size) / DRAWS
+    chance = np.bincount(worlds.argmin(axis=1), minlength=size) / draws
     place = posterior.variants.index(leader)
     regret = float(np.mean(worlds[:, place] - worlds.min(axis=1)))
     return Odds(posterior.variants, chance, posterior.mean, leader, regret)

@@ -18,15 +18,10 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.trial import Trial
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.odds import odds
-from ellopt.search.strategy import Proposal
+from ellopt.search.samplers.base import Place, Proposal
 from ellopt.space.space import ModelSpace
 
 STAGE = "playoff"
-#: Visits, and rounds of each: enough for a verdict, and more than one state of the machine.
-VISITS = 3
-SCHEDULE = Schedule(warm_up=1, rounds=5)
-#: Variants of a shape in a visit, and how probably a rival is the fastest to be there.
-RIVALS, LEAST_CHANCE = 4, 0.02
 
 
 def rivals(space: ModelSpace, evidence: Evidence, count: int, seed: int) -> tuple[Plan, ...]:
@@ -42,9 +37,11 @@ def rivals(space: ModelSpace, evidence: Evidence, count: int, seed: int) -> tupl
         leader = evidence.best(shape)
         assert leader is not None
         posterior = evidence.cost_model.predict(shape, measured)
-        found = odds(posterior, leader.options, np.random.default_rng([seed, number]))
+        found = odds(posterior, leader.options, np.random.default_rng([seed, number]), evidence.constants.draws)
         fastest = min(measured, key=lambda o: evidence.estimates(shape)[o].ms)  # by its own samples alone
-        ranked[shape] = list(dict.fromkeys([leader.options, fastest, *found.rivals(LEAST_CHANCE)]))[:count]
+        ranked[shape] = list(
+            dict.fromkeys([leader.options, fastest, *found.rivals(evidence.constants.rematch_chance)])
+        )[:count]
     most = max(map(len, ranked.values()))
     if most < 2:
         return ()
@@ -58,24 +55,32 @@ def rivals(space: ModelSpace, evidence: Evidence, count: int, seed: int) -> tupl
 class Rematch:
     """The visits in which rivals meet again, up to ``visits`` of up to ``rivals`` plans."""
 
-    def __init__(self, space: ModelSpace, seed: int, visits: int = VISITS, rivals: int = RIVALS) -> None:
-        self._space, self._seed, self._visits, self._rivals = space, seed, visits, rivals
+    def __init__(self, space: ModelSpace, evidence: Evidence, seed: int, visits: int, rivals: int) -> None:
+        self._space, self._evidence, self._seed = space, evidence, seed
+        self._visits, self._rivals = visits, rivals
+        self._met: set[str] = set()
         self.made = 0
 
-    def resume(self, finished: Sequence[Trial], stages: Sequence[str]) -> None:
+    def resume(self, finished: Sequence[tuple[Trial, Place]]) -> None:
         """What an interrupted run had finished."""
-        uids = {o.visit.uid for o, stage in zip(finished, stages, strict=True) if o.visit and stage == STAGE}
-        self.made = min(self._visits, len(uids))
+        for _, place in finished:
+            self.adopt(place)
 
-    def propose(self, evidence: Evidence, room: int | None = None) -> Proposal | None:
+    def adopt(self, place: Place) -> None:
+        """A trial of such a visit, which counts."""
+        if place.stage == STAGE:
+            self._met.add(place.visit)
+            self.made = max(self.made, min(self._visits, len(self._met)))
+
+    def propose(self, room: int | None = None) -> Proposal | None:
         """The next visit, of at most ``room`` plans; None when all were made, or nobody has a rival."""
         if self.made >= self._visits:
             return None
-        plans = rivals(self._space, evidence, self._rivals, self._seed)
+        plans = rivals(self._space, self._evidence, self._rivals, self._seed)
         if room is not None:
             plans = plans[:room]
         if len(plans) < 2:
             self.made = self._visits
             return None
         self.made += 1
-        return Proposal(plans, SCHEDULE, STAGE)
+        return Proposal(plans, Schedule(warm_up=1, rounds=self._evidence.constants.rematch_rounds), STAGE)
