@@ -23,7 +23,6 @@ from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.core.trial import Trial
-from ellopt.search.evidence.cost_model import CostModel
 from ellopt.search.evidence.effects import Variant
 from ellopt.search.evidence.estimates import Evidence
 from ellopt.search.evidence.standings import Standings, behind, given_up, not_tried, standings
@@ -69,7 +68,7 @@ class RacingSampler(PlanSampler):
         self._sketched = False
         self._finals: set[str] = set()
         self._final_visits = 0
-        self._behind: tuple[CostModel, Mapping[Variant, str]] | None = None
+        self._behind: tuple[object, Mapping[Variant, str]] | None = None
         self.planned = settings.trials
 
     def _resume(self, finished: Sequence[tuple[Trial, Place]]) -> None:
@@ -96,9 +95,9 @@ class RacingSampler(PlanSampler):
         """Why every choice of ``plan`` is out of the race; finals, and what is measured for them, are not judged."""
         if stage in (FINAL, ALONE) or plan == self.space.default_plan or self._unmeasured():
             return None
-        model = self.evidence.cost_model
-        if self._behind is None or self._behind[0] is not model:
-            self._behind = model, behind(self.evidence)
+        now = self.evidence.estimates(next(iter(self._groups)))  # another object when something was learned
+        if self._behind is None or self._behind[0] is not now:
+            self._behind = now, behind(self.evidence)
         layers, out = self.space.by_id, self._behind[1]
         reasons = [out.get((layers[n].shape, o), "") for n, o in plan.items() if o != layers[n].default]
         return f"every choice is clearly behind, e.g. {reasons[0]}" if reasons and all(reasons) else ""
