@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import itertools
 import logging
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
@@ -22,8 +19,12 @@ from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh import remote
 from ellopt.devices.ssh.connection import SshConnection, wait_for_line
+from ellopt.devices.ssh.facts import FileFacts, bundle_facts, facts_of, stored_facts
+from ellopt.devices.ssh.finished import Finished, read_finished
 from ellopt.devices.ssh.framing import ShellError, framed
-from ellopt.devices.state import foreign_load, read_state
+from ellopt.devices.ssh.identity import Identity
+from ellopt.devices.ssh.opening import read_opening
+from ellopt.devices.state import read_state
 from ellopt.targets import Target
 
 _LOG = logging.getLogger(__name__)
@@ -35,39 +36,6 @@ _LARGEST_OUTPUT = 256 << 20
 STEP_SECONDS = 60.0
 _SLOWEST_RATE = 50_000
 SPARE_KIB = 4096
-
-
-@dataclass(frozen=True)
-class _FileFacts:
-    size: int
-    digest: str  # "sha256:..." or "none"
-
-
-@dataclass
-class _Finished:
-    """What the watchdog on the board said of a run."""
-
-    exit_code: int
-    foreign_load: float | None
-    frequency_fixed: str  # yes, refused, none (the board has no governors); empty if that was not asked for
-    files: dict[str, _FileFacts]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What tells a board from others, wherever it is reached: it has proved ``host_key``, and says what it is.
-
-    Cards that were copied share keys and machine ids; ``boot`` (one start of one kernel) is shared by nothing else.
-    """
-
-    host_key: bytes
-    machine: str
-    boot: str
-
-    @property
-    def board(self) -> str:
-        """The same after the board was started anew."""
-        return hashlib.sha256(self.host_key + self.machine.encode()).hexdigest()[:32]
 
 
 class SshDevice:
@@ -122,35 +90,11 @@ class SshDevice:
         owner = self._session.owner
         stale = self._session.owners_at(self._address, self.identity.board) - {owner}
         answer = self._connection.execute(remote.open_command(owner, stale, self._place), _step(deadline))
-        facts: dict[str, str] = {}
-        places: list[tuple[int | None, str]] = []
-        left: list[str] = []
-        noexec: list[str] = []
-        for line in self._lines("getting ready", answer.stdout):
-            word, _, rest = line.partition(" ")
-            if word == "base":
-                free, _, path = rest.partition(" ")
-                places.append((int(free) if free.isdigit() else None, path))
-            elif word == "left":
-                left.append(rest)
-            elif word == "noexec":
-                noexec.append(rest)
-            else:
-                facts[word] = rest.strip()
-        if left:
-            raise InfrastructureError(f"board {self.name}: cannot remove {', '.join(left)} of an earlier run")
-        if not places:
-            tried = self._place or "$TMPDIR, /tmp, $HOME, /dev/shm and /var/tmp"
-            text = f"board {self.name}: no folder there can be written to and executed in (tried {tried})"
-            if noexec:  # no later try will change that
-                raise ConfigurationError(
-                    f"{text}: {', '.join(noexec)} cannot execute (mounted noexec); name a folder on a disk that can "
-                    "with --remote_dir"
-                )
-            raise InfrastructureError(f"{text}; make room, or name a folder with --remote_dir")
-        self._places = places
-        self._cpus = int(facts["cpus"]) if facts.get("cpus", "").isdigit() else 0
-        machine = facts.get("machine", "unknown")
+        opening = read_opening(self._lines("getting ready", answer.stdout))
+        opening.require_place(self.name, self._place)
+        self._places = opening.places
+        self._cpus = opening.cpus
+        machine = opening.machine
         if (
             self.kind == "ssh"
             and target.triple.startswith("arm-")
@@ -159,7 +103,7 @@ class SshDevice:
             and machine == "armv6l"
         ):
             raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
-        self.board = f"{target.name} {facts.get('model') or 'unknown board'} {machine}"
+        self.board = f"{target.name} {opening.model} {machine}"
         if self.kind == "emulated":
             self.board = f"emulated {target.name} ({target.qemu} {target.qemu_cpu})"
 
@@ -231,7 +175,7 @@ class SshDevice:
         """The directory on the board beneath which the bundle lies, whole and verified."""
         if bundle.digest in self._bundles:
             return self._bundles[bundle.digest]
-        contents = _contents(bundle)
+        contents = bundle_facts(bundle)
         needed = sum(facts.size for facts in contents.values()) // 1024 + SPARE_KIB
         reason = f"board {self.name}: its disk is full: {needed} KiB are needed for {bundle.path.name}"
         for free, base in self._places:
@@ -249,17 +193,17 @@ class SshDevice:
             return base
         raise InfrastructureError(reason)
 
-    def _is_there(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> bool:
+    def _is_there(self, base: str, bundle: Bundle, contents: dict[str, FileFacts], deadline: Deadline) -> bool:
         """Whether an earlier connection has left the whole bundle there."""
         command = remote.verify_command(f"{base}/bundle-{bundle.digest}", contents)
         size = sum(facts.size for facts in contents.values())
         answer = self._connection.execute(command, _step(deadline, size))
         if not answer.stdout.endswith(b"done\n"):
             return False
-        found = [_stored_facts(line) for line in self._lines("verifying", answer.stdout)]
+        found = [stored_facts(line) for line in self._lines("verifying", answer.stdout)]
         return found == list(contents.values()) and all(facts.digest != "none" for facts in found)
 
-    def _upload(self, base: str, bundle: Bundle, contents: dict[str, _FileFacts], deadline: Deadline) -> None:
+    def _upload(self, base: str, bundle: Bundle, contents: dict[str, FileFacts], deadline: Deadline) -> None:
         partial, final = f"{base}/partial-{bundle.digest}", f"{base}/bundle-{bundle.digest}"
         self._ask("making room", remote.wipe_command(partial, final), deadline)
         try:
@@ -272,20 +216,20 @@ class SshDevice:
 
     def _store(self, path: str, data: bytes, deadline: Deadline) -> None:
         """Write a file on the board and have it hashed there."""
-        wanted = _facts_of(data)
+        wanted = facts_of(data)
         lines = self._ask(f"writing {path}", remote.store_command(path), deadline, data)
-        stored = _stored_facts(lines[-1] if lines else "")
+        stored = stored_facts(lines[-1] if lines else "")
         if stored.digest == "none":
             whole = self._connection.execute(
                 remote.fetch_command(path.rpartition("/")[0], [path.rpartition("/")[2]]),
                 _step(deadline, len(data)),
                 limit=len(data),
             )
-            stored = _facts_of(whole.stdout)
+            stored = facts_of(whole.stdout)
         if stored != wanted:
             raise InfrastructureError(f"board {self.name}: {path} arrived altered")
 
-    def _execute(self, run: str, invocation: Invocation, deadline: Deadline) -> _Finished:
+    def _execute(self, run: str, invocation: Invocation, deadline: Deadline) -> Finished:
         # Only a command that had all of its own time has itself to blame, not one whose upload was slow.
         timeout = CommandTimeout if deadline.remaining >= invocation.limit_seconds else DeadlineExceeded
         deadline = deadline.at_most(invocation.limit_seconds)
@@ -303,37 +247,16 @@ class SshDevice:
                     lines.append(line)
                 if line == "done":
                     self._connection.await_end(channel)
-                    return self._finished(lines, program)
+                    finished = read_finished(lines, self.name, self._cpus)
+                    if finished.exit_code in (126, 127):
+                        words = " ".join([*self._wrapper, program])
+                        raise InfrastructureError(f"board {self.name} ({self.board}) cannot execute {words}")
+                    return finished
         if deadline.passed or (lines[-1:] == ["limit"]):
             raise timeout(f"{program} ran for longer than it may on board {self.name} and was killed")
         raise InfrastructureError(f"board {self.name}: connection lost while {program} ran")
 
-    def _finished(self, lines: list[str], program: str) -> _Finished:
-        try:
-            if lines[0] == "full":
-                raise InfrastructureError(f"board {self.name}: its disk is full")
-            word, code = lines[0].split()
-            if word != "exit":
-                raise ValueError(word)
-            exit_code = int(code)
-            cpu_seconds = sum(_shell_seconds(part) for part in lines[2].split())
-            files = {}
-            load = foreign_load(lines[3], lines[4], cpu_seconds, self._cpus)
-            fixed = lines.pop(5).partition(" ")[2] if lines[5].startswith("fixed ") else ""
-            for line in lines[5:-1]:
-                word, size, digest, name = line.split(" ", 3)
-                if word != "file":
-                    raise ValueError(word)
-                files[name] = _file_facts([size, digest])
-        except (ValueError, IndexError):
-            raise InfrastructureError(f"board {self.name}: the run's answer is garbage") from None
-        if exit_code in (126, 127):
-            raise InfrastructureError(
-                f"board {self.name} ({self.board}) cannot execute {' '.join([*self._wrapper, program])}"
-            )
-        return _Finished(128 - exit_code if 128 < exit_code < 193 else exit_code, load, fixed, files)
-
-    def _fetch(self, run: str, files: dict[str, _FileFacts], deadline: Deadline) -> dict[str, bytes]:
+    def _fetch(self, run: str, files: dict[str, FileFacts], deadline: Deadline) -> dict[str, bytes]:
         """Fetch files of the sizes and hashes that the board announced."""
         wanted = [name for name, facts in files.items() if facts.size]
         total = sum(facts.size for facts in files.values())
@@ -346,7 +269,7 @@ class SshDevice:
             for name in wanted:
                 fetched[name], data = data[: files[name].size], data[files[name].size :]
         for name, facts in files.items():
-            received = _facts_of(fetched[name])
+            received = facts_of(fetched[name])
             if received.size != facts.size or facts.digest not in ("none", received.digest):
                 raise InfrastructureError(f"board {self.name}: {name} arrived truncated or altered")
         return fetched
@@ -379,37 +302,3 @@ class SshDevice:
 def _step(deadline: Deadline, size: int = 0) -> Deadline:
     """The deadline of one command that moves or reads ``size`` bytes."""
     return deadline.at_most(STEP_SECONDS + size / _SLOWEST_RATE)
-
-
-@functools.lru_cache(maxsize=32)
-def _contents_of(path: Path, digest: str, files: tuple[str, ...]) -> dict[str, _FileFacts]:
-    return {name: _facts_of((path / name).read_bytes()) for name in files}
-
-
-def _contents(bundle: Bundle) -> dict[str, _FileFacts]:
-    """Size and hash of every file of a bundle; the files are read once, however many boards get them."""
-    return _contents_of(bundle.path, bundle.digest, bundle.files)
-
-
-def _facts_of(data: bytes) -> _FileFacts:
-    return _FileFacts(len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-
-def _stored_facts(line: str) -> _FileFacts:
-    word, *rest = line.split() or [""]
-    if word != "stored":
-        raise InfrastructureError("the board's answer is garbage")
-    return _file_facts(rest)
-
-
-def _file_facts(words: list[str]) -> _FileFacts:
-    """Raises InfrastructureError for anything but a size and a hash."""
-    if len(words) != 2 or not words[0].isdigit():
-        raise InfrastructureError("the board's answer is garbage")
-    return _FileFacts(int(words[0]), words[1])
-
-
-def _shell_seconds(text: str) -> float:
-    """Seconds of ``0m1.25s``, as the shell's ``times`` writes them."""
-    minutes, _, seconds = text.removesuffix("s").partition("m")
-    return int(minutes) * 60 + float(seconds)

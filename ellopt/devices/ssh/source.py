@@ -12,7 +12,8 @@ from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.pool.sources import BoardFailed
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
-from ellopt.devices.ssh.device import Identity, SshDevice
+from ellopt.devices.ssh.device import SshDevice
+from ellopt.devices.ssh.identity import Identity
 from ellopt.devices.ssh.refusals import HostKeyError
 from ellopt.targets import Target
 
