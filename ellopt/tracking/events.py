@@ -96,6 +96,12 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
     )
 
 
+def end_record(count: int, status: Status, state: str, reason: str, now_ms: int) -> Record:
+    """The end of a run that is not finished, behind ``count`` records."""
+    tags = {"state": state, "reason": reason, "mlflow.note.content": f"**{state.capitalize()}**: {reason}"}
+    return Record(key=f"{state}/{count}", kind="parent", status=status, end_ms=now_ms, tags=texts(tags))
+
+
 def confirmation_record(whole: WholeModel, report: TuningReport, start: ModelStart, now_ms: int) -> Record:
     """The nested run of a whole model that the last, interleaved comparison measured."""
     state = "winner" if whole.name == report.confirmation.chosen else "compared"

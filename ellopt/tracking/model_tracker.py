@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.core.trial import Trial
+from ellopt.files.locks import FileLock
 from ellopt.files.redaction import Redactor
 from ellopt.report.document import TuningReport
 from ellopt.tracking.events import (
     ModelStart,
     best_trial_marks,
     confirmation_record,
+    end_record,
     final_metrics,
     layer_params,
     texts,
@@ -25,7 +27,7 @@ from ellopt.tracking.events import (
     trial_record,
     winning_params,
 )
-from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, outboxes_of
+from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, guard_of, outboxes_of
 from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status, has_ended
 from ellopt.tracking.summary import description, measurements_csv
 
@@ -97,6 +99,7 @@ class TrackedModel(ModelTracker):
         self._ended = False
         self._began_ms = _now()
         self.outbox: Outbox | None = None
+        self._guard: FileLock | None = None
         self._earlier: dict[str, Record] = {}  # trials of the same work, logged with a run that was finished
         self.older: tuple[Path, ...] = ()  # outboxes of other runs in the same directory of which something waits
         try:
@@ -148,7 +151,7 @@ class TrackedModel(ModelTracker):
                     trials_of = trials_of or journal.runs.get("model", "")
                     self._earlier = outbox.records | self._earlier
                     continue
-                self.outbox = outbox
+                self._hold(outbox)
                 count = sum(record.kind == "resumed" for record in outbox.records.values())
                 self._append(
                     Record(
@@ -160,7 +163,7 @@ class TrackedModel(ModelTracker):
                     )
                 )
                 return outbox
-        self.outbox = Outbox.create(self.start.output_dir)
+        outbox = self._hold(Outbox.create(self.start.output_dir))
         self._append(
             Record(
                 key="model",
@@ -174,7 +177,19 @@ class TrackedModel(ModelTracker):
                 identity=identity,
             )
         )
-        return self.outbox
+        return outbox
+
+    def _hold(self, outbox: Outbox) -> Outbox:
+        """Take an outbox for as long as this run lasts."""
+        self.outbox = outbox
+        self._guard = guard_of(outbox.path)
+        self._guard.try_acquire()
+        return outbox
+
+    def _end_of_records(self) -> None:
+        self._ended = True
+        if self._guard is not None:
+            self._guard.release()
 
     def _close_older(self) -> tuple[Path, ...]:
         """Earlier runs in this directory are over, since this one holds it: say so in those that were killed."""
@@ -184,7 +199,8 @@ class TrackedModel(ModelTracker):
                 continue
             outbox = Outbox(path)
             if not has_ended(outbox.records.values()):
-                outbox.append(_end_record(outbox, "KILLED", "interrupted", "The run was killed; another followed it."))
+                why = "The run was killed; another followed it."
+                outbox.append(end_record(len(outbox.records), "KILLED", "interrupted", why, _now()))
             if outbox.records.keys() - Journal(path).done:
                 waiting.append(path)
         return tuple(waiting)
@@ -263,7 +279,7 @@ class TrackedModel(ModelTracker):
                 )
             )
             self._registration(files, input_shape, step)
-            self._ended = True
+            self._end_of_records()
 
     def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
         if self.outbox is None:
@@ -301,9 +317,9 @@ class TrackedModel(ModelTracker):
 
     def _end(self, status: Status, state: str, reason: str) -> None:
         with self._lock:
-            self._ended = True
             if self.outbox is not None:
-                self._append(_end_record(self.outbox, status, state, reason))
+                self._append(end_record(len(self.outbox.records), status, state, reason, _now()))
+            self._end_of_records()
 
     def _known(self, key: str) -> bool:
         return self.outbox is not None and key in self.outbox.records
@@ -326,12 +342,6 @@ class TrackedModel(ModelTracker):
             self._warned = True
             where = self.start.output_dir / FOLDER / FILES
             _LOG.warning("records for MLflow cannot be written to %s (%s); tuning goes on without", where, error)
-
-
-def _end_record(outbox: Outbox, status: Status, state: str, reason: str) -> Record:
-    tags = {"state": state, "reason": reason, "mlflow.note.content": f"**{state.capitalize()}**: {reason}"}
-    key = f"{state}/{len(outbox.records)}"
-    return Record(key=key, kind="parent", status=status, end_ms=_now(), tags=texts(tags))
 
 
 def _now() -> int:

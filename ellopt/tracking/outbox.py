@@ -180,6 +180,11 @@ def redirect(path: Path, tracking_uri: str, experiment: str) -> None:
         JournalWriter(path / _JOURNAL).append([{"journal": 1}, place])
 
 
+def guard_of(path: Path) -> FileLock:
+    """Held by the process whose run the records tell of, for as long as it may add to them."""
+    return FileLock(path / "alive")
+
+
 @contextmanager
 def delivering(path: Path) -> Iterator[None]:
     """Hold the outbox for delivery. The system lets go of it when the process ends. Raises OutboxBusy."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +12,12 @@ from typing import Any
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import without_credentials
-from ellopt.tracking.outbox import Journal, OutboxBusy, Reader, find_outboxes, redirect
+from ellopt.tracking.events import end_record
+from ellopt.tracking.outbox import Journal, Outbox, OutboxBusy, Reader, find_outboxes, guard_of, redirect
 from ellopt.tracking.process import WriterProcess
-from ellopt.tracking.record import Destination
+from ellopt.tracking.record import Destination, has_ended
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def sync(
     delivered = waiting = 0
     outboxes = find_outboxes(directory)
     for path in outboxes:
+        _end_if_killed(path)
         before = _waiting(path)
         if before:
             if progress is not None:
@@ -67,6 +73,25 @@ def sync(
         tuple(collected["registered"]),
         tuple(dict.fromkeys(collected["problems"])),
     )
+
+
+def _end_if_killed(path: Path) -> None:
+    """No run stays "running" for ever: that its process was killed, and its writer too, nobody else will say.
+
+    The same command opens the run again.
+    """
+    guard = guard_of(path)
+    try:
+        if guard.try_acquire():
+            outbox = Outbox(path)
+            if not has_ended(outbox.records.values()):
+                why = "The run was killed; the same command continues it."
+                now = time.time_ns() // 1_000_000
+                outbox.append(end_record(len(outbox.records), "KILLED", "interrupted", why, now))
+    except OSError as error:
+        _LOG.warning("%s: cannot be written: %s", path, error)
+    finally:
+        guard.release()
 
 
 def _redirect(path: Path, seconds: float, collected: dict[str, Any], to: str, experiment: str) -> None:

@@ -20,25 +20,12 @@ from ellopt.tracking.delivery import Delivery
 from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.outbox import Journal, redirect
 from ellopt.tracking.reasons import NeverTaken, reason_of
-from ellopt.tracking.record import Destination, Record
+from ellopt.tracking.record import Record
 from ellopt.tracking.store import matching
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
+from tests.support.tracking_stores import artifacts, here, only, record_run, runs_by_name, snapshot
 
 Notices = list[tuple[str, str]]
-
-
-def record_run(
-    output_dir: Path, destination: Destination, trials: int = 4, finish: bool = True, name: str = "net"
-) -> TrackedModel:
-    """A whole tuning run, into the outbox."""
-    model = TrackedModel(make_start(output_dir, name), destination, Redactor(), "", lambda: None)
-    report = make_report(make_trials(trials), name=name)
-    for trial in report.trials:
-        model.trial_finished(trial, {"profile_report.txt": f"profile of trial {trial.number}\n"})
-    if finish:
-        write_outputs(output_dir, report)
-        model.finish_model(report, output_dir)
-    return model
 
 
 def deliver(model: TrackedModel, notices: Notices | None = None) -> Delivery:
@@ -50,28 +37,6 @@ def deliver(model: TrackedModel, notices: Notices | None = None) -> Delivery:
         delivery.deliver(record)
     delivery.flush()
     return delivery
-
-
-def here(workplace: Path, **more: Any) -> Destination:
-    return Destination(directory=str(workplace), experiment="ellopt/net", **more)
-
-
-def runs_by_name(client: MlflowClient, experiment: str = "ellopt/net") -> dict[str, list[Run]]:
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    result: dict[str, list[Run]] = {}
-    for run in client.search_runs([found.experiment_id]):
-        result.setdefault(run.info.run_name, []).append(run)
-    return result
-
-
-def only(runs: dict[str, list[Run]], name: str) -> Run:
-    (run,) = runs[name]
-    return run
-
-
-def artifacts(client: MlflowClient, run: Run) -> set[str]:
-    return {item.path for item in client.list_artifacts(run.info.run_id)}
 
 
 def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
@@ -151,20 +116,6 @@ def test_the_description_leads_to_saved_views(workplace: Path) -> None:
         link = note.split(f"[{title}](")[1].split(")")[0]
         key = link.rsplit("viewStateShareKey=")[1]
         assert f'"net on host: {title}"' in experiment.tags[f"mlflow.sharedViewState.{key}"]
-
-
-def snapshot(client: MlflowClient) -> dict[str, Any]:
-    """All that a user could tell apart, without ids."""
-    result = {}
-    for name, runs in runs_by_name(client).items():
-        for number, run in enumerate(runs):
-            history = {
-                key: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)]
-                for key in run.data.metrics
-            }
-            tags = {key for key in run.data.tags if key != "ellopt.key"}
-            result[f"{name} {number}"] = (run.info.status, run.data.params, history, tags, artifacts(client, run))
-    return result
 
 
 class Killed(BaseException):
