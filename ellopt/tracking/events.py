@@ -75,7 +75,7 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
     latencies = {} if trial.total_ms is None else {"latency_ms": trial.total_ms}
     layers = {f"layer_ms/{name(node)}": value for node, value in trial.layers_ms.items()}
     best = {} if trial.best_total_ms is None else {"latency_ms": trial.best_total_ms}
-    tags = start.tags() | {"kind": "trial", "state": trial.state}
+    tags = start.tags() | {"kind": "trial", "state": trial.state.value}
     if trial.device:
         tags["board"] = trial.device
     if trial.reason:
