@@ -17,18 +17,13 @@ from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.targets import TARGETS, Target, find_target
 from ellopt.toolchains.base import Toolchain
-from ellopt.toolchains.ell.toolchain import EllToolchain
-from ellopt.toolchains.ell.tools import find_tools
-from ellopt.toolchains.native.toolchain import NativeToolchain
-
-KINDS = ("native", "ell")
+from ellopt.toolchains.registry import TOOLCHAINS, make_toolchain
+from ellopt.toolchains.settings import ToolchainSettings
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=sorted(TOOLCHAINS))
 def any_toolchain(request: pytest.FixtureRequest, ell_build_root: Path) -> Toolchain:
-    if request.param == "native":
-        return NativeToolchain()
-    return EllToolchain(find_tools(None, ell_build_root), parallel_build=2)
+    return make_toolchain(request.param, ToolchainSettings(parallel_build=2, ell_build_root=ell_build_root))
 
 
 @pytest.fixture(scope="module")
