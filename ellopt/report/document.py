@@ -16,6 +16,7 @@ from ellopt.core.trial import Trial
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.files.json_text import JsonLimits
 from ellopt.files.json_values import decode, encode, parse_object
+from ellopt.report.cross_check import cross_check
 from ellopt.report.forms import FORMS
 from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, LayerReport
@@ -24,11 +25,6 @@ from ellopt.space.space import SpaceReport
 FORMAT_VERSION = 1
 #: a report holds every sample of every trial
 _LIMITS = JsonLimits(containers=5_000_000, values=50_000_000)
-
-#: in whatever unit a report has it
-_LONGEST = 1e9
-#: estimates of parts may add up to more than the whole, but not to much more
-_LARGEST_SHARE = 10.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +86,11 @@ class TuningReport:
             raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")
         _upgrade(data)
         try:
-            return _believable(decode(cls, data, forms=FORMS))
+            report = decode(cls, data, forms=FORMS)
+            cross_check(report)
         except ValueError as error:
             raise ConfigurationError(f"{path}: a damaged tuning report: {error}; tune the model again") from error
+        return report
 
 
 def _upgrade(data: dict[str, Any]) -> None:
@@ -102,26 +100,3 @@ def _upgrade(data: dict[str, Any]) -> None:
     for candidate in candidates if isinstance(candidates, list) else ():
         if isinstance(candidate, dict) and "latency_ms" not in candidate and "median_ms" in candidate:
             candidate["latency_ms"] = candidate.pop("median_ms")
-
-
-def _believable(report: TuningReport) -> TuningReport:
-    """The report itself. Raises ValueError for what no run could have written, though its types are right."""
-    times: list[float | None] = []
-    for layer in report.layers:
-        times += [layer.winner_ms, layer.default_ms]
-        for variant in layer.variants:
-            times += [variant.median_ms, *variant.samples_ms]
-    for whole in report.confirmation.candidates:
-        times += [whole.latency_ms, *whole.samples_ms]
-    for trial in report.trials:
-        times += [trial.total_ms, trial.best_total_ms, trial.board_seconds, *trial.layers_ms.values()]
-    times += [node.median_ms for node in report.nodes]
-    times += [value for value in vars(report.cost).values() if isinstance(value, (int, float))]
-    shares = [layer.share_of_model for layer in report.layers] + [node.share_of_model for node in report.nodes]
-    if not all(time is None or 0 <= time < _LONGEST for time in times):
-        raise ValueError("a time is negative or longer than years")
-    if not all(0 <= share < _LARGEST_SHARE for share in shares):
-        raise ValueError("a share of the model is impossible")
-    if not all(0 <= trial.number < _LONGEST and abs(trial.started_s) < _LONGEST for trial in report.trials):
-        raise ValueError("a trial has an impossible number or start")
-    return report

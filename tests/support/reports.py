@@ -155,6 +155,8 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
                 board_seconds=0.6 if pruned else 2.1, number=number, started_s=number * 2.4, best_total_ms=best,
             )
         )  # fmt: skip
+    states = [trial.state for trial in trials]
+    complete, pruned_trials, failed = (states.count(state) for state in TrialState)
     return TuningReport(
         model=model,
         tag=model,
@@ -183,7 +185,7 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
             Comparison(gain, gain - 0.008, gain + 0.007, 1e-12, True),
             "the assembled plan was the fastest of three in a fresh, interleaved measurement",
         ),
-        cost=CostReport(3, 21.4, 61.0, 960, 31, 5, 4, 44.0, 96.0, "nothing left to gain above 1 %"),
+        cost=CostReport(3, 21.4, 61.0, 960, complete, pruned_trials, failed, 44.0, 96.0, "too little left to gain"),
         boards=BoardReport(
             64, 2, {"local": 64}, {"10.0.0.7": "3 failures in a row: connection refused"},
             ("10.0.0.7: connection refused", "10.0.0.7: results file truncated"),

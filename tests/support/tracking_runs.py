@@ -72,6 +72,8 @@ def make_report(trials: tuple[Trial, ...], layers: int = 3, name: str = "net") -
     default = dict.fromkeys(node_ids(layers), DEFAULT)
     after, before = (sum(COSTS[text] * (1 + i) for i in range(layers)) + 0.2 for text in (winner, DEFAULT))
     gain = Comparison(1 - after / before, 0.55, 0.65, 1e-6, True)
+    states = [trial.state for trial in trials]
+    complete, pruned, failed = (states.count(state) for state in TrialState)
     return TuningReport(
         model=name,
         tag=name,
@@ -99,7 +101,7 @@ def make_report(trials: tuple[Trial, ...], layers: int = 3, name: str = "net") -
             against_before=gain,
             why="The assembled plan was the fastest in 40 interleaved rounds.",
         ),
-        cost=CostReport(1, 4.0, 20.0, 120, len(trials), 0, 0, 1.5, 31.0, "all trials made"),
+        cost=CostReport(1, 4.0, 20.0, 120, complete, pruned, failed, 1.5, 31.0, "all trials made"),
         boards=BoardReport(runs=4, boards={"host": 4}),
         files=(f"{name}_options.ell", "compile_options.json", "compile_switches.txt"),
     )
