@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.frontends.base import parse_shapes
 from ellopt.toolchains.registry import TOOLCHAINS
 
 SAMPLERS = ("grid", "tpe", "random", "auto")
@@ -24,6 +25,7 @@ class TuningConfig:
     output_path: Path
     options: str = ""  # the options file of the toolchain, see options_file
     models: tuple[str, ...] = ()
+    input_shape: tuple[str, ...] = ()  # NAME=1,3,224,224, of formats that leave it open
     target: str = "pi3"
     temp_dir: Path | None = None
     concurrent_models: int = 1
@@ -93,6 +95,7 @@ class TuningConfig:
             )
         if self.register and not self.mlflow:
             raise ConfigurationError("--register needs MLflow: leave out --no_mlflow")
+        parse_shapes(self.input_shape)
         if self.estimate:
             self._require_estimable()
         if self.ipaddress and self.cluster:

@@ -23,10 +23,10 @@ from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_text
+from ellopt.frontends.base import read_model, require_convolutions
 from ellopt.frontends.discover import ModelFile, discover
 from ellopt.frontends.ell.profile import CLOCK_STEP_MS, read_report
 from ellopt.frontends.ell.profile_join import LayerTime, layer_times
-from ellopt.frontends.ell.read import read_model, require_convolutions
 from ellopt.model.graph import Model
 from ellopt.select.confirm import write_model
 from ellopt.targets import Target, find_target

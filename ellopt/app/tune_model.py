@@ -25,9 +25,9 @@ from ellopt.devices.base import DevicePool
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.files.atomic import write_text
 from ellopt.files.locks import exclusive
+from ellopt.frontends.base import parse_shapes, read_model, require_convolutions
 from ellopt.frontends.discover import ModelFile
 from ellopt.frontends.ell.profile import report_text
-from ellopt.frontends.ell.read import read_model, require_convolutions
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.store import MeasurementStore, StoreContext
@@ -99,7 +99,7 @@ class _Tuning:
         self.started = time.monotonic()
 
     def _read(self) -> Model:
-        model = read_model(self.file.path)
+        model = read_model(self.file.path, parse_shapes(self.config.input_shape))
         require_convolutions(model)
         return self.workshop.toolchain.prepare(model)
 
@@ -161,7 +161,7 @@ class _Tuning:
             tracker.interrupted()  # now: without the lock it would be written into the records of whoever goes on
             raise
         pictures = self._pictures(report, state / "plots") if config.mlflow else ()
-        tracker.finish_model(report, self.directory, self.model.input.output_layout.size, extra=pictures)
+        tracker.finish_model(report, self.directory, self.model.input_ports[0].shape, extra=pictures)
         shutil.rmtree(state / "bundles", ignore_errors=True)
         shown.finish()
         return report
@@ -200,6 +200,7 @@ class _Tuning:
         """All that measurements are of: kept ones count only where it is the same."""
         facts = {
             "model": self.model.archive.sha256,
+            **({"inputs": [port.shape for port in self.model.inputs]} if self.model.inputs else {}),
             "target": self.workshop.target.name,
             "threads": self.workshop.target.cores,
             "toolchain": [self.workshop.toolchain.name, self.workshop.toolchain.version],
@@ -294,7 +295,7 @@ class _Tuning:
     def _check_written(self, path: Path, plan: Plan) -> None:
         """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
         shop = self.workshop
-        model = shop.toolchain.prepare(read_model(path))
+        model = shop.toolchain.prepare(read_model(path, parse_shapes(self.config.input_shape)))
         measurer = DeviceMeasurer(model, shop.toolchain, shop.pool, shop.target, self._state_directory() / "bundles")
         try:
             if plan_for(model) != plan:

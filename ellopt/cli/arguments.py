@@ -61,6 +61,20 @@ class Words(argparse.Action):
         setattr(namespace, self.dest, (*earlier, *words))
 
 
+class Texts(argparse.Action):
+    """Collects texts as they are, over all uses of the option; empty ones say nothing."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        text = (values,) if isinstance(values, str) and values else ()
+        setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *text))
+
+
 class ArgumentGroup:
     """An argparse group whose options take an empty text for "not given"."""
 
@@ -85,3 +99,16 @@ class ArgumentGroup:
     def words(self, *flags: str, metavar: str, help: str) -> None:
         """An option with any number of words."""
         self._group.add_argument(*flags, action=Words, nargs="*", default=(), metavar=metavar, help=help)
+
+    def texts(self, *flags: str, metavar: str, help: str) -> None:
+        """An option that may be given several times; its texts may hold anything."""
+        self._group.add_argument(*flags, action=Texts, default=(), metavar=metavar, help=help)
+
+
+def add_input_shape(group: ArgumentGroup) -> None:
+    """The option that fixes the sizes of an ONNX model's inputs."""
+    group.texts(
+        "--input_shape",
+        metavar="NAME=1,3,224,224",
+        help="the shape of an input of an ONNX model that leaves it open or says it wrongly; once for each input",
+    )

@@ -9,7 +9,7 @@ from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border
 from ellopt.core.errors import ModelFormatError
 from ellopt.model.graph import Model
-from ellopt.model.layers import Constant, Convolution, Node, Output, Reinterpret, Reorder
+from ellopt.model.layers import Constant, Convolution, General, Node, Output, Reinterpret, Reorder, WindowPooling
 
 
 def fail(model: Model, node: Node, what: str) -> NoReturn:
@@ -22,6 +22,12 @@ class Borders:
 
     def __init__(self, model: Model, convolutions: Iterable[Convolution]) -> None:
         self._by_id = model.by_id
+        self._dense = {
+            name
+            for node in model.nodes
+            if isinstance(node, General) and not isinstance(node, WindowPooling)
+            for name in (node.node_id, *(self._root(source) for source in node.inputs))
+        }
         self._needed: dict[tuple[str, float], Border] = {}
         for node in convolutions:
             if border := self.read_by(node):
@@ -53,7 +59,10 @@ class Borders:
         if not self.reads_own_border(node):
             return Border()
         layout = node.input_layouts[0]
-        needed = [(n - 1) * node.stride + node.receptive_field for n in node.output_layout.size[:2]]
+        needed = [
+            (n - 1) * stride + extent
+            for n, stride, extent in zip(node.output_layout.size[:2], node.strides, node.extent, strict=True)
+        ]
         top, left = layout.offset[:2]
         return Border(
             top,
@@ -64,7 +73,10 @@ class Borders:
         )
 
     def around(self, node_id: str) -> Border:
-        """The border to keep around a value: of the fills asked for the one that its own node gives, else any."""
+        """The border to keep around a value: none where it is read or written as dense memory; of the fills asked for
+        the one that its own node gives, else any."""
+        if node_id in self._dense:
+            return Border()
         fills = [fill for root, fill in self._needed if root == node_id]
         if not fills:
             return Border()

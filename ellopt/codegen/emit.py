@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.network import ConvolutionStep, CopyStep, Network, Step, Tensor, c_float
+from ellopt.codegen.steps.general import GeneralStep
 from ellopt.codegen.weights import WeightFile
 from ellopt.targets import Cpu
 
@@ -36,8 +39,8 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
     return KernelSite(
         out_rows=result.rows,
         out_columns=result.columns,
-        channels=step.shape.channels,
-        filters=step.shape.filters,
+        channels=step.shape.channels // step.shape.groups,
+        filters=step.shape.filters // step.shape.groups,
         field=step.shape.receptive_field,
         stride=step.shape.stride,
         depthwise=step.shape.depthwise,
@@ -52,6 +55,12 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
         residual_pixel_stride=residual.pixel_stride if residual else 0,
         cpu=cpu,
         cores=cores,
+        beta=step.beta,
+        field_columns=step.shape.field_columns,
+        column_stride=step.shape.column_stride,
+        row_dilation=step.shape.row_dilation,
+        column_dilation=step.shape.column_dilation,
+        groups=step.shape.groups,
     )
 
 
@@ -69,6 +78,7 @@ class _Emitter:
         self._weights = weights
         self._index: Mapping[str, int] = {name: i for i, name in enumerate(network.tensors)}
         self._copies: list[str] = []
+        self._numbers: list[int] = []
 
     def text(self, variants: Sequence[Sequence[Variant]]) -> str:
         network = self._network
@@ -83,6 +93,7 @@ class _Emitter:
         parts += [f"void {function}(ell_pool *, const ell_layer_args *);" for function in layers]
         parts.append(_table("ell_tensor", "tensors", tensor_rows))
         parts.append(_table("ell_copy", "copies", self._copies))
+        parts.append(_table("int32_t", "numbers", [", ".join(map(str, self._numbers))] if self._numbers else ()))
         parts.append(_table("ell_step", "steps", step_rows))
         parts.append(_table("ell_variant", "variants", variant_rows))
         parts.append(_table("ell_layer", "layers", layer_rows))
@@ -100,7 +111,9 @@ class _Emitter:
         layer_rows: list[str] = []
         variant_rows: list[str] = []
         for step, row in zip(self._network.convolutions, variants, strict=True):
-            bias = self._weights.add(step.bias, _BIAS_MULTIPLE)
+            # Kernels of groups read whole vectors from the first bias of each group on.
+            more = _BIAS_MULTIPLE if step.shape.groups > 1 else 0
+            bias = self._weights.add(np.pad(step.bias, (0, more)), _BIAS_MULTIPLE)
             layer_rows.append(f"{{{len(variant_rows)}, {len(row)}, {bias}u}}")
             for variant in row:
                 kernel = variant.kernel
@@ -125,6 +138,7 @@ class _Emitter:
             "run": step.function or 0,
             "activation": f"ELL_ACTIVATION_{step.activation.upper()}",
             "leaky_factor": c_float(step.leaky_factor),
+            **({"beta": c_float(step.beta)} if step.beta else {}),
             "input": self._index[step.inputs[0]],
             "second": self._index[step.inputs[1]] if len(step.inputs) > 1 else -1,
             "output": self._index[step.output],
@@ -134,6 +148,9 @@ class _Emitter:
             "alpha": "ELL_NONE",
         }
         fields |= step.fields(self._weights)
+        if isinstance(step, GeneralStep):
+            fields["numbers"] = f"numbers + {len(self._numbers)}"
+            self._numbers += step.with_tensors([self._index[name] for name in step.inputs])
         if isinstance(step, CopyStep):
             fields["copy"] = f"&copies[{len(self._copies)}]"
             self._copies.append(self._copy(step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ellopt.codegen.convolution.kernel import FUSED
 from ellopt.model.graph import Model
 from ellopt.model.layers import Activation, BinaryOperation, Convolution, FullyConnected, MemoryLayout, Node, PerChannel
 
@@ -29,10 +30,10 @@ class Group:
         return tuple(node.node_id for node in self.nodes)
 
     @property
-    def activation(self) -> tuple[str, float]:
-        """Its function, "none" where there is none, and its leaky factor."""
+    def activation(self) -> tuple[str, float, float]:
+        """Its function, "none" where there is none, and its two numbers: the leaky factor is the first."""
         last = self.last
-        return (last.function, last.leaky_factor) if isinstance(last, Activation) else ("none", 0.0)
+        return (last.function, last.leaky_factor, last.beta) if isinstance(last, Activation) else ("none", 0.0, 0.0)
 
 
 def same_reading(written: MemoryLayout, read: MemoryLayout) -> bool:
@@ -123,4 +124,4 @@ class _Fusion:
 
 
 def _fusible_activation(node: Node) -> bool:
-    return isinstance(node, Activation) and node.function != "parametric_relu"
+    return isinstance(node, Activation) and node.function in FUSED

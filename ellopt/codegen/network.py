@@ -97,6 +97,7 @@ class Step:
     output: str
     activation: str = "none"
     leaky_factor: float = 0.0
+    beta: float = 0.0
 
     @property
     def reported_id(self) -> str:

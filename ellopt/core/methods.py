@@ -64,7 +64,7 @@ class Method(ABC):
 
 def plain_weight_bytes(shape: ConvolutionShape) -> int:
     """Bytes of a layer's weights as a model stores them, in float32."""
-    return 4 * shape.filters * shape.receptive_field**2 * (1 if shape.depthwise else shape.channels)
+    return 4 * shape.filters * shape.weights_per_filter
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.plan import Plan
 from ellopt.deploy.cpu import NATIVE, for_any_cpu, for_cpu, is_x86
+from ellopt.deploy.header import port_facts
 from ellopt.deploy.identifier import chosen_name, library_name
 from ellopt.deploy.manifest import MANIFEST, require_ours, write_files
 from ellopt.files.atomic import make_directory
-from ellopt.frontends.ell.read import read_model
+from ellopt.frontends.base import read_model
 from ellopt.model.graph import Model
-from ellopt.model.layers import FloatArray
 from ellopt.model.names import safe_name
 from ellopt.space.options_file import plan_for
 from ellopt.targets import Target, find_target
@@ -138,10 +138,12 @@ class Predictor:
         spec.loader.exec_module(module)
         self._network: Any = module.Model(threads=threads or min(host.cores, MOST_THREADS))
 
-    def __call__(self, values: npt.ArrayLike) -> FloatArray:
-        """The output's rows x columns x channels, float32. Raises ConfigurationError for an input of another size."""
+    def __call__(self, values: npt.ArrayLike) -> Any:
+        """The output, float32: of rows x columns x channels, or of the shape that an ONNX model says; by name where it
+        has several. ``values`` likewise. Raises ConfigurationError for an input of another size."""
         try:
-            result: FloatArray = self._network.predict(np.asarray(values, np.float32))
+            given = values if isinstance(values, Mapping) else np.asarray(values, np.float32)
+            result = self._network.predict(given)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         return result
@@ -284,6 +286,7 @@ class _Library:
             "most_threads": MOST_THREADS,
             "threads": threads,
             "choices": ", ".join(rows or ["{0}"]),
+            **port_facts(model, self._name),
             "input_rows": source.rows,
             "input_columns": source.columns,
             "input_channels": source.channels,

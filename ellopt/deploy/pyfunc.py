@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ellopt.deploy.library import load_predictor
-from ellopt.model.layers import FloatArray
 
 
 class TunedModel:
-    """A tuned ELL model, compiled for the CPU of this machine."""
+    """A tuned model, compiled for the CPU of this machine."""
 
     def __init__(self, path: Path) -> None:
         self._predict = load_predictor(path)
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> FloatArray:
-        """``model_input``: rows x columns x channels, float32. Returns the model's output, rows x columns x channels.
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """``model_input``: rows x columns x channels, float32, or the shape that an ONNX model says. Returns the
+        model's output, likewise.
 
         Raises ConfigurationError for an input of another size.
         """
@@ -26,5 +26,5 @@ class TunedModel:
 
 
 def _load_pyfunc(path: str) -> TunedModel:
-    """MLflow's entry: ``path`` is the ``.ell`` file in the registered model."""
+    """MLflow's entry: ``path`` is the model's file in the registered model."""
     return TunedModel(Path(path))

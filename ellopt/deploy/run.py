@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.plan import Plan
 from ellopt.deploy.check import check_plan
 from ellopt.deploy.library import DeployedLibrary, compile_library, load_predictor
+from ellopt.deploy.ports import Inputs, joined, parted
 from ellopt.devices.base import Device
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.local import LocalPool
+from ellopt.files.terminal import printable
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
 from ellopt.space.options_file import plan_for
@@ -28,7 +27,16 @@ from ellopt.targets import Target, find_target
 from ellopt.toolchains.native.job import PICOSECONDS_PER_MS
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
-__all__ = ["BenchResult", "DeployedLibrary", "bench", "check", "compile_library", "load_predictor", "predict"]
+__all__ = [
+    "BenchResult",
+    "DeployedLibrary",
+    "bench",
+    "check",
+    "compile_library",
+    "load_predictor",
+    "predict",
+    "predict_all",
+]
 
 _BUILD_SECONDS = 1800.0
 _RUN_SECONDS = 600.0
@@ -37,7 +45,7 @@ _WARM_UP = 10
 
 def predict(
     model: Model,
-    values: npt.ArrayLike,
+    values: Inputs,
     options: Plan | Path | None = None,
     target: Target | None = None,
     device: Device | None = None,
@@ -45,34 +53,46 @@ def predict(
     threads: int = 0,
     check: bool = False,
 ) -> FloatArray:
-    """The model's output for one input, computed by the native toolchain's code.
+    """The output of a model that has one; see ``predict_all``. Raises ConfigurationError where it has several."""
+    found = predict_all(model, values, options, target, device, directory, threads, check)
+    if len(found) != 1:
+        raise ConfigurationError(f"{model.path} has {len(found)} outputs: {', '.join(map(printable, found))}")
+    return next(iter(found.values()))
 
-    ``values`` has rows x columns x channels (or is flat in that order); the result has the output's rows x columns
-    x channels. ``options`` is a plan or a ``compile_options.json``; the default is what the model says, and ELL's
-    default where it says nothing. ``device`` defaults to this machine, ``directory`` (where the bundle is built and
-    kept) to a temporary one. ``check``: compare every step and the output first (see ``check_plan``). Raises
-    ConfigurationError for an input of another size, BuildError, CandidateError and InfrastructureError.
+
+def predict_all(
+    model: Model,
+    values: Inputs,
+    options: Plan | Path | None = None,
+    target: Target | None = None,
+    device: Device | None = None,
+    directory: Path | None = None,
+    threads: int = 0,
+    check: bool = False,
+) -> dict[str, FloatArray]:
+    """The model's outputs by their names, computed by the native toolchain's code.
+
+    ``values`` is the array of the only input, or has one by the name of each. Shapes and the order of axes are those of
+    the model's file: rows x columns x channels of ELL's. ``options`` is a plan or a ``compile_options.json``; the
+    default is what the model says, and ELL's default where it says nothing. ``device`` defaults to this machine,
+    ``directory`` (where the bundle is built and kept) to a temporary one. ``check``: compare every step and the output
+    first (see ``check_plan``). Raises ConfigurationError for an input of another size, BuildError, CandidateError and
+    InfrastructureError.
     """
     target = target or find_target("host")
     toolchain = NativeToolchain()
     model = toolchain.prepare(model)
-    array = np.asarray(values)
-    size = model.input.output_layout.size
-    if array.shape not in (size, (array.size,)) or array.size != size[0] * size[1] * size[2]:
-        shape = "x".join(map(str, array.shape))
-        raise ConfigurationError(f"the input has the shape {shape}; {model.path} takes {'x'.join(map(str, size))}")
-    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise ConfigurationError(f"the input has elements of type {array.dtype}; numbers are needed")
+    array = joined(model, values)
     plan = toolchain.valid_plan(model, _plan(model, options), target)
     with _directory(directory) as place:
         bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
         invocation = toolchain.invoke_predict(bundle, plan, array, threads)
         with _device(device, target) as used:
             if check:
-                values = np.asarray(array, np.float32).reshape(size)
-                check_plan(toolchain, model, plan, target, used, place, values, threads)
+                given = array.reshape(model.input.output_layout.size)
+                check_plan(toolchain, model, plan, target, used, place, given, threads)
             execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
-        return toolchain.read_prediction(bundle, plan, execution, threads)
+        return parted(model, toolchain.read_prediction(bundle, plan, execution, threads))
 
 
 def check(model: Model, options: Plan | Path | None = None, target: Target | None = None) -> None:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.frontends.base import SUFFIXES, frontend_of
 from ellopt.model.names import base_name, model_name
 
 logger = logging.getLogger(__name__)
@@ -30,23 +31,23 @@ class ModelFile:
 
 
 def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
-    """The ``.ell`` and ``.ell.zip`` files at or below ``model_path``, in the order of their paths.
+    """The model files (``frontends.base``) at or below ``model_path``, in the order of their paths.
 
-    ``names`` picks by base name; empty picks all. Files that ellopt wrote itself (``X_options.ell`` beside a tuning
-    report) are passed over, unless ``model_path`` is such a file. Two models of one base name get the tags ``name`` and
-    ``name_1``; tags do not depend on ``names``. Raises ConfigurationError if the path does not exist, holds no model,
-    or has none of a wanted name.
+    ``names`` picks by base name; empty picks all. Files that ellopt wrote itself (``X_options.ell`` and the like,
+    beside a tuning report) are passed over, unless ``model_path`` is such a file. Two models of one base name get the
+    tags ``name`` and ``name_1``; tags do not depend on ``names``. Raises ConfigurationError if the path does not exist,
+    holds no model, or has none of a wanted name.
     """
     if model_path.is_file():
         if not _is_model(model_path.name):
-            raise ConfigurationError(f"--model_path: {model_path} is not a .ell or .ell.zip file")
+            raise ConfigurationError(f"--model_path: {model_path} is no model file ({SUFFIXES})")
         paths = [model_path]
     elif model_path.is_dir():
         paths = list(_walk(model_path))
     else:
         raise ConfigurationError(f"--model_path: {model_path} does not exist")
     if not paths:
-        raise ConfigurationError(f"--model_path: no .ell or .ell.zip files in {model_path}")
+        raise ConfigurationError(f"--model_path: no model files ({SUFFIXES}) in {model_path}")
     files = _tagged(paths)
     wanted = [model_name(Path(name)) for name in names]
     known = {file.name for file in files}
@@ -59,7 +60,7 @@ def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
 
 
 def _is_model(name: str) -> bool:
-    return name.lower().endswith((".ell", ".ell.zip"))
+    return frontend_of(name) is not None
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -100,6 +100,6 @@ def _border(offset: Shape3) -> str:
 def _variants(node: Node) -> str:
     if not isinstance(node, layers.Convolution):
         return ""
-    winograd = node.receptive_field == 3 and node.stride == 1
+    winograd = node.receptive_field == 3 and node.stride == 1 and node.plain
     kind = "depthwise: " if node.depthwise else ""
     return kind + "simple, unrolled" + (", winograd" if winograd else "")

@@ -1,36 +1,62 @@
-"""A model: the nodes of an ELL map in order of computation. Never changed in place."""
+"""A model: the nodes of a network in order of computation. Never changed in place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ellopt.core.plan import Plan
 from ellopt.model.layers import Convolution, Input, Node, Output
 
-if TYPE_CHECKING:
-    from ellopt.frontends.ell.archive import Archive
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a network as its file has it. ``offset`` is where it begins in the array of all inputs,
+    or all outputs, one after another; elements are in the order of ``shape``, the last axis innermost."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An ELL map with one input and one output.
+    """A network with one input node and one output node; several inputs or outputs of a file lie one after another in
+    the one array of that node, where ``inputs`` and ``outputs`` say.
 
     ``nodes`` is in an order in which each node follows those it reads; nodes that the output does not depend on are
     left out (``archive`` has them). ``path`` names the file in messages.
-    ``options`` are the compile options found in the nodes' metadata. ``archive`` is what the model was read from;
-    a predictor node is already written out as layer nodes in it. Weights of ``<double>`` models are rounded to
-    float32, and the model is computed in float32.
+    ``options`` are the compile options found in the nodes' metadata. ``archive`` is what the model was read from, an
+    object of its frontend with ``sha256``; in ELL's, a predictor node is already written out as layer nodes. Weights of
+    ``<double>`` models are rounded to float32, and the model is computed in float32.
     """
 
     path: Path
     name: str
     nodes: tuple[Node, ...]
     options: Plan
-    archive: Archive
+    archive: Any
+    #: empty where the file has one input (output) without a name, of the size that its node has
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
+
+    @property
+    def input_ports(self) -> tuple[Port, ...]:
+        """The inputs; at least one."""
+        return self.inputs or (Port("input", self.input.output_layout.size),)
+
+    @property
+    def output_ports(self) -> tuple[Port, ...]:
+        """The outputs; at least one."""
+        return self.outputs or (Port("output", self.output.output_layout.size),)
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:

@@ -14,13 +14,15 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?<!\.)")
 
 
 def model_name(path: Path) -> str:
-    """The name of the model in a file: its base name without ``.ell`` or ``.ell.zip``, as ``safe_name`` makes it."""
+    """The name of the model in a file: its ``base_name``, as ``safe_name`` makes it."""
     return safe_name(base_name(path))
 
 
 def base_name(path: Path) -> str:
-    """The name of a model file without ``.ell`` or ``.ell.zip``, as it is."""
+    """The name of a model file without ``.ell``, ``.ell.zip`` or ``.onnx``, as it is."""
     name = path.name
+    if name.lower().endswith(".onnx"):
+        return name[: -len(".onnx")]
     for suffix in (".zip", ".ell"):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]

@@ -16,8 +16,8 @@ from ellopt.core.schedule import Schedule
 from ellopt.core.statistics import Comparison, of_estimates
 from ellopt.core.turns import Round, Turns, modes, turn_values
 from ellopt.files.atomic import write_text
-from ellopt.frontends.ell.archive import write_archive
-from ellopt.frontends.ell.metadata import ESTIMATED_KEY, own_options, with_options
+from ellopt.frontends import base as frontends
+from ellopt.frontends.ell.metadata import ESTIMATED_KEY, own_options
 from ellopt.measure.base import Measurer
 from ellopt.model.graph import Model
 from ellopt.select.decisions import Confirmation, WholeModel
@@ -223,7 +223,8 @@ def write_model(
     own: bool = True,
     estimated: str = "",
 ) -> OutputFiles:
-    """Write the model with its options, ``compile_options.json`` and ``compile_switches.txt``, each atomically.
+    """Write the model with its options, ``compile_options.json`` and, for ELL's models, ``compile_switches.txt``, each
+    atomically.
 
     ``plan`` is what was chosen, ``ell_plan`` what ELL is told (never winograd on a depthwise layer). ``own``: what
     ELL's options cannot say goes under the key ``ellopt``. ``estimated``: there, too, by what processor's
@@ -236,9 +237,12 @@ def write_model(
         for node_id, options in plan.items()
         if own and (remark or options_from(ell_plan[node_id].to_ell()) != options)
     }
-    model_file = f"{name}_options.ell"
-    write_archive(with_options(model.archive, ell, ours), directory / model_file)
+    suffix = frontends.tuned_suffix(model)
+    model_file = f"{name}_options{suffix}"
+    frontends.write_model(model, directory / model_file, plan, ell, ours)
     write_text(directory / "compile_options.json", compile_options_json(plan, ell_plan, own))
+    if suffix != ".ell":
+        return OutputFiles(model_file, (model_file, "compile_options.json"))
     switches = compile_switches(ell_plan, str(model.path), str(directory), target.ell_name)
     write_text(directory / "compile_switches.txt", switches)  # the original ends without a new line
     return OutputFiles(model_file, (model_file, "compile_options.json", "compile_switches.txt"))

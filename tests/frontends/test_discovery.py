@@ -51,12 +51,12 @@ def test_a_single_file_is_a_model_too(tmp_path: Path) -> None:
     touch(tmp_path, "one.ell.zip", "other.json")
     (file,) = discover(tmp_path / "one.ell.zip")
     assert (file.name, file.tag) == ("one", "one")
-    with pytest.raises(ConfigurationError, match=r"not a \.ell"):
+    with pytest.raises(ConfigurationError, match=r"is no model file \(\.ell, \.ell\.zip, \.onnx\)"):
         discover(tmp_path / "other.json")
 
 
 def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no \.ell or \.ell\.zip files"):
+    with pytest.raises(ConfigurationError, match=r"no model files \(\.ell, \.ell\.zip, \.onnx\)"):
         discover(tmp_path)
     with pytest.raises(ConfigurationError, match="does not exist"):
         discover(tmp_path / "none")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.arguments import ArgumentGroup, given_path
+from ellopt.cli.arguments import ArgumentGroup, add_input_shape, given_path
 from ellopt.core.errors import ConfigurationError
 from ellopt.targets import find_target
 
@@ -31,7 +31,8 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
+    add_input_shape(ArgumentGroup(parser, "options"))
     parser.set_defaults(run=show)
 
 
@@ -39,14 +40,22 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     parser = subparsers.add_parser(
         "predict",
         help="run a model once",
-        description="Runs a model once on an input given as a NumPy file: rows x columns x channels.",
+        description="Runs a model once on an input given as a NumPy file: rows x columns x channels, and for "
+        "ONNX models the shape that they say.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
     group = ArgumentGroup(parser, "options")
-    group.path("--input", required=True, help="the input, a .npy file of rows x columns x channels")
-    group.path("--output", required=True, help="where the output goes, a .npy file")
+    group.path(
+        "--input", required=True, help="the input, a .npy file; or a .npz file with an array by the name of each input"
+    )
+    group.path(
+        "--output",
+        required=True,
+        help="where the output goes, a .npy file; or a .npz file with an array by the name of each",
+    )
     _add_target_and_options(group)
     _add_check(group)
+    add_input_shape(group)
     parser.set_defaults(run=predict)
 
 
@@ -57,7 +66,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
     group = ArgumentGroup(parser, "options")
     group.path("--output_path", "-o", required=True, help="the directory to write")
     _add_target_and_options(group)
@@ -70,6 +79,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     )
     group.flag("--force", help="overwrite files that are not as ellopt left them")
     _add_check(group)
+    add_input_shape(group)
     parser.set_defaults(run=compile_)
 
 
@@ -79,12 +89,13 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         help="time a model as it would be deployed",
         description="Times a model in a fresh process on this machine, after a warm-up.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell or .ell.zip file")
+    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
     group = ArgumentGroup(parser, "options")
     group.path("--options", help="compile_options.json (default: the options found in the model)")
     group.number("--threads", help="threads to use (default: all cores)")
     group.number("--iterations", default=50, help="timed runs (default: 50)")
     group.flag("--json", help="print one JSON object")
+    add_input_shape(group)
     parser.set_defaults(run=bench)
 
 
@@ -99,49 +110,40 @@ def _add_check(group: ArgumentGroup) -> None:
     )
 
 
-def _read(path: Path) -> Model:
-    from ellopt.frontends.ell.read import read_model
+def _read(arguments: argparse.Namespace) -> Model:
+    from ellopt.frontends.base import parse_shapes, read_model
 
+    path: Path = arguments.model
     if not path.is_file():
         raise ConfigurationError(f"{path}: no such model file")
-    return read_model(path)
+    return read_model(path, parse_shapes(arguments.input_shape))
 
 
 def show(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.model.describe import describe, format_table
 
-    print(format_table(describe(_read(arguments.model))))
+    print(format_table(describe(_read(arguments))))
     return 0
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
-    import numpy as np
-
+    from ellopt.cli.commands import arrays
     from ellopt.deploy import run as deploy
-    from ellopt.files.atomic import write_bytes
 
-    try:
-        values = np.load(arguments.input, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigurationError(f"--input: {arguments.input} cannot be read as a NumPy array: {error}") from error
-    target = find_target(arguments.target)
-    output = deploy.predict(_read(arguments.model), values, arguments.options, target, check=arguments.check)
-    try:
-        from io import BytesIO
-
-        buffer = BytesIO()
-        np.save(buffer, output)
-        write_bytes(arguments.output, buffer.getvalue())
-    except OSError as error:
-        raise ConfigurationError(f"--output: {arguments.output} cannot be written: {error.strerror}") from error
-    console.print(f"{arguments.output}: {'x'.join(map(str, output.shape))}", markup=False, highlight=False)
+    values = arrays.read(arguments.input)
+    model, target = _read(arguments), find_target(arguments.target)
+    arrays.check_output(arguments.output, model)
+    outputs = deploy.predict_all(model, values, arguments.options, target, check=arguments.check)
+    arrays.write(arguments.output, outputs)
+    sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
+    console.print(f"{arguments.output}: {', '.join(sizes)}", markup=False, highlight=False)
     return 0
 
 
 def compile_(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.deploy import run as deploy
 
-    model, target = _read(arguments.model), find_target(arguments.target)
+    model, target = _read(arguments), find_target(arguments.target)
     if arguments.check:
         deploy.check(model, arguments.options, target)
     library = deploy.compile_library(
@@ -161,7 +163,7 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
 def bench(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.deploy import run as deploy
 
-    result = deploy.bench(_read(arguments.model), arguments.options, arguments.threads or 0, arguments.iterations)
+    result = deploy.bench(_read(arguments), arguments.options, arguments.threads or 0, arguments.iterations)
     if arguments.json:
         print(json.dumps(result.to_json()))
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ellopt.app.config import SAMPLERS, TuningConfig
-from ellopt.cli.arguments import ArgumentGroup
+from ellopt.cli.arguments import ArgumentGroup, add_input_shape
 from ellopt.cli.commands.device_arguments import add_device_arguments, places_from, secret
 from ellopt.toolchains.registry import TOOLCHAINS
 
@@ -54,9 +54,10 @@ def _add_models(group: ArgumentGroup) -> None:
     group.path(
         "--model_path",
         required=True,
-        help="a model (.ell, .ell.zip) or a directory that is searched for models, with all below it",
+        help="a model (.ell, .ell.zip, .onnx) or a directory that is searched for models, with all below it",
     )
     group.words("--models", metavar="NAME", help="names of the models to tune (default: all that are found)")
+    add_input_shape(group)
     group.path("--output_path", "-o", required=True, help="where the tuned models and reports go")
     group.path("--temp_dir", help="where temporary files go (default: beside each model's output)")
     group.number(

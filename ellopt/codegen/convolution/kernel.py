@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ellopt.codegen.convolution.packing import FloatArray, Packing
+from ellopt.model.layers.functions import FUNCTIONS
 from ellopt.targets import CPUS, Cpu
 
 ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "hard_sigmoid", "hard_tanh")
+#: All that is computed together with what comes before it.
+FUSED = (*ACTIVATIONS, *(name for name, function in FUNCTIONS.items() if function.slope is not None))
 
 
 @dataclass(frozen=True)
 class KernelSite:
     """One convolution of the lowered network, without weights. Strides in floats, sizes in elements.
 
-    ``cores`` of ``cpu`` share the work.
+    ``cores`` of ``cpu`` share the work. ``channels`` and ``filters`` are those of one of the ``groups``. What follows
+    ``cores`` is as in ConvolutionShape; ``beta`` is the activation's second number.
     """
 
     out_rows: int
@@ -40,6 +44,16 @@ class KernelSite:
     residual_pixel_stride: int = 0
     cpu: Cpu = CPUS["scalar"]
     cores: int = 1
+    beta: float = 0.0
+    field_columns: int = 0
+    column_stride: int = 0
+    row_dilation: int = 1
+    column_dilation: int = 1
+    groups: int = 1
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        return (self.stride, self.column_stride or self.stride)
 
     @property
     def macros(self) -> dict[str, str]:
@@ -62,6 +76,12 @@ class KernelSite:
             "RESIDUAL_ROW_STRIDE": str(self.residual_row_stride),
             "RESIDUAL_PIXEL_STRIDE": str(self.residual_pixel_stride),
             "VECTOR_WIDTH": str(self.cpu.lanes),
+            "GROUPS": str(self.groups),
+            "FIELD_COLUMNS": str(self.field_columns or self.field),
+            "COLUMN_STRIDE": str(self.strides[1]),
+            "ROW_DILATION": str(self.row_dilation),
+            "COLUMN_DILATION": str(self.column_dilation),
+            "BETA": f"{float(self.beta)!r}f",
         }
 
 

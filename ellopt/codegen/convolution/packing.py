@@ -24,15 +24,18 @@ class Packing(Protocol):
 
 @dataclass(frozen=True)
 class DirectPacking:
-    """[row][column][channel][filter]; depthwise [row][column][channel]: what conv_simple.h reads."""
+    """[group][row][column][channel][filter]; depthwise [row][column][channel]: what conv_simple.h reads."""
+
+    groups: int = 1
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(weights.transpose(1, 2, 3, 0), dtype=np.float32).reshape(-1)
+        filters = weights.reshape(self.groups, -1, *weights.shape[1:])
+        return np.ascontiguousarray(filters.transpose(0, 2, 3, 4, 1), dtype=np.float32).reshape(-1)
 
 
 @dataclass(frozen=True)
 class PanelPacking:
-    """[panel][row][column][channel][filter of the panel]: what conv_unrolled.h reads.
+    """[group][panel][row][column][channel][filter of the panel]: what conv_unrolled.h reads.
 
     Filters are filled up with zeros to whole vectors; the first ``wide_panels`` panels have ``vectors`` vectors,
     the others one less.
@@ -42,9 +45,10 @@ class PanelPacking:
     panels: int
     wide_panels: int
     vectors: int
+    groups: int = 1
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        return np.concatenate(self.cut(weights))
+        return np.concatenate([panel for group in np.split(weights, self.groups) for panel in self.cut(group)])
 
     def cut(self, weights: FloatArray) -> list[FloatArray]:
         """The panels, flat."""
@@ -67,11 +71,11 @@ class DepthwisePacking:
     vector_width: int
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        channels, field = weights.shape[0], weights.shape[1]
+        channels, taps = weights.shape[0], weights.shape[1] * weights.shape[2]
         vectors = -(-channels // self.vector_width)
-        lanes = np.zeros((vectors * self.vector_width, field * field), np.float32)
+        lanes = np.zeros((vectors * self.vector_width, taps), np.float32)
         lanes[:channels] = weights.reshape(channels, -1)
-        packed = lanes.reshape(vectors, self.vector_width, field * field).transpose(0, 2, 1)
+        packed = lanes.reshape(vectors, self.vector_width, taps).transpose(0, 2, 1)
         return np.ascontiguousarray(packed).reshape(-1)
 
 

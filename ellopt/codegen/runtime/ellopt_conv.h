@@ -4,8 +4,8 @@
  * method needs, as macros (all of them in kernel_macros.h), and includes the method's template, "conv_<method>.h".
  *
  * output[y][x][f] = activation(bias[f] + sum(...) + residual[y][x][f]). Channels are innermost. The kernel writes
- * only inside OUT_ROWS x OUT_COLUMNS x FILTERS; it reads only the (OUT_ROWS-1)*STRIDE+FIELD input rows and
- * (OUT_COLUMNS-1)*STRIDE+FIELD columns that the convolution needs (padding included, already in the buffer).
+ * only inside OUT_ROWS x OUT_COLUMNS x FILTERS (of each group); it reads only the input rows and columns that the windows
+ * reach, such as (OUT_ROWS-1)*STRIDE+FIELD rows without dilation (padding included, already in the buffer).
  */
 #ifndef ELLOPT_CONV_H
 #define ELLOPT_CONV_H
@@ -19,6 +19,23 @@
 #define ELL_ACTIVATION_TANH 4
 #define ELL_ACTIVATION_HARD_SIGMOID 5
 #define ELL_ACTIVATION_HARD_TANH 6
+/* 7 is parametric; these are in functions.h */
+#define ELL_ACTIVATION_CLIP 8
+#define ELL_ACTIVATION_LINEAR_SIGMOID 9
+#define ELL_ACTIVATION_HARD_SWISH 10
+#define ELL_ACTIVATION_ELU 11
+#define ELL_ACTIVATION_SWISH 12
+#define ELL_ACTIVATION_SOFTPLUS 13
+#define ELL_ACTIVATION_MISH 14
+#define ELL_ACTIVATION_GELU 15
+#define ELL_ACTIVATION_GELU_TANH 16
+#define ELL_ACTIVATION_ABSOLUTE 17
+#define ELL_ACTIVATION_ERF 18
+#define ELL_ACTIVATION_EXPONENTIAL 19
+#define ELL_ACTIVATION_LOGARITHM 20
+#define ELL_ACTIVATION_SQUARE_ROOT 21
+#define ELL_ACTIVATION_RECIPROCAL 22
+#define ELL_ACTIVATION_POWER 23
 
 struct ell_pool; /* ellopt_pool.h */
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "functions.h"
 #include "vector.h"
 
 static vec select_positive(vec x, vec positive, vec other) {
@@ -22,7 +23,9 @@ static float activate_scalar(const ell_step *step, float x) {
     case ELL_ACTIVATION_TANH: return tanhf(x);
     case ELL_ACTIVATION_HARD_SIGMOID: return ell_min(1.0f, ell_max(0.0f, 0.2f * x + 0.5f));
     case ELL_ACTIVATION_HARD_TANH: return ell_min(1.0f, ell_max(-1.0f, x));
-    default: return x;
+    case ELL_ACTIVATION_NONE:
+    case ELL_ACTIVATION_PARAMETRIC_RELU: return x;
+    default: return ell_function(step->activation, x, step->leaky_factor, step->beta);
     }
 }
 
@@ -35,12 +38,14 @@ static vec activate(const ell_step *step, vec x) {
     case ELL_ACTIVATION_HARD_SIGMOID:
         return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * vec_splat(0.2f) + vec_splat(0.5f)));
     case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
-    default: {
+    case ELL_ACTIVATION_SIGMOID:
+    case ELL_ACTIVATION_TANH: {
         float lanes[VECTOR_WIDTH];
         vec_store(lanes, x);
         for (int i = 0; i < VECTOR_WIDTH; i++) lanes[i] = activate_scalar(step, lanes[i]);
         return vec_load(lanes);
     }
+    default: return ell_vector_function(step->activation, x, step->leaky_factor, step->beta);
     }
 }
 

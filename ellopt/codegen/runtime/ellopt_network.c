@@ -48,6 +48,8 @@ void ell_run_step(const ell_network *network, const ell_memory *memory, const el
         args.second = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
         args.output = ell_tensor_data(network, memory, step->output);
         args.weights = memory->weights;
+        args.network = network;
+        args.memory = memory;
         step->run(pool, &args);
     }
     ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));

@@ -24,6 +24,16 @@ typedef struct {
 } ell_tensor;
 
 enum { ELL_POOL_MAX, ELL_POOL_MEAN };
+/* The loops of ellopt_general.c. */
+enum {
+    ELL_REMAP,
+    ELL_BROADCAST,
+    ELL_REDUCTION,
+    ELL_AXIS_WEIGHTS,
+    ELL_AXIS_SOFTMAX,
+    ELL_CONCATENATION,
+    ELL_WINDOW_POOLING
+};
 enum { ELL_ADD, ELL_SUBTRACT, ELL_MULTIPLY, ELL_DIVIDE };
 #define ELL_ACTIVATION_PARAMETRIC_RELU 7
 #define ELL_NONE ((size_t)-1)
@@ -34,7 +44,7 @@ typedef void (*ell_layer_fn)(ell_pool *pool, const struct ell_layer_args *args);
 typedef struct {
     ell_layer_fn run;     /* null: a convolution, whose choice names the kernel */
     int activation, mode; /* mode: which pooling or operation */
-    float leaky_factor;
+    float leaky_factor, beta;
     int input, second, output; /* tensors; second: residual or second operand, -1 if none */
     size_t weights, shift, alpha; /* in the weights; ELL_NONE if none. shift: bias; weights: scale or matrix */
     int convolution;              /* which convolution layer, -1 if none */
@@ -42,6 +52,8 @@ typedef struct {
     int top, left, bottom, right; /* pooling: cells around the input of value `outside` */
     float outside;
     const struct ell_copy *copy;
+    int loops;              /* which of the ELL_ loops below, of ell_general */
+    const int32_t *numbers; /* what they are told */
 } ell_step;
 
 typedef struct ell_copy {
@@ -60,6 +72,8 @@ typedef struct ell_layer_args {
     const float *input, *second;
     float *output;
     const float *weights; /* all weights of the network */
+    const struct ell_network *network;
+    const struct ell_memory *memory;
 } ell_layer_args;
 
 /* One way to compute a convolution layer: its function and its weights. */
@@ -74,7 +88,7 @@ typedef struct {
     size_t bias;
 } ell_layer;
 
-typedef struct {
+typedef struct ell_network {
     int steps, layers, tensors, variants;
     const ell_step *step;
     const ell_layer *layer;
@@ -90,7 +104,7 @@ typedef struct {
     int separable_block_depth, nonseparable_filter_block_depth, nonseparable_channel_depth;
 } ell_choice;
 
-typedef struct {
+typedef struct ell_memory {
     const float *weights;
     float *arena, *workspace; /* 64-byte aligned */
     const float *input;

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "ellopt_conv.h"
+#include "functions.h"
 #include "vector.h"
 
 ELL_INLINE float ell_activate_scalar(float x) {
@@ -24,7 +25,7 @@ ELL_INLINE float ell_activate_scalar(float x) {
 #elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
     return ell_min(1.0f, ell_max(-1.0f, x));
 #else
-#error "unknown ACTIVATION"
+    return ell_function(ACTIVATION, x, LEAKY_FACTOR, BETA);
 #endif
 }
 
@@ -37,6 +38,8 @@ ELL_INLINE vec ell_activate(vec x) {
     return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * 0.2f + 0.5f));
 #elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
     return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
+#elif ACTIVATION >= ELL_ACTIVATION_CLIP
+    return ell_vector_function(ACTIVATION, x, LEAKY_FACTOR, BETA);
 #elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU && VECTOR_WIDTH > 1
     vec_mask positive = x > vec_zero();
     vec leaked = x * LEAKY_FACTOR;

@@ -6,16 +6,23 @@
  * Every template:
  *   KERNEL_NAME            the function's name, an identifier
  *   OUT_ROWS, OUT_COLUMNS  output pixels, from 1
- *   CHANNELS, FILTERS      input and output channels, from 1
- *   FIELD                  rows, and columns, of the receptive field, from 1
- *   STRIDE                 pixels from one window to the next, from 1
+ *   CHANNELS, FILTERS      input and output channels of a group, from 1
+ *   GROUPS                 groups of filters, each over channels of its own, from 1
+ *   FIELD                  rows of the receptive field, from 1
+ *   FIELD_COLUMNS          columns of the receptive field, from 1
+ *   STRIDE                 rows from one window to the next, from 1
+ *   COLUMN_STRIDE          columns from one window to the next, from 1
+ *   ROW_DILATION           rows from one row of the receptive field to the next, from 1
+ *   COLUMN_DILATION        columns from one column of the receptive field to the next, from 1
  *   DEPTHWISE              1: filter f reads channel f alone (FILTERS is CHANNELS), else 0
  *   IN_ROW_STRIDE          floats from an input row to the next, from 1
  *   IN_PIXEL_STRIDE        floats from an input pixel to the next, from CHANNELS
  *   OUT_ROW_STRIDE         floats from an output row to the next, from 1
  *   OUT_PIXEL_STRIDE       floats from an output pixel to the next, from FILTERS
  *   ACTIVATION             an ELL_ACTIVATION_ of ellopt_conv.h
- *   LEAKY_FACTOR           slope below zero of ELL_ACTIVATION_LEAKY_RELU, a float constant; not read by others
+ *   LEAKY_FACTOR           slope below zero of ELL_ACTIVATION_LEAKY_RELU, or the first number of a function that has one, a
+ *                          float constant
+ *   BETA                   the second number of functions that have one (functions.h), a float constant
  *   RESIDUAL               1: a tensor is added before the activation, else 0
  *   RESIDUAL_ROW_STRIDE    floats from a row of the residual to the next, from 0; not read without RESIDUAL
  *   RESIDUAL_PIXEL_STRIDE  floats from a pixel of the residual to the next, from 0; not read without RESIDUAL
@@ -77,8 +84,26 @@
 #if !defined FILTERS || FILTERS < 1
 #error "FILTERS: at least 1"
 #endif
+#if !defined GROUPS || GROUPS < 1
+#error "GROUPS: at least 1"
+#endif
 #if !defined FIELD || FIELD < 1
 #error "FIELD: at least 1"
+#endif
+#if !defined FIELD_COLUMNS || FIELD_COLUMNS < 1
+#error "FIELD_COLUMNS: at least 1"
+#endif
+#if !defined COLUMN_STRIDE || COLUMN_STRIDE < 1
+#error "COLUMN_STRIDE: at least 1"
+#endif
+#if !defined ROW_DILATION || ROW_DILATION < 1
+#error "ROW_DILATION: at least 1"
+#endif
+#if !defined COLUMN_DILATION || COLUMN_DILATION < 1
+#error "COLUMN_DILATION: at least 1"
+#endif
+#if !defined BETA
+#error "BETA: a float constant"
 #endif
 #if !defined STRIDE || STRIDE < 1
 #error "STRIDE: at least 1"
@@ -98,7 +123,7 @@
 #if !defined OUT_PIXEL_STRIDE || OUT_PIXEL_STRIDE < FILTERS
 #error "OUT_PIXEL_STRIDE: at least FILTERS"
 #endif
-#if !defined ACTIVATION || ACTIVATION < ELL_ACTIVATION_NONE || ACTIVATION > ELL_ACTIVATION_HARD_TANH
+#if !defined ACTIVATION || ACTIVATION < ELL_ACTIVATION_NONE || ACTIVATION > ELL_ACTIVATION_POWER
 #error "ACTIVATION: an ELL_ACTIVATION_ of ellopt_conv.h"
 #endif
 #if !defined LEAKY_FACTOR

@@ -40,10 +40,10 @@ def lower(lowering: Lowering, group: Group) -> None:
     if any(layout.size != node.output_layout.size for layout in node.input_layouts):
         lowering.fail(node, "its operands differ in size")
     sources = (lowering.values.read(node, 0), lowering.values.read(node, 1))
-    activation, leaky = group.activation
+    activation, leaky, beta = group.activation
     lowering.add(
         BinaryStep(
             group.node_ids, node.type_name, sources, lowering.values.define(group.last),
-            activation, leaky, operation=node.operation,
+            activation, leaky, beta, operation=node.operation,
         )
     )  # fmt: skip

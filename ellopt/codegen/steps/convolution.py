@@ -15,21 +15,25 @@ def lower(lowering: Lowering, group: Group) -> None:
     assert isinstance(node, Convolution)
     layout, size = node.input_layouts[0], node.output_layout.size
     filters, channels = node.weights.shape[0], layout.size[2]
+    (_, columns), (_, column_stride) = node.window, node.strides
     if layout.extent[2] != channels or filters != size[2]:
         lowering.fail(node, "padding along the channels is not supported")
     affine = fold(group.nodes[1:], filters)
-    activation, leaky = group.activation
+    activation, leaky, beta = group.activation
     inputs = [lowering.values.read_with_border(node)]
     if group.residual is not None:
         inputs.append(lowering.values.view(*group.residual, group.last))
     shape = ConvolutionShape(
         layout.size[0], layout.size[1], channels, filters, node.receptive_field, node.stride,
         layout.offset[0], node.depthwise, size[0], size[1], _epilogue(group, activation),
+        0 if columns == node.receptive_field else columns,
+        0 if column_stride == node.stride else column_stride,
+        *node.dilations, node.groups,
     )  # fmt: skip
     lowering.add(
         ConvolutionStep(
             group.node_ids, node.type_name, tuple(inputs), lowering.values.define(group.last),
-            activation, leaky,
+            activation, leaky, beta,
             shape=shape, border=lowering.borders.read_by(node), name=node.name,
             weights=affine.scaled(node.weights), bias=affine.shift,
         )

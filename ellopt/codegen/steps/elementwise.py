@@ -33,12 +33,12 @@ def lower(lowering: Lowering, group: Group) -> None:
     node, last = group.first, group.last
     source = lowering.values.read(node)
     affine = fold(group.nodes, node.output_layout.size[2])
-    activation, leaky = group.activation
+    activation, leaky, beta = group.activation
     alone = isinstance(node, Activation)
     lowering.add(
         ElementwiseStep(
             group.node_ids, node.type_name, (source,), lowering.values.define(last),
-            activation, leaky,
+            activation, leaky, beta,
             scale=None if alone else affine.scale,
             shift=None if alone else affine.shift,
             alpha=last.alpha if isinstance(last, Activation) else None,

@@ -32,10 +32,10 @@ def lower(lowering: Lowering, group: Group) -> None:
     source = lowering.values.read(node)
     rows, columns, channels = node.output_layout.size
     affine = fold(group.nodes[1:], channels).repeated(rows * columns)
-    activation, leaky = group.activation
+    activation, leaky, beta = group.activation
     lowering.add(
         FullyConnectedStep(
             group.node_ids, node.type_name, (source,), lowering.values.define(group.last),
-            activation, leaky, weights=affine.scaled(node.weights), bias=affine.shift,
+            activation, leaky, beta, weights=affine.scaled(node.weights), bias=affine.shift,
         )
     )  # fmt: skip

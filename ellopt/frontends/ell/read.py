@@ -60,12 +60,6 @@ def build_model(archive: Archive) -> Model:
     return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive)
 
 
-def require_convolutions(model: Model) -> None:
-    """Raise ModelFormatError if the model has no convolution layer: there is nothing to tune then."""
-    if not model.convolutions:
-        raise ModelFormatError(f"{model.path}: the model has no convolution layers; there is nothing to tune")
-
-
 def _options(archive: Archive, nodes: list[Node]) -> Plan:
     """The options that convolution layers carry; winograd where it does not apply is passed over, as ELL does."""
     found = read_options(archive)

@@ -152,8 +152,8 @@ def _shape_features(shape: ConvolutionShape) -> tuple[float, ...]:
         math.log2(shape.channels) - 6,
         math.log2(shape.filters) - 6,
         math.log2(shape.output_rows * shape.output_columns) - 8,
-        2.0 * math.log2(shape.receptive_field),
-        2.0 * math.log2(shape.stride),
+        math.log2(shape.window[0] * shape.window[1]),
+        math.log2(shape.strides[0] * shape.strides[1]),
         4.0 * shape.depthwise,
     )
 

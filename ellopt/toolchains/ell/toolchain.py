@@ -30,7 +30,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.sealed import is_whole, publish
-from ellopt.frontends.ell.archive import write_archive
+from ellopt.frontends.ell.archive import Archive, write_archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
 from ellopt.targets import Target
@@ -100,6 +100,8 @@ class EllToolchain:
         with self._lock:
             if model in self._seen:
                 return model
+        if not isinstance(model.archive, Archive):
+            raise ModelFormatError(f"{model.path}: --toolchain ell: ELL reads .ell files only; use --toolchain native")
         with tempfile.TemporaryDirectory(prefix="ellopt-ell-", ignore_cleanup_errors=True) as name:
             path = Path(name) / MODEL_FILE
             write_archive(for_ell(model.archive), path)

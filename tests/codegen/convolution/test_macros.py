@@ -62,7 +62,11 @@ def test_every_macro_that_a_template_is_given_is_missed_by_name(template: str) -
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"out_rows": 0}, "OUT_ROWS"), ({"in_pixel_stride": 63}, "IN_PIXEL_STRIDE"), ({"stride": -1}, "STRIDE")],
+    [
+        ({"out_rows": 0}, "OUT_ROWS"),
+        ({"in_pixel_stride": 63}, "IN_PIXEL_STRIDE"),
+        ({"stride": -1, "column_stride": 1}, "STRIDE"),
+    ],
 )
 def test_a_value_out_of_range_is_named(change: dict[str, int], name: str) -> None:
     site: KernelSite = replace(plain_site(12, 12, 64, 64), **change)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ellopt.core.errors import ModelFormatError
-from ellopt.frontends.ell.read import read_model, require_convolutions
+from ellopt.frontends.base import require_convolutions
+from ellopt.frontends.ell.read import read_model
 from ellopt.model import layers, reference
 from tests.support import ell_archives as build
 from tests.support.paths import DATA

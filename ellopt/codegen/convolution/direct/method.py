@@ -32,7 +32,7 @@ class Simple(GeneratedMethod):
         return None if options.gemm_blocking else options
 
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
-        return make_kernel(site, "conv_simple.h", DirectPacking())
+        return make_kernel(site, "conv_simple.h", DirectPacking(site.groups))
 
 
 SIMPLE = Simple()

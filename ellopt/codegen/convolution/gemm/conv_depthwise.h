@@ -23,28 +23,28 @@ ELL_INLINE void depthwise_tile(const float *input, const float *weights, const f
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c] = start;
     }
-#if FIELD <= 3
+#if FIELD <= 3 && FIELD_COLUMNS <= 3 && ROW_DILATION == 1 && COLUMN_DILATION == 1
     ELL_UNROLL for (int y = 0; y < (rows - 1) * STRIDE + FIELD; y++) {
-        ELL_UNROLL for (int x = 0; x < (columns - 1) * STRIDE + FIELD; x++) {
+        ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++) {
             vec a = vec_load_partial(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, lanes);
             ELL_UNROLL for (int r = 0; r < rows; r++) {
                 ELL_UNROLL for (int c = 0; c < columns; c++) {
-                    const int ky = y - r * STRIDE, kx = x - c * STRIDE;
-                    if (ky >= 0 && ky < FIELD && kx >= 0 && kx < FIELD)
-                        sums[r][c] += a * vec_load(weights + (ky * FIELD + kx) * VECTOR_WIDTH);
+                    const int ky = y - r * STRIDE, kx = x - c * COLUMN_STRIDE;
+                    if (ky >= 0 && ky < FIELD && kx >= 0 && kx < FIELD_COLUMNS)
+                        sums[r][c] += a * vec_load(weights + (ky * FIELD_COLUMNS + kx) * VECTOR_WIDTH);
                 }
             }
         }
     }
 #else
     for (int ky = 0; ky < FIELD; ky++) {
-        for (int kx = 0; kx < FIELD; kx++) {
-            vec w = vec_load(weights + (ky * FIELD + kx) * VECTOR_WIDTH);
-            const float *in = input + (ptrdiff_t)ky * IN_ROW_STRIDE + kx * IN_PIXEL_STRIDE;
+        for (int kx = 0; kx < FIELD_COLUMNS; kx++) {
+            vec w = vec_load(weights + (ky * FIELD_COLUMNS + kx) * VECTOR_WIDTH);
+            const float *in = input + (ptrdiff_t)ky * ROW_DILATION * IN_ROW_STRIDE + kx * COLUMN_DILATION * IN_PIXEL_STRIDE;
             ELL_UNROLL for (int r = 0; r < rows; r++) {
                 ELL_UNROLL for (int c = 0; c < columns; c++)
                     sums[r][c] += w * vec_load_partial(in + (ptrdiff_t)r * STRIDE * IN_ROW_STRIDE +
-                                                           c * STRIDE * IN_PIXEL_STRIDE, lanes);
+                                                           c * COLUMN_STRIDE * IN_PIXEL_STRIDE, lanes);
             }
         }
     }
@@ -64,7 +64,7 @@ ELL_INLINE void depthwise_prefetch(const float *input, const int rows, const int
 #if !defined(__x86_64__)
     input += (ptrdiff_t)((rows - 1) * STRIDE + FIELD) * IN_ROW_STRIDE;
     ELL_UNROLL for (int y = 0; y < rows * STRIDE; y++) {
-        ELL_UNROLL for (int x = 0; x < columns * STRIDE; x++)
+        ELL_UNROLL for (int x = 0; x < columns * COLUMN_STRIDE; x++)
             __builtin_prefetch(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, 0, 2);
     }
 #else
@@ -79,13 +79,13 @@ ELL_INLINE void depthwise_channels(const float *input, const ell_conv_args *args
     for (int v = first; v < full; v++) {
         int channel = v * VECTOR_WIDTH;
         if (channel % 16 == 0) depthwise_prefetch(input + channel, rows, columns);
-        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD, args->bias + channel,
+        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD_COLUMNS, args->bias + channel,
                        RESIDUAL ? residual + channel : 0, output + channel, rows, columns, VECTOR_WIDTH);
     }
 #if TAIL_LANES
     if (last == VECTORS) {
         int channel = FULL_VECTORS * VECTOR_WIDTH;
-        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD, args->bias + channel,
+        depthwise_tile(input + channel, args->weights + channel * FIELD * FIELD_COLUMNS, args->bias + channel,
                        RESIDUAL ? residual + channel : 0, output + channel, rows, columns, TAIL_LANES);
     }
 #endif
@@ -97,14 +97,14 @@ ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first
     float *output = args->output + y * OUT_ROW_STRIDE;
     for (int tile = 0; tile < WIDE_TILES; tile++) {
         depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS);
-        input += TILE_COLUMNS * STRIDE * IN_PIXEL_STRIDE;
+        input += TILE_COLUMNS * COLUMN_STRIDE * IN_PIXEL_STRIDE;
         residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
         output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
     }
 #if COLUMN_TILES > WIDE_TILES
     for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
         depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS - 1);
-        input += (TILE_COLUMNS - 1) * STRIDE * IN_PIXEL_STRIDE;
+        input += (TILE_COLUMNS - 1) * COLUMN_STRIDE * IN_PIXEL_STRIDE;
         residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
         output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
     }

@@ -2,7 +2,7 @@
  * register tiles of TILE_ROWS x TILE_COLUMNS output pixels and TILE_VECTORS x VECTOR_WIDTH filters (gemm_tile.h).
  *
  * PANELS panels of filters; the first WIDE_PANELS of them have TILE_VECTORS vectors, the others one less.
- * Weights: [panel][row][column][channel][filter of panel], filters filled up with zeros to whole vectors.
+ * Weights: [group][panel][row][column][channel][filter of panel], filters filled up with zeros to whole vectors.
  * Output rows come in ROW_GROUPS groups, the first TALL_GROUPS of TILE_ROWS rows, the others one less; columns in
  * COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns, the others one less.
  * A task computes some row groups for some panels, BLOCK_GROUPS row groups at a time, so that the input block stays
@@ -17,7 +17,8 @@
 #include "gemm_tile.h"
 
 #define TAIL_LANES (FILTERS % VECTOR_WIDTH ? FILTERS % VECTOR_WIDTH : VECTOR_WIDTH)
-#define PANEL_DEPTH (FIELD * FIELD * CHANNELS)
+#define PANEL_DEPTH (FIELD * FIELD_COLUMNS * CHANNELS)
+#define GROUP_WEIGHTS ((ptrdiff_t)((FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH) * PANEL_DEPTH)
 
 /* One register tile: rows x columns pixels, `vectors` vectors of filters, of which the last has `tail` lanes. */
 ELL_INLINE void gemm_tile(const float *input, const float *weights, const float *bias, const float *residual,
@@ -44,14 +45,14 @@ ELL_INLINE void gemm_panel(const ell_conv_args *args, int first_group, int last_
         if (tall) {
             for (int tile = 0; tile < WIDE_TILES; tile++) {
                 gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
-                input += TILE_COLUMNS * STRIDE * IN_PIXEL_STRIDE;
+                input += TILE_COLUMNS * COLUMN_STRIDE * IN_PIXEL_STRIDE;
                 residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
                 output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
             }
 #if COLUMN_TILES > WIDE_TILES
             for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
                 gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
-                input += (TILE_COLUMNS - 1) * STRIDE * IN_PIXEL_STRIDE;
+                input += (TILE_COLUMNS - 1) * COLUMN_STRIDE * IN_PIXEL_STRIDE;
                 residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
                 output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
             }
@@ -119,5 +120,18 @@ void KERNEL_NAME(const ell_conv_args *args) {
             if (split.panel_chunks > PANELS) split.panel_chunks = PANELS;
         }
     }
+#if GROUPS == 1
     ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+#else
+    ell_conv_args own = *args;
+    split.args = &own;
+    for (int group = 0; group < GROUPS; group++) {
+        ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+        own.input += CHANNELS;
+        own.output += FILTERS;
+        own.residual += RESIDUAL ? FILTERS : 0;
+        own.bias += FILTERS;
+        own.weights += GROUP_WEIGHTS;
+    }
+#endif
 }

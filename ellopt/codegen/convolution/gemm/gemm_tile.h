@@ -32,17 +32,18 @@ ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weigh
 ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
                                 const int columns, const int vectors, const int depth, const ptrdiff_t row_stride,
                                 const ptrdiff_t pixel_stride) {
-    const int runs = pixel_stride == depth ? 1 : FIELD;
-    const int length = pixel_stride == depth ? FIELD * depth : depth;
+    const int whole = pixel_stride == depth && COLUMN_DILATION == 1; /* a row of a receptive field is contiguous */
+    const int runs = whole ? 1 : FIELD_COLUMNS;
+    const int length = whole ? FIELD_COLUMNS * depth : depth;
     const int steps = length % ELL_STEPS ? 1 : ELL_STEPS;
     for (int ky = 0; ky < FIELD; ky++) {
         for (int run = 0; run < runs; run++) {
-            const float *in = input + ky * row_stride + run * pixel_stride;
+            const float *in = input + ky * ROW_DILATION * row_stride + run * COLUMN_DILATION * pixel_stride;
             ELL_NO_VECTORIZE
             for (int k = 0; k < length; k += steps) {
                 ELL_UNROLL for (int step = 0; step < steps; step++)
                     gemm_step(sums, in + step, weights + step * vectors * VECTOR_WIDTH, rows, columns, vectors,
-                              STRIDE * row_stride, STRIDE * pixel_stride);
+                              STRIDE * row_stride, COLUMN_STRIDE * pixel_stride);
                 ell_fetch_ahead(weights, steps * vectors * VECTOR_WIDTH);
                 in += steps;
                 weights += steps * vectors * VECTOR_WIDTH;

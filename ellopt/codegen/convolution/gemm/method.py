@@ -72,13 +72,14 @@ class Unrolled(GeneratedMethod):
         tiles = gemm_tiles(
             site.out_rows, site.out_columns, site.filters, row_bytes, site.cpu, blocking=options.gemm_blocking
         )
-        packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors)
+        packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors, site.groups)
         macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes)}
         return make_kernel(site, "conv_unrolled.h", packing, macros)
 
 
 def _cut(shape: ConvolutionShape, blocking: str, cpu: Cpu) -> GemmTiles:
-    return gemm_tiles(shape.output_rows, shape.output_columns, shape.filters, 0, cpu, blocking=blocking)
+    filters = shape.filters // shape.groups
+    return gemm_tiles(shape.output_rows, shape.output_columns, filters, 0, cpu, blocking=blocking)
 
 
 UNROLLED = Unrolled()

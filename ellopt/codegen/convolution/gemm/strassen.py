@@ -26,6 +26,7 @@ def strassen_applies(shape: ConvolutionShape, lanes: int) -> bool:
     """Whether columns, channels and filters can be halved, the latter two in whole vectors."""
     return (
         not shape.depthwise
+        and shape.plain
         and shape.receptive_field >= shape.stride
         and shape.output_columns % 2 == 0
         and shape.channels % (2 * lanes) == 0

@@ -35,7 +35,7 @@ class Winograd(GeneratedMethod):
             yield ConvolutionOptions(self.name, parallelize, separable, filters, channels, tile)
 
     def applies(self, shape: ConvolutionShape) -> bool:
-        return shape.receptive_field == 3 and shape.stride == 1
+        return shape.receptive_field == 3 and shape.stride == 1 and shape.plain
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         return plain_weight_bytes(shape) * (options.winograd_tile_size + 2) ** 2 // shape.receptive_field**2

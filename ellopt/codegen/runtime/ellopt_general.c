@@ -1,0 +1,368 @@
+/* Steps over tensors of any rank, as loops over dense memory: those of model/general.py. Each reads what it is to do
+ * from its numbers. Work is cut into PARTS tasks. */
+#include <math.h>
+#include <string.h>
+
+#include "ellopt_layers.h"
+#include "vector.h"
+
+enum { PARTS = 32, BLOCK = 64, OUTSIDE = -(1 << 30) };
+
+typedef struct {
+    const ell_layer_args *args;
+    int rows; /* what is shared out */
+} general_work;
+
+static int first_of(int rows, int part) { return (int)((int64_t)rows * part / PARTS); }
+
+static void run_parts(ell_pool *pool, ell_task task, const ell_layer_args *args, int rows) {
+    const general_work work = {args, rows};
+    const size_t elements = (size_t)args->in->rows * (size_t)args->in->columns * (size_t)args->in->channels +
+                            (size_t)args->out->rows * (size_t)args->out->columns * (size_t)args->out->channels;
+    ell_pool_run(elements >= 32768 ? pool : 0, task, &work, PARTS);
+}
+
+/* --- remap ------------------------------------------------------------------------------------------------------
+ * numbers: offset, axes, and of each axis: count, step, and 0 or where its table begins in the numbers, from the last
+ * number of the axes on. Without a table element i is i * step away. There are two axes or more. */
+
+typedef struct {
+    int count, step;
+    const int32_t *table;
+} remap_axis;
+
+static remap_axis axis_of(const int32_t *numbers, int axis) {
+    const int32_t *own = numbers + 2 + 3 * axis;
+    remap_axis found = {own[0], own[1], own[2] ? numbers + own[2] : 0};
+    return found;
+}
+
+static void remap_line(const float *in, float *out, const remap_axis *axis, float fill) {
+    const int count = axis->count, step = axis->step;
+    if (axis->table) {
+        for (int i = 0; i < count; i++) out[i] = axis->table[i] == OUTSIDE ? fill : in[axis->table[i]];
+    } else if (step == 1) {
+        if (count > 8)
+            memcpy(out, in, (size_t)count * sizeof(float));
+        else
+            for (int i = 0; i < count; i++) out[i] = in[i];
+    } else {
+        for (int i = 0; i < count; i++) out[i] = in[(ptrdiff_t)i * step];
+    }
+}
+
+static void remap_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int axes = numbers[1];
+    const float fill = a->step->outside;
+    const remap_axis last = axis_of(numbers, axes - 1), before = axis_of(numbers, axes - 2);
+    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+        ptrdiff_t base = numbers[0];
+        int outside = 0, rest = row;
+        for (int k = axes - 3; k >= 0; k--) {
+            const remap_axis axis = axis_of(numbers, k);
+            const int i = rest % axis.count;
+            rest /= axis.count;
+            if (axis.table && axis.table[i] == OUTSIDE) outside = 1;
+            base += axis.table ? (ptrdiff_t)axis.table[i] : (ptrdiff_t)i * axis.step;
+        }
+        float *out = a->output + (ptrdiff_t)row * before.count * last.count;
+        for (int i = 0; i < before.count; i++, out += last.count) {
+            if (outside || (before.table && before.table[i] == OUTSIDE)) {
+                for (int c = 0; c < last.count; c++) out[c] = fill;
+                continue;
+            }
+            const ptrdiff_t offset = before.table ? (ptrdiff_t)before.table[i] : (ptrdiff_t)i * before.step;
+            remap_line(a->input + base + offset, out, &last, fill);
+        }
+    }
+}
+
+static void remap(ell_pool *pool, const ell_layer_args *a) {
+    const int32_t *numbers = a->step->numbers;
+    int rows = 1;
+    for (int k = 0; k < numbers[1] - 2; k++) rows *= axis_of(numbers, k).count;
+    if (numbers[1] < 3 || rows < PARTS / 4) {
+        const general_work work = {a, rows};
+        for (int part = 0; part < PARTS; part++) remap_part(&work, part, 0);
+        return;
+    }
+    run_parts(pool, remap_part, a, rows);
+}
+
+/* --- broadcast --------------------------------------------------------------------------------------------------
+ * numbers: operands, axes, the tensors of the operands, the counts of the axes, the strides of each operand. */
+
+enum {
+    ELL_B_ADD, ELL_B_SUBTRACT, ELL_B_MULTIPLY, ELL_B_DIVIDE, ELL_B_MAXIMUM, ELL_B_MINIMUM, ELL_B_POWER, ELL_B_PRELU,
+    ELL_B_EQUAL, ELL_B_GREATER, ELL_B_LESS, ELL_B_WHERE
+};
+
+/* One line: y[i] of p[i], q[i] with their strides; those that are most frequent are loops of their own. */
+#define LINE(expression)                                                                                 \
+    if (ps == 1 && qs == 1)                                                                              \
+        for (int i = 0; i < n; i++) { const float u = p[i], v = q[i]; y[i] = (expression); }             \
+    else if (ps == 1 && qs == 0)                                                                         \
+        for (int i = 0; i < n; i++) { const float u = p[i], v = q[0]; y[i] = (expression); }             \
+    else                                                                                                 \
+        for (int i = 0; i < n; i++) { const float u = p[i * ps], v = q[i * qs]; y[i] = (expression); }   \
+    break
+
+static void broadcast_line(int mode, const float *restrict p, ptrdiff_t ps, const float *restrict q, ptrdiff_t qs,
+                           float *y, int n) {
+    switch (mode) {
+    case ELL_B_ADD: LINE(u + v);
+    case ELL_B_SUBTRACT: LINE(u - v);
+    case ELL_B_MULTIPLY: LINE(u * v);
+    case ELL_B_DIVIDE: LINE(u / v);
+    case ELL_B_MAXIMUM: LINE(v > u || v != v ? v : u);
+    case ELL_B_MINIMUM: LINE(v < u || v != v ? v : u);
+    case ELL_B_POWER: LINE(powf(u, v));
+    case ELL_B_PRELU: LINE(u > 0.0f ? u : u * v);
+    case ELL_B_EQUAL: LINE(u == v ? 1.0f : 0.0f);
+    case ELL_B_GREATER: LINE(u > v ? 1.0f : 0.0f);
+    default: LINE(u < v ? 1.0f : 0.0f);
+    }
+}
+
+static void broadcast_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int operands = numbers[0], axes = numbers[1];
+    const int32_t *counts = numbers + 2 + operands;
+    const float *source[3] = {0};
+    for (int k = 0; k < operands; k++) source[k] = ell_tensor_data(a->network, a->memory, numbers[2 + k]);
+    const int n = counts[axes - 1];
+    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+        const float *p[3] = {source[0], source[1], source[2]};
+        int rest = row;
+        for (int axis = axes - 2; axis >= 0; axis--) {
+            const int i = rest % counts[axis];
+            rest /= counts[axis];
+            for (int k = 0; k < operands; k++) p[k] += (ptrdiff_t)i * counts[axes * (k + 1) + axis];
+        }
+        ptrdiff_t s[3] = {0};
+        for (int k = 0; k < operands; k++) s[k] = counts[axes * (k + 1) + axes - 1];
+        float *y = a->output + (ptrdiff_t)row * n;
+        if (operands == 3)
+            for (int i = 0; i < n; i++) y[i] = p[0][i * s[0]] != 0.0f ? p[1][i * s[1]] : p[2][i * s[2]];
+        else
+            broadcast_line(a->step->mode, p[0], s[0], p[1], s[1], y, n);
+    }
+}
+
+static void broadcast(ell_pool *pool, const ell_layer_args *a) {
+    const int32_t *numbers = a->step->numbers;
+    int rows = 1;
+    for (int axis = 0; axis < numbers[1] - 1; axis++) rows *= numbers[2 + numbers[0] + axis];
+    run_parts(pool, broadcast_part, a, rows);
+}
+
+/* --- reduction --------------------------------------------------------------------------------------------------
+ * numbers: axes, how many of them are kept, counts, strides. The last that is kept, `lane`, is worked on in blocks. */
+
+enum { ELL_R_MEAN, ELL_R_SUM, ELL_R_MAXIMUM, ELL_R_MINIMUM };
+
+static void reduce_block(int mode, double *sums, const float *in, ptrdiff_t stride, int n) {
+    switch (mode) {
+    case ELL_R_MAXIMUM:
+        for (int i = 0; i < n; i++) {
+            const double x = in[i * stride];
+            sums[i] = x > sums[i] || x != x ? x : sums[i];
+        }
+        break;
+    case ELL_R_MINIMUM:
+        for (int i = 0; i < n; i++) {
+            const double x = in[i * stride];
+            sums[i] = x < sums[i] || x != x ? x : sums[i];
+        }
+        break;
+    default:
+        if (stride == 1)
+            for (int i = 0; i < n; i++) sums[i] += in[i];
+        else
+            for (int i = 0; i < n; i++) sums[i] += in[i * stride];
+    }
+}
+
+static void reduction_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int axes = numbers[0], kept = numbers[1], mode = a->step->mode;
+    const int32_t *counts = numbers + 2, *strides = counts + axes;
+    const int lanes = kept ? counts[kept - 1] : 1, lane_stride = kept ? strides[kept - 1] : 1;
+    const int blocks = (lanes + BLOCK - 1) / BLOCK;
+    int reduced = 1;
+    for (int axis = kept; axis < axes; axis++) reduced *= counts[axis];
+    const int inner = axes > kept ? counts[axes - 1] : 1, inner_stride = axes > kept ? strides[axes - 1] : 0;
+    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+        const int first = row % blocks * BLOCK, n = lanes - first < BLOCK ? lanes - first : BLOCK;
+        int rest = row / blocks;
+        const float *in = a->input + (ptrdiff_t)first * lane_stride;
+        float *out = a->output + (ptrdiff_t)rest * lanes + first;
+        for (int axis = kept - 2; axis >= 0; axis--) {
+            in += (ptrdiff_t)(rest % counts[axis]) * strides[axis];
+            rest /= counts[axis];
+        }
+        double sums[BLOCK];
+        for (int i = 0; i < n; i++) sums[i] = mode == ELL_R_MAXIMUM ? -INFINITY : mode == ELL_R_MINIMUM ? INFINITY : 0.0;
+        for (int r = 0; r < reduced / inner; r++) {
+            const float *from = in;
+            int left = r;
+            for (int axis = axes - 2; axis >= kept; axis--) {
+                from += (ptrdiff_t)(left % counts[axis]) * strides[axis];
+                left /= counts[axis];
+            }
+            for (int i = 0; i < inner; i++, from += inner_stride) reduce_block(mode, sums, from, lane_stride, n);
+        }
+        const double share = mode == ELL_R_MEAN ? 1.0 / reduced : 1.0;
+        for (int i = 0; i < n; i++) out[i] = (float)(sums[i] * share);
+    }
+}
+
+static void reduction(ell_pool *pool, const ell_layer_args *a) {
+    const int32_t *numbers = a->step->numbers;
+    const int kept = numbers[1];
+    int rows = kept ? (numbers[2 + kept - 1] + BLOCK - 1) / BLOCK : 1;
+    for (int axis = 0; axis < kept - 1; axis++) rows *= numbers[2 + axis];
+    run_parts(pool, reduction_part, a, rows);
+}
+
+/* --- weights along an axis --------------------------------------------------------------------------------------
+ * numbers: outer, length, inner, outputs, taps, indices[outputs][taps]; the step's weights are as many. */
+
+static void weights_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int length = numbers[1], inner = numbers[2], outputs = numbers[3], taps = numbers[4];
+    const float *weights = a->weights + a->step->weights;
+    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+        const int output = row % outputs;
+        const float *in = a->input + (ptrdiff_t)(row / outputs) * length * inner;
+        const int32_t *index = numbers + 5 + output * taps;
+        const float *w = weights + output * taps;
+        float *out = a->output + (ptrdiff_t)row * inner;
+        const float *p = in + (ptrdiff_t)index[0] * inner;
+        if (taps == 2) {
+            const float *q = in + (ptrdiff_t)index[1] * inner;
+            for (int i = 0; i < inner; i++) out[i] = w[0] * p[i] + w[1] * q[i];
+            continue;
+        }
+        for (int i = 0; i < inner; i++) out[i] = w[0] * p[i];
+        for (int t = 1; t < taps; t++) {
+            p = in + (ptrdiff_t)index[t] * inner;
+            for (int i = 0; i < inner; i++) out[i] += w[t] * p[i];
+        }
+    }
+}
+
+/* --- softmax along an axis --------------------------------------------------------------------------------------
+ * numbers: outer, length, inner, whether its logarithm is wanted. A row is a block of the inner axis. */
+
+static void softmax_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int length = numbers[1], inner = numbers[2], logarithm = numbers[3], blocks = (inner + BLOCK - 1) / BLOCK;
+    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+        const int first = row % blocks * BLOCK, n = inner - first < BLOCK ? inner - first : BLOCK;
+        const ptrdiff_t start = (ptrdiff_t)(row / blocks) * length * inner + first;
+        const float *in = a->input + start;
+        float *out = a->output + start, most[BLOCK];
+        double sums[BLOCK];
+        for (int i = 0; i < n; i++) most[i] = -INFINITY, sums[i] = 0.0;
+        for (int k = 0; k < length; k++)
+            for (int i = 0; i < n; i++) most[i] = in[(ptrdiff_t)k * inner + i] > most[i] ? in[(ptrdiff_t)k * inner + i] : most[i];
+        for (int k = 0; k < length; k++)
+            for (int i = 0; i < n; i++) {
+                const float x = in[(ptrdiff_t)k * inner + i] - most[i], e = expf(x);
+                sums[i] += e;
+                out[(ptrdiff_t)k * inner + i] = logarithm ? x : e;
+            }
+        for (int i = 0; i < n; i++) sums[i] = logarithm ? log(sums[i]) : 1.0 / sums[i];
+        for (int k = 0; k < length; k++)
+            for (int i = 0; i < n; i++) {
+                float *y = &out[(ptrdiff_t)k * inner + i];
+                *y = (float)(logarithm ? *y - sums[i] : *y * sums[i]);
+            }
+    }
+}
+
+/* --- concatenation ----------------------------------------------------------------------------------------------
+ * numbers: outer, inputs, and of each input its tensor and how many elements it has in each of the outer parts. */
+
+static void concatenation_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int inputs = numbers[1], first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
+    int64_t whole = 0, offset = 0;
+    for (int k = 0; k < inputs; k++) whole += numbers[3 + 2 * k];
+    for (int k = 0; k < inputs; k++) {
+        const float *in = ell_tensor_data(a->network, a->memory, numbers[2 + 2 * k]);
+        const int inner = numbers[3 + 2 * k];
+        for (int row = first; row < behind; row++)
+            memcpy(a->output + (ptrdiff_t)row * (ptrdiff_t)whole + offset, in + (ptrdiff_t)row * inner,
+                   (size_t)inner * sizeof(float));
+        offset += inner;
+    }
+}
+
+/* --- pooling by windows of any form -----------------------------------------------------------------------------
+ * numbers: window rows and columns, strides, dilations, padding above and to the left, for each output row and column
+ * how many cells a mean counts. */
+
+static void window_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const int32_t *m = a->step->numbers, *counted_rows = m + 8, *counted_columns = counted_rows + a->out->rows;
+    const ell_tensor *in = a->in;
+    const int channels = in->channels, is_max = a->step->mode == ELL_POOL_MAX;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    for (int x = 0; x < a->out->columns; x++, out += channels) {
+        const float share = is_max ? 1.0f : 1.0f / ((float)counted_rows[y] * (float)counted_columns[x]);
+        for (int c = 0; c < channels; c += BLOCK) {
+            const int n = channels - c < BLOCK ? channels - c : BLOCK;
+            float sums[BLOCK];
+            for (int i = 0; i < n; i++) sums[i] = is_max ? -INFINITY : 0.0f;
+            for (int r = 0; r < m[0]; r++) {
+                const int row = y * m[2] - m[6] + r * m[4];
+                if (row < 0 || row >= in->rows) continue;
+                for (int k = 0; k < m[1]; k++) {
+                    const int column = x * m[3] - m[7] + k * m[5];
+                    if (column < 0 || column >= in->columns) continue;
+                    const float *p = a->input + (ptrdiff_t)row * in->row_stride + (ptrdiff_t)column * channels + c;
+                    if (is_max)
+                        for (int i = 0; i < n; i++) sums[i] = p[i] > sums[i] || p[i] != p[i] ? p[i] : sums[i];
+                    else
+                        for (int i = 0; i < n; i++) sums[i] += p[i] * share;
+                }
+            }
+            memcpy(out + c, sums, (size_t)n * sizeof(float));
+        }
+    }
+}
+
+void ell_general(ell_pool *pool, const ell_layer_args *a) {
+    const int32_t *numbers = a->step->numbers;
+    switch (a->step->loops) {
+    case ELL_REMAP: remap(pool, a); break;
+    case ELL_BROADCAST: broadcast(pool, a); break;
+    case ELL_REDUCTION: reduction(pool, a); break;
+    case ELL_AXIS_WEIGHTS: run_parts(pool, weights_part, a, numbers[0] * numbers[3]); break;
+    case ELL_AXIS_SOFTMAX: run_parts(pool, softmax_part, a, numbers[0] * ((numbers[2] + BLOCK - 1) / BLOCK)); break;
+    case ELL_CONCATENATION: run_parts(pool, concatenation_part, a, numbers[0]); break;
+    default: ell_pool_run(pool, window_row, a, a->out->rows); break;
+    }
+}

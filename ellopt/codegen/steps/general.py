@@ -1,0 +1,232 @@
+"""Kinds over tensors of any rank: the numbers that their C reads (runtime/ellopt_general.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ellopt.codegen.fuse import Group
+from ellopt.codegen.network import Border, Step, c_float
+from ellopt.codegen.steps.lowering import Lowering
+from ellopt.codegen.steps.pooling import PoolingStep
+from ellopt.codegen.weights import WeightFile
+from ellopt.model.layers import (
+    OUTSIDE,
+    AxisSoftmax,
+    AxisWeights,
+    Broadcast,
+    Concatenation,
+    FloatArray,
+    General,
+    IntArray,
+    Reduction,
+    Remap,
+    WindowPooling,
+)
+
+#: As in C.
+_OUTSIDE = -(1 << 30)
+_BROADCAST_MODES = (
+    *("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "prelu"),
+    *("equal", "greater", "less", "where"),
+)
+_REDUCTION_MODES = ("mean", "sum", "maximum", "minimum")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the step is told. ``slots``: where in ``numbers`` the tensors of the inputs are put."""
+
+    loops: str
+    numbers: Sequence[int]
+    mode: int = 0
+    slots: tuple[int, ...] = ()
+    weights: FloatArray | None = None
+    fill: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralStep(Step):
+    """Loops over dense memory. ``loops`` is which of them; ``numbers`` are what their C reads, those at ``slots`` the
+    places of the inputs among the network's tensors."""
+
+    kind = "general"
+    function = "ell_general"
+
+    loops: str = field(kw_only=True)
+    mode: int = field(kw_only=True)
+    numbers: npt.NDArray[np.int32] = field(kw_only=True)
+    slots: tuple[int, ...] = field(kw_only=True)
+    weights: FloatArray | None = field(kw_only=True)
+    fill: float = field(kw_only=True)
+
+    def with_tensors(self, places: Sequence[int]) -> list[int]:
+        """The numbers with the places of the inputs in their slots."""
+        found: list[int] = self.numbers.tolist()
+        for slot, place in zip(self.slots, places, strict=False):
+            found[slot] = place
+        return found
+
+    def fields(self, weights: WeightFile) -> dict[str, str | int]:
+        found: dict[str, str | int] = {"mode": self.mode, "outside": c_float(self.fill), "loops": self.loops}
+        return found if self.weights is None else found | {"weights": f"{weights.add(self.weights)}u"}
+
+
+def lower(lowering: Lowering, group: Group) -> None:
+    node = group.first
+    assert isinstance(node, General)
+    sources = tuple(lowering.values.read(node, k) for k in range(len(node.inputs)))
+    output = lowering.values.define(node)
+    if isinstance(node, WindowPooling) and _is_square(node):
+        lowering.add(_square_pooling(node, sources, output))
+        return
+    told = _TOLD[type(node)](node)
+    lowering.add(
+        GeneralStep(
+            group.node_ids, node.type_name, sources, output,
+            loops=f"ELL_{told.loops.upper()}", mode=told.mode, numbers=np.asarray(told.numbers, np.int32),
+            slots=told.slots, weights=told.weights, fill=told.fill,
+        )
+    )  # fmt: skip
+
+
+@dataclass
+class _Axis:
+    """Element i lies at start + i * step, or where ``table`` says."""
+
+    count: int
+    start: int
+    step: int
+    table: IntArray | None = None
+
+    @classmethod
+    def of(cls, table: IntArray) -> _Axis:
+        steps = np.diff(table)
+        if (table == OUTSIDE).any() or (steps.size and (steps != steps[0]).any()):
+            return cls(len(table), 0, 0, np.where(table == OUTSIDE, _OUTSIDE, table))
+        return cls(len(table), int(table[0]), int(steps[0]) if steps.size else 0)
+
+
+def _remap(node: General) -> _Told:
+    assert isinstance(node, Remap)
+    axes: list[_Axis] = []
+    for axis in map(_Axis.of, node.tables):
+        before = axes[-1] if axes else None
+        joined = before is not None and before.table is None and axis.table is None
+        if (
+            before is not None
+            and joined
+            and (axis.count == 1 or before.count == 1 or before.step == axis.step * axis.count)
+        ):
+            step = axis.step if axis.count > 1 else before.step
+            axes[-1] = _Axis(before.count * axis.count, before.start + axis.start, step)
+        else:
+            axes.append(axis)
+    while len(axes) < 2:
+        axes.insert(0, _Axis(1, 0, 0))
+    numbers = [sum(axis.start for axis in axes), len(axes)]
+    place = 2 + 3 * len(axes)
+    tables: list[int] = []
+    for axis in axes:
+        numbers += [axis.count, axis.step, place + len(tables) if axis.table is not None else 0]
+        tables += [] if axis.table is None else axis.table.tolist()
+    return _Told("remap", numbers + tables, fill=node.fill)
+
+
+def _collapsed(counts: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+    """The same loops with as few axes as can be; at least one."""
+    kept: list[int] = []
+    steps: list[list[int]] = [[] for _ in strides]
+    for axis, count in enumerate(counts):
+        if count == 1 and (kept or axis < len(counts) - 1):
+            continue
+        if kept and all(s[-1] == own[axis] * count for s, own in zip(steps, strides, strict=True)):
+            kept[-1] *= count
+            for s, own in zip(steps, strides, strict=True):
+                s[-1] = own[axis]
+            continue
+        kept.append(count)
+        for s, own in zip(steps, strides, strict=True):
+            s.append(own[axis])
+    return kept, steps
+
+
+def _broadcast(node: General) -> _Told:
+    assert isinstance(node, Broadcast)
+    counts, strides = _collapsed(node.counts, node.strides)
+    operands = len(node.inputs)
+    numbers = [operands, len(counts), *(0,) * operands, *counts, *(n for own in strides for n in own)]
+    return _Told("broadcast", numbers, _BROADCAST_MODES.index(node.operation), tuple(range(2, 2 + operands)))
+
+
+def _reduction(node: General) -> _Told:
+    assert isinstance(node, Reduction)
+    kept, kept_strides = _collapsed(node.counts[: node.kept], [node.strides[: node.kept]])
+    gone, gone_strides = _collapsed(node.counts[node.kept :], [node.strides[node.kept :]])
+    numbers = [len(kept) + len(gone), len(kept), *kept, *gone, *kept_strides[0], *gone_strides[0]]
+    return _Told("reduction", numbers, _REDUCTION_MODES.index(node.operation))
+
+
+def _axis_weights(node: General) -> _Told:
+    assert isinstance(node, AxisWeights)
+    outputs, taps = node.indices.shape
+    numbers = [node.outer, node.length, node.inner, outputs, taps, *node.indices.reshape(-1).tolist()]
+    return _Told("axis_weights", numbers, weights=node.weights)
+
+
+def _axis_softmax(node: General) -> _Told:
+    assert isinstance(node, AxisSoftmax)
+    return _Told("axis_softmax", [node.outer, node.length, node.inner, int(node.logarithm)])
+
+
+def _concatenation(node: General) -> _Told:
+    assert isinstance(node, Concatenation)
+    numbers = [node.outer, len(node.inners)]
+    for inner in node.inners:
+        numbers += [0, inner]
+    return _Told("concatenation", numbers, slots=tuple(range(2, len(numbers), 2)))
+
+
+def _window_pooling(node: General) -> _Told:
+    assert isinstance(node, WindowPooling)
+    numbers = [*node.window, *node.strides, *node.dilations, *node.padding]
+    numbers += [int(n) for axis in node.counted for n in axis]
+    return _Told("window_pooling", numbers, ("max", "mean").index(node.function))
+
+
+_TOLD: Mapping[type[Any], Callable[[General], _Told]] = {
+    Remap: _remap,
+    Broadcast: _broadcast,
+    Reduction: _reduction,
+    AxisWeights: _axis_weights,
+    AxisSoftmax: _axis_softmax,
+    Concatenation: _concatenation,
+    WindowPooling: _window_pooling,
+}
+
+
+def _is_square(node: WindowPooling) -> bool:
+    """Whether the plain pooling step computes it: one size, one stride, and a mean over whole windows."""
+    square = node.window[0] == node.window[1] and node.strides[0] == node.strides[1] and node.dilations == (1, 1)
+    whole = all((counted == size).all() for counted, size in zip(node.counted, node.window, strict=True))
+    return square and (node.function == "max" or (whole and prod(node.window) > 0))
+
+
+def _square_pooling(node: WindowPooling, sources: tuple[str, ...], output: str) -> PoolingStep:
+    """Cells around the input are not part of a maximum; a mean is over windows that have none."""
+    size, stride, (top, left) = node.window[0], node.strides[0], node.padding
+    behind = [
+        max(0, (n - 1) * stride + size - before - whole)
+        for n, before, whole in zip(node.output_layout.size, node.padding, node.input_layouts[0].size, strict=False)
+    ]
+    is_max = node.function == "max"
+    padding = Border(top, left, behind[0], behind[1], float("-inf") if is_max else 0.0)
+    return PoolingStep(
+        (node.node_id,), node.type_name, sources, output,
+        pooling="max" if is_max else "mean", size=size, stride=stride, padding=padding,
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""The file formats that models are read from, one row each, and which of them a file has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ellopt.core.errors import ConfigurationError, ModelFormatError
+from ellopt.core.plan import Plan
+from ellopt.model.graph import Model
+
+Shapes = Mapping[str, tuple[int, ...]]
+#: What the nodes of a file carry: node id -> option -> value.
+NodeOptions = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A format. ``suffixes`` in lower case, the longest first; tuned models are written with the last one.
+
+    ``module`` is imported when such a file is read or written. It has ``read(path, input_shapes)``, which gives a Model
+    or raises ModelFormatError, and ``write(model, path, plan, ell, own)``: the file of ``model`` with ``plan``; ``ell``
+    is what ELL is told of it, ``own`` what ELL's options cannot say.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    module: str
+
+    @property
+    def suffix(self) -> str:
+        return self.suffixes[-1]
+
+    def load(self) -> Any:
+        return import_module(self.module)
+
+
+FRONTENDS = (
+    Frontend("ELL", (".ell.zip", ".ell"), "ellopt.frontends.ell.format"),
+    Frontend("ONNX", (".onnx",), "ellopt.frontends.onnx.format"),
+)
+#: For messages.
+SUFFIXES = ", ".join(suffix for frontend in FRONTENDS for suffix in reversed(frontend.suffixes))
+
+
+def frontend_of(name: str) -> Frontend | None:
+    """The format of a file of that name; None if it has no model's ending."""
+    return next((row for row in FRONTENDS if name.lower().endswith(row.suffixes)), None)
+
+
+def read_model(path: Path, input_shapes: Shapes | None = None) -> Model:
+    """Read a model file. ``input_shapes``: for which sizes of its inputs, by name, where the format leaves them open.
+
+    A file of an ending that says nothing is read as ELL's. Raises ModelFormatError, naming the file; ConfigurationError
+    for shapes where a format has its own.
+    """
+    frontend = frontend_of(path.name) or FRONTENDS[0]
+    model = frontend.load().read(path, input_shapes or {})
+    assert isinstance(model, Model)
+    return model
+
+
+def write_model(model: Model, path: Path, plan: Plan, ell: NodeOptions, own: NodeOptions) -> None:
+    """Write the file that ``model`` was read from with the options of ``plan``; see ``Frontend``. Raises OSError."""
+    frontend = frontend_of(model.path.name) or FRONTENDS[0]
+    frontend.load().write(model, path, plan, ell, own)
+
+
+def tuned_suffix(model: Model) -> str:
+    """The ending of a tuned model's file."""
+    return (frontend_of(model.path.name) or FRONTENDS[0]).suffix
+
+
+def require_convolutions(model: Model) -> None:
+    """Raise ModelFormatError if the model has no convolution layer: there is nothing to tune then."""
+    if not model.convolutions:
+        raise ModelFormatError(f"{model.path}: the model has no convolution layers; there is nothing to tune")
+
+
+def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """``NAME=1,3,224,224`` for each input. Raises ConfigurationError for anything else."""
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
+        numbers = sizes.replace("x", ",").split(",")
+        if not equals or not name or not all(n.isascii() and n.isdigit() and 0 < len(n) < 8 for n in numbers):
+            raise ConfigurationError(f"--input_shape: {text!r} is not of the form NAME=1,3,224,224")
+        shape = tuple(map(int, numbers))
+        if 0 in shape:
+            raise ConfigurationError(f"--input_shape: {text!r}: dimensions are at least 1")
+        found[name] = shape
+    return found

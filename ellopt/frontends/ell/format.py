@@ -1,0 +1,29 @@
+"""ELL's format as one of those that models are read from and written to; see ``frontends.base``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.plan import Plan
+from ellopt.frontends.ell.archive import write_archive
+from ellopt.frontends.ell.metadata import with_options
+from ellopt.frontends.ell.read import read_model
+from ellopt.model.graph import Model
+
+
+def read(path: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> Model:
+    if input_shapes:
+        raise ConfigurationError(f"--input_shape: {path} says itself what shape its input has; leave it out")
+    return read_model(path)
+
+
+def write(
+    model: Model,
+    path: Path,
+    plan: Plan,
+    ell: Mapping[str, Mapping[str, str]],
+    own: Mapping[str, Mapping[str, str]],
+) -> None:
+    write_archive(with_options(model.archive, ell, own), path)
