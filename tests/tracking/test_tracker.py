@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 import ellopt.tracking.outbox as outbox_module
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.trial import TrialState, Visit
 from ellopt.tracking import Tracker, TrackingConfig, open_tracking, sync
 from ellopt.tracking.outbox import find_outboxes
 from ellopt.tracking.tracker import MlflowTracker
@@ -234,7 +235,10 @@ def test_no_secret_gets_anywhere(
     outer = client.create_run("0")  # as inside "mlflow run"
     monkeypatch.setenv("MLFLOW_RUN_ID", outer.info.run_id)
     report = make_report(make_trials(3))
-    leaky = replace(report.trials[1], state="failed", reason=f"ssh said: {password}", board=f"pi@{apikey}")
+    visit = Visit("1", f"pi@{apikey}", "board")
+    leaky = replace(
+        report.trials[1], samples=None, state=TrialState.FAILED, reason=f"ssh said: {password}", visit=visit
+    )
     report = replace(report, trials=(report.trials[0], leaky), environment={"RPI_PASSWORD": password, "token": token})
     output = workplace / "out"
     write_outputs(output, report)
