@@ -92,3 +92,14 @@ def test_only_what_is_started_by_itself_prints_or_exits() -> None:
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in ("print", "sys.exit", "exit", "quit"), f"{name}:{node.lineno} calls {called}"
+
+
+def test_work_runs_in_threads_at_two_places_only() -> None:
+    """What can travel goes through the executors, what only waits for programs and boards through ``fan_out``."""
+    users = {module_name(path) for path in MODULES if "ThreadPoolExecutor" in path.read_text(encoding="utf-8")}
+    assert users == {"core.fan_out", "measure.executors.threads"}
+
+
+def test_ells_toolchain_is_known_by_its_row_alone() -> None:
+    users = {module_name(path) for path in MODULES if "toolchains.ell" in path.read_text(encoding="utf-8")}
+    assert {user for user in users if not user.startswith("toolchains.ell")} == {"toolchains.registry"}
