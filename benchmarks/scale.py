@@ -35,6 +35,7 @@ from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.space.space import ModelSpace
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     TARGET,
     PretendDevice,
@@ -109,7 +110,7 @@ def run(boards: int, observations: int, seconds: float, failing: float, director
                 raise
 
     with ReplayPool(invented, count=boards) as pool:
-        measurer = DeviceMeasurer(MODEL, invented.toolchain, pool, TARGET, directory)
+        measurer = DeviceMeasurer(MODEL, invented.toolchain, pool, TARGET, directory, AT_ONCE)
         measurer.prepare(invented.space)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started, cpu = time.monotonic(), time.process_time()

@@ -35,7 +35,6 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table as TextTable
 
-from ellopt.app.config import TuningConfig
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
@@ -68,7 +67,7 @@ ROUNDS_PER_VISIT, PASSES_PER_TURN = 6, 3
 #: Variants of a layer that take so many times the fastest one's latency are recorded together.
 SLOW = 1.5
 #: Seconds between the visits of a live search, as when a model is tuned.
-VISIT_SPACING = TuningConfig.visit_spacing
+VISIT_SPACING = MeasureSettings.visit_spacing
 _TWO_PASSES = Schedule(warm_up=0, rounds=1, settle=False)
 _ONE_PASS = replace(_TWO_PASSES, turn_warm_up=0)
 #: Visits in which a live search's model is compared, as between processes variants differ; an even number, since the

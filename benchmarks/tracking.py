@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ellopt.tracking import TrackingConfig, open_tracking
+from ellopt.tracking import TrackingSettings, open_tracking
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def tuning_run(enabled: bool, trials: int, layers: int, work: int, pause: float)
     measurement.work = work
     measured, calls = [], 0.0
     started = time.perf_counter()
-    with open_tracking(TrackingConfig(enabled=enabled)) as tracker:
+    with open_tracking(TrackingSettings(mlflow=enabled)) as tracker:
         model = tracker.start_model(make_start(output))
         for trial in report.trials:
             time.sleep(pause)

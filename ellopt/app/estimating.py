@@ -10,6 +10,7 @@ from pathlib import Path
 from ellopt.app.config import TuningConfig
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError
+from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.sessions import state_directory
 from ellopt.estimate.calibration.store import find
 from ellopt.estimate.cores import core_of
@@ -29,12 +30,10 @@ _LARGEST_ERROR = 0.3
 NOTICE = "no board was given: tuned by estimate; with --ipaddress it is measured"
 
 
-def is_implied(config: TuningConfig) -> bool:
+def is_implied(config: TuningConfig, target: Target) -> bool:
     """Whether nothing says where to measure, so that an estimate is all that can be had."""
-    return (
-        not (config.estimate or config.emulate or config.ipaddress or config.cluster or config.target == "host")
-        and config.toolchain == "native"
-    )
+    said = config.devices.estimate or any(kind.meant(config.devices, target) for kind in DEVICE_KINDS)
+    return not said and config.build.toolchain == "native"
 
 
 def simulator_for(config: TuningConfig, target: Target) -> Simulator | None:
@@ -42,8 +41,8 @@ def simulator_for(config: TuningConfig, target: Target) -> Simulator | None:
 
     Raises ConfigurationError for what cannot be estimated: the message says what to do instead; BuildError.
     """
-    implied = is_implied(config)
-    if not (config.estimate or implied):
+    implied = is_implied(config, target)
+    if not (config.devices.estimate or implied):
         return None
     try:
         simulator = make_simulator(target)

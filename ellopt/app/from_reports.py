@@ -14,12 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from ellopt.app.config import TuningConfig
-from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.core.errors import ConfigurationError, ElloptError
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_text
@@ -29,7 +25,7 @@ from ellopt.frontends.ell.profile import CLOCK_STEP_MS, read_report
 from ellopt.frontends.ell.profile_join import LayerTime, layer_times
 from ellopt.model.graph import Model
 from ellopt.select.confirm import write_model
-from ellopt.targets import Target, find_target
+from ellopt.targets import Target
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +64,16 @@ class Picked:
     layers: Mapping[str, Sequence[Measured]]
     plan: Plan
     reports: int
+
+
+@dataclass(frozen=True)
+class PickedModel:
+    """What became of one model: its winners and where the files are, or why there are none."""
+
+    file: ModelFile
+    directory: Path
+    picked: Picked | None = None
+    error: ElloptError | OSError | None = None
 
 
 def pick(file: ModelFile, reports: Path, output: Path, target: Target) -> Picked:
@@ -142,49 +148,21 @@ def _json(layers: Mapping[str, Sequence[Measured]]) -> str:
     return json.dumps({"version": 1, "layers": data}, indent=1) + "\n"
 
 
-def _shown(ms: float) -> str:
-    return f"{ms:.4f}" if ms > CLOCK_STEP_MS else f"at most {CLOCK_STEP_MS:g}"
+def pick_all(config: TuningConfig) -> tuple[PickedModel, ...]:
+    """Pick winners from reports for every model that ``config`` names. One that fails does not keep others from it.
 
-
-def summary(picked: Picked) -> Table:
-    """A row a layer for the terminal."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    table.title = Text(f"{picked.model.name}, from {picked.reports} profile reports")
-    for heading in ("layer", "winner", "ms", "next", "ms", "report"):
-        table.add_column(heading, justify="right" if heading == "ms" else "left", no_wrap=heading == "ms")
-    for node_id, measured in picked.layers.items():
-        name = picked.model.by_id[node_id].name
-        best = measured[0] if measured else None
-        other = next((m for m in measured if best is not None and m.options != best.options), None)
-        table.add_row(
-            Text(f"{node_id} {name}".strip()),
-            str(picked.plan[node_id]),
-            _shown(best.ms) if best else "",
-            str(other.options) if other else "",
-            _shown(other.ms) if other else "",
-            Text(best.path.name if best else "not measured: ELL's default"),
-        )
-    return table
-
-
-def pick_winners(config: TuningConfig, reports: Path, console: Console) -> int:
-    """``ellopt optimize --from_reports``: pick winners for every model. Returns the exit code."""
-    target = find_target(config.target)
-    code = 0
-    for file in discover(config.model_path, config.models):
-        directory = config.output_path / file.tag
+    Raises ConfigurationError for settings with which there is nothing to pick from.
+    """
+    target, models = config.target.find(), config.models
+    if models.from_reports is None:
+        raise ConfigurationError("--from_reports: give the folder with the profile reports")
+    outcomes = []
+    for file in discover(models.model_path, models.models):
+        directory = models.output_path / file.tag
         try:
-            picked = pick(file, reports, directory, target)
+            picked = pick(file, models.from_reports, directory, target)
         except (ElloptError, OSError) as error:
-            text = str(error)
-            prefix = "" if str(file.path) in text else f"{file.path}: "
-            errors = Console(stderr=True)
-            errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
-            code = max(code, 2 if isinstance(error, (ConfigurationError, ModelFormatError)) else 1)
-            continue
-        console.print(summary(picked))
-        console.print(
-            "A report holds one total a layer: whether a difference is more than noise cannot be told from it."
-        )
-        console.print(f"Files: {directory}", markup=False, highlight=False, soft_wrap=True)
-    return code
+            outcomes.append(PickedModel(file, directory, error=error))
+        else:
+            outcomes.append(PickedModel(file, directory, picked))
+    return tuple(outcomes)

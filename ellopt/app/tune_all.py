@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ellopt.app.config import TuningConfig
 from ellopt.app.estimating import facts_of, simulator_for
-from ellopt.app.tune_model import Workshop, tune_model
-from ellopt.app.wiring import make_toolchain
-from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
+from ellopt.app.shared import SharedParts
+from ellopt.app.tune_model import tune_model
+from ellopt.core.errors import ConfigurationError, ElloptError
 from ellopt.devices.open import open_pool
-from ellopt.devices.settings import DeviceSettings
 from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.frontends.discover import ModelFile, discover
@@ -21,8 +20,8 @@ from ellopt.measure.executors import make_executor
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import Display
 from ellopt.space.space import SearchSpace, find_options_file
-from ellopt.targets import Target, find_target
-from ellopt.tracking import QuietPool, TrackingConfig, TrackingSummary, open_tracking
+from ellopt.toolchains.registry import make_toolchain
+from ellopt.tracking import QuietPool, TrackingSummary, open_tracking
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,49 +46,27 @@ class TuningOutcome:
     models: tuple[ModelOutcome, ...]
     tracking: TrackingSummary
 
-    @property
-    def exit_code(self) -> int:
-        """0: all tuned, and registered if asked for; 2: the user can mend what failed; 1: something else failed."""
-        errors = [model.error for model in self.models if model.error is not None]
-        if not errors:
-            return 1 if self.tracking.unregistered else 0
-        return 2 if any(isinstance(error, (ConfigurationError, ModelFormatError)) for error in errors) else 1
-
 
 def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     """Tune every model that ``config`` names. A model that fails does not keep the others from being tuned.
 
     Raises ConfigurationError for settings with which no model can be tuned.
     """
-    files = discover(config.model_path, config.models)
-    target = _target(config)
+    files = discover(config.models.model_path, config.models.models)
+    target = config.target.find()
     space = SearchSpace.load(find_options_file(config.options_file))
-    toolchain = make_toolchain(config)
-    _make_directory(config.output_path)
+    toolchain = make_toolchain(config.build, config.toolchains, target)
+    _make_directory(config.models.output_path)
     simulator = simulator_for(config, target)
-    devices = replace(device_settings(config, task_name(config, files)), simulator=simulator)
-    tracking = TrackingConfig(
-        enabled=config.mlflow,
-        models=len(files),
-        secrets=config.secrets,
-        register=config.register or "",
-        experiment=config.experiment or "",
-    )
+    devices = replace(config.devices, job_name=task_name(config, files), simulator=simulator)
     with (
         open_pool(devices, target) as pool,
-        open_tracking(tracking) as tracker,
+        open_tracking(config.tracking, len(files), config.secrets) as tracker,
     ):
         estimate = None if simulator is None else facts_of(simulator)
-        workshop = Workshop(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker, estimate)
-        outcomes = _tune_all(files, workshop, display)
+        shared = SharedParts(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker, estimate)
+        outcomes = _tune_all(files, shared, display)
     return TuningOutcome(outcomes, tracker.summary)
-
-
-def _target(config: TuningConfig) -> Target:
-    cores = find_target(config.target).cores
-    if config.threads is not None and config.threads > cores:
-        raise ConfigurationError(f"--threads: {config.target} has {cores} cores, not {config.threads}")
-    return find_target(config.target, config.threads)
 
 
 def _make_directory(path: Path) -> None:
@@ -110,37 +87,15 @@ def task_name(config: TuningConfig, files: list[ModelFile]) -> str:
     models = ", ".join(file.tag for file in files)
     if len(models) > _LONGEST_TASK:
         models = f"{len(files)} models"
-    trials = f", up to {config.trials} trials" if config.trials is not None else ""
-    return f"ellopt: {models} for {config.target}{trials}"
-
-
-def device_settings(config: TuningConfig, task: str) -> DeviceSettings:
-    """What the device layer needs of the settings. ``task`` is for others who want the same boards."""
-    return DeviceSettings(
-        ipaddresses=config.ipaddress,
-        ssh_port=config.ssh_port,
-        username=config.username,
-        password=config.password,
-        key_files=() if config.key_file is None else (config.key_file,),
-        accept_new_host_keys=config.accept_new_host_keys,
-        cluster=config.cluster,
-        apikey=config.apikey,
-        allow_insecure_cluster=config.allow_insecure_cluster,
-        platform_regex=config.platform_regex,
-        parallel_run=config.parallel_run,
-        emulate=config.emulate,
-        board_timeout=config.board_timeout,
-        remote_dir=config.remote_dir,
-        fix_frequency=config.fix_frequency,
-        job_name=task,
-    )
+    trials = f", up to {config.search.trials} trials" if config.search.trials is not None else ""
+    return f"ellopt: {models} for {config.target.target}{trials}"
 
 
 @dataclass(frozen=True)
 class _Site:
     """What the models of a run share at the place where they are tuned."""
 
-    workshop: Workshop
+    shared: SharedParts
     display: Display
 
 
@@ -151,11 +106,12 @@ class TuneTask:
     file: ModelFile
 
     def run(self, site: _Site) -> ModelOutcome:
-        return _tune_one(self.file, site.workshop, site.display)
+        return _tune_one(self.file, site.shared, site.display)
 
 
-def _tune_all(files: list[ModelFile], workshop: Workshop, display: Display) -> tuple[ModelOutcome, ...]:
-    executor = make_executor("", _Site(workshop, display), min(workshop.config.concurrent_models, len(files)))
+def _tune_all(files: list[ModelFile], shared: SharedParts, display: Display) -> tuple[ModelOutcome, ...]:
+    site = _Site(shared, display)
+    executor = make_executor("", site, min(shared.config.models.concurrent_models, len(files)))
     futures: list[Future[ModelOutcome]] = []
     try:
         for file in files:
@@ -165,16 +121,16 @@ def _tune_all(files: list[ModelFile], workshop: Workshop, display: Display) -> t
         for future in futures:
             future.cancel()
         if not isinstance(error, Exception):  # interrupted: what runs on boards is not waited for
-            workshop.pool.close()
+            shared.pool.close()
         raise
     finally:
         executor.rest()
 
 
-def _tune_one(file: ModelFile, workshop: Workshop, display: Display) -> ModelOutcome:
-    directory = workshop.config.output_path / file.tag
+def _tune_one(file: ModelFile, shared: SharedParts, display: Display) -> ModelOutcome:
+    directory = shared.config.models.output_path / file.tag
     try:
-        report = tune_model(file, directory, workshop, display.for_model(file.tag))
+        report = tune_model(file, directory, shared, display.for_model(file.tag))
     except (ElloptError, OSError) as error:
         _LOG.debug("%s failed", file.tag, exc_info=True)
         if isinstance(error, OSError) and is_full(error):

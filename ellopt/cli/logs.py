@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from ellopt.cli.messages import MessageSettings
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets
 from ellopt.files.terminal import harmless
@@ -64,33 +65,28 @@ class BoundedFileHandler(RotatingFileHandler):
         logging.getLogger(__name__).warning("the log file %s cannot be written any more: %s", self.baseFilename, error)
 
 
-def configure(
-    verbosity: str = "WARNING",
-    silence: bool = False,
-    logfile: Path | None = None,
-    logmode: str = "a",
-    secrets: Sequence[str] = (),
-) -> None:
-    """Send log records of ``verbosity`` and above to the terminal, and all of ellopt's to ``logfile``.
+def configure(settings: MessageSettings | None = None, secrets: Sequence[str] = ()) -> None:
+    """Send log records of the settings' verbosity and above to the terminal, and all of ellopt's to the log file.
 
-    ``verbosity`` is one of CRITICAL, ERROR, WARNING, INFO, DEBUG, NOTSET; ``silence`` leaves errors only. Other
-    packages' records below INFO are left out unless it is NOTSET. ``logmode``: "a" appends, "w" begins anew.
+    ``silence`` leaves errors only. Other packages' records below INFO are left out unless the verbosity is NOTSET.
     ``secrets`` and those of the environment never reach either. May be called again: it replaces what it set up
     before. Raises ConfigurationError if the log file cannot be opened.
     """
+    settings = settings or MessageSettings()
+    verbosity, logfile = settings.verbosity, settings.logfile
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, (TerminalHandler, BoundedFileHandler)):
             root.removeHandler(handler)
             handler.close()
     redactor = Redactor((*secrets, *environment_secrets(os.environ)))
-    level = logging.ERROR if silence else logging.getLevelNamesMapping()[verbosity.upper()]
+    level = logging.ERROR if settings.silence else logging.getLevelNamesMapping()[verbosity]
     terminal = TerminalHandler(level)
     terminal.setFormatter(TerminalFormatter(_TERMINAL_FORMAT, redactor))
     root.addHandler(terminal)
     if logfile is not None:
-        root.addHandler(_file_handler(logfile, logmode, redactor))
-    everything = verbosity.upper() == "NOTSET"
+        root.addHandler(_file_handler(logfile, settings.logmode, redactor))
+    everything = verbosity == "NOTSET"
     lowest = logging.DEBUG if logfile is not None else level
     root.setLevel(1 if everything else max(logging.INFO, lowest))
     logging.getLogger("ellopt").setLevel(1 if everything else lowest)

@@ -119,5 +119,5 @@ def _given_secrets(arguments: argparse.Namespace) -> Iterator[str]:
     """The secrets among the arguments, and those in addresses among them."""
     for name in ("apikey", "password"):
         yield getattr(arguments, name, None) or ""
-    for name in ("cluster", "to"):
+    for name in ("cluster", "to", "storage"):
         yield from address_secrets(getattr(arguments, name, None) or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,22 +11,18 @@ from ellopt.core.errors import ConfigurationError, ElloptError, InfrastructureEr
 from ellopt.core.fan_out import fan_out
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.cluster.source import (
-    ClusterSource,
     address_of,
     open_client,
     platform_expression,
     release_dead_locks,
 )
-from ellopt.devices.emulator import EmulatedDevice
-from ellopt.devices.estimated import EstimatedDevice
-from ellopt.devices.local import LocalPool
-from ellopt.devices.pool.fixed import FixedSource
-from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.kinds import DEVICE_KINDS
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.pool.sources import BoardFailed
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh.device import SshDevice
-from ellopt.devices.ssh.source import SshConnector, SshSource
+from ellopt.devices.ssh.source import SshConnector
 from ellopt.targets import Target
 
 _LOOK_SECONDS = 20.0
@@ -39,25 +34,12 @@ def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None = None
 
     Raises ConfigurationError if they mean none, InfrastructureError if the cluster service does not answer.
     """
-    if settings.cluster:
-        pool = Pool(ClusterSource(settings, target), settings.parallel_run, settings.board_timeout, pace)
-    elif settings.ipaddresses:
-        pool = Pool(SshSource(settings, target), settings.parallel_run, settings.board_timeout, pace)
-    elif target.is_host:
-        with LocalPool() as local:
-            yield local
-        return
-    elif settings.emulate:
-        pool = Pool(FixedSource([EmulatedDevice(target)]), 1, settings.board_timeout, pace)
-    elif settings.simulator is not None:
-        count = max(1, min(os.cpu_count() or 1, settings.parallel_run))
-        estimated = [EstimatedDevice(settings.simulator, number) for number in range(1, count + 1)]
-        pool = Pool(FixedSource(estimated), count, settings.board_timeout, pace)
-    else:
+    kind = next((kind for kind in DEVICE_KINDS if kind.meant(settings, target)), None)
+    if kind is None:
         raise ConfigurationError(
             f"--target {target.name}: no board was given; use --ipaddress, --cluster or --emulate (or --target host)"
         )
-    with pool:
+    with kind.open(settings, target, pace) as pool:
         yield pool
 
 
@@ -82,7 +64,7 @@ def list_devices(
     """
     if settings.cluster:
         return _list_cluster(settings, target)
-    if settings.ipaddresses:
+    if settings.addresses:
         return _list_addresses(settings, target, try_out)
     raise ConfigurationError("no boards were given: use --ipaddress, --boards or --cluster")
 
@@ -141,6 +123,6 @@ def _list_addresses(settings: DeviceSettings, target: Target, try_out: Callable[
         return DeviceRow(device.name, "reachable", "", device.board, True)
 
     try:
-        return fan_out(look, dict.fromkeys(settings.ipaddresses), workers=16)
+        return fan_out(look, dict.fromkeys(settings.addresses), workers=16)
     finally:
         session.close()

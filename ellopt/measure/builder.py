@@ -13,11 +13,11 @@ from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.build import BuildTask
 from ellopt.measure.executors.base import Steps, result_of
-from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
+from ellopt.toolchains.settings import BuildSettings
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ class Bundles:
         model: Model,
         toolchain: Toolchain,
         target: Target,
-        settings: MeasureSettings,
+        settings: BuildSettings | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.model, self.toolchain, self.target = model, toolchain, target
-        self._settings = settings
+        self._settings = settings or BuildSettings()
         self._on_change = on_change
         self._lock = threading.Lock()
         self._everything: Bundle | None = None
@@ -147,7 +147,7 @@ class Bundles:
 
     def _built(self, groups: Sequence[tuple[Plan, ...]]) -> Steps[tuple[Bundle | BuildError, ...]]:
         self._count(len(groups))
-        task = BuildTask(tuple(groups), self._settings.build_timeout, max(1, self._settings.parallel_build))
+        task = BuildTask(tuple(groups), self._settings.build_timeout, self._settings.parallel_build)
         seconds = 0.0
         try:
             result = yield from result_of(task)

@@ -28,6 +28,7 @@ from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
+from ellopt.toolchains.settings import BuildSettings
 
 Result = TypeVar("Result")
 
@@ -47,6 +48,7 @@ class DeviceMeasurer:
         target: Target,
         directory: Path,
         settings: MeasureSettings | None = None,
+        build: BuildSettings | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -54,7 +56,7 @@ class DeviceMeasurer:
         self._watchers: list[Callable[[], None]] = []
         self._site = MeasureSite(model, toolchain, pool, target, directory, sleep, self._changed)
         self._executor: Executor[MeasureSite] = make_executor(self.settings.executor, self._site, max(1, pool.capacity))
-        self._bundles = Bundles(model, toolchain, target, self.settings, self._changed)
+        self._bundles = Bundles(model, toolchain, target, build, self._changed)
         self._ledger = Ledger({layer.node_id: layer for layer in toolchain.layers(model)})
         self._trying = Trying(self._bundles, self._ledger, self.settings, target.cores, toolchain.checks_in_turns)
         self._outputs = WholeOutputs(model, toolchain)
@@ -89,7 +91,7 @@ class DeviceMeasurer:
     def board(self) -> str:
         """What measurements here may be compared with: the kind of board that the pool's devices are."""
         if not self._board:
-            self._board = self._executor.submit(LookTask(self.settings)).result()
+            self._board = self._executor.submit(LookTask()).result()
         return self._board
 
     def prepare(self, space: ModelSpace) -> None:

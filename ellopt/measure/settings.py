@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ellopt.core.settings import check_settings, setting
+
+_FIXED = "decides what measurements are worth; found by experiment"
+
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """Limits of the work on devices. Times in seconds."""
+    """Limits of the work on devices. Times are seconds.
 
-    build_timeout: float = 1800.0
-    parallel_build: int = 1
-    board_timeout: float = 600.0  # how long to wait for a device
-    run_limit: float = 120.0  # after this a job stops at the end of its round
-    run_grace: float = 180.0  # for copying; and for a slow last round, where a plan's usual pace is not known
-    run_least: float = 20.0  # no run is said to hang before that, see ``limits``
-    attempts: int = 6  # of a visit, each on a device of the pool's choice
-    disturbed_attempts: int = 3  # of a measurement on a throttled or loaded device
-    disturbed_pause: float = 20.0
-    threads: int = 0  # 0: the target's cores
-    visit_spacing: float = 0.0  # least time between the starts of two measurements on one device
-    executor: str = ""  # a row of EXECUTORS; empty: inline for one device, threads for several
+    A job stops at the end of its round after ``run_limit``. ``run_grace`` is for copying, and for a slow last round
+    where a plan's usual pace is not known; no run is said to hang before ``run_least``, see ``limits``. Each of the
+    ``attempts`` is on a device of the pool's choice, ``disturbed_attempts`` are of a measurement on a throttled or
+    loaded device, ``disturbed_pause`` apart. ``threads`` 0: the target's cores.
+    """
+
+    visit_spacing: float = setting(
+        3.0,
+        "least time between the starts of two measurements on a board, so that what disturbs it for a moment is not in "
+        "all of them",
+        metavar="SECONDS",
+        least=0,
+    )
+    accept_emulated_timings: bool = setting(False, "let times measured under emulation choose winners")
+    run_limit: float = setting(120.0, "seconds after which a job stops", no_option=_FIXED)
+    run_grace: float = setting(180.0, "seconds that copying may take", no_option=_FIXED)
+    run_least: float = setting(20.0, "seconds for which no run is said to hang", no_option=_FIXED)
+    attempts: int = setting(6, "devices that a visit tries", no_option=_FIXED)
+    disturbed_attempts: int = setting(3, "measurements on a disturbed device", no_option=_FIXED)
+    disturbed_pause: float = setting(20.0, "seconds between them", no_option=_FIXED)
+    threads: int = setting(0, "threads of a plan", no_option="the target's cores, which --threads chooses")
+    executor: str = setting(
+        "", "a row of EXECUTORS: what runs visits and builds", no_option="inline for one device, threads for several"
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)

@@ -2,37 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.settings import check_seconds, check_settings, setting
 from ellopt.search.evidence.constants import DEFAULTS, Constants
+
+#: samplers by a name of ours
+SAMPLERS = ("grid", "tpe", "random", "auto")
+#: Trials of tpe and random: about a minute on two cores for a model of 20 ms.
+DEFAULT_TRIALS = 40
+
+_OWN = "the sampler's own; benchmarks and tests vary it"
+
+
+def _registered() -> Collection[str]:
+    """Every sampler that has a row: they are looked up only for a name that is not one of the usual."""
+    from ellopt.search.samplers.registry import SAMPLERS as ROWS
+
+    return ROWS
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How to search.
+    """How to search. Times are seconds.
 
-    ``sampler``: grid, tpe, random, auto, or the import path of an Optuna sampler ("module:Class"). ``trials`` bounds
-    the number of plans that are measured, ``timeout`` the seconds; None leaves it to the sampler: grid and auto
-    end by themselves, the others after ``DEFAULT_TRIALS``. ``tolerance`` is the share of the model's latency that
-    need not be looked for any further. ``warm_up`` and ``rounds`` of each plan; None: the sampler's own.
-    ``repeat``: whether what was measured is measured again before the verdict; estimates would only be the same.
-    ``constants``: what samplers and their evidence go by. ``pruner``: behind, or the import path of an Optuna pruner.
-    ``storage``: the URL of a database in which Optuna keeps the study; None: a journal file.
+    ``trials`` bounds the number of plans that are measured, ``timeout`` the seconds; None leaves it to the sampler:
+    grid and auto end by themselves, the others after ``DEFAULT_TRIALS``.
     """
 
-    sampler: str = "tpe"
-    trials: int | None = None
-    timeout: float | None = None
-    seed: int = 0
-    tolerance: float = 0.01
-    warm_up: int | None = None
-    rounds: int | None = None
-    plans_per_visit: int | None = None
-    repeat: bool = True
-    constants: Constants = DEFAULTS
-    pruner: str = "behind"
-    storage: str | None = None
+    sampler: str = setting(
+        "auto",
+        f"{', '.join(f'`{name}`' for name in SAMPLERS)}, or an Optuna sampler's import path, `module:Class`",
+        metavar="NAME",
+    )
+    trials: int | None = setting(
+        None,
+        "plans to try at most",
+        default_text=f"{DEFAULT_TRIALS} for `tpe` and `random`; no limit otherwise",
+        least=1,
+    )
+    timeout: float | None = setting(None, "no new trial starts after so long, for each model", metavar="SECONDS")
+    seed: int = setting(0, "seed of the sampler")
+    tolerance: float = setting(0.01, "stop when less than this share is left to gain", metavar="SHARE")
+    warm_start: bool = setting(True, "do not use measurements of earlier runs")
+    warm_up: int | None = setting(None, "untimed passes of a plan in a visit", no_option=_OWN)
+    rounds: int | None = setting(None, "timed passes of a plan in a visit", no_option=_OWN)
+    plans_per_visit: int | None = setting(None, "plans that one visit measures", no_option=_OWN)
+    repeat: bool = setting(
+        True,
+        "measure again before the verdict what was measured",
+        no_option="estimates would only be the same",
+    )
+    constants: Constants = setting(DEFAULTS, "what samplers and their evidence go by", no_option=_OWN)
+    pruner: str = setting(
+        "behind", "what ends a plan's passes early: `behind`, or an Optuna pruner's import path", metavar="NAME"
+    )
+    storage: str | None = setting(
+        None,
+        "URL of a database in which Optuna keeps the study",
+        metavar="URL",
+        default_text="a journal file",
+        secret=True,
+        no_parameter="MLflow keeps parameters, and a URL may hold a password",
+    )
 
-
-#: Trials of tpe and random: about a minute on two cores for a model of 20 ms.
-DEFAULT_TRIALS = 40
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_seconds(self, "timeout")
+        if not 0 <= self.tolerance < 1:
+            raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
+        if self.sampler not in SAMPLERS and ":" not in self.sampler and self.sampler not in _registered():
+            raise ConfigurationError(
+                f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
+                "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"
+            )

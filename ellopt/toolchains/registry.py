@@ -4,29 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ellopt.core.errors import ConfigurationError
-from ellopt.toolchains.base import Toolchain
-from ellopt.toolchains.settings import ToolchainSettings
+from ellopt.core.settings import OwnGroups
+from ellopt.targets import Target
+from ellopt.toolchains.settings import BuildSettings
+
+if TYPE_CHECKING:
+    from ellopt.toolchains.base import Toolchain
 
 
 @dataclass(frozen=True)
 class ToolchainRow:
-    """``module`` has a function ``make`` of ToolchainSettings. ``options`` is the options file that suits it."""
+    """``module`` has a function ``make`` of BuildSettings, the toolchains' own groups, and the target. ``options`` is
+    the options file that suits it. ``settings``: the import path of a frozen group of the toolchain's own
+    (``module:Class``), made of ``core.settings.setting``; its fields are options of the command line."""
 
     module: str
     options: str
+    settings: str = ""
 
 
+#: ELL knows no more than its own options.
 TOOLCHAINS: dict[str, ToolchainRow] = {
     "native": ToolchainRow("ellopt.toolchains.native.toolchain", "extended"),
-    "ell": ToolchainRow("ellopt.toolchains.ell.toolchain", "default"),  # ELL knows no more than its own options
+    "ell": ToolchainRow("ellopt.toolchains.ell.toolchain", "default", "ellopt.toolchains.ell.settings:EllSettings"),
 }
 
 
-def make_toolchain(name: str, settings: ToolchainSettings) -> Toolchain:
-    """The toolchain called ``name``. Raises ConfigurationError if there is none, or it cannot be used here."""
+def find_toolchain(name: str) -> ToolchainRow:
+    """The row called ``name``. Raises ConfigurationError."""
     if name not in TOOLCHAINS:
         raise ConfigurationError(f"--toolchain: {name!r} is unknown; use one of {', '.join(TOOLCHAINS)}")
-    toolchain: Toolchain = import_module(TOOLCHAINS[name].module).make(settings)
+    return TOOLCHAINS[name]
+
+
+def toolchain_groups() -> tuple[type, ...]:
+    """The settings that toolchains bring."""
+    paths = dict.fromkeys(row.settings for row in TOOLCHAINS.values() if row.settings)
+    return tuple(getattr(import_module(module), name) for module, _, name in (path.partition(":") for path in paths))
+
+
+def make_toolchain(build: BuildSettings, own: OwnGroups, target: Target) -> Toolchain:
+    """The toolchain that the settings name. Raises ConfigurationError if there is none, or it cannot be used here."""
+    toolchain: Toolchain = import_module(find_toolchain(build.toolchain).module).make(build, own, target)
     return toolchain

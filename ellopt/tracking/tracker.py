@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
 from ellopt.tracking.outbox import Journal
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
-from ellopt.tracking.sync import destination_of
+from ellopt.tracking.settings import TrackingSettings
+from ellopt.tracking.undelivered import destination_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,20 +28,6 @@ _LOG = logging.getLogger(__name__)
 _LOCAL_PATIENCE, _SERVER_PATIENCE = 60.0, 15.0
 #: ... when the run is terminated from outside, which must be quick
 _LAST_PATIENCE = 0.5
-
-
-@dataclass(frozen=True)
-class TrackingConfig:
-    """``models``: how many models this run tunes. ``secrets``: values that must not be written. ``register``: a name
-    in the Model Registry for the output model, empty for none; with several models, ``-<tag>`` is added.
-    ``experiment`` overrides ``ellopt/<model>`` and the environment."""
-
-    enabled: bool = True
-    models: int = 1
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    register: str = ""
-    experiment: str = ""
-    patience: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +63,15 @@ class Tracker(Protocol):
     ) -> None: ...
 
 
-def open_tracking(config: TrackingConfig) -> Tracker:
-    """The tracker for a run. Raises ConfigurationError if the model cannot be registered under the given name."""
-    if not config.enabled:
+def open_tracking(settings: TrackingSettings, models: int = 1, secrets: Sequence[str] = ()) -> Tracker:
+    """The tracker for a run that tunes so many ``models``. ``secrets``: values that must not be written.
+
+    Raises ConfigurationError if the model cannot be registered under the given name.
+    """
+    if not settings.mlflow:
         return NullTracker()
-    check_registered_name(config.register)
-    return MlflowTracker(config)
+    check_registered_name(settings.register)
+    return MlflowTracker(settings, models, secrets)
 
 
 def check_registered_name(name: str) -> None:
@@ -115,9 +105,9 @@ class NullTracker:
 class MlflowTracker:
     """Keeps everything in MLflow."""
 
-    def __init__(self, config: TrackingConfig) -> None:
-        self._config = config
-        self._redactor = Redactor((*config.secrets, *environment_secrets(os.environ)))
+    def __init__(self, settings: TrackingSettings, models: int = 1, secrets: Sequence[str] = ()) -> None:
+        self._settings, self._several = settings, models > 1
+        self._redactor = Redactor((*secrets, *environment_secrets(os.environ)))
         self._models: dict[str, TrackedModel] = {}  # by outbox path
         self._lock = threading.Lock()
         self._runs: dict[str, Mapping[str, str]] = {}
@@ -129,8 +119,8 @@ class MlflowTracker:
         self._writer = WriterProcess(self.on_event, os.environ, Path.cwd())
 
     def start_model(self, start: ModelStart) -> ModelTracker:
-        register = self._config.register
-        if register and self._config.models > 1:
+        register = self._settings.register
+        if register and self._several:
             register = f"{register}-{start.tag}"
         model = TrackedModel(start, self._destination(start), self._redactor, register, self._news)
         if model.outbox_path is not None:
@@ -179,7 +169,7 @@ class MlflowTracker:
             models = list(self._models.values())
         for model in models:
             model.interrupted()
-        patience = self._config.patience
+        patience = self._settings.patience
         if patience is None:
             remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
             patience = _SERVER_PATIENCE if remote else _LOCAL_PATIENCE
@@ -198,14 +188,15 @@ class MlflowTracker:
     def _destination(self, start: ModelStart) -> Destination:
         environment = os.environ
         run_id = environment.get("MLFLOW_RUN_ID", "")
-        experiment = self._config.experiment or environment.get("MLFLOW_EXPERIMENT_NAME", "")
+        chosen = self._settings.experiment
+        experiment = chosen or environment.get("MLFLOW_EXPERIMENT_NAME", "")
         return Destination(
             tracking_uri=without_credentials(environment.get("MLFLOW_TRACKING_URI", "")),
             directory=str(Path.cwd()),
             experiment=experiment or f"ellopt/{start.name}",
-            experiment_id="" if self._config.experiment and not run_id else environment.get("MLFLOW_EXPERIMENT_ID", ""),
+            experiment_id="" if chosen and not run_id else environment.get("MLFLOW_EXPERIMENT_ID", ""),
             run_id=run_id,
-            nested=self._config.models > 1,
+            nested=self._several,
         )
 
     def _news(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ellopt.cli import logs
 from ellopt.cli.logs import BoundedFileHandler, TerminalHandler, configure
+from ellopt.cli.messages import MessageSettings
 from ellopt.core.errors import ConfigurationError
 
 SECRET = "correct horse battery"
@@ -40,7 +41,7 @@ def _as_it_was() -> Iterator[None]:
     ],
 )
 def test_levels(capsys: pytest.CaptureFixture[str], verbosity: str, silence: bool, expected: list[str]) -> None:
-    configure(verbosity, silence)
+    configure(MessageSettings(verbosity, silence))
     LOG.debug("a")
     LOG.info("b")
     LOG.warning("c")
@@ -51,7 +52,7 @@ def test_levels(capsys: pytest.CaptureFixture[str], verbosity: str, silence: boo
 
 
 def test_the_file_is_complete_whatever_the_terminal_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("ERROR", logfile=tmp_path / "logs" / "run.log")
+    configure(MessageSettings("ERROR", logfile=tmp_path / "logs" / "run.log"))
     LOG.debug("a detail")
     logging.getLogger("someone.else").debug("chatter")
     text = (tmp_path / "logs" / "run.log").read_text(encoding="utf-8")
@@ -63,18 +64,18 @@ def test_the_file_is_complete_whatever_the_terminal_shows(tmp_path: Path, capsys
 def test_appends_or_begins_anew(tmp_path: Path) -> None:
     file = tmp_path / "run.log"
     for mode, word in (("a", "one"), ("a", "two")):
-        configure(logfile=file, logmode=mode)
+        configure(MessageSettings(logfile=file, logmode=mode))
         LOG.info(word)
     assert "one" in file.read_text(encoding="utf-8")
     (tmp_path / "run.log.1").write_text("older")
-    configure(logfile=file, logmode="w")
+    configure(MessageSettings(logfile=file, logmode="w"))
     LOG.info("three")
     assert "two" not in file.read_text(encoding="utf-8")
     assert not (tmp_path / "run.log.1").exists()
 
 
 def test_secrets_reach_neither_terminal_nor_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("DEBUG", logfile=tmp_path / "run.log", secrets=(SECRET,))
+    configure(MessageSettings("DEBUG", logfile=tmp_path / "run.log"), secrets=(SECRET,))
     LOG.warning("password %s", SECRET)
     try:
         raise ValueError(f"rejected {SECRET}")
@@ -86,7 +87,7 @@ def test_secrets_reach_neither_terminal_nor_file(tmp_path: Path, capsys: pytest.
 
 
 def test_the_log_stays_below_50_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    configure("CRITICAL", logfile=tmp_path / "run.log")
+    configure(MessageSettings("CRITICAL", logfile=tmp_path / "run.log"))
     wide = "\N{SMILING FACE WITH SUNGLASSES}" * 400_000  # 1.6 MB each, and longer than a record may be
     for _ in range(120):
         LOG.info(wide)
@@ -98,13 +99,13 @@ def test_the_log_stays_below_50_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"--logfile: .*cannot be written"):
-        configure(logfile=tmp_path)
+        configure(MessageSettings(logfile=tmp_path))
 
 
 def test_a_full_disk_costs_the_log_not_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configure("WARNING", logfile=tmp_path / "run.log")
+    configure(MessageSettings("WARNING", logfile=tmp_path / "run.log"))
     handler = next(h for h in logging.getLogger().handlers if isinstance(h, BoundedFileHandler))
 
     def full(record: logging.LogRecord) -> bool:
@@ -119,7 +120,7 @@ def test_a_full_disk_costs_the_log_not_the_run(
 
 
 def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    configure("INFO")
+    configure(MessageSettings("INFO"))
     LOG.info("model \x1b]0;owned\x07 %s", "two\nlines")
     errors = capsys.readouterr().err
     assert "\x1b" not in errors

@@ -12,8 +12,8 @@ from ellopt.devices.bundle import Bundle
 from ellopt.measure.builder import Bundles
 from ellopt.measure.executors.base import start
 from ellopt.measure.executors.inline import InlineExecutor
-from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.site import MeasureSite
+from ellopt.toolchains.settings import BuildSettings
 from tests.support.pretend import MODEL, SMALL, TARGET, PretendPool, PretendToolchain
 
 BROKEN = ConvolutionOptions("winograd", False, 0, 1, 1)
@@ -37,7 +37,7 @@ class Built:
     def __post_init__(self) -> None:
         site = MeasureSite(MODEL, self.toolchain, PretendPool(), TARGET, Path("unused"))
         self._executor = InlineExecutor(site)
-        self._bundles = Bundles(MODEL, self.toolchain, TARGET, MeasureSettings())
+        self._bundles = Bundles(MODEL, self.toolchain, TARGET, BuildSettings(parallel_build=1))
 
     def holding(self, plans: list[Plan]) -> dict[Plan, Bundle | BuildError]:
         return start(self._bundles.holding(plans), self._executor).result()

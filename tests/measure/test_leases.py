@@ -26,6 +26,7 @@ from ellopt.search.settings import SearchSettings
 from ellopt.select.confirm import ASSEMBLED, BEFORE, confirm
 from ellopt.targets import Target
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     SMALL,
     TARGET,
@@ -138,7 +139,7 @@ def test_a_device_is_given_back_when_a_build_or_a_candidate_fails(error: Candida
     crashing = frozenset({SIMPLE}) - broken
     toolchain = SlowToolchain(plans_per_bundle=1, broken=broken, clock=clock)
     device = TimedDevice(smooth_latency(), crashing=crashing, clock=clock)
-    measurer = DeviceMeasurer(MODEL, toolchain, ClockedPool(clock, device), TARGET, Path("unused"))
+    measurer = DeviceMeasurer(MODEL, toolchain, ClockedPool(clock, device), TARGET, Path("unused"), AT_ONCE)
     plans = [Plan.uniform(NODES, SIMPLE), Plan.uniform(NODES, UNROLLED)]
     failed, fine = measurer.measure(plans, Schedule())
     assert failed.samples is None

@@ -20,7 +20,9 @@ from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.measure.disturbance import disturbance
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
+from ellopt.toolchains.settings import BuildSettings
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     SMALL,
     TARGET,
@@ -46,12 +48,13 @@ def measurer(
     *devices: PretendDevice,
     toolchain: PretendToolchain | None = None,
     settings: MeasureSettings | None = None,
+    build: BuildSettings | None = None,
     capacity: int = 1,
     sleep: Callable[[float], None] = lambda seconds: None,
 ) -> DeviceMeasurer:
     toolchain = toolchain or PretendToolchain()
     pool = PretendPool(*devices, capacity=capacity)
-    return DeviceMeasurer(MODEL, toolchain, pool, TARGET, Path("unused"), settings, sleep=sleep)
+    return DeviceMeasurer(MODEL, toolchain, pool, TARGET, Path("unused"), settings or AT_ONCE, build, sleep=sleep)
 
 
 def steady(**options: object) -> PretendDevice:
@@ -80,7 +83,7 @@ def test_plans_that_no_bundle_holds_together_get_one() -> None:
 
 def test_a_toolchain_that_holds_one_plan_builds_each_once() -> None:
     toolchain = PretendToolchain(plans_per_bundle=1)
-    lab = measurer(steady(), toolchain=toolchain, settings=MeasureSettings(parallel_build=2))
+    lab = measurer(steady(), toolchain=toolchain, build=BuildSettings(parallel_build=2))
     lab.prepare(small_space(toolchain))
     assert toolchain.builds == []
     lab.measure([uniform(UNROLLED), uniform(SIMPLE)], Schedule())

@@ -18,6 +18,7 @@ from ellopt.search.settings import SearchSettings
 from ellopt.search.warm_start import WarmStart
 from ellopt.select.winners import choose_winners
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     TARGET,
     PretendDevice,
@@ -115,7 +116,7 @@ def test_the_store_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
 def run(
     directory: Path, device: PretendDevice, toolchain: PretendToolchain, warm_start: WarmStart, sampler: str
 ) -> SearchResult:
-    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, directory)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, directory, AT_ONCE)
     space = small_space(toolchain, (1, 2, 4, 8))
     return search(space, lab, SearchSettings(sampler=sampler), directory, identity="a", warm_start=warm_start)
 

@@ -135,7 +135,7 @@ def test_a_search_runs_in_another_process_through_a_row_alone(tmp_path: Path, mo
     monkeypatch.setitem(EXECUTORS, "far", (__name__, "FarExecutor"))
     toolchain = PretendToolchain(plans_per_bundle=2)
     near = PretendPool()  # without a device: nothing can run here
-    limits = MeasureSettings(executor="far")
+    limits = MeasureSettings(visit_spacing=0.0, executor="far")
     measurer = DeviceMeasurer(MODEL, toolchain, near, TARGET, tmp_path, limits)
     space = small_space(toolchain, (1, 4))
     assert measurer.board() == "pretend board"

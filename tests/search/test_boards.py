@@ -14,7 +14,7 @@ from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress, Silent
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from tests.support.pretend import MODEL, TARGET, PretendDevice, PretendToolchain, small_space, smooth_latency
+from tests.support.pretend import AT_ONCE, MODEL, TARGET, PretendDevice, PretendToolchain, small_space, smooth_latency
 
 
 class Watcher(Silent):
@@ -47,7 +47,7 @@ def searched(directory: Path, rest: float, *boards: Board) -> tuple[SearchResult
     watcher = Watcher()
     pace = Pace(first_rest=rest, longest_rest=rest, shortest_pause=0.01, longest_pause=rest)
     with ReplayPool(*boards, pace=pace) as pool:
-        measurer = DeviceMeasurer(MODEL, toolchain, pool, TARGET, directory)
+        measurer = DeviceMeasurer(MODEL, toolchain, pool, TARGET, directory, AT_ONCE)
         settings = SearchSettings(sampler="grid", plans_per_visit=2)
         return search(space, measurer, settings, directory, watcher), watcher.set_aside
 

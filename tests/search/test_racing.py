@@ -19,6 +19,7 @@ from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     SMALL,
     TARGET,
@@ -148,7 +149,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     latency = smooth_latency(4, MODEL_LAYERS)
 
     def run(device: PretendDevice) -> SearchResult:
-        lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path)
+        lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path, AT_ONCE)
         return search(space, lab, SearchSettings(sampler="auto"), tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
@@ -169,7 +170,7 @@ def test_wrong_variants_do_not_stop_it(tmp_path: Path) -> None:
     space = small_space(toolchain, DEPTHS)
     wrong = frozenset(o for o in space.layers[0].variants if o.method == "winograd")
     device = PretendDevice(smooth_latency(), noise=0.01, wrong=wrong)
-    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path, AT_ONCE)
     result = search(space, lab, SearchSettings(sampler="auto"), tmp_path)
     assert all(o not in wrong for o in choose_winners(result).plan.values())
     assert result.cost.trials_failed > 0
@@ -180,7 +181,7 @@ def test_several_boards_share_the_work(tmp_path: Path) -> None:
     space = small_space(toolchain, DEPTHS)
     latency = smooth_latency(1, MODEL_LAYERS)
     boards = [PretendDevice(latency, name=f"board{i}", noise=0.01, seed=i) for i in range(3)]
-    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(*boards, capacity=3), TARGET, tmp_path)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(*boards, capacity=3), TARGET, tmp_path, AT_ONCE)
     result = search(space, lab, SearchSettings(sampler="auto"), tmp_path)
     assert all(any(job.kind == "profile" for job in board.jobs) for board in boards)
     found = sum(latency(n, o) for n, o in choose_winners(result).plan.items())
@@ -219,7 +220,7 @@ def test_the_first_visit_waits_for_weights_and_reads_the_same_ones_one_after_the
     heavy = layers(shape(3, 16, size=64), shape(256, 256, size=2), shape(16, 32, size=32))
     toolchain = PretendToolchain(heavy)
     device = PretendDevice(smooth_latency(0, heavy), noise=0.01)
-    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path)
+    lab = DeviceMeasurer(MODEL, toolchain, PretendPool(device), TARGET, tmp_path, AT_ONCE)
     search(small_space(toolchain, DEPTHS), lab, SearchSettings(sampler="auto"), tmp_path)
     first = next(job for job in device.jobs if job.kind == "profile")
     assert first.settle

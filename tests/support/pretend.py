@@ -22,11 +22,14 @@ from ellopt.core.samples import DeviceState, LayerCheck, PlanSamples
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.devices.base import PoolReport
 from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace, SearchSpace, narrow
 from ellopt.targets import Target, find_target
 
 Latency = Callable[[str, ConvolutionOptions], float]
+#: pretended devices are disturbed by nothing that time would mend
+AT_ONCE = MeasureSettings(visit_spacing=0.0)
 TARGET = find_target("pi3")
 
 

@@ -14,6 +14,7 @@ from ellopt.search.driver import search
 from ellopt.search.observer import SearchProgress
 from ellopt.search.settings import SearchSettings
 from tests.support.pretend import (
+    AT_ONCE,
     MODEL,
     TARGET,
     PretendDevice,
@@ -43,7 +44,7 @@ directory = Path(sys.argv[1])
 pool = PretendPool(PretendDevice(smooth_latency(), before_run=lambda job: time.sleep(0.01)))
 search(
     small_space(toolchain, (1, 2, 4, 8)),
-    DeviceMeasurer(MODEL, toolchain, pool, TARGET, directory),
+    DeviceMeasurer(MODEL, toolchain, pool, TARGET, directory, AT_ONCE),
     SearchSettings(sampler="grid", plans_per_visit=2),
     directory,
     Announce(),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from ellopt.app.config import TuningConfig
-from ellopt.app.tune_model import Workshop, tune_model
+from ellopt.app.config import ModelSettings, TuningConfig
+from ellopt.app.shared import SharedParts
+from ellopt.app.tune_model import tune_model
 from ellopt.frontends.discover import discover
 from ellopt.frontends.ell.read import read_model
+from ellopt.measure.settings import MeasureSettings
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import Silent
+from ellopt.search.settings import SearchSettings
 from ellopt.space.space import SearchSpace
 from ellopt.toolchains.native.toolchain import NativeToolchain
-from ellopt.tracking import TrackingConfig, open_tracking
+from ellopt.tracking import TrackingSettings, open_tracking
 from tests.support.paths import TINY as TINY
 from tests.support.pretend import TARGET, Latency, PretendDevice, PretendPool, PretendToolchain, smooth_latency
 
@@ -27,20 +29,22 @@ def tuned(
     sampler: str = "auto",
     *,
     toolchain: PretendToolchain | None = None,
-    **settings: object,
+    trials: int | None = None,
 ) -> TuningReport:
     """The report of tuning the model at ``path`` on ``device``; its files are in ``output``."""
     config = TuningConfig(
-        path, output, sampler=sampler, mlflow=False, warm_start=False, visit_spacing=0.0, target="pi3"
+        ModelSettings(path, output),
+        search=SearchSettings(sampler=sampler, trials=trials, warm_start=False),
+        measure=MeasureSettings(visit_spacing=0.0),
+        tracking=TrackingSettings(mlflow=False),
     )
-    config = replace(config, **settings)  # type: ignore[arg-type]
-    with open_tracking(TrackingConfig(enabled=False)) as tracker:
-        workshop = Workshop(
+    with open_tracking(config.tracking) as tracker:
+        shared = SharedParts(
             config, SearchSpace("pretend.json", METHODS, (True, False), (1, 4)), TARGET,
             toolchain or PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
         )  # fmt: skip
         [file] = discover(path)
-        return tune_model(file, output, workshop, Silent())
+        return tune_model(file, output, shared, Silent())
 
 
 def device_for(path: Path, seed: int, noise: float = 0.02, spoiled: float = 0.0) -> PretendDevice:

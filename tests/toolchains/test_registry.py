@@ -13,8 +13,10 @@ import pytest
 
 import ellopt
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.settings import OwnGroups
+from ellopt.targets import find_target
 from ellopt.toolchains.registry import make_toolchain
-from ellopt.toolchains.settings import ToolchainSettings
+from ellopt.toolchains.settings import BuildSettings
 from tests.support.paths import REPOSITORY, TINY
 
 IMPORT_ALL = """
@@ -28,7 +30,7 @@ print(ellopt.__file__)
 
 def test_a_toolchain_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"--toolchain: 'gcc' is unknown; use one of native, ell"):
-        make_toolchain("gcc", ToolchainSettings())
+        make_toolchain(BuildSettings("gcc"), OwnGroups(), find_target("host"))
 
 
 def test_ells_toolchain_is_a_folder_and_a_row(tmp_path: Path) -> None:
@@ -53,8 +55,8 @@ def test_ells_toolchain_is_a_folder_and_a_row(tmp_path: Path) -> None:
     assert Path(run("-c", IMPORT_ALL).strip()) == package / "__init__.py"
     assert "usage: ellopt" in run("-m", "ellopt", "--help")
     helped = run("-m", "ellopt", "optimize", "--help")
-    assert "native (default: native)" in helped
-    assert "native or ell" not in helped
+    assert "--parallel_build" in helped
+    assert "--ell_root" not in helped
     run(
         "-m", "ellopt", "optimize", "--model_path", str(TINY), "--target", "host", "--toolchain", "native",
         "--options", "quick", "--sampler", "grid", "--no_mlflow", "--no_warm_start", "-o", "out",

@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from ellopt.tracking import TrackingConfig, TrackingSummary, open_tracking
+from ellopt.tracking import TrackingSettings, TrackingSummary, open_tracking
 from tests.support.paths import REPOSITORY
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 from tests.support.tracking_servers import free_port, running_server
@@ -44,7 +44,7 @@ def tuned(
         patch.setenv("MLFLOW_TRACKING_URI", address)
         mlflow.set_tracking_uri(None)
         patch.setenv("MLFLOW_TRACKING_URI", address)
-        with open_tracking(TrackingConfig(register=REGISTERED, patience=120)) as tracker:
+        with open_tracking(TrackingSettings(register=REGISTERED, patience=120)) as tracker:
             model = tracker.start_model(make_start(output, "tiny16"))
             for trial in report.trials:
                 model.trial_finished(trial, {"profile_report.txt": "Node statistics\n"})

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 import ellopt.tracking.outbox as outbox_module
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.trial import TrialState, Visit
-from ellopt.tracking import Tracker, TrackingConfig, open_tracking, sync
+from ellopt.tracking import Tracker, TrackingSettings, open_tracking, sync
 from ellopt.tracking.outbox import find_outboxes
 from ellopt.tracking.tracker import MlflowTracker
 from tests.support.paths import module_environment
@@ -48,7 +48,7 @@ def trial_runs(client: MlflowClient, experiment: str = "ellopt/net") -> list[Run
 
 
 def test_outside_mlflow_run_the_default_store_has_it_all(workplace: Path) -> None:
-    with open_tracking(TrackingConfig()) as tracker:
+    with open_tracking(TrackingSettings()) as tracker:
         tune(tracker, workplace / "out")
     summary = tracker.summary
     assert (summary.waiting, summary.trouble) == (0, "")
@@ -60,7 +60,7 @@ def test_outside_mlflow_run_the_default_store_has_it_all(workplace: Path) -> Non
 
 
 def test_off_means_off(workplace: Path) -> None:
-    with open_tracking(TrackingConfig(enabled=False, register="a/b")) as tracker, tracker.quiet():
+    with open_tracking(TrackingSettings(mlflow=False, register="a/b")) as tracker, tracker.quiet():
         tune(tracker, workplace / "out")
     assert tracker.summary.runs == {}
     assert find_outboxes(workplace) == []
@@ -70,7 +70,7 @@ def test_off_means_off(workplace: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b", "a:b", "  ", ".", ".."])
 def test_a_name_that_the_registry_refuses_is_told_at_once(name: str) -> None:
     with pytest.raises(ConfigurationError, match="--register"):
-        open_tracking(TrackingConfig(register=name))
+        open_tracking(TrackingSettings(register=name))
 
 
 # a server that is not there, or does not answer
@@ -86,7 +86,7 @@ def test_a_server_that_is_down_holds_up_nothing_and_gets_everything_later(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:a-secret-word@127.0.0.1:{unused_port}")
     with caplog.at_level(logging.WARNING, "ellopt"):
         started = time.monotonic()
-        with open_tracking(TrackingConfig()) as tracker:
+        with open_tracking(TrackingSettings()) as tracker:
             took = tune(tracker, workplace / "out", pause=1.0)
         elapsed = time.monotonic() - started
     assert took < 2.0
@@ -125,7 +125,7 @@ def test_a_server_that_never_answers_costs_no_more_than_the_patience(
 ) -> None:
     with silent_server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with open_tracking(TrackingConfig(patience=2.0)) as tracker:
+        with open_tracking(TrackingSettings(patience=2.0)) as tracker:
             took = tune(tracker, workplace / "out", pause=1.0)
             with tracker.quiet():
                 pass
@@ -141,7 +141,7 @@ def test_an_output_directory_that_takes_no_records_does_not_stop_the_run(
 ) -> None:
     (workplace / "out").mkdir()
     (workplace / "out" / ".tracking").write_text("in the way")
-    with open_tracking(TrackingConfig()) as tracker:
+    with open_tracking(TrackingSettings()) as tracker:
         tune(tracker, workplace / "out")
     assert any("cannot be written" in record.getMessage() for record in caplog.records)
     assert tracker.summary.runs == {}
@@ -153,8 +153,8 @@ _KILLED_RUN = """
 import sys, time
 from pathlib import Path
 from tests.support.tracking_runs import make_start, make_trials
-from ellopt.tracking import TrackingConfig, open_tracking
-with open_tracking(TrackingConfig()) as tracker:
+from ellopt.tracking import TrackingSettings, open_tracking
+with open_tracking(TrackingSettings()) as tracker:
     model = tracker.start_model(make_start(Path(sys.argv[1])))
     for trial in make_trials(60)[:40]:
         model.trial_finished(trial)
@@ -178,7 +178,7 @@ def test_after_kill_9_the_same_run_goes_on_without_duplicates(workplace: Path) -
     (path,) = find_outboxes(workplace)
     _wait_until_free(path)
 
-    with open_tracking(TrackingConfig()) as tracker:
+    with open_tracking(TrackingSettings()) as tracker:
         tune(tracker, workplace / "out", trials=60)
     names = [run.info.run_name for run in trial_runs(client)]
     assert sorted(names) == [f"trial {number:03d}" for number in range(60)]
@@ -204,7 +204,7 @@ def _wait_until_free(path: Path) -> None:
 
 def test_a_run_can_be_watched_but_nothing_is_delivered_while_a_measurement_runs(workplace: Path) -> None:
     client = MlflowClient()
-    with open_tracking(TrackingConfig()) as tracker:
+    with open_tracking(TrackingSettings()) as tracker:
         model = tracker.start_model(make_start(workplace / "out"))
         deadline = time.monotonic() + 60
         while not model.mlflow_run and time.monotonic() < deadline:
@@ -245,7 +245,7 @@ def test_no_secret_gets_anywhere(
     (output / "compile_switches.txt").write_text(f"-imap x --apikey {apikey}\n")
     (output / "net_options.ell").write_bytes(b"\x00 weights " + password.encode())
     (workplace / "log.txt").write_text(f"x {token}\n")
-    with open_tracking(TrackingConfig(secrets=(password,))) as tracker:
+    with open_tracking(TrackingSettings(), secrets=(password,)) as tracker:
         model = tracker.start_model(replace(make_start(output), params={"note": password, "seed": "1"}))
         for trial in report.trials:
             model.trial_finished(trial, {"profile_report.txt": f"{password}\n"})
@@ -267,7 +267,7 @@ def test_no_secret_gets_anywhere(
 
 
 def test_a_secret_that_mlflow_run_itself_logged_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    with MlflowTracker(TrackingConfig(secrets=("correct-horse-7",))) as tracker:
+    with MlflowTracker(TrackingSettings(), secrets=("correct-horse-7",)) as tracker:
         tracker.on_event({"event": "run", "path": "p", "run": {}, "params": {"password": "correct-horse-7"}})
     assert "holds a secret in its parameter 'password'" in caplog.text
     assert "correct-horse-7" not in caplog.text
@@ -284,7 +284,7 @@ def test_sync_asks_for_a_directory_that_exists(tmp_path: Path) -> None:
 def test_sync_from_elsewhere_waits_for_a_running_process_and_finds_the_store_of_the_run(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_tracking(TrackingConfig(patience=0.0)) as tracker:
+    with open_tracking(TrackingSettings(patience=0.0)) as tracker:
         tune(tracker, workplace / "out")
     assert tracker.summary.waiting > 0
     elsewhere = workplace / "elsewhere"

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from ellopt.cli.arguments import ArgumentGroup
-from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.cli.commands.device_arguments import add_device_options, settings_from
+from ellopt.cli.options import read_options
+from ellopt.core.settings import setting
 from ellopt.targets import TARGETS, find_target
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+@dataclass(frozen=True)
+class DevicesSettings:
+    """What ``ellopt devices`` shows and does."""
+
+    target: str = setting("pi3", "the target whose platform the boards must have", metavar="NAME")
+    release_mine: bool = setting(
+        False,
+        "free the boards that your earlier runs left locked when they were killed",
+        option="release-mine",
+    )
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,14 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="list boards, free those that a killed run left locked",
         description="Lists the boards of a cluster service, or those at the given addresses: state and holder.",
     )
-    group = ArgumentGroup(parser, "boards")
-    group.value("--target", default="pi3", help="the target whose platform the boards must have (default: pi3)")
-    add_device_arguments(group)
-    parser.add_argument(
-        "--release-mine",
-        action="store_true",
-        help="free the boards that this user's earlier runs left locked when they were killed",
-    )
+    add_device_options(parser, "boards", DevicesSettings)
     parser.set_defaults(run=devices)
 
 
@@ -51,13 +58,14 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
     """Returns 1 if a board that was given cannot be reached or refuses us."""
     from ellopt.devices.open import list_devices, release_mine
 
-    settings = settings_from(arguments, arguments.target)
-    if arguments.release_mine:
+    asked = read_options(DevicesSettings, arguments)
+    settings = settings_from(arguments, asked.target)
+    if asked.release_mine:
         released = release_mine(settings)
         what = ", ".join(released) if released else "nothing of yours was left locked"
         console.print(f"released: {what}", markup=False, highlight=False)
         return 0
-    rows = list_devices(settings, find_target(arguments.target))
+    rows = list_devices(settings, find_target(asked.target))
     table = _table("board", "state", "holder", "fits", "platform", "remark")
     for row in rows:
         texts = (row.name, row.state, row.holder, "yes" if row.fits else "no", row.platform, row.comment)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ellopt.cli.arguments import ArgumentGroup
-from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.cli.commands.device_arguments import add_device_options, settings_from
+from ellopt.cli.options import read_options
+from ellopt.core.settings import setting
 from ellopt.targets import find_target
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+@dataclass(frozen=True)
+class CalibrateSettings:
+    """What ``ellopt calibrate`` compares."""
+
+    target: str = setting("pi3_64", "the kind of board: `pi3_64`, `pi4_64` or `pi5`", metavar="NAME")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,9 +29,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Runs loops and two small networks on a board and on its simulated processor. The factor between "
         "them is kept for this kind of board and used by later estimates.",
     )
-    group = ArgumentGroup(parser, "boards")
-    group.value("--target", default="pi3_64", help="the kind of board (default: pi3_64)")
-    add_device_arguments(group)
+    add_device_options(parser, "boards", CalibrateSettings)
     parser.set_defaults(run=run)
 
 
@@ -33,7 +40,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.app.calibrate import calibrate
     from ellopt.core.numbers import percent
 
-    found, path = calibrate(settings_from(arguments, arguments.target), find_target(arguments.target, 1))
+    target = read_options(CalibrateSettings, arguments).target
+    found, path = calibrate(settings_from(arguments, target), find_target(target, 1))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("what ran")
     table.add_column("times as long as estimated", justify="right")

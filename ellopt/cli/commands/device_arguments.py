@@ -5,49 +5,34 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
+from typing import Any
 
-from ellopt.cli.arguments import ArgumentGroup
+from ellopt.cli.options import add_options, read_options
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.settings import OwnGroups
 from ellopt.devices.board_lists import read_board_list
+from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.settings import DeviceSettings
 
-
-def add_device_arguments(group: ArgumentGroup) -> None:
-    """Addresses, cluster service, user and keys."""
-    group.words(
-        "--ipaddress",
-        metavar="ADDRESS",
-        help="boards, if there is no cluster service: [user@]host[:port], or names that ~/.ssh/config knows",
-    )
-    group.path("--boards", help="a file that lists boards, an address a line")
-    group.number("--ssh_port", help="port of the boards' SSH servers (default: what ~/.ssh/config says, or 22)")
-    group.value("--username", help="user on the boards (default: what ~/.ssh/config says, or pi)")
-    group.value(
-        "--password", help="that user's password; better in RPI_PASSWORD, or use keys (an option shows in 'ps')"
-    )
-    group.path("--key_file", help="private key for the boards (default: the agent's and the usual keys)")
-    group.flag("--accept_new_host_keys", help="trust a board's host key the first time it is seen")
-    group.value(
-        "--remote_dir",
-        metavar="PATH",
-        help="folder on the boards for temporary files, where programs may run (default: the first that will do)",
-    )
-    group.value("--cluster", help="address of the cluster service (RPI_CLUSTER)")
-    group.value("--apikey", help="key for the cluster service; better in RPI_APIKEY")
-    group.flag("--allow_insecure_cluster", help="allow http to a cluster service that is not on this machine")
-    group.value("--platform_regex", help="picks boards of the cluster by platform (default: the target's)")
+#: fields of DeviceSettings that say how boards are measured on, not where they are
+TUNING_ONLY = ("parallel_run", "board_timeout", "fix_frequency", "emulate", "estimate")
 
 
-def secret(given: str | None, variable: str) -> str | None:
-    """What was given, else what the environment holds."""
-    return given or os.environ.get(variable) or None
+def device_groups() -> tuple[type, ...]:
+    """The settings of devices, and those that kinds of devices bring."""
+    return (DeviceSettings, *_own_groups())
+
+
+def _own_groups() -> tuple[type, ...]:
+    return tuple(dict.fromkeys(kind.settings for kind in DEVICE_KINDS if kind.settings is not None))
 
 
 @dataclass(frozen=True)
 class BoardPlaces:
-    """Where boards are: addresses, or a cluster service, or neither."""
+    """Where boards are: addresses, those of a list, or a cluster service, or nothing of it."""
 
-    ipaddress: tuple[str, ...]
+    ipaddresses: tuple[str, ...]
+    boards: tuple[str, ...]
     cluster: str | None
 
 
@@ -56,46 +41,48 @@ def places_from(arguments: argparse.Namespace, target: str) -> BoardPlaces:
 
     Raises ConfigurationError for options that contradict each other: what is asked for is never dropped silently.
     """
-    emulate = bool(getattr(arguments, "emulate", False))
-    listed = read_board_list(arguments.boards) if arguments.boards is not None else ()
-    ipaddress = (*arguments.ipaddress, *listed)
+    listed = read_board_list(arguments.boards) if arguments.boards else ()
+    ipaddresses = arguments.ipaddress
     if target == "host":
-        asked = (("--ipaddress", arguments.ipaddress), ("--boards", listed), ("--cluster", arguments.cluster))
+        asked = (("--ipaddress", ipaddresses), ("--boards", listed), ("--cluster", arguments.cluster))
         for option, given in asked:
             if given:
                 raise ConfigurationError(
                     f"--target host and {option} contradict each other: host is this machine. Give the boards' "
                     "--target ('ellopt targets' lists them), or leave the boards out"
                 )
-        if emulate:
+        if arguments.emulate:
             raise ConfigurationError(
                 "--target host and --emulate contradict each other: host is this machine, which needs no emulator. "
                 "Give the --target to emulate ('ellopt targets' lists them), or leave --emulate out"
             )
-        return BoardPlaces((), None)
+        return BoardPlaces((), (), None)
     cluster = arguments.cluster
-    estimate = bool(getattr(arguments, "estimate", False))
-    if cluster is None and not ipaddress and not emulate and not estimate:
+    said = ipaddresses or listed or arguments.emulate or arguments.estimate
+    if cluster is None and not said:
         cluster = os.environ.get("RPI_CLUSTER") or None
-    if cluster and ipaddress:
-        option = "--ipaddress" if arguments.ipaddress else "--boards"
+    if cluster and (ipaddresses or listed):
+        option = "--ipaddress" if ipaddresses else "--boards"
         raise ConfigurationError(f"{option} and --cluster exclude each other: give the boards one way only")
-    return BoardPlaces(ipaddress, cluster)
+    return BoardPlaces(ipaddresses, listed, cluster)
 
 
 def settings_from(arguments: argparse.Namespace, target: str) -> DeviceSettings:
-    """The settings that the options of ``add_device_arguments`` give. Raises ConfigurationError."""
+    """The settings of ``device_groups`` as the options give them. Raises ConfigurationError."""
     places = places_from(arguments, target)
-    return DeviceSettings(
-        ipaddresses=places.ipaddress,
-        ssh_port=arguments.ssh_port,
-        username=arguments.username,
-        password=secret(arguments.password, "RPI_PASSWORD"),
-        key_files=() if arguments.key_file is None else (arguments.key_file,),
-        accept_new_host_keys=arguments.accept_new_host_keys,
+    own: list[Any] = [read_options(group, arguments) for group in _own_groups()]
+    return read_options(
+        DeviceSettings,
+        arguments,
+        ipaddresses=places.ipaddresses,
+        boards=places.boards,
         cluster=places.cluster,
-        apikey=secret(arguments.apikey, "RPI_APIKEY"),
-        allow_insecure_cluster=arguments.allow_insecure_cluster,
-        platform_regex=arguments.platform_regex,
-        remote_dir=arguments.remote_dir,
+        own=OwnGroups(*own),
     )
+
+
+def add_device_options(parser: argparse.ArgumentParser, title: str, *before: type) -> None:
+    """Add the options of the groups ``before``, and those that say where boards are, to a command that only looks at
+    boards."""
+    add_options(parser, title, *before, *device_groups(), without=TUNING_ONLY)
+    parser.set_defaults(emulate=False, estimate=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.arguments import ArgumentGroup
-from ellopt.cli.commands.device_arguments import add_device_arguments, settings_from
+from ellopt.cli.commands.device_arguments import add_device_options, settings_from
+from ellopt.cli.options import read_options
+from ellopt.core.settings import setting
 from ellopt.targets import find_target
 
 if TYPE_CHECKING:
@@ -20,16 +22,23 @@ if TYPE_CHECKING:
 _STYLES = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("FAILED", "red")}
 
 
+@dataclass(frozen=True)
+class DoctorSettings:
+    """What ``ellopt doctor`` looks at."""
+
+    target: str = setting(
+        "", "the target that you want to tune for", metavar="NAME", default_text="`host`; with boards, `pi3`"
+    )
+    output_path: Path = setting(Path("out"), "where tuned models will go", short="o", metavar="PATH")
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check compiler, emulator, boards, MLflow and disk",
         description="Checks what a tuning run needs and says what to do where something is missing.",
     )
-    group = ArgumentGroup(parser, "what to check")
-    group.value("--target", help="the target that you want to tune for (default: host; with boards, pi3)")
-    group.path("--output_path", "-o", default=Path("out"), help="where tuned models will go (default: out)")
-    add_device_arguments(group)
+    add_device_options(parser, "what to check", DoctorSettings)
     parser.set_defaults(run=run)
 
 
@@ -50,9 +59,10 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     from ellopt.app import doctor
 
     boards = arguments.ipaddress or arguments.boards or arguments.cluster
-    target = find_target(arguments.target or ("pi3" if boards else "host"))
+    asked = read_options(DoctorSettings, arguments)
+    target = find_target(asked.target or ("pi3" if boards else "host"))
     settings = settings_from(arguments, target.name)
-    yield from doctor.basic_findings(target, arguments.output_path)
+    yield from doctor.basic_findings(target, asked.output_path)
     yield from doctor.tracking_findings()
-    if settings.cluster or settings.ipaddresses:
+    if settings.cluster or settings.addresses:
         yield from doctor.device_findings(settings, target)

@@ -4,17 +4,85 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.arguments import ArgumentGroup, add_input_shape, given_path
+from ellopt.cli.options import add_options, given_path, read_options
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.settings import setting
+from ellopt.frontends.settings import ShapeSettings
 from ellopt.targets import find_target
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ellopt.model.graph import Model
+
+
+_OPTIONS_FILE = "a `compile_options.json`"
+_FOUND = "the options found in the model"
+_CHECK = "compare every step and the model's output with the reference first; stop if one is wrong"
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How ``ellopt predict`` runs a model."""
+
+    input: Path = setting(
+        help="a `.npy` file: rows x columns x channels, and for ONNX models the shape that they say; or a `.npz` file "
+        "with an array by the name of each input",
+        required=True,
+        metavar="FILE",
+    )
+    output: Path = setting(
+        help="where the output goes, a `.npy` file; or a `.npz` file with an array by the name of each output",
+        required=True,
+        metavar="FILE",
+    )
+    target: str = setting("host", "what to compile for", metavar="NAME")
+    options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
+    check: bool = setting(False, _CHECK)
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """What ``ellopt compile`` writes."""
+
+    output_path: Path = setting(
+        help="the folder to write, for one library. Files in it that are not as ellopt left them are not overwritten: "
+        "the command ends with exit code 2",
+        short="o",
+        required=True,
+        metavar="DIR",
+    )
+    target: str = setting("host", "what to compile for", metavar="NAME")
+    options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
+    name: str = setting(
+        "",
+        "what the library is called: lower-case letters, digits and `_`, a letter first",
+        metavar="NAME",
+        default_text="made of the model's name",
+    )
+    cpu: str = setting(
+        "native",
+        "with `--target host` on x86-64, the oldest processor that the library runs on: `native`, `x86-64`, "
+        "`x86-64-v2`, `x86-64-v3` (AVX2) or `x86-64-v4` (AVX-512). All but `native` also run with older C libraries "
+        "(glibc 2.28)",
+        metavar="LEVEL",
+    )
+    force: bool = setting(False, "overwrite such files")
+    check: bool = setting(False, _CHECK)
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How ``ellopt bench`` times a model."""
+
+    options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
+    threads: int | None = setting(None, "threads to use", default_text="all cores")
+    iterations: int = setting(50, "timed runs")
+    json: bool = setting(False, "print one JSON object: `median_ms`, `min_ms`, `samples_ms`, `threads`, `peak_rss_mb`")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +100,7 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         "its convolution layers.",
     )
     parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
-    add_input_shape(ArgumentGroup(parser, "options"))
+    add_options(parser, "options", ShapeSettings)
     parser.set_defaults(run=show)
 
 
@@ -44,18 +112,7 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         "ONNX models the shape that they say.",
     )
     parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
-    group = ArgumentGroup(parser, "options")
-    group.path(
-        "--input", required=True, help="the input, a .npy file; or a .npz file with an array by the name of each input"
-    )
-    group.path(
-        "--output",
-        required=True,
-        help="where the output goes, a .npy file; or a .npz file with an array by the name of each",
-    )
-    _add_target_and_options(group)
-    _add_check(group)
-    add_input_shape(group)
+    add_options(parser, "options", ShapeSettings, PredictSettings)
     parser.set_defaults(run=predict)
 
 
@@ -67,19 +124,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         "found in the model are honoured.",
     )
     parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
-    group = ArgumentGroup(parser, "options")
-    group.path("--output_path", "-o", required=True, help="the directory to write")
-    _add_target_and_options(group)
-    group.value("--name", default="", help="what the library is called (default: made of the model's name)")
-    group.value(
-        "--cpu",
-        default="native",
-        help="for --target host on x86-64: the oldest processor, native or x86-64, x86-64-v2, x86-64-v3, x86-64-v4 "
-        "(default: native, this machine's)",
-    )
-    group.flag("--force", help="overwrite files that are not as ellopt left them")
-    _add_check(group)
-    add_input_shape(group)
+    add_options(parser, "options", ShapeSettings, CompileSettings)
     parser.set_defaults(run=compile_)
 
 
@@ -90,24 +135,8 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         description="Times a model in a fresh process on this machine, after a warm-up.",
     )
     parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
-    group = ArgumentGroup(parser, "options")
-    group.path("--options", help="compile_options.json (default: the options found in the model)")
-    group.number("--threads", help="threads to use (default: all cores)")
-    group.number("--iterations", default=50, help="timed runs (default: 50)")
-    group.flag("--json", help="print one JSON object")
-    add_input_shape(group)
+    add_options(parser, "options", ShapeSettings, BenchSettings)
     parser.set_defaults(run=bench)
-
-
-def _add_target_and_options(group: ArgumentGroup) -> None:
-    group.value("--target", default="host", help="what to compile for (default: host)")
-    group.path("--options", help="compile_options.json (default: the options found in the model)")
-
-
-def _add_check(group: ArgumentGroup) -> None:
-    group.flag(
-        "--check", help="compare every step and the model's output with the reference first; stop if one is wrong"
-    )
 
 
 def _read(arguments: argparse.Namespace) -> Model:
@@ -116,7 +145,7 @@ def _read(arguments: argparse.Namespace) -> Model:
     path: Path = arguments.model
     if not path.is_file():
         raise ConfigurationError(f"{path}: no such model file")
-    return read_model(path, parse_shapes(arguments.input_shape))
+    return read_model(path, parse_shapes(read_options(ShapeSettings, arguments).input_shape))
 
 
 def show(arguments: argparse.Namespace, console: Console) -> int:
@@ -130,30 +159,32 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.cli.commands import arrays
     from ellopt.deploy import run as deploy
 
-    values = arrays.read(arguments.input)
-    model, target = _read(arguments), find_target(arguments.target)
-    arrays.check_output(arguments.output, model)
-    outputs = deploy.predict_all(model, values, arguments.options, target, check=arguments.check)
-    arrays.write(arguments.output, outputs)
+    asked = read_options(PredictSettings, arguments)
+    values = arrays.read(asked.input)
+    model, target = _read(arguments), find_target(asked.target)
+    arrays.check_output(asked.output, model)
+    outputs = deploy.predict_all(model, values, asked.options, target, check=asked.check)
+    arrays.write(asked.output, outputs)
     sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
-    console.print(f"{arguments.output}: {', '.join(sizes)}", markup=False, highlight=False)
+    console.print(f"{asked.output}: {', '.join(sizes)}", markup=False, highlight=False)
     return 0
 
 
 def compile_(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.deploy import run as deploy
 
-    model, target = _read(arguments), find_target(arguments.target)
-    if arguments.check:
-        deploy.check(model, arguments.options, target)
+    asked = read_options(CompileSettings, arguments)
+    model, target = _read(arguments), find_target(asked.target)
+    if asked.check:
+        deploy.check(model, asked.options, target)
     library = deploy.compile_library(
         model,
-        arguments.output_path,
+        asked.output_path,
         target,
-        arguments.options,
-        name=arguments.name,
-        cpu=arguments.cpu,
-        force=arguments.force,
+        asked.options,
+        name=asked.name,
+        cpu=asked.cpu,
+        force=asked.force,
     )
     for line in library.summary():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -163,8 +194,9 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
 def bench(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.deploy import run as deploy
 
-    result = deploy.bench(_read(arguments), arguments.options, arguments.threads or 0, arguments.iterations)
-    if arguments.json:
+    asked = read_options(BenchSettings, arguments)
+    result = deploy.bench(_read(arguments), asked.options, asked.threads or 0, asked.iterations)
+    if asked.json:
         print(json.dumps(result.to_json()))
     else:
         console.print(result.summary(), markup=False, highlight=False)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ellopt.app.config import SAMPLERS, TuningConfig
-from ellopt.cli.arguments import ArgumentGroup, add_input_shape
-from ellopt.cli.commands.device_arguments import add_device_arguments, places_from, secret
-from ellopt.toolchains.registry import TOOLCHAINS
+from ellopt.app.config import ModelSettings, TuningConfig
+from ellopt.cli.commands.device_arguments import device_groups, settings_from
+from ellopt.cli.commands.failures import exit_code, show_failure
+from ellopt.cli.messages import MessageSettings
+from ellopt.cli.options import add_options, read_options
+from ellopt.core.settings import OwnGroups
+from ellopt.frontends.settings import ShapeSettings
+from ellopt.measure.settings import MeasureSettings
+from ellopt.search.settings import SearchSettings
+from ellopt.space.settings import SpaceSettings
+from ellopt.targets.settings import TargetSettings
+from ellopt.toolchains.registry import toolchain_groups
+from ellopt.toolchains.settings import BuildSettings
+from ellopt.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ellopt.app.tune_all import TuningOutcome
-
-_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 
 _EXAMPLES = """\
 examples:
@@ -41,142 +48,40 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_models(ArgumentGroup(parser, "models"))
-    _add_boards(ArgumentGroup(parser, "where to measure"))
-    _add_search(ArgumentGroup(parser, "search"))
-    _add_toolchain(ArgumentGroup(parser, "toolchain"))
-    _add_tracking(ArgumentGroup(parser, "tracking (MLflow)"))
-    _add_logging(parser)
+    for title, groups in option_groups():
+        add_options(parser, title, *groups)
     parser.set_defaults(run=run)
 
 
-def _add_models(group: ArgumentGroup) -> None:
-    group.path(
-        "--model_path",
-        required=True,
-        help="a model (.ell, .ell.zip, .onnx) or a directory that is searched for models, with all below it",
-    )
-    group.words("--models", metavar="NAME", help="names of the models to tune (default: all that are found)")
-    add_input_shape(group)
-    group.path("--output_path", "-o", required=True, help="where the tuned models and reports go")
-    group.path("--temp_dir", help="where temporary files go (default: beside each model's output)")
-    group.number(
-        "--concurrent_models", default=1, help="how many models to tune at once, where boards allow (default: 1)"
-    )
-
-
-def _add_boards(group: ArgumentGroup) -> None:
-    group.value("--target", default="pi3", help="what to compile for (default: pi3; 'ellopt targets' lists them)")
-    group.number("--threads", help="how many of the target's cores the model will have (default: all)")
-    add_device_arguments(group)
-    group.number("--parallel_run", default=24, help="how many boards to use at once at most (default: 24)")
-    group.number(
-        "--board_timeout", default=600.0, kind=float, help="seconds to wait for a board to come (back) (default: 600)"
-    )
-    group.number(
-        "--visit_spacing",
-        default=3.0,
-        kind=float,
-        help="seconds between the starts of two measurements on a board at least, so that what disturbs it for a "
-        "moment is not in all of them (default: 3)",
-    )
-    group.flag(
-        "--fix_frequency",
-        help="set the boards' frequency governor to performance for each measurement and put it back, where 'sudo -n' "
-        "allows it",
-    )
-    group.flag("--emulate", help="run under qemu-user: on this machine, or on the boards that are given")
-    group.flag(
-        "--estimate",
-        help="simulate the target's processor instead of measuring on a board (the default where none is given)",
-    )
-    group.flag("--accept_emulated_timings", help="let times measured under emulation choose the winners")
-
-
-def _add_search(group: ArgumentGroup) -> None:
-    group.value(
-        "--options",
-        default="",
-        help="options file that says what may be tried: a path, or extended, default (what ELL's scripts tried), quick "
-        "(default: extended; with the ell toolchain: default)",
-    )
-    group.value(
-        "--sampler",
-        default="auto",
-        help=f"{', '.join(SAMPLERS)}, or the import path of an Optuna sampler, module:Class (default: auto)",
-    )
-    group.number("--trials", help="how many plans to try at most (default: the sampler's own)")
-    group.number("--timeout", kind=float, help="seconds after which no new trial starts, a model (default: none)")
-    group.number("--seed", default=0, help="seed of the sampler (default: 0)")
-    group.number(
-        "--tolerance", default=0.01, kind=float, help="stop when less than this share is left to gain (default: 0.01)"
-    )
-    group.flag("--no_warm_start", help="do not use measurements of earlier runs")
-
-
-def _add_toolchain(group: ArgumentGroup) -> None:
-    group.value("--toolchain", default="native", help=f"{' or '.join(TOOLCHAINS)} (default: native)")
-    group.number("--parallel_build", default=os.cpu_count() or 1, help="how many compilers run at once")
-    group.path("--ell_root", help="ELL's source tree (ELL_ROOT); the ell toolchain only")
-    group.path("--ell_build_root", help="ELL's build tree (ELL_BUILD_ROOT); the ell toolchain only")
-    group.flag("--include_exercise_models", help="also time the whole model without profiling inside")
-    group.flag("--no_vectorize", help="do not pass --vectorize to ELL's compile, as ELL's scripts do")
-    group.value(
-        "--fp_contract", default="fast", help="-fp-contract of LLVM's opt and llc: fast (as ELL's scripts), on or off"
-    )
-    group.path("--from_reports", help="pick winners from profile reports in this directory instead of measuring")
-
-
-def _add_tracking(group: ArgumentGroup) -> None:
-    group.flag("--no_mlflow", help="do not log to MLflow")
-    group.value("--experiment", help="name of the MLflow experiment (default: one a model)")
-    group.value("--register", metavar="NAME", help="register the tuned model in the MLflow Model Registry")
-
-
-def _add_logging(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("messages")
-    exclusive = group.add_mutually_exclusive_group()
-    exclusive.add_argument(
-        "--verbosity",
-        type=lambda text: text.upper() or "WARNING",
-        choices=_LEVELS,
-        default="WARNING",
-        metavar="LEVEL",
-        help=f"what is reported beside the progress: {', '.join(_LEVELS)} (default: WARNING)",
-    )
-    exclusive.add_argument("--silence", action="store_true", help="report nothing but errors")
-    group.add_argument(
-        "--logfile", type=lambda text: Path(text) if text else None, metavar="PATH", help="also log everything here"
-    )
-    group.add_argument(
-        "--logmode",
-        type=lambda text: text or "a",
-        choices=("a", "w"),
-        default="a",
-        help="append to the log file or write it anew (default: a)",
+def option_groups() -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """Every group of settings of a tuning, by the title that its options stand under."""
+    return (
+        ("models", (ModelSettings, ShapeSettings)),
+        ("where to measure", (TargetSettings, *device_groups(), MeasureSettings)),
+        ("search", (SpaceSettings, SearchSettings)),
+        ("toolchain", (BuildSettings, *toolchain_groups())),
+        ("tracking (MLflow)", (TrackingSettings,)),
+        ("messages", (MessageSettings,)),
     )
 
 
 def config_from(arguments: argparse.Namespace) -> TuningConfig:
-    """The validated settings. Secrets that were not given come from the environment."""
-    values: dict[str, Any] = {
-        field.name: getattr(arguments, field.name)
-        for field in fields(TuningConfig)
-        if hasattr(arguments, field.name) and field.name not in ("warm_start", "mlflow", "vectorize")
-    }
-    values["apikey"] = secret(arguments.apikey, "RPI_APIKEY")
-    values["password"] = secret(arguments.password, "RPI_PASSWORD")
-    for name in ("ell_root", "ell_build_root"):
-        values[name] = values[name] or (Path(os.environ[name.upper()]) if os.environ.get(name.upper()) else None)
-    places = places_from(arguments, arguments.target)
+    """The validated settings. What was not given may come from the environment. Raises ConfigurationError."""
+    models, target = read_options(ModelSettings, arguments), read_options(TargetSettings, arguments)
     if os.environ.get("MLFLOW_RUN_ID"):  # MLflow has changed the folder: what is printed must be found from any
-        values["output_path"], values["model_path"] = values["output_path"].resolve(), values["model_path"].resolve()
-    values["ipaddress"], values["cluster"] = places.ipaddress, places.cluster
+        models = replace(models, output_path=models.output_path.resolve(), model_path=models.model_path.resolve())
+    own: list[Any] = [read_options(group, arguments) for group in toolchain_groups()]
     return TuningConfig(
-        **values,
-        warm_start=not arguments.no_warm_start,
-        mlflow=not arguments.no_mlflow,
-        vectorize=not arguments.no_vectorize,
+        models,
+        target,
+        shapes=read_options(ShapeSettings, arguments),
+        devices=settings_from(arguments, target.target),
+        measure=read_options(MeasureSettings, arguments),
+        space=read_options(SpaceSettings, arguments),
+        search=read_options(SearchSettings, arguments),
+        build=read_options(BuildSettings, arguments),
+        toolchains=OwnGroups(*own),
+        tracking=read_options(TrackingSettings, arguments),
     )
 
 
@@ -185,17 +90,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     config = config_from(arguments)
 
     from ellopt.app import tune_all as pipeline
-    from ellopt.app.from_reports import pick_winners
     from ellopt.cli.logs import configure
     from ellopt.cli.progress import display
 
-    configure(arguments.verbosity, arguments.silence, arguments.logfile, arguments.logmode, config.secrets)
-    if config.from_reports is not None:
-        return pick_winners(config, config.from_reports, console)
-    with display(console, silent=arguments.silence) as shown:
+    messages = read_options(MessageSettings, arguments)
+    configure(messages, config.secrets)
+    if config.models.from_reports is not None:
+        from ellopt.app.from_reports import pick_all
+        from ellopt.cli.commands.picked import show_picked
+
+        return show_picked(pick_all(config), console)
+    with display(console, silent=messages.silence) as shown:
         outcome = pipeline.tune(config, shown)
-    _show(outcome, console, arguments.silence)
-    return outcome.exit_code
+    _show(outcome, console, messages.silence)
+    failed = exit_code([model.error for model in outcome.models if model.error is not None])
+    return failed or (1 if outcome.tracking.unregistered else 0)
 
 
 def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
@@ -208,9 +117,7 @@ def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
             console.print(closing(model.report, model.directory))
             console.print()
         elif model.error is not None:
-            text = str(model.error)
-            prefix = "" if str(model.file.path) in text else f"{model.file.path}: "
-            errors.print(f"ellopt: {prefix}{text}", style="red", markup=False, highlight=False, soft_wrap=True)
+            show_failure(model.file.path, model.error, console)
     for name in outcome.tracking.unregistered:
         errors.print(
             f"ellopt: --register: {name} is not registered yet; 'ellopt sync' does it when MLflow takes it",

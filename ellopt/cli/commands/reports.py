@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.arguments import ArgumentGroup, given_path
+from ellopt.cli.options import add_options, given_path, read_options
 from ellopt.core.errors import ConfigurationError
-from ellopt.report.document import TuningReport
+from ellopt.core.settings import setting
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 REPORT_NAME = "tuning_report.json"
 PAGE_NAME = "tuning_report.html"
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """What ``ellopt compare`` writes."""
+
+    page: Path | None = setting(None, "also write the comparison as a page", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """Where ``ellopt sync`` delivers."""
+
+    to: str = setting(
+        "",
+        "address of a tracking store to log the runs of which something waits to instead, as a whole",
+        metavar="URI",
+        default_text="the store that they were meant for",
+    )
+    experiment: str = setting(
+        "",
+        "name of the experiment to log them to instead, as a whole",
+        metavar="NAME",
+        default_text="the experiment that they were meant for",
+    )
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +59,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     compare.add_argument("first", type=given_path, metavar="OUT_A", help="the output directory of a run")
     compare.add_argument("second", type=given_path, metavar="OUT_B", help="another one")
-    ArgumentGroup(compare, "options").path("--page", help="also write the comparison as a page to this file")
+    add_options(compare, "options", CompareSettings)
     compare.set_defaults(run=compare_runs)
 
     sync = subparsers.add_parser(
@@ -42,9 +68,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Delivers to MLflow what could not be delivered while a model was tuned.",
     )
     sync.add_argument("directory", type=given_path, metavar="DIR", help="the --output_path of a tuning run")
-    group = ArgumentGroup(sync, "another place (for runs of which something waits)")
-    group.value("--to", metavar="URI", help="address of a tracking store to log them to instead")
-    group.value("--experiment", metavar="NAME", help="name of the experiment to log them to instead")
+    add_options(sync, "another place (for runs of which something waits)", SyncSettings)
     sync.set_defaults(run=deliver)
 
     profile = subparsers.add_parser(
@@ -58,6 +82,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def redraw(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.files.atomic import write_text
+    from ellopt.report.document import TuningReport
     from ellopt.report.html import render
     from ellopt.report.locate import find_reports
     from ellopt.report.text import closing
@@ -77,16 +102,17 @@ def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.report.compare.text import comparison_lines
     from ellopt.report.locate import pair_reports
 
+    page = read_options(CompareSettings, arguments).page
     pairs = pair_reports(arguments.first, arguments.second)
-    if arguments.page and len(pairs) > 1:
+    if page and len(pairs) > 1:
         tags = ", ".join(first.tag for first, _ in pairs)
         raise ConfigurationError(f"--page: a page holds one model, but these directories hold {tags}; name one of each")
     for first, second in pairs:
         comparison = compare(first, second)
         console.print(comparison_lines(comparison))
-        if arguments.page:
-            write_text(arguments.page, render_comparison(comparison))
-            console.print(f"page: {arguments.page}", markup=False, highlight=False, soft_wrap=True)
+        if page:
+            write_text(page, render_comparison(comparison))
+            console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -96,7 +122,8 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
     def progress(path: Path, waiting: int) -> None:
         console.print(f"{path}: {waiting} records", markup=False, highlight=False, soft_wrap=True)
 
-    result = sync(arguments.directory, progress=progress, to=arguments.to or "", experiment=arguments.experiment or "")
+    asked = read_options(SyncSettings, arguments)
+    result = sync(arguments.directory, progress=progress, to=asked.to, experiment=asked.experiment)
     console.print(f"{result.delivered} records delivered, {result.waiting} waiting", markup=False, highlight=False)
     for problem in result.problems:
         console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)

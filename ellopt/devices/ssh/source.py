@@ -132,7 +132,7 @@ class SshSource:
     shared = False
 
     def __init__(self, settings: DeviceSettings, target: Target) -> None:
-        addresses = [Address.parse(text, settings.ssh_port or 0) for text in settings.ipaddresses]
+        addresses = [Address.parse(text, settings.ssh_port or 0) for text in settings.addresses]
         self._free = list(dict.fromkeys(addresses))
         self.size = len(self._free)
         self.emulated = bool(settings.emulate and target.qemu)

@@ -23,6 +23,7 @@ from ellopt.files.process import Completed, run_in_group
 from ellopt.files.sealed import is_whole, publish
 from ellopt.frontends.ell.archive import Archive
 from ellopt.targets import Target
+from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.ell.tools import EllTools
 
 logger = logging.getLogger(__name__)
@@ -88,21 +89,6 @@ class Compiled:
     header: Header
 
 
-@dataclass(frozen=True)
-class CodeOptions:
-    """What ELL's and LLVM's programs are told beside a plan: ELL's own scripts say the same by default.
-
-    ``vectorize``: compile's own vector instructions. ``fp_contract``: fast, on or off, how freely LLVM's opt and llc
-    fuse multiplications and additions.
-    """
-
-    vectorize: bool = True
-    fp_contract: str = "fast"
-
-    def __str__(self) -> str:
-        return f"--vectorize {_boolean(self.vectorize)}, -fp-contract={self.fp_contract}"
-
-
 class EllCompiler:
     """Compiles plans, each in a directory of its own; what is there already is not compiled again.
 
@@ -110,9 +96,9 @@ class EllCompiler:
     fails is kept in ``failed-builds`` beside the directory of bundles.
     """
 
-    def __init__(self, tools: EllTools, use_blas: bool, parallel: int = 0, code: CodeOptions | None = None) -> None:
+    def __init__(self, tools: EllTools, use_blas: bool, parallel: int = 0, settings: EllSettings | None = None) -> None:
         self._tools = tools
-        self._code = code or CodeOptions()
+        self._settings = settings or EllSettings()
         self._use_blas = use_blas
         self._slots = threading.BoundedSemaphore(parallel or os.cpu_count() or 1)
         self._warned = threading.Event()
@@ -169,7 +155,7 @@ class EllCompiler:
         command += ["--outputFilenameBase", _BASE, "--target", target.ell_name, "--header", "--objectCode"]
         command += ["--bitcode"] * self._tools.optimises + ["--profile"] * profiled
         command += ["--blas", _boolean(self.blas(target)), "--parallelize", _boolean(parallel)]
-        command += ["--vectorize", _boolean(self._code.vectorize)]
+        command += ["--vectorize", _boolean(self._settings.vectorize)]
         # --threads does not get as far as the compiled code, whose pool has 4 threads whatever it says.
         command += ["--modelOption", f"maxThreads,{target.cores}"]
         for node_id, options in plan.items():
@@ -195,7 +181,7 @@ class EllCompiler:
 
     def _optimise(self, directory: Path, target: Target, log: _Log, deadline: Deadline) -> None:
         code, better, result = f"{_BASE}.bc", f"{_BASE}_opt.bc", f"{_BASE}_opt.part"
-        contract = f"-fp-contract={self._code.fp_contract}"
+        contract = f"-fp-contract={self._settings.fp_contract}"
         opt = [str(self._tools.opt), code, "-o", better, "-O3", contract]
         log.run(self, opt, deadline, "LLVM's opt")
         options = _LLC_OPTIONS.get(target.ell_name, _GENERIC)

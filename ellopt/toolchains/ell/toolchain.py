@@ -27,6 +27,7 @@ from ellopt.core.job import Job, JobResult
 from ellopt.core.methods import find_method
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
+from ellopt.core.settings import OwnGroups
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.sealed import is_whole, publish
@@ -35,12 +36,13 @@ from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
 from ellopt.targets import Target
 from ellopt.toolchains.ell.bundle import REFERENCE, EllBundle, EllManifest
-from ellopt.toolchains.ell.compile import MODEL_FILE, CodeOptions, Compiled, EllCompiler, commands_of, for_ell
+from ellopt.toolchains.ell.compile import MODEL_FILE, Compiled, EllCompiler, commands_of, for_ell
 from ellopt.toolchains.ell.job import checks, job_rows, timings
 from ellopt.toolchains.ell.link import RUNNER, Linker
+from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.ell.tools import EllTools, find_tools
 from ellopt.toolchains.native.results import read_records
-from ellopt.toolchains.settings import ToolchainSettings
+from ellopt.toolchains.settings import BuildSettings
 from ellopt.toolchains.zig import zig_version
 
 logger = logging.getLogger(__name__)
@@ -52,9 +54,9 @@ _TRY_SECONDS = 300.0
 class EllToolchain:
     """See ``Toolchain``. ``parallel_build`` bounds the programs at work (0: this machine's cores).
 
-    ``exercise``: code without profiling is compiled too, and gives the times of whole models. ``one_program``: models
-    can be linked together, which takes objects in ELF; else a bundle holds one plan, in the plain form. ``code``: what
-    the programs are told beside a plan.
+    ``one_program``: models can be linked together, which takes objects in ELF; else a bundle holds one plan, in the
+    plain form. ``settings``: what the programs are told beside a plan, and whether code without profiling is compiled
+    too, for the times of whole models.
     """
 
     name: str = "ell"
@@ -68,16 +70,14 @@ class EllToolchain:
         self,
         tools: EllTools,
         parallel_build: int = 0,
-        exercise: bool = False,
         one_program: bool = True,
-        code: CodeOptions | None = None,
+        settings: EllSettings | None = None,
     ) -> None:
-        self.code_options = code or CodeOptions()
+        self.settings = settings or EllSettings()
         self._tools = tools
         self._parallel_build = parallel_build or os.cpu_count() or 1
-        self._exercise = exercise
         self._compiler = EllCompiler(
-            tools, use_blas=tools.blas is not None, parallel=self._parallel_build, code=self.code_options
+            tools, use_blas=tools.blas is not None, parallel=self._parallel_build, settings=self.settings
         )
         self._one_program = one_program
         self.plans_per_bundle: int | None = 8 if self._one_program else 1
@@ -91,8 +91,9 @@ class EllToolchain:
     @cached_property
     def version(self) -> str:
         """A hash over ELL's programs, the compiler that links, and the generator's version."""
-        code = f"{GENERATOR_VERSION} {zig_version()}"
-        digest = hashlib.sha256(f"{code} {self._tools.identity()} {self._exercise} {self.code_options}".encode())
+        made_by = f"{GENERATOR_VERSION} {zig_version()} {self._tools.identity()}"
+        told = f"{self.settings.include_exercise_models} {self.settings.code}"
+        digest = hashlib.sha256(f"{made_by} {told}".encode())
         return digest.hexdigest()[:16]
 
     def prepare(self, model: Model) -> Model:
@@ -182,7 +183,7 @@ class EllToolchain:
         return {"ell_commands.txt": "\n".join(lines) + "\n" + commands_of(directory)}
 
     def parameters(self) -> Mapping[str, str]:
-        code = self.code_options
+        code = self.settings
         return {"ell_code": f"vectorize {code.vectorize}, fp-contract {code.fp_contract}"}
 
     def _warn_without_blas(self, target: Target) -> None:
@@ -211,7 +212,7 @@ class EllToolchain:
 
         def compile_plan(plan: Plan) -> tuple[Compiled, ...]:
             found: tuple[Compiled, ...] = ()
-            for profiled in (True, False) if self._exercise else (True,):
+            for profiled in (True, False) if self.settings.include_exercise_models else (True,):
                 where = directory / "plans" / self._key(model, target, plan, profiled)
                 found += self._compiler.compile(source, plan, target, profiled, where, deadline)
             return found if self._one_program else found[:1]
@@ -250,9 +251,9 @@ def _shape(node: Convolution) -> ConvolutionShape:
     )
 
 
-def make(settings: ToolchainSettings) -> EllToolchain:
+def make(build: BuildSettings, own: OwnGroups, target: Target) -> EllToolchain:
     """The toolchain as set. Raises ConfigurationError if ELL's programs are not there or do not run."""
+    settings = own[EllSettings]
+    elf = not target.is_host or sys.platform != "darwin"
     tools = find_tools(settings.ell_root, settings.ell_build_root)
-    elf = settings.target != "host" or sys.platform != "darwin"
-    code = CodeOptions(settings.vectorize, settings.fp_contract)
-    return EllToolchain(tools, settings.parallel_build, settings.include_exercise_models, elf, code)
+    return EllToolchain(tools, build.parallel_build, one_program=elf, settings=settings)

@@ -24,6 +24,7 @@ from ellopt.core.errors import BuildError, ConfigurationError
 from ellopt.core.job import Job, JobResult
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.core.plan import Plan
+from ellopt.core.settings import OwnGroups
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
@@ -33,7 +34,7 @@ from ellopt.toolchains.native.build import RUNNER, BuildRequest, build_bundle, g
 from ellopt.toolchains.native.bundle import Manifest
 from ellopt.toolchains.native.job import Choice, JobText, Records
 from ellopt.toolchains.native.results import RESULT, read_checks, read_records, read_samples
-from ellopt.toolchains.settings import ToolchainSettings
+from ellopt.toolchains.settings import BuildSettings
 from ellopt.toolchains.settling import settling_passes
 from ellopt.toolchains.zig import cpu_of
 
@@ -239,6 +240,6 @@ def _choices(manifest: Manifest, plan: Plan) -> list[Choice]:
     return row
 
 
-def make(settings: ToolchainSettings) -> NativeToolchain:
+def make(build: BuildSettings, own: OwnGroups, target: Target) -> NativeToolchain:
     """The toolchain as set."""
-    return NativeToolchain(settings.parallel_build)
+    return NativeToolchain(build.parallel_build)

@@ -54,7 +54,12 @@ else:
     opened = open_pool(settings, TARGET, PACE)
 with opened as pool:
     measurer = DeviceMeasurer(
-        MODEL, toolchain, pool, TARGET, directory / "bundles", MeasureSettings(attempts=20, disturbed_attempts=1)
+        MODEL,
+        toolchain,
+        pool,
+        TARGET,
+        directory / "bundles",
+        MeasureSettings(visit_spacing=0.0, attempts=20, disturbed_attempts=1),
     )
     result = search(space, measurer, SearchSettings(sampler="grid", plans_per_visit=1), directory)
     plan = result.evidence.best_plan()

@@ -35,6 +35,7 @@ from ellopt.toolchains import settling
 from ellopt.toolchains.ell.bundle import output_error
 from ellopt.toolchains.ell.compile import Header
 from ellopt.toolchains.ell.job import best_forms
+from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.ell.toolchain import EllToolchain
 from ellopt.toolchains.ell.tools import EllTools, find_tools
 
@@ -205,7 +206,7 @@ def replace_ancestors(model: Model) -> Model:
 def test_whole_models_are_timed_without_profiling_too(
     ell_build_root: Path, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path, device: LocalDevice
 ) -> None:
-    toolchain = EllToolchain(find_tools(None, ell_build_root), 2, exercise=True)
+    toolchain = EllToolchain(find_tools(None, ell_build_root), 2, settings=EllSettings(include_exercise_models=True))
     bundle = toolchain.build(tiny, tiny_plans[:1], host, tmp_path, Deadline.after(120))
     workers = json.loads((bundle.path / "ell.json").read_text())["workers"]
     assert sorted({worker["profiled"] for worker in workers}) == [False, True]

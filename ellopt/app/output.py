@@ -1,0 +1,127 @@
+"""What a tuned model's output directory holds: the model, its options, the report. Read back and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ellopt import __version__
+from ellopt.app.environment import environment, now
+from ellopt.app.shared import SharedParts
+from ellopt.core.errors import CandidateError
+from ellopt.core.plan import Plan
+from ellopt.files.atomic import write_text
+from ellopt.frontends.base import parse_shapes, read_model
+from ellopt.frontends.discover import ModelFile
+from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.whole_model import WholeCheck
+from ellopt.model.graph import Model
+from ellopt.report.document import TuningReport
+from ellopt.report.html import render
+from ellopt.report.network import network_of
+from ellopt.search.result import SearchResult
+from ellopt.select.confirm import Confirmed, write_model
+from ellopt.select.winners import Winners
+from ellopt.space.options_file import plan_for
+from ellopt.space.space import ModelSpace, narrow
+
+REPORT_FILE, PAGE_FILE = "tuning_report.json", "tuning_report.html"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning a model came to, after ``seconds``."""
+
+    file: ModelFile
+    model: Model
+    space: ModelSpace
+    result: SearchResult
+    winners: Winners
+    confirmed: Confirmed
+    seconds: float
+
+
+def write_output(
+    tuned: Tuned, shared: SharedParts, directory: Path, bundles: Path, mlflow_run: Mapping[str, str]
+) -> TuningReport:
+    """Write the tuned model and the report of its tuning to ``directory``.
+
+    What was written is read again, built in ``bundles`` and run. Raises CandidateError, without the model's file, if
+    its options or outputs are not those that were chosen; OSError.
+    """
+    file, model, result, confirmed = tuned.file, tuned.model, tuned.result, tuned.confirmed
+    written = write_model(
+        directory,
+        model,
+        file.name,
+        confirmed.plan,
+        tuned.winners.ell_plan(confirmed.plan),
+        shared.target,
+        own=shared.toolchain.own_options,
+        estimated=shared.estimate.label if shared.estimate else "",
+    )
+    if shared.toolchain.gives_outputs:
+        _check_written(directory / written.model, confirmed.plan, shared, bundles)
+    further = shared.toolchain.output_files(confirmed.plan)
+    for name, text in further.items():
+        write_text(directory / name, text)
+    nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in tuned.winners.layers}
+    report = TuningReport(
+        model=file.name,
+        tag=file.tag,
+        model_path=str(file.path),
+        model_sha256=model.archive.sha256,
+        target=shared.target.name,
+        toolchain=shared.toolchain.name,
+        toolchain_version=shared.toolchain.version,
+        emulated=result.emulated,
+        estimate=shared.estimate,
+        sampler=shared.search.sampler,
+        seed=shared.config.search.seed,
+        ellopt_version=__version__,
+        created=now(),
+        environment=environment(result.board, shared.target.cores),
+        space=tuned.space.report(),
+        layers=tuned.winners.layers,
+        trials=result.trials,
+        confirmation=confirmed.confirmation,
+        cost=replace(result.cost, wall_seconds=tuned.seconds),
+        boards=result.boards,
+        mlflow_run=dict(mlflow_run),
+        files=(*written.names, *further, REPORT_FILE, PAGE_FILE),
+        nodes=network_of(model, nodes_ms, shared.toolchain.fused_into(model)),
+    )
+    write_text(directory / REPORT_FILE, report.to_json())
+    write_text(directory / PAGE_FILE, render(report))
+    return report
+
+
+def _check_written(path: Path, plan: Plan, shared: SharedParts, bundles: Path) -> None:
+    """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
+    model = shared.toolchain.prepare(read_model(path, parse_shapes(shared.config.shapes.input_shape)))
+    config = shared.config
+    measurer = DeviceMeasurer(
+        model, shared.toolchain, shared.pool, shared.target, bundles, shared.measure, config.build
+    )
+    default = narrow(shared.space, shared.toolchain.layers(model), shared.toolchain, shared.target).default_plan
+    try:
+        if plan_for(model) != plan:
+            raise CandidateError(f"{path}: its options are not those that were chosen")
+        if WholeCheck(measurer.output_errors, default).unsound([plan]):
+            raise CandidateError(f"{path}: its output is wrong")
+    except CandidateError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _node_medians(result: SearchResult) -> dict[str, float]:
+    """Median milliseconds over all trials, by node, of what is no convolution."""
+    samples: dict[str, list[float]] = {}
+    for trial in result.trials:
+        if trial.samples is not None:
+            for node_id, values in trial.samples.nodes_ms.items():
+                samples.setdefault(node_id, []).extend(values)
+    return {node_id: float(np.median(values)) for node_id, values in samples.items() if values}

@@ -1,0 +1,105 @@
+"""What the models of one run share, and what of it decides whether a measurement still counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ellopt.app.config import TuningConfig
+from ellopt.devices.base import DevicePool
+from ellopt.estimate.facts import EstimateFacts
+from ellopt.frontends.discover import ModelFile
+from ellopt.measure.settings import MeasureSettings
+from ellopt.measure.store import MeasurementStore, StoreContext
+from ellopt.model.graph import Model
+from ellopt.search.settings import SearchSettings
+from ellopt.search.warm_start import WarmStart
+from ellopt.space.space import ModelSpace, SearchSpace
+from ellopt.targets import Target
+from ellopt.toolchains.base import Toolchain
+from ellopt.tracking import ModelStart, Tracker
+
+#: how long a run on a simulated processor may take; there is nothing that others wait for
+ESTIMATE_SECONDS = 7200.0
+
+
+@dataclass(frozen=True)
+class SharedParts:
+    """The parts that every model of a run is tuned with."""
+
+    config: TuningConfig
+    space: SearchSpace
+    target: Target
+    toolchain: Toolchain
+    pool: DevicePool
+    tracker: Tracker
+    estimate: EstimateFacts | None = None  # where times are estimates
+
+    @property
+    def error(self) -> float:
+        """By what share times may be off that measuring again does not show."""
+        return 0.0 if self.estimate is None else self.estimate.error
+
+    @property
+    def measure(self) -> MeasureSettings:
+        """The limits of measurements; a run on a simulated processor keeps nobody waiting."""
+        settings = self.config.measure
+        return settings if self.estimate is None else replace(settings, run_limit=ESTIMATE_SECONDS)
+
+    @property
+    def search(self) -> SearchSettings:
+        """How to search. Estimates do not differ from one time to the next: each variant once is all there is."""
+        settings = self.config.search
+        if self.estimate is None:
+            return settings
+        sampler = "grid" if settings.sampler == "auto" else settings.sampler
+        return replace(settings, sampler=sampler, repeat=False)
+
+    def identity(self, model: Model, board: str) -> str:
+        """All that measurements are of: kept ones count only where it is the same."""
+        facts = {
+            "model": model.archive.sha256,
+            "target": self.target.name,
+            "threads": self.target.cores,
+            "toolchain": [self.toolchain.name, self.toolchain.version],
+            "board": board,
+            "emulated": self.pool.emulated,
+            **({"inputs": [port.shape for port in model.inputs]} if model.inputs else {}),
+        }
+        return json.dumps(facts, sort_keys=True)
+
+    def warm_start(self, board: str) -> WarmStart:
+        """What earlier runs measured under the same conditions."""
+        context = StoreContext(
+            self.target.name,
+            self.toolchain.name,
+            self.toolchain.version,
+            board,
+            self.pool.emulated,
+            self.target.cores,
+        )
+        return WarmStart(MeasurementStore.default(), context, use=self.config.search.warm_start)
+
+    def start_of(self, file: ModelFile, directory: Path, identity: str, board: str, space: ModelSpace) -> ModelStart:
+        """What the tracker is told when a model's tuning begins."""
+        config = self.config
+        return ModelStart(
+            name=file.name,
+            tag=file.tag,
+            output_dir=directory,
+            target=self.target.name,
+            toolchain=self.toolchain.name,
+            sampler=self.search.sampler,
+            board_kind=board,
+            identity=identity,
+            params={
+                "options_file": Path(space.options_file).name,
+                "seed": str(config.search.seed),
+                "threads": str(self.target.cores),
+                "distinct_variants": str(space.distinct),
+                "model_file": file.path.name,
+                **({"estimated": self.estimate.label} if self.estimate else {}),
+                **self.toolchain.parameters(),
+            },
+        )
