@@ -1,6 +1,6 @@
-"""What each search strategy costs, and how much slower than the best its model is.
+"""What each sampler costs, and how much slower than the best its model is.
 
-For every model a table of all distinct variants is measured once, live, and kept as a file. Strategies are then
+For every model a table of all distinct variants is measured once, live, and kept as a file. Searches are then
 replayed on it, with the real noise, over many seeds, without a compiler or a device: builds, seconds of board time,
 observations, and loss (latency of the model it ends with over that of the exhaustive winner). With ``--live`` the
 searches also run for real, and the model that they end with is measured against the exhaustive winner in one
@@ -10,7 +10,7 @@ The cost to compare with is the original's sweep: every combination of search_sp
 30 passes each.
 
     python -m benchmarks.search --json search.json --plot search.png
-    python -m benchmarks.search --models tutorial160 --strategies auto,tpe --seeds 100 --live 5
+    python -m benchmarks.search --models tutorial160 --samplers auto,tpe --seeds 100 --live 5
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.table import Table
 from ellopt.model.graph import Model
 from ellopt.search.driver import search
+from ellopt.search.evidence.constants import DEFAULTS, Constants
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
@@ -58,7 +59,7 @@ from ellopt.targets import find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
 MODELS = ("tutorial160", "vgg64", "mobile128", "resnet64")
-STRATEGIES = ("auto", "tpe", "random", "grid")
+SAMPLERS = ("auto", "tpe", "random", "grid")
 #: Of one variant in the original: two builds, of each a run with 10 passes of warm-up and 20 timed ones.
 SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
@@ -255,24 +256,29 @@ def _nearest(table: Table, plan: Plan) -> dict[str, ConvolutionOptions]:
     return {node: min(table.rows[node], key=partial(distance, options)) for node, options in plan.items()}
 
 
-def run_search(space: ModelSpace, measurer: Measurer, strategy: str, seed: int) -> tuple[SearchResult, Plan, float]:
+def run_search(
+    space: ModelSpace, measurer: Measurer, sampler: str, seed: int, constants: Constants
+) -> tuple[SearchResult, Plan, float]:
     """A whole search: its result, the plan it ends with, and the seconds of this machine that it took."""
     with tempfile.TemporaryDirectory() as directory:
         began = time.monotonic()
-        result = search(space, measurer, SearchSettings(sampler=strategy, seed=seed), Path(directory))
+        settings = SearchSettings(sampler=sampler, seed=seed, constants=constants)
+        result = search(space, measurer, settings, Path(directory))
         return result, choose_winners(result).plan, time.monotonic() - began
 
 
-def replay(table: Table, sweep: float, strategy: str, seed: int, spoiled: float) -> dict[str, Any]:
+def replay(
+    table: Table, sweep: float, sampler: str, seed: int, spoiled: float, constants: Constants = DEFAULTS
+) -> dict[str, Any]:
     """One search replayed on the table: what it cost and how much is lost.
 
-    Every other visit of the table is what strategies see, with all that disturbed it; by all of its samples, the
+    Every other visit of the table is what samplers see, with all that disturbed it; by all of its samples, the
     exhaustive winner is chosen. Both plans are compared by the visits between: what won by luck does not win again.
     """
     seen, confirming = table.halves()
-    result, plan, seconds = run_search(table.space, ReplayMeasurer(seen, seed, spoiled), strategy, seed)
+    result, plan, seconds = run_search(table.space, ReplayMeasurer(seen, seed, spoiled), sampler, seed, constants)
     return {
-        "strategy": strategy,
+        "sampler": sampler,
         "seed": seed,
         "spoiled": spoiled,
         "loss": confirming.ratio(plan, seen.best_plan) - 1,
@@ -294,9 +300,11 @@ def _costs(result: SearchResult, sweep: float) -> dict[str, Any]:
     }
 
 
-def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> dict[str, Any]:
+def live(
+    bench: Bench, table: Table, sweep: float, sampler: str, seed: int, constants: Constants = DEFAULTS
+) -> dict[str, Any]:
     """One search for real, its model against the exhaustive winner in turns, and ELL's default by itself."""
-    result, plan, seconds = run_search(bench.space, bench.measurer(VISIT_SPACING), strategy, seed)
+    result, plan, seconds = run_search(bench.space, bench.measurer(VISIT_SPACING), sampler, seed, constants)
     measurer = bench.measurer()
     measurer.prepare(bench.space)
     visits = []
@@ -308,7 +316,7 @@ def live(bench: Bench, table: Table, sweep: float, strategy: str, seed: int) -> 
     losses = found / best - 1
     low, high = np.quantile(_bootstrapped_medians(losses), (0.025, 0.975))
     return {
-        "strategy": strategy,
+        "sampler": sampler,
         "seed": seed,
         "loss": float(np.median(losses)),
         "loss_low": float(low),
@@ -333,14 +341,14 @@ def _bootstrapped_medians(values: npt.NDArray[np.float64], times: int = 2000) ->
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each strategy and share of spoiled samples."""
+    """One row for each sampler and share of spoiled samples."""
     rows = []
-    for strategy, spoiled in sorted({(r["strategy"], r["spoiled"]) for r in runs}, key=str):
-        some = [r for r in runs if (r["strategy"], r["spoiled"]) == (strategy, spoiled)]
+    for sampler, spoiled in sorted({(r["sampler"], r["spoiled"]) for r in runs}, key=str):
+        some = [r for r in runs if (r["sampler"], r["spoiled"]) == (sampler, spoiled)]
         losses = [r["loss"] for r in some]
         rows.append(
             {
-                "strategy": strategy,
+                "sampler": sampler,
                 "spoiled": spoiled,
                 "seeds": len(some),
                 "loss_mean": float(np.mean(losses)),
@@ -358,19 +366,19 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def show(console: Console, name: str, entry: Mapping[str, Any]) -> None:
     table = TextTable(title=f"{name}: the original sweep takes {entry['sweep_seconds']:.0f} s of board time")
-    columns = "strategy", "spoiled", "seeds", "loss, mean", "loss, most", "board s", "of the sweep", "at most", "trials"
+    columns = "sampler", "spoiled", "seeds", "loss, mean", "loss, most", "board s", "of the sweep", "at most", "trials"
     for column in columns:
-        table.add_column(column, justify="left" if column == "strategy" else "right")
+        table.add_column(column, justify="left" if column == "sampler" else "right")
     for row in entry["summary"]:
         table.add_row(
-            row["strategy"], f"{row['spoiled']:.0%}", str(row["seeds"]), f"{row['loss_mean']:.2%}",
+            row["sampler"], f"{row['spoiled']:.0%}", str(row["seeds"]), f"{row['loss_mean']:.2%}",
             f"{row['loss_max']:.2%}", f"{row['board_seconds']:.2f}", f"1/{1 / row['share_of_sweep_mean']:.0f}",
             f"1/{1 / row['share_of_sweep_max']:.0f}", f"{row['trials']:.0f}",
         )  # fmt: skip
     console.print(table)
     for run in entry["live"]:
         console.print(
-            f"live, {run['strategy']}: {run['median_ms']:.3f} ms against {run['exhaustive_ms']:.3f} of the exhaustive "
+            f"live, {run['sampler']}: {run['median_ms']:.3f} ms against {run['exhaustive_ms']:.3f} of the exhaustive "
             f"winner and {run['default_ms']:.3f} of ELL's default; loss {run['loss']:.2%} "
             f"({run['loss_low']:.2%} to {run['loss_high']:.2%}); {run['board_seconds']:.2f} s of board time, "
             f"1/{1 / run['share_of_sweep']:.0f} of the sweep; {run['wall_seconds']:.0f} s in all"
@@ -391,10 +399,10 @@ def plot(models: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     )
     for axis, (name, entry) in zip(axes.flat, models.items(), strict=False):
         clean = [run for run in entry["runs"] if run["spoiled"] == 0]
-        for strategy, marker in zip(dict.fromkeys(run["strategy"] for run in clean), cycle("osx+^v"), strict=False):
-            some = [run for run in clean if run["strategy"] == strategy]
+        for sampler, marker in zip(dict.fromkeys(run["sampler"] for run in clean), cycle("osx+^v"), strict=False):
+            some = [run for run in clean if run["sampler"] == sampler]
             cost = [100 * run["share_of_sweep"] for run in some]
-            axis.plot(cost, [100 * run["loss"] for run in some], marker, alpha=0.7, label=strategy)
+            axis.plot(cost, [100 * run["loss"] for run in some], marker, alpha=0.7, label=sampler)
         axis.axvline(1.0, linestyle="--", color="gray", label="1/100 of the sweep")
         axis.axhline(1.0, linestyle=":", color="gray", label="1 % loss")
         axis.set(xscale="log", title=name)
@@ -413,13 +421,19 @@ def main() -> None:
     parser.add_argument("--options", default="default", help="options file of the searches")
     parser.add_argument("--tables", type=Path, default=Path("out/search_tables"), help="where tables are kept")
     parser.add_argument("--rounds", type=int, default=80, help="rounds that a table is measured")
-    parser.add_argument("--strategies", default=",".join(STRATEGIES), help="names or import paths, comma-separated")
+    parser.add_argument(
+        "--samplers", "--strategies", default=",".join(SAMPLERS), help="names or import paths, comma-separated"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a constant of the search"
+    )
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--spoiled", default="0,0.3", help="shares of samples to spoil, comma-separated")
     parser.add_argument("--live", type=int, default=0, metavar="N", help="run auto N times for real too")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot loss against cost")
     arguments = parser.parse_args()
+    constants = DEFAULTS.with_(arguments.set)
     console = Console(stderr=arguments.json == "-")
     console.width = max(console.width, 110)  # the table's, rather than titles cut short where output is no terminal
     results: dict[str, Any] = {}
@@ -433,8 +447,8 @@ def main() -> None:
         table = Table.load(file)
         sweep = sweep_seconds(bench, table)
         runs = [
-            replay(table, sweep, strategy, seed, float(spoiled))
-            for strategy in arguments.strategies.split(",")
+            replay(table, sweep, sampler, seed, float(spoiled), constants)
+            for sampler in arguments.samplers.split(",")
             for spoiled in arguments.spoiled.split(",")
             for seed in range(arguments.seeds)
         ]
@@ -447,13 +461,14 @@ def main() -> None:
             "distinct": table.space.distinct,
             "summary": summary(runs),
             "runs": runs,
-            "live": [live(bench, table, sweep, "auto", seed) for seed in range(arguments.live)],
+            "live": [live(bench, table, sweep, "auto", seed, constants) for seed in range(arguments.live)],
         }
         show(console, name, results[name])
     if arguments.plot:
         plot(results, arguments.plot)
     if arguments.json:
-        data = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "options": arguments.options}
+        machine = f"{platform.machine()}, {os.cpu_count()} cores"
+        data = {"machine": machine, "options": arguments.options, "set": arguments.set}
         text = json.dumps({**data, "models": results}, indent=1)
         if arguments.json == "-":
             sys.stdout.write(text + "\n")

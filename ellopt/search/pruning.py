@@ -44,6 +44,11 @@ def make_pruner(name: str, seed: int = 0) -> BasePruner:
     return BehindPruner() if name == BUILT_IN else make_part("--pruner", name, BasePruner, seed)
 
 
+def should_prune(trial: OptunaTrial) -> bool:
+    """What the pruner of its study says of a trial, as the storage has it."""
+    return trial.study.pruner.prune(trial.study, trial.storage.get_trial(trial._trial_id))
+
+
 def judge(trial: OptunaTrial, place: Place, measured: Trial, sampler: PlanSampler) -> Verdict:
     """How a trial whose passes were reported ended, by the pruner of its study."""
     if measured.samples is None:
@@ -51,13 +56,13 @@ def judge(trial: OptunaTrial, place: Place, measured: Trial, sampler: PlanSample
     pruner = trial.study.pruner
     done, pass_ms = len(measured.samples.total_ms), float(np.median(measured.samples.total_ms))
     if isinstance(pruner, BehindPruner):
-        if trial.should_prune():
+        if should_prune(trial):
             reason = sampler.hopeless(place.plan, place.stage) or ""
             return Verdict(TrialState.PRUNED, reason, (sampler.most_passes - done) * pass_ms / 1000)
     else:
         spared = max(0, place.schedule.rounds * place.schedule.turn_passes - done)
         slow = plain_verdict(measured, place.schedule)
-        if slow.state is not TrialState.PRUNED and (spared or trial.should_prune()):
+        if slow.state is not TrialState.PRUNED and (spared or should_prune(trial)):
             reason = f"{type(pruner).__name__} gave it up after {done} passes"
             return Verdict(TrialState.PRUNED, reason, spared * pass_ms / 1000)
     if sampler.hopeless(place.plan, place.stage) is None:

@@ -22,7 +22,7 @@ from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Costs, Failure, Trial, TrialState
 from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.search.observer import SearchObserver
-from ellopt.search.pruning import Verdict, plain_verdict
+from ellopt.search.pruning import Verdict, plain_verdict, should_prune
 from ellopt.search.samplers.base import ATTRIBUTE, Place, PlanSampler
 from ellopt.search.stored_trials import STATES, read, report_passes, unfinished, write
 from ellopt.search.study import StudyOf, open_study
@@ -144,7 +144,7 @@ class SearchRecord:
         """Whether a trial of a visit, of which so much was measured, is worth more."""
         trial = asked.trials[number]
         report_passes(self._storage, trial, measured)
-        return not trial.should_prune()
+        return not should_prune(trial)
 
     def finish(
         self,

@@ -39,7 +39,7 @@ class BoardReport:
 class SearchResult:
     """Everything that was measured (``evidence``), the trials in order, what it cost and why it ended.
 
-    ``pruned``: variants that a strategy gave up, with the reason; ``untried``: why a variant was never measured.
+    ``pruned``: variants that a sampler gave up, with the reason; ``untried``: why a variant was never measured.
     ``board``: what the samples may be compared with.
     """
 
