@@ -110,21 +110,21 @@ def test_a_killed_run_continues_where_it_was(tmp_path: Path) -> None:
     log = tmp_path / "out" / "tiny16" / ".ellopt" / "search" / "observations.jsonl"
     first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while first.poll() is None and time.monotonic() < deadline and not _trials(log):
+    while first.poll() is None and time.monotonic() < deadline and not _observations(log):
         time.sleep(0.005)
     first.kill()
     first.wait()
-    kept = _trials(log)
+    kept = _observations(log)
     assert kept, "the first run was not killed in its midst"
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    everything = _trials(log)
+    everything = _observations(log)
     assert everything[: len(kept)] == kept
-    numbers = [trial["number"] for trial in everything]
-    assert numbers == sorted(set(numbers))
+    keys = [observation["key"] for observation in everything]
+    assert len(set(keys)) == len(keys)
 
 
-def _trials(log: Path) -> list[dict[str, object]]:
+def _observations(log: Path) -> list[dict[str, object]]:
     if not log.exists():
         return []
     lines = log.read_text().splitlines()
@@ -134,8 +134,8 @@ def _trials(log: Path) -> list[dict[str, object]]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if "trial" in entry:
-            found.append(entry["trial"])
+        if "observation" in entry:
+            found.append(entry["observation"])
     return found
 
 
