@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ellopt.app.board_probe import probe_bundle, run_probe
+from ellopt.app.estimating import make_simulator
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, ElloptError
 from ellopt.devices.bundle import Bundle
+from ellopt.devices.emulator import EmulatedDevice, find_qemu
 from ellopt.devices.open import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
-from ellopt.files.child_environment import child_environment
 from ellopt.targets import Target
+from ellopt.toolchains.zig import zig_command, zig_version
 
 #: what a run may take for temporary files, and a little for its output
 NEEDED_BYTES = 2 << 30
 
 #: how long to wait for a free board of a cluster, in seconds
 _LEASE_SECONDS = 30.0
+
+_REINSTALL = "if zig itself is at fault, reinstall it: pip install --force-reinstall ziglang"
 
 State = Literal["ok", "warning", "failed"]
 
@@ -39,54 +42,43 @@ class Finding:
     advice: str = ""
 
 
-def check_compiler(target: Target) -> Finding:
-    """Compiles a small file for ``target``."""
-    subject = f"compiler for {target.name}"
-    flags = [] if target.is_host else ["-target", target.triple]
-    with tempfile.TemporaryDirectory() as directory:
-        source = Path(directory, "probe.c")
-        source.write_text("int probe(int x) { return x + 1; }\n", encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "ziglang",
-            "cc",
-            *flags,
-            f"-mcpu={target.compiler_cpu}",
-            "-O2",
-            "-c",
-            str(source),
-        ]
+def build_findings(target: Target) -> Iterator[Finding]:
+    """Whether programs for ``target`` can be built and emulated here, and its estimates made: each is asked of what
+    does it in a tuning."""
+    with ExitStack() as stack:
+        bundle = None
         try:
-            done = subprocess.run(
-                [*command, "-o", str(Path(directory, "probe.o"))],
-                env=child_environment(),
-                capture_output=True,
-                text=True,
-                timeout=180,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return Finding(subject, "failed", str(error), "reinstall it: pip install --force-reinstall ziglang")
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Finding(subject, "failed", last, "reinstall it: pip install --force-reinstall ziglang")
-    return Finding(subject, "ok", "zig compiles for it")
+            bundle = stack.enter_context(probe_bundle(target))
+            detail = f"zig {zig_version()} compiles and links for it ({' '.join(zig_command())})"
+            yield Finding(f"compiler for {target.name}", "ok", detail)
+        except (ElloptError, OSError) as error:
+            yield Finding(f"compiler for {target.name}", "failed", str(error), _REINSTALL)
+        yield _emulator_finding(target, bundle)
+    if not target.is_host:
+        yield _estimate_finding(target)
 
 
-def check_emulator(target: Target) -> Finding:
+def _emulator_finding(target: Target, bundle: Bundle | None) -> Finding:
     subject = f"emulator for {target.name}"
     if target.is_host:
         return Finding(subject, "ok", "not needed: this machine is the target")
-    for name in (target.qemu, f"{target.qemu}-static"):
-        found = shutil.which(name)
-        if found:
-            return Finding(subject, "ok", found)
-    return Finding(
-        subject,
-        "warning",
-        f"{target.qemu} is not on the PATH; only --emulate needs it",
-        "install it: apt-get install qemu-user",
-    )
+    try:
+        program = find_qemu(target)
+        if bundle is None:
+            return Finding(subject, "warning", f"{program} is there, but there is no program to try it with")
+        run_probe(EmulatedDevice(target), bundle)
+        return Finding(subject, "ok", f"a program ran under {program}")
+    except ElloptError as error:
+        return Finding(subject, "warning", str(error), "only --emulate, and --check of a board's code, need it")
+
+
+def _estimate_finding(target: Target) -> Finding:
+    subject = f"estimates for {target.name}"
+    try:
+        simulator = make_simulator(target)
+        return Finding(subject, "ok", f"{simulator.qemu.program}, as {simulator.core.name}")
+    except (ElloptError, OSError) as error:
+        return Finding(subject, "warning", str(error), "only a tuning without a board (--estimate) needs them")
 
 
 def check_disk(directory: Path) -> Finding:
@@ -116,8 +108,7 @@ def check_write(directory: Path) -> Finding:
 
 def basic_findings(target: Target, output: Path) -> Iterator[Finding]:
     """What every run needs."""
-    yield check_compiler(target)
-    yield check_emulator(target)
+    yield from build_findings(target)
     yield check_disk(output)
     yield check_write(output)
 
