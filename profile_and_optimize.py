@@ -1,7 +1,7 @@
-"""Profiles and optimises ELL models; the same as ``ellopt optimize``."""
+"""Profiles and optimises ELL models: ``ellopt optimize`` under the name of ELL's script, with its mode of the log."""
 
 import sys
 
 from ellopt.cli.main import main
 
-sys.exit(main(["optimize", *sys.argv[1:]]))
+sys.exit(main(["optimize", "--logmode", "w", *sys.argv[1:]]))

@@ -32,5 +32,8 @@ class MessageSettings:
         None, "also log everything here; the file and its older parts stay below 50 MB", metavar="PATH"
     )
     logmode: str = setting(
-        "a", "append to the log file (`a`) or begin it anew (`w`)", metavar="a|w", choices=("a", "w")
+        "a",
+        "append to the log file (`a`) or begin it anew (`w`, the default of `profile_and_optimize.py`)",
+        metavar="a|w",
+        choices=("a", "w"),
     )
