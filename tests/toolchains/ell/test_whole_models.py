@@ -22,6 +22,7 @@ from ellopt.frontends.ell.profile_join import layer_times
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.targets import find_target
+from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.ell.toolchain import EllToolchain
 from ellopt.toolchains.ell.tools import find_tools
 from tests.support.paths import DATA, REPOSITORY, TINY
@@ -42,7 +43,7 @@ TARGET = find_target("host", 2)
 def exercising(request: pytest.FixtureRequest, standin_root: Path) -> EllToolchain:
     """As with ``--include_exercise_models``."""
     root = Path(os.environ["ELL_BUILD_ROOT"]) if request.param == "ELL" else standin_root
-    return EllToolchain(find_tools(None, root), parallel_build=2, exercise=True)
+    return EllToolchain(find_tools(None, root), 2, settings=EllSettings(include_exercise_models=True))
 
 
 @pytest.fixture(scope="module", params=MODELS)
