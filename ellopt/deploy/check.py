@@ -30,11 +30,12 @@ def check_plan(
     directory: Path,
     values: FloatArray | None = None,
     threads: int = 0,
-) -> None:
+) -> float:
     """Compare what ``plan`` computes on ``device`` with the reference: each step by itself, and the model's output for
     several inputs (``values`` is one more). The bundle is built in ``directory``.
 
-    Raises CandidateError, naming node and options, if something is wrong, and what a device raises.
+    Returns how far off the model's output may be, in units of OUTPUT_LIMIT. Raises CandidateError, naming node and
+    options, if something is wrong, and what a device raises.
     """
     default = toolchain.valid_plan(model, Plan.uniform(list(plan), ELL_DEFAULT), target)
     bundle = toolchain.build(model, [plan, default], target, directory, Deadline.after(_BUILD_SECONDS))
@@ -54,3 +55,4 @@ def check_plan(
             f"{model.path}: every step is right, but the model's output is off by {unsound[plan]:.3g} times what is "
             "allowed: choose options that lose fewer bits, such as smaller winograd tiles"
         )
+    return whole.allowed()

@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,15 @@ def compile_library(
     name: str = "",
     cpu: str = NATIVE,
     force: bool = False,
+    check: Callable[[DeployedLibrary], None] | None = None,
 ) -> DeployedLibrary:
     """Write a deployable library of ``model`` into ``directory``.
 
     ``options`` is a plan or a ``compile_options.json``; the default is what the model says. Libraries for boards, and
     those of Linux for a ``cpu`` other than this machine's, are made for a glibc that most systems have. ``name``: of
     the library, empty for one made of the model's. ``force``: files that are not as this function left them are
-    overwritten. Raises ConfigurationError (also for such files), BuildError.
+    overwritten. ``check`` is given the finished library in a folder beside; if it raises, nothing is written. Raises
+    ConfigurationError (also for such files), BuildError, and what ``check`` raises.
     """
     toolchain = toolchain or NativeToolchain()
     name = chosen_name(name) if name else library_name(model.name)
@@ -110,7 +112,7 @@ def compile_library(
     try:
         make_directory(directory)
         with tempfile.TemporaryDirectory(prefix="ellopt-compile-") as scratch:
-            return _Library(lower(prepared), plan, target, files, Path(scratch)).write(directory, model)
+            return _Library(lower(prepared), plan, target, files, Path(scratch)).write(directory, model, check)
     except OSError as error:
         raise ConfigurationError(f"{directory} cannot be written: {error}") from error
 
@@ -207,7 +209,7 @@ class _Library:
         self._name = files.name
         self._scratch = scratch
 
-    def write(self, directory: Path, model: Model) -> DeployedLibrary:
+    def write(self, directory: Path, model: Model, check: Callable[[DeployedLibrary], None] | None) -> DeployedLibrary:
         variants = [[self._variant(i)] for i in range(len(self._network.convolutions))]
         stream = io.BytesIO()
         weights = WeightFile(stream)
@@ -219,9 +221,8 @@ class _Library:
         names = self._files
         files = {file: self._render(template, facts).encode() for file, template in names.texts.items()}
         files |= {names.archive: archive, names.shared: shared}
-        write_files(directory, self._name, files, {names.soname: names.shared})
-        return DeployedLibrary(
-            directory,
+        made = DeployedLibrary(
+            self._scratch / "finished",
             self._name,
             (*names.all, MANIFEST),
             code,
@@ -230,6 +231,13 @@ class _Library:
             facts["memory_bytes_threads"],
             facts["threads"],
         )
+        links = {names.soname: names.shared}
+        if check is not None:
+            make_directory(made.directory)
+            write_files(made.directory, self._name, files, links)
+            check(made)
+        write_files(directory, self._name, files, links)
+        return replace(made, directory=directory)
 
     def _build(self, table: str, variants: list[Variant], facts: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """The static and the shared library."""

@@ -15,6 +15,7 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.core.plan import Plan
 from ellopt.deploy.check import check_plan
 from ellopt.deploy.library import DeployedLibrary, compile_library, load_predictor
+from ellopt.deploy.loaded import check_loaded
 from ellopt.deploy.ports import Inputs, joined, parted
 from ellopt.devices.base import Device
 from ellopt.devices.emulator import EmulatedDevice
@@ -32,6 +33,7 @@ __all__ = [
     "DeployedLibrary",
     "bench",
     "check",
+    "check_library",
     "compile_library",
     "load_predictor",
     "predict",
@@ -95,17 +97,29 @@ def predict_all(
         return parted(model, toolchain.read_prediction(bundle, plan, execution, threads))
 
 
-def check(model: Model, options: Plan | Path | None = None, target: Target | None = None) -> None:
+def check(model: Model, options: Plan | Path | None = None, target: Target | None = None) -> float:
     """Check how the native toolchain computes a model for ``target``, on this machine or its emulator.
 
-    ``options`` as in ``predict``. Raises CandidateError, naming the nodes, where something is wrong.
+    ``options`` as in ``predict``. Returns how far off the output may be (see ``check_plan``). Raises CandidateError,
+    naming the nodes, where something is wrong.
     """
     target = target or find_target("host")
     toolchain = NativeToolchain()
     model = toolchain.prepare(model)
     plan = toolchain.valid_plan(model, _plan(model, options), target)
     with _directory(None) as place, _device(None, target) as device:
-        check_plan(toolchain, model, plan, target, device, place)
+        return check_plan(toolchain, model, plan, target, device, place)
+
+
+def check_library(library: DeployedLibrary, model: Model, options: Plan | Path | None, target: Target) -> None:
+    """Check a finished library of ``model``: each step as ``check`` does, then what the library itself computes.
+
+    One for a board is not loaded: there it is the same plan in a program that runs under the emulator. Raises as
+    ``check`` and ``check_loaded``.
+    """
+    allowed = check(model, options, target)
+    if target.is_host:
+        check_loaded(library, NativeToolchain().prepare(model), allowed)
 
 
 @dataclass(frozen=True)

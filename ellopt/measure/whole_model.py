@@ -40,10 +40,15 @@ class WholeCheck:
         """
         chosen = list(dict.fromkeys([self.default, *plans]))
         found = dict(zip(chosen, self.errors(chosen), strict=True))
-        if not found[self.default] < math.inf:
-            raise CandidateError("the whole model's output is wrong even with ELL's default options")
-        allowed = max(1.0, AMPLIFICATION * found[self.default])
+        allowed = _allowed(found[self.default])
         return {plan: error / allowed for plan, error in found.items() if not error <= allowed}
+
+    def allowed(self) -> float:
+        """How far off outputs may be, in units of what is allowed of a model that does not amplify rounding errors.
+
+        Raises as ``unsound``.
+        """
+        return _allowed(self.errors([self.default])[0])
 
     def blame(self, plan: Plan) -> tuple[str, ...]:
         """The layers whose options make the output of ``plan`` wrong; none if it is right.
@@ -60,6 +65,12 @@ class WholeCheck:
             return blamed
         errors = self.errors(list(alone.values()))
         return (max(zip(errors, alone, strict=True))[1],)
+
+
+def _allowed(error_of_default: float) -> float:
+    if not error_of_default < math.inf:
+        raise CandidateError("the whole model's output is wrong even with ELL's default options")
+    return max(1.0, AMPLIFICATION * error_of_default)
 
 
 @dataclass

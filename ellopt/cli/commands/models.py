@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,12 @@ class CompileSettings:
         metavar="LEVEL",
     )
     force: bool = setting(False, "overwrite such files")
-    check: bool = setting(False, _CHECK)
+    check: bool = setting(
+        False,
+        "before anything is written, compare every step with the reference, and load the finished library and compare "
+        "its output; stop if one is wrong. A board's library cannot be loaded here: a test program with the same "
+        "options is checked under the emulator instead",
+    )
 
 
 @dataclass(frozen=True)
@@ -175,8 +181,7 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
 
     asked = read_options(CompileSettings, arguments)
     model, target = _read(arguments), find_target(asked.target)
-    if asked.check:
-        deploy.check(model, asked.options, target)
+    check = partial(deploy.check_library, model=model, options=asked.options, target=target)
     library = deploy.compile_library(
         model,
         asked.output_path,
@@ -185,6 +190,7 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
         name=asked.name,
         cpu=asked.cpu,
         force=asked.force,
+        check=check if asked.check else None,
     )
     for line in library.summary():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
