@@ -118,6 +118,8 @@ def _host_cache_mib() -> int:
 class Compiler:
     """Compiles C sources to objects and links them. Safe to use from several threads.
 
+    Tools write beside what they read and are told a bare name: the linker takes a ``%`` in a path for a random letter.
+
     ``cache`` keeps objects by the hash of all that decides them; ``parallel`` bounds the compilers at work.
     """
 
@@ -175,17 +177,19 @@ class Compiler:
             (directory / "objects.rsp").write_text("\n".join(names), encoding="utf-8")
             command = (
                 *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
-                *("@objects.rsp", "-o", str(output.resolve()), "-lm", "-lpthread"),
+                *("@objects.rsp", "-o", output.name, "-lm", "-lpthread"),
             )
             self._run(command, directory, deadline, output.name)
+            (directory / output.name).replace(output)
 
     def archive(self, objects: Mapping[str, Path], output: Path, deadline: Deadline) -> None:
         """Make a static library. The objects' names in it are their names in ``objects``."""
         with tempfile.TemporaryDirectory(dir=output.parent) as name:
             directory = Path(name)
             members = [shutil.copy(path, directory / f"{Path(key).stem}.o") for key, path in sorted(objects.items())]
-            command = (*zig_command(), "ar", "rcs", str(output.resolve()), *(Path(member).name for member in members))
+            command = (*zig_command(), "ar", "rcs", output.name, *(Path(member).name for member in members))
             self._run(command, directory, deadline, output.name)
+            (directory / output.name).replace(output)
 
     def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str], abort: Abort) -> Path:
         with tempfile.TemporaryDirectory(dir=self._cache) as name:
