@@ -179,8 +179,13 @@ def stopped(work: Callable[[Announce], None], place: Path, at: int, how: How) ->
     return End(tuple(fact for fact in said if fact != _FINISHED), finished)
 
 
-def in_a_process(work: Callable[[Announce], None]) -> tuple[list[str], int]:
-    """Do ``work`` in a process of its own: what it announced, and the signal that killed it or 0."""
+def in_a_process(
+    work: Callable[[Announce], None], began: Callable[[int], None] = lambda pid: None
+) -> tuple[list[str], int]:
+    """Do ``work`` in a process of its own: what it announced, and the signal that killed it or 0.
+
+    ``began`` is called here with the number of the process.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -193,6 +198,7 @@ def in_a_process(work: Callable[[Announce], None]) -> tuple[list[str], int]:
         finally:
             os._exit(1)
     os.close(writer)
+    began(child)
     with os.fdopen(reader, "rb") as stream:
         *said, trouble = stream.read().decode().split("\n")
     _, status = os.waitpid(child, 0)

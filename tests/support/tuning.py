@@ -11,7 +11,7 @@ from ellopt.frontends.discover import discover
 from ellopt.frontends.ell.read import read_model
 from ellopt.measure.settings import MeasureSettings
 from ellopt.report.document import TuningReport
-from ellopt.search.observer import Silent
+from ellopt.search.observer import SearchObserver, Silent
 from ellopt.search.settings import SearchSettings
 from ellopt.space.space import SearchSpace
 from ellopt.toolchains.native.toolchain import NativeToolchain
@@ -30,6 +30,7 @@ def tuned(
     *,
     toolchain: PretendToolchain | None = None,
     trials: int | None = None,
+    observer: SearchObserver | None = None,
 ) -> TuningReport:
     """The report of tuning the model at ``path`` on ``device``; its files are in ``output``."""
     config = TuningConfig(
@@ -44,7 +45,7 @@ def tuned(
             toolchain or PretendToolchain(NativeToolchain().layers(read_model(path))), PretendPool(device), tracker,
         )  # fmt: skip
         [file] = discover(path)
-        return tune_model(file, output, shared, Silent())
+        return tune_model(file, output, shared, observer or Silent())
 
 
 def device_for(path: Path, seed: int, noise: float = 0.02, spoiled: float = 0.0) -> PretendDevice:
