@@ -80,9 +80,9 @@ def only_ends(data: dict[str, Any]) -> None:
 MISTAKES = [
     Mistake("no such model", tune("--model_path", "x.ell"), ("--model_path", "x.ell does not exist")),
     Mistake(
-        "not a model", tune("--model_path", "x.txt"), ("x.txt is not a .ell",), lambda d: (d / "x.txt").write_text("")
+        "no model", tune("--model_path", "x.txt"), ("x.txt is no model file",), lambda d: (d / "x.txt").write_text("")
     ),
-    Mistake("an empty directory", tune("--model_path", "d"), ("no .ell",), lambda d: (d / "d").mkdir()),
+    Mistake("an empty directory", tune("--model_path", "d"), ("no model files",), lambda d: (d / "d").mkdir()),
     Mistake("a name that is nearly right", tune("--models", "tiny61"), ("tiny61", "did you mean tiny16")),
     Mistake(
         "a torn model", tune("--model_path", "m.ell"), ("m.ell", "JSON"),

@@ -235,7 +235,7 @@ class PlanSampler(BaseSampler):
                 self._finish(trial, place, values)
             if not self._driven and not self._waiting:
                 self._look_ahead(study)
-                if not self._waiting and not self._flying:
+                if not self._waiting and not self._wanted():
                     with suppress(RuntimeError):  # nobody optimizes: who asks may go on
                         study.stop()
 
@@ -245,9 +245,13 @@ class PlanSampler(BaseSampler):
         if self._waiting:
             return
         self._catch_up(study)
-        proposal = self._propose(list(self._flying.values()))
+        proposal = self._propose(self._wanted())
         if proposal is not None:
             self._waiting = _places(proposal)
+
+    def _wanted(self) -> list[Place]:
+        """The places under way that this sampler proposed: for what others asked beyond that, nothing waits."""
+        return [place for place in self._flying.values() if place.stage != EXTRA]
 
     def _catch_up(self, study: Study) -> None:
         """Take in the finished trials that this sampler has not seen."""
