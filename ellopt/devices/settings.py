@@ -120,6 +120,8 @@ class DeviceSettings:
     def __post_init__(self) -> None:
         check_settings(self)
         check_seconds(self, "board_timeout")
+        if self.ssh_port is not None and not 0 < self.ssh_port < 65536:
+            raise ConfigurationError(f"--ssh_port: must be between 1 and 65535, not {self.ssh_port}")
         if self.addresses and self.cluster:
             raise ConfigurationError("--ipaddress and --cluster exclude each other: give the boards one way only")
         if self.cluster and not self.apikey:

@@ -156,9 +156,9 @@ class ObservationLog:
 
     def _observation(self, line: _ObservationLine) -> Observation:
         """Raises ValueError or ConfigurationError for what no search could have written."""
-        plan = Plan(tuple((node_id, ConvolutionOptions.parse(text)) for node_id, text in line.plan.items()))
         layers = {layer.node_id: {*layer.variants, layer.default} for layer in self._space.layers}
-        _require(list(plan) == list(layers), line, "is of other layers")
+        _require(line.plan.keys() == layers.keys(), line, "is of other layers")
+        plan = Plan(tuple((node_id, ConvolutionOptions.parse(line.plan[node_id])) for node_id in layers))
         _require(all(options in layers[node_id] for node_id, options in plan.items()), line, "has unknown options")
         _require(bool(line.key), line, "has no key")
         times = (line.started_s, line.board_seconds)

@@ -67,7 +67,7 @@ def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
 
     report_trial = make_trials(14)[3]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert trial.data.params == {f"layer.{node}": text for node, text in report_trial.plan.items()}
+    assert trial.data.params == {f"layer.{node}": str(options) for node, options in report_trial.plan.items()}
     assert trial.data.metrics["latency_ms"] == pytest.approx(report_trial.total_ms, abs=1e-5)
     assert trial.data.metrics["layer_ms/1042"] == pytest.approx(report_trial.layers_ms["1042"], abs=1e-5)
     assert artifacts(client, trial) == {"profile_report.txt", "compile_options.json"}

@@ -35,7 +35,8 @@ def mixed(space: ModelSpace, wanted: Wanted) -> list[Plan]:
         row = choices[layer.node_id]
         together = heavy(layer.shape, row)
         choices[layer.node_id] = [row[t * len(row) // count if together else t % len(row)] for t in range(count)]
-    return list(dict.fromkeys(Plan(tuple((n, row[t]) for n, row in choices.items())) for t in range(count)))
+    in_order = [(layer.node_id, choices[layer.node_id]) for layer in space.layers]
+    return list(dict.fromkeys(Plan(tuple((node_id, row[t]) for node_id, row in in_order)) for t in range(count)))
 
 
 def sketch(space: ModelSpace, shapes_for_simple: int) -> list[Plan]:
