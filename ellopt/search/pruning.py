@@ -14,9 +14,7 @@ from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Trial, TrialState
 from ellopt.search.parts import make_part
 from ellopt.search.samplers.base import Place, PlanSampler
-
-#: The name of the pruner that is used if none is named.
-BUILT_IN = "behind"
+from ellopt.search.settings import BUILT_IN
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from ellopt.search.evidence.constants import DEFAULTS, Constants
 
 #: samplers by a name of ours
 SAMPLERS = ("grid", "tpe", "random", "auto")
+#: the name of the pruner that is used if none is named
+BUILT_IN = "behind"
 #: Trials of tpe and random: about a minute on two cores for a model of 20 ms.
 DEFAULT_TRIALS = 40
 
@@ -22,6 +24,10 @@ def _registered() -> Collection[str]:
     from ellopt.search.samplers.registry import SAMPLERS as ROWS
 
     return ROWS
+
+
+def _is_import_path(name: str) -> bool:
+    return "." in name or ":" in name
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class SearchSettings:
     )
     constants: Constants = setting(DEFAULTS, "what samplers and their evidence go by", no_option=_OWN)
     pruner: str = setting(
-        "behind", "what ends a plan's passes early: `behind`, or an Optuna pruner's import path", metavar="NAME"
+        BUILT_IN, "what ends a plan's passes early: `behind`, or an Optuna pruner's import path", metavar="NAME"
     )
     storage: str | None = setting(
         None,
@@ -73,7 +79,12 @@ class SearchSettings:
         check_seconds(self, "timeout")
         if not 0 <= self.tolerance < 1:
             raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
-        if self.sampler not in SAMPLERS and ":" not in self.sampler and self.sampler not in _registered():
+        if self.pruner != BUILT_IN and not _is_import_path(self.pruner):
+            raise ConfigurationError(
+                f"--pruner: {self.pruner!r} is unknown; use {BUILT_IN}, or the import path of an Optuna pruner such as "
+                "optuna.pruners:MedianPruner"
+            )
+        if self.sampler not in SAMPLERS and not _is_import_path(self.sampler) and self.sampler not in _registered():
             raise ConfigurationError(
                 f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
                 "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"

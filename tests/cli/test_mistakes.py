@@ -122,6 +122,7 @@ MISTAKES = [
     Mistake("no board", tune("--target", "pi3"), ("--target pi3", "--ipaddress", "--emulate")),
     Mistake("boards in two ways", tune("--target", "pi3", "--ipaddress", "127.0.0.1", "--cluster", "https://c/api"),
             ("--ipaddress and --cluster",)),
+    Mistake("a pruner that is none", tune("--pruner", "median"), ("--pruner", "median", "behind")),
     Mistake("a port that is none", tune("--target", "pi3", "--ipaddress", "127.0.0.1", "--ssh_port", "0"),
             ("--ssh_port",)),
     Mistake("an address that is none", tune("--target", "pi3", "--ipaddress", "pi:x"), ("--ipaddress", "pi:x")),

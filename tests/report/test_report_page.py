@@ -174,7 +174,7 @@ def test_the_page_tells_what_was_found() -> None:
         "2100 are valid over all layers and 53 give different code",
         f"{cost.trials_complete} complete, {cost.trials_pruned} pruned, {cost.trials_failed} failed",
         "pruning saved 44 s",
-        "Nothing left to gain above 1 %.",
+        "Too little left to gain.",
         "3 failures in a row: connection refused",
         "results file truncated",
         "ELL's own option for this layer is unrolled",

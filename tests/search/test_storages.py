@@ -183,7 +183,7 @@ def test_optunas_own_pruner_will_do_and_the_search_goes_on_with_it(tmp_path: Pat
 @pytest.mark.parametrize(
     ("pruner", "message"),
     [
-        ("median", "cannot import 'median'"),
+        ("median", "'median' is unknown"),
         ("optuna.pruners:Nothing", "cannot import"),
         ("json:JSONDecoder", "not an Optuna pruner"),
         ("optuna.pruners.PercentilePruner", "cannot be made without more arguments"),
