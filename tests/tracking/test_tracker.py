@@ -60,7 +60,7 @@ def test_outside_mlflow_run_the_default_store_has_it_all(workplace: Path) -> Non
 
 
 def test_off_means_off(workplace: Path) -> None:
-    with open_tracking(TrackingSettings(mlflow=False, register="a/b")) as tracker, tracker.quiet():
+    with open_tracking(TrackingSettings(mlflow=False)) as tracker, tracker.quiet():
         tune(tracker, workplace / "out")
     assert tracker.summary.runs == {}
     assert find_outboxes(workplace) == []
