@@ -11,19 +11,22 @@ from ellopt.core.errors import CandidateError, InfrastructureError
 from ellopt.core.job import Job
 from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
 from ellopt.core.plan import Plan
+from ellopt.core.settings import OwnGroups
 from ellopt.devices.bundle import Bundle, Execution
 from ellopt.devices.local import LocalDevice
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
 from ellopt.targets import TARGETS, Target, find_target
 from ellopt.toolchains.base import Toolchain
+from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.registry import TOOLCHAINS, make_toolchain
-from ellopt.toolchains.settings import ToolchainSettings
+from ellopt.toolchains.settings import BuildSettings
 
 
 @pytest.fixture(scope="module", params=sorted(TOOLCHAINS))
 def any_toolchain(request: pytest.FixtureRequest, ell_build_root: Path) -> Toolchain:
-    return make_toolchain(request.param, ToolchainSettings(parallel_build=2, ell_build_root=ell_build_root))
+    own = OwnGroups(EllSettings(ell_build_root=ell_build_root))
+    return make_toolchain(BuildSettings(toolchain=request.param, parallel_build=2), own, find_target("host"))
 
 
 @pytest.fixture(scope="module")
