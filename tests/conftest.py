@@ -18,7 +18,7 @@ from tests.support.ell_standin.install import install
 from tests.support.paths import REPOSITORY, TINY
 
 # How long a test takes on a busy machine says nothing about what it tests.
-settings.register_profile("ellopt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ellopt", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ellopt")
 
 

@@ -13,7 +13,7 @@ from ellopt.model.graph import Model
 from ellopt.model.layers import Activation, Bias, Convolution, Input, MemoryLayout, Node, Output, Reorder
 
 #: name -> (size of the input, filters of each convolution of 3x3)
-NETWORKS = {"large image": ((48, 48, 8), (16, 24)), "many channels": ((12, 12, 96), (128, 96))}
+NETWORKS = {"large image": ((32, 32, 8), (16, 24)), "many channels": ((8, 8, 96), (96, 64))}
 _SEED = 7
 
 
