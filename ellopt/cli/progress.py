@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -102,7 +103,7 @@ class _Model:
         self._guard.run(lambda: self._changed(self))
 
 
-class _Several:
+class _Several(ABC):
     """A display of several models that is itself the observer of a search without a name."""
 
     def __init__(self) -> None:
@@ -115,8 +116,9 @@ class _Several:
         self._models = [*self._models, model]
         return model
 
+    @abstractmethod
     def _changed(self, model: _Model) -> None:
-        raise NotImplementedError
+        """Show that a model's search has gone on."""
 
     @property
     def _unnamed(self) -> SearchObserver:
