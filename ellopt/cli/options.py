@@ -6,15 +6,14 @@ An empty text means "not given", so that ``mlflow run`` can pass every parameter
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any, TypeVar
 
-from ellopt.core.settings import SettingField, check_settings, settings_of
+from ellopt.core.given import kind_of, read_settings
+from ellopt.core.settings import SettingField, settings_of
 
 _TRUE = ("true", "yes", "1")
 _FALSE = ("false", "no", "0", "")
@@ -131,7 +130,7 @@ def _add(to: Any, part: SettingField, hint: Any) -> None:
     elif said.kind is None and typing.get_origin(hint) is tuple:
         facts |= {"action": Words, "nargs": "*", "default": ()}
     else:
-        kind = said.kind or _kind(hint)
+        kind = said.kind or kind_of(hint)
         if not said.metavar:
             facts["metavar"] = "N" if kind in (int, float) else "PATH" if kind is Path else None
         if said.required:
@@ -141,13 +140,6 @@ def _add(to: Any, part: SettingField, hint: Any) -> None:
         if said.choices and None not in said.choices:
             facts["choices"] = said.choices
     to.add_argument(*flags, **facts).setting = part  # documents are made from it
-
-
-def _kind(hint: Any) -> Callable[[str], Any]:
-    """What reads a text as a value of the type, or of the type that may be None."""
-    kinds = [kind for kind in typing.get_args(hint) or (hint,) if kind is not NoneType]
-    [kind] = kinds
-    return typing.cast("Callable[[str], Any]", kind)
 
 
 def _dest(part: SettingField) -> str:
@@ -168,24 +160,19 @@ def plain(markdown: str) -> str:
     return re.sub(r"`([^`]*)`", lambda code: f"'{code[1]}'" if " " in code[1] else code[1], markdown)
 
 
+def given_options(arguments: argparse.Namespace, *groups: type) -> dict[str, Any]:
+    """What the arguments say of the fields of ``groups``, by their keys."""
+    found: dict[str, Any] = {}
+    for part in (part for group in groups for part in options_of(group)):
+        if _dest(part) in arguments:  # a command may leave some out
+            value = getattr(arguments, _dest(part))
+            found[part.key] = not value if part.switched_off else value
+    return found
+
+
 def read_options(group: type[Group], arguments: argparse.Namespace, **instead: Any) -> Group:
     """The group as the arguments say it; what is not given may stand in the environment. ``instead`` overrides.
 
     Raises ConfigurationError for values that the group does not allow.
     """
-    values: dict[str, Any] = {}
-    for part in options_of(group):
-        if part.name in instead or _dest(part) not in arguments:  # a command may leave some out
-            continue
-        value = getattr(arguments, _dest(part))
-        if part.setting.environment and not value:
-            text = os.environ.get(part.setting.environment) or None
-            value = text if text is None else _kind(typing.get_type_hints(group)[part.name])(text)
-        if isinstance(part.default, bool):
-            value = not value if part.switched_off else value
-        elif isinstance(part.default, tuple) and not isinstance(value, tuple):
-            value = (value,)
-        values[part.name] = value
-    made = group(**values, **instead)
-    check_settings(made)
-    return made
+    return read_settings(group, given_options(arguments, group), **instead)

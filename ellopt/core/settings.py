@@ -79,6 +79,11 @@ class SettingField:
         return self.default is True
 
     @property
+    def key(self) -> str:
+        """The name by which it is given in Python: the option's, but of what is on and not of what switches it off."""
+        return (self.setting.option or self.name).replace("-", "_")
+
+    @property
     def option(self) -> str:
         """The option's name without dashes."""
         name = self.setting.option or self.name

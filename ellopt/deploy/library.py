@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ellopt import __version__
 from ellopt.codegen.convolution.base import kernel_for
@@ -30,6 +29,7 @@ from ellopt.deploy.cpu import NATIVE, for_any_cpu, for_cpu, is_x86
 from ellopt.deploy.header import port_facts
 from ellopt.deploy.identifier import chosen_name, library_name
 from ellopt.deploy.manifest import MANIFEST, require_ours, write_files
+from ellopt.deploy.ports import Inputs
 from ellopt.files.atomic import make_directory
 from ellopt.frontends.base import read_model
 from ellopt.model.graph import Model
@@ -128,11 +128,11 @@ def _for_glibc(target: Target) -> Target:
 class Predictor:
     """A model compiled for this machine, as a function of rows x columns x channels. Not for two threads at once."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, model: Model, threads: int = 0, options: Plan | Path | None = None) -> None:
         host = find_target("host")
         self._scratch = tempfile.TemporaryDirectory(prefix="ellopt-predictor-", ignore_cleanup_errors=True)
         # A name that the model has no part in: nothing of a file that somebody else named is run.
-        library = compile_library(read_model(path), Path(self._scratch.name), host, name=_PREDICTOR)
+        library = compile_library(model, Path(self._scratch.name), host, options, name=_PREDICTOR)
         spec = importlib.util.spec_from_file_location(library.name, library.directory / f"{library.name}.py")
         assert spec is not None
         assert spec.loader is not None
@@ -140,7 +140,7 @@ class Predictor:
         spec.loader.exec_module(module)
         self._network: Any = module.Model(threads=threads or min(host.cores, MOST_THREADS))
 
-    def __call__(self, values: npt.ArrayLike) -> Any:
+    def __call__(self, values: Inputs) -> Any:
         """The output, float32: of rows x columns x channels, or of the shape that an ONNX model says; by name where it
         has several. ``values`` likewise. Raises ConfigurationError for an input of another size."""
         try:
@@ -153,7 +153,7 @@ class Predictor:
 
 def load_predictor(path: Path, threads: int = 0) -> Predictor:
     """Compile the model in ``path`` for this machine, honouring the options in it. Raises as ``compile_library``."""
-    return Predictor(path, threads)
+    return Predictor(read_model(path), threads)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,19 @@ def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
     return [file for file in files if not wanted or file.name in wanted]
 
 
+def tuned_model(directory: Path) -> Path:
+    """The tuned model in a folder that a tuning wrote. Raises ConfigurationError if there is none, or several."""
+    names = sorted(path.name for path in directory.iterdir() if path.is_file())
+    found = [name for name in names if _is_model(name) and base_name(Path(name)).endswith(OUTPUT_SUFFIX)]
+    if len(found) == 1:
+        return directory / found[0]
+    below = sorted(path.parent.name for path in directory.glob(f"*/{REPORT_NAME}"))
+    if below:
+        raise ConfigurationError(f"{directory} is no model; there are tuned ones in {directory}/: {', '.join(below)}")
+    what = "several tuned models" if found else "no tuned model"
+    raise ConfigurationError(f"{directory} has {what} (NAME{OUTPUT_SUFFIX}.ell or .onnx); name the model's file")
+
+
 def _is_model(name: str) -> bool:
     return frontend_of(name) is not None
 

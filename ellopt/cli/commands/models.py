@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.cli.options import add_options, given_path, read_options
-from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
 from ellopt.frontends.settings import ShapeSettings
-from ellopt.targets import find_target
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ellopt.model.graph import Model
+    from ellopt.app.loaded import LoadedModel
 
 
 _OPTIONS_FILE = "a `compile_options.json`"
@@ -105,7 +102,12 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
+    parser.add_argument(
+        "model",
+        type=given_path,
+        metavar="MODEL",
+        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
+    )
     add_options(parser, "options", ShapeSettings)
     parser.set_defaults(run=show)
 
@@ -117,7 +119,12 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Runs a model once on an input given as a NumPy file: rows x columns x channels, and for "
         "ONNX models the shape that they say.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
+    parser.add_argument(
+        "model",
+        type=given_path,
+        metavar="MODEL",
+        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
+    )
     add_options(parser, "options", ShapeSettings, PredictSettings)
     parser.set_defaults(run=predict)
 
@@ -129,7 +136,12 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
+    parser.add_argument(
+        "model",
+        type=given_path,
+        metavar="MODEL",
+        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
+    )
     add_options(parser, "options", ShapeSettings, CompileSettings)
     parser.set_defaults(run=compile_)
 
@@ -140,36 +152,37 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         help="time a model as it would be deployed",
         description="Times a model in a fresh process on this machine, after a warm-up.",
     )
-    parser.add_argument("model", type=given_path, metavar="MODEL", help="a .ell, .ell.zip or .onnx file")
+    parser.add_argument(
+        "model",
+        type=given_path,
+        metavar="MODEL",
+        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
+    )
     add_options(parser, "options", ShapeSettings, BenchSettings)
     parser.set_defaults(run=bench)
 
 
-def _read(arguments: argparse.Namespace) -> Model:
-    from ellopt.frontends.base import parse_shapes, read_model
+def _read(arguments: argparse.Namespace) -> LoadedModel:
+    from ellopt.app.loaded import load
 
-    path: Path = arguments.model
-    if not path.is_file():
-        raise ConfigurationError(f"{path}: no such model file")
-    return read_model(path, parse_shapes(read_options(ShapeSettings, arguments).input_shape))
+    return load(arguments.model, input_shape=read_options(ShapeSettings, arguments).input_shape)
 
 
 def show(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.model.describe import describe, format_table
 
-    print(format_table(describe(_read(arguments))))
+    print(format_table(describe(_read(arguments).model)))
     return 0
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.cli.commands import arrays
-    from ellopt.deploy import run as deploy
 
     asked = read_options(PredictSettings, arguments)
     values = arrays.read(asked.input)
-    model, target = _read(arguments), find_target(asked.target)
-    arrays.check_output(asked.output, model)
-    outputs = deploy.predict_all(model, values, asked.options, target, check=asked.check)
+    loaded = _read(arguments)
+    arrays.check_output(asked.output, loaded.model)
+    outputs = loaded.predict_isolated(values, target=asked.target, options=asked.options, check=asked.check)
     arrays.write(asked.output, outputs)
     sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
     console.print(f"{asked.output}: {', '.join(sizes)}", markup=False, highlight=False)
@@ -177,31 +190,19 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def compile_(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.deploy import run as deploy
-
     asked = read_options(CompileSettings, arguments)
-    model, target = _read(arguments), find_target(asked.target)
-    check = partial(deploy.check_library, model=model, options=asked.options, target=target)
-    library = deploy.compile_library(
-        model,
-        asked.output_path,
-        target,
-        asked.options,
-        name=asked.name,
-        cpu=asked.cpu,
-        force=asked.force,
-        check=check if asked.check else None,
-    )
+    library = _read(arguments).compile(
+        asked.output_path, target=asked.target, options=asked.options, name=asked.name, cpu=asked.cpu,
+        force=asked.force, check=asked.check,
+    )  # fmt: skip
     for line in library.summary():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
 def bench(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.deploy import run as deploy
-
     asked = read_options(BenchSettings, arguments)
-    result = deploy.bench(_read(arguments), asked.options, asked.threads or 0, asked.iterations)
+    result = _read(arguments).bench(options=asked.options, threads=asked.threads or 0, iterations=asked.iterations)
     if asked.json:
         print(json.dumps(result.to_json()))
     else:

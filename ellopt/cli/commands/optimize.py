@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ellopt.app.config import ModelSettings, TuningConfig
-from ellopt.cli.commands.device_arguments import device_groups, settings_from
+from ellopt.app.asked import tuning_config, tuning_groups
+from ellopt.app.config import TuningConfig
 from ellopt.cli.commands.failures import exit_code, show_failure
 from ellopt.cli.messages import MessageSettings
-from ellopt.cli.options import add_options, read_options
-from ellopt.core.settings import OwnGroups
-from ellopt.frontends.settings import ShapeSettings
-from ellopt.measure.settings import MeasureSettings
-from ellopt.search.settings import SearchSettings
-from ellopt.space.settings import SpaceSettings
-from ellopt.targets.settings import TargetSettings
-from ellopt.toolchains.registry import toolchain_groups
-from ellopt.toolchains.settings import BuildSettings
-from ellopt.tracking.settings import TrackingSettings
+from ellopt.cli.options import add_options, given_options, read_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,34 +44,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def option_groups() -> tuple[tuple[str, tuple[type, ...]], ...]:
     """Every group of settings of a tuning, by the title that its options stand under."""
-    return (
-        ("models", (ModelSettings, ShapeSettings)),
-        ("where to measure", (TargetSettings, *device_groups(), MeasureSettings)),
-        ("search", (SpaceSettings, SearchSettings)),
-        ("toolchain", (BuildSettings, *toolchain_groups())),
-        ("tracking (MLflow)", (TrackingSettings,)),
-        ("messages", (MessageSettings,)),
-    )
+    return (*tuning_groups(), ("messages", (MessageSettings,)))
 
 
 def config_from(arguments: argparse.Namespace) -> TuningConfig:
     """The validated settings. What was not given may come from the environment. Raises ConfigurationError."""
-    models, target = read_options(ModelSettings, arguments), read_options(TargetSettings, arguments)
-    if os.environ.get("MLFLOW_RUN_ID"):  # MLflow has changed the folder: what is printed must be found from any
-        models = replace(models, output_path=models.output_path.resolve(), model_path=models.model_path.resolve())
-    own: list[Any] = [read_options(group, arguments) for group in toolchain_groups()]
-    return TuningConfig(
-        models,
-        target,
-        shapes=read_options(ShapeSettings, arguments),
-        devices=settings_from(arguments, target.target),
-        measure=read_options(MeasureSettings, arguments),
-        space=read_options(SpaceSettings, arguments),
-        search=read_options(SearchSettings, arguments),
-        build=read_options(BuildSettings, arguments),
-        toolchains=OwnGroups(*own),
-        tracking=read_options(TrackingSettings, arguments),
-    )
+    return tuning_config(given_options(arguments, *(group for _, groups in tuning_groups() for group in groups)))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

@@ -1,0 +1,66 @@
+"""The options of ``ellopt.tune`` for type checkers: each as ``ellopt optimize`` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TypedDict
+
+AnyPath = str | PathLike[str]
+Texts = str | Sequence[str]
+
+
+class TuningOptions(TypedDict, total=False):
+    """What may be said of a tuning; docs/reference.md says what each means, and its default.
+
+    Names are those of the options. What switches something off there (``--no_mlflow``) is False here
+    (``mlflow=False``).
+    """
+
+    # models
+    models: Texts
+    temp_dir: AnyPath | None
+    input_shape: Texts
+    # where to measure
+    threads: int | None
+    ipaddress: Texts
+    boards: AnyPath
+    ssh_port: int | None
+    username: str | None
+    password: str | None
+    key_file: AnyPath
+    accept_new_host_keys: bool
+    cluster: str | None
+    apikey: str | None
+    allow_insecure_cluster: bool
+    platform_regex: str | None
+    remote_dir: str | None
+    parallel_run: int
+    board_timeout: float
+    fix_frequency: bool
+    emulate: bool
+    estimate: bool
+    visit_spacing: float
+    accept_emulated_timings: bool
+    # search
+    options: str
+    sampler: str
+    trials: int | None
+    timeout: float | None
+    seed: int
+    tolerance: float
+    warm_start: bool
+    pruner: str
+    storage: str | None
+    # toolchain
+    toolchain: str
+    parallel_build: int
+    ell_root: AnyPath | None
+    ell_build_root: AnyPath | None
+    include_exercise_models: bool
+    vectorize: bool
+    fp_contract: str
+    # tracking (MLflow)
+    mlflow: bool
+    experiment: str
+    register: str
