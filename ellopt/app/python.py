@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Unpack
 
 from ellopt.app.asked import tuning_config, tuning_groups
 from ellopt.app.options import AnyPath, TuningOptions
 from ellopt.app.tune_all import tune as tune_all
 from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.core.nearest import did_you_mean
 from ellopt.core.settings import settings_of
 from ellopt.files.user import settle_user
 from ellopt.frontends.discover import discover
@@ -40,8 +40,7 @@ def tune(
     known = [p.key for _, groups in tuning_groups() for g in groups for p in settings_of(g) if not p.setting.no_option]
     for name in options:
         if name not in known or name in _NOT_HERE:
-            close = get_close_matches(name.removeprefix("no_"), known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name.removeprefix("no_"), known)
             raise TypeError(f"tune() got an unexpected keyword argument {name!r}{hint}")
     settle_user()
     config = tuning_config({"model_path": path, "output_path": output_path, "target": target, **options})

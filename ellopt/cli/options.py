@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import shtab
+
 from ellopt.core.given import kind_of, read_settings
 from ellopt.core.settings import SettingField, settings_of
 
@@ -42,8 +44,11 @@ def required(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return convert
 
 
-#: the kind of an argument that names a file or a directory and must be given
-given_path = required(Path)
+class Suggestions(tuple[str, ...]):
+    """Choices that a shell completes; the settings themselves say which values there are, and what was meant."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
 
 
 def boolean(text: str) -> bool:
@@ -102,6 +107,12 @@ def default_text(part: SettingField) -> str:
     return f"{part.default:g}" if isinstance(part.default, (int, float)) else f"`{part.default}`"
 
 
+def add_path(parser: argparse.ArgumentParser, name: str, **facts: Any) -> None:
+    """Add a positional argument that names a file or a directory and must be given."""
+    argument: Any = parser.add_argument(name, type=required(Path), **facts)
+    argument.complete = shtab.FILE
+
+
 def add_options(parser: argparse.ArgumentParser, title: str, *groups: type, without: Sequence[str] = ()) -> None:
     """Add the options of ``groups`` to ``parser``, under one title, all but those of the fields ``without``."""
     place = parser.add_argument_group(title)
@@ -137,9 +148,12 @@ def _add(to: Any, part: SettingField, hint: Any) -> None:
             facts |= {"type": required(kind), "required": True}
         else:
             facts |= {"type": optional(kind, part.default), "default": part.default}
-        if said.choices and None not in said.choices:
-            facts["choices"] = said.choices
-    to.add_argument(*flags, **facts).setting = part  # documents are made from it
+        if names := said.choices or said.suggestions:
+            facts["choices"] = Suggestions(names)
+    action: Any = to.add_argument(*flags, **facts)
+    action.setting = part  # documents are made from it
+    if said.kind is Path or (not said.kind and Path in (*typing.get_args(hint), hint)):
+        action.complete = shtab.FILE
 
 
 def _dest(part: SettingField) -> str:

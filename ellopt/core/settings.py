@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeVar
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.nearest import did_you_mean
 
 _KEY = "setting"
 Group = TypeVar("Group")
@@ -22,9 +23,9 @@ class Setting:
 
     ``option``: the option's name without dashes, where it is not the field's. ``default_text``: how the default reads,
     where the value itself says too little. ``environment``: the variable that is read if the option is not given.
-    ``choices``: all values that there are. ``least``: the smallest number allowed. ``exclusive``: options of the same
-    word exclude each other. ``repeated``: the option may be given
-    several times, a text each. ``kind``: what reads the option's text, where the field's type does not say it.
+    ``choices``: all values that there are; ``suggestions``: some of them, for a shell to complete. ``least``: the
+    smallest number allowed. ``exclusive``: options of the same word exclude each other. ``repeated``: the option may be
+    given several times, a text each. ``kind``: what reads the option's text, where the field's type does not say it.
     ``no_option`` and ``no_parameter``: why there is none on the command line, or in the project file.
     ``project_default``: what the project file gives instead of leaving it out.
     """
@@ -36,6 +37,7 @@ class Setting:
     default_text: str = ""
     environment: str = ""
     choices: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
     least: float | None = None
     required: bool = False
     repeated: bool = False
@@ -107,8 +109,10 @@ def check_settings(group: Any) -> None:
         if said.least is not None and value is not None and not value >= said.least:
             raise ConfigurationError(f"--{part.option}: must be at least {said.least:g}, not {value:g}")
         if said.choices and value not in said.choices:
-            words = ", ".join(said.choices)
-            raise ConfigurationError(f"--{part.option}: {value!r} is unknown; use one of {words}")
+            hint = did_you_mean(str(value), said.choices)
+            raise ConfigurationError(
+                f"--{part.option}: {value!r} is unknown{hint}; use one of {', '.join(said.choices)}"
+            )
 
 
 def check_seconds(group: Any, *names: str) -> None:

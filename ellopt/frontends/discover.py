@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.nearest import did_you_mean
 from ellopt.frontends.base import SUFFIXES, frontend_of
 from ellopt.model.names import base_name, model_name
 
@@ -53,8 +53,7 @@ def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
     known = {file.name for file in files}
     for name in wanted:
         if name not in known:
-            close = get_close_matches(name, sorted(known), n=1)
-            hint = f" (did you mean {close[0]}?)" if close else f"; there are: {', '.join(sorted(known))}"
+            hint = did_you_mean(name, sorted(known)) or f"; there are: {', '.join(sorted(known))}"
             raise ConfigurationError(f"--models: no model called {name!r} in {model_path}{hint}")
     return [file for file in files if not wanted or file.name in wanted]
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.nearest import did_you_mean
 from ellopt.core.settings import check_seconds, check_settings, setting
 from ellopt.search.evidence.constants import DEFAULTS, Constants
 
@@ -42,6 +43,7 @@ class SearchSettings:
         "auto",
         f"{', '.join(f'`{name}`' for name in SAMPLERS)}, or an Optuna sampler's import path, `module:Class`",
         metavar="NAME",
+        suggestions=SAMPLERS,
     )
     trials: int | None = setting(
         None,
@@ -81,11 +83,13 @@ class SearchSettings:
             raise ConfigurationError(f"--tolerance: must be at least 0 and below 1, not {self.tolerance:g}")
         if self.pruner != BUILT_IN and not _is_import_path(self.pruner):
             raise ConfigurationError(
-                f"--pruner: {self.pruner!r} is unknown; use {BUILT_IN}, or the import path of an Optuna pruner such as "
+                f"--pruner: {self.pruner!r} is unknown{did_you_mean(self.pruner, (BUILT_IN,))}; use {BUILT_IN}, or the "
+                "import path of an Optuna pruner such as "
                 "optuna.pruners:MedianPruner"
             )
         if self.sampler not in SAMPLERS and not _is_import_path(self.sampler) and self.sampler not in _registered():
+            hint = did_you_mean(self.sampler, SAMPLERS)
             raise ConfigurationError(
-                f"--sampler: {self.sampler!r} is unknown; use one of {', '.join(SAMPLERS)}, "
+                f"--sampler: {self.sampler!r} is unknown{hint}; use one of {', '.join(SAMPLERS)}, "
                 "or the import path of an Optuna sampler such as optuna.samplers:GPSampler"
             )

@@ -15,5 +15,6 @@ class SpaceSettings:
         "",
         "what may be tried: a path, or `extended`, `default` (what ELL's scripts tried), `quick`",
         metavar="FILE",
+        suggestions=("extended", "default", "quick"),
         default_text="`extended`; with the ell toolchain `default`",
     )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import check_settings, setting
-from ellopt.targets.target import Target, find_target
+from ellopt.targets.target import TARGETS, Target, find_target, target_name
+
+
+def target_setting(default: str, help: str, **facts: Any) -> Any:
+    """A field that names a target, as ``setting`` makes it."""
+    return setting(default, help, metavar="NAME", kind=target_name, suggestions=tuple(TARGETS), **facts)
 
 
 @dataclass(frozen=True)
 class TargetSettings:
     """What is compiled for."""
 
-    target: str = setting("pi3", "what to compile for; see `ellopt targets`", metavar="NAME", project_default="host")
+    target: str = target_setting("pi3", "what to compile for; see `ellopt targets`", project_default="host")
     threads: int | None = setting(
         None,
         "how many of the target's cores the model will have: winners for one thread are not those for all",

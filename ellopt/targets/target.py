@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.nearest import did_you_mean
 from ellopt.targets.cpus import CPUS, Cpu
 
 
@@ -88,10 +88,16 @@ TARGETS: dict[str, Target] = {target.name: target for target in _TABLE}
 def find_target(name: str, threads: int | None = None) -> Target:
     """The target called ``name``, of whose cores ``threads`` are used (None: all).
 
-    Raises ConfigurationError for a name that is not known, listing those that are.
+    Case does not matter, and hyphens are as good as underscores. Raises ConfigurationError for a name that is not
+    known, listing those that are.
     """
-    if name in TARGETS:
-        return TARGETS[name] if threads is None else replace(TARGETS[name], cores=threads)
-    close = get_close_matches(name, TARGETS, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    found = TARGETS.get(target_name(name))
+    if found is not None:
+        return found if threads is None else replace(found, cores=threads)
+    hint = did_you_mean(name, TARGETS)
     raise ConfigurationError(f"--target: unknown target {name!r}{hint}; known targets: {', '.join(TARGETS)}")
+
+
+def target_name(text: str) -> str:
+    """How a target's name is written in the table: ``Pi4-64`` is ``pi4_64``."""
+    return text.strip().lower().replace("-", "_")

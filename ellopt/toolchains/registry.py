@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.nearest import did_you_mean
 from ellopt.core.settings import OwnGroups
 from ellopt.targets import Target
 from ellopt.toolchains.settings import BuildSettings
@@ -36,7 +37,9 @@ TOOLCHAINS: dict[str, ToolchainRow] = {
 def find_toolchain(name: str) -> ToolchainRow:
     """The row called ``name``. Raises ConfigurationError."""
     if name not in TOOLCHAINS:
-        raise ConfigurationError(f"--toolchain: {name!r} is unknown; use one of {', '.join(TOOLCHAINS)}")
+        raise ConfigurationError(
+            f"--toolchain: {name!r} is unknown{did_you_mean(name, TOOLCHAINS)}; use one of {', '.join(TOOLCHAINS)}"
+        )
     return TOOLCHAINS[name]
 
 

@@ -86,7 +86,7 @@ def test_a_value_that_cannot_be_is_named(options: dict[str, Any], said: str, tmp
 
 def test_an_option_that_there_is_not_is_a_type_error(tmp_path: Path) -> None:
     for wrong, meant in (("trial", "trials"), ("no_mlflow", "mlflow"), ("sampler_name", "sampler")):
-        with pytest.raises(TypeError, match=f"{wrong!r}; did you mean {meant!r}"):
+        with pytest.raises(TypeError, match=rf"{wrong!r} \(did you mean {meant}\?\)"):
             ellopt.tune(TINY, output_path=tmp_path, **{wrong: 1})  # type: ignore[arg-type]
 
 

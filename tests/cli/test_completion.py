@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +23,42 @@ def test_the_completion_script_is_bash_and_knows_commands_and_options(capsys: py
     bash = shutil.which("bash")
     if bash is not None:
         subprocess.run([bash, "-n"], input=script, text=True, check=True, timeout=30)
+
+
+#: Bash asks as it does when TAB is pressed behind the words.
+_ASK = """
+COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+compopt() { :; }
+$(complete -p ellopt | grep -o -- '-F [^ ]*' | cut -c4-) ellopt "${@: -1}" "${@: -2:1}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def script() -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("optimize --target pi4", {"pi4", "pi4_64"}),
+        ("optimize --options ", {"extended", "default", "quick"}),
+        ("optimize --sampler ", {"grid", "tpe", "random", "auto"}),
+        ("optimize --verbosity W", {"WARNING"}),
+        ("compile --target hos", {"host"}),
+        ("optimize --accept_new", {"--accept_new_host_keys"}),
+        ("comp", {"compile", "compare"}),
+        ("show mod", {"model.ell"}),
+    ],
+)
+def test_values_are_completed(words: str, found: set[str], script: str, tmp_path: Path) -> None:
+    (tmp_path / "model.ell").touch()
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not there")
+    command = [bash, "-c", script + _ASK, "bash", "ellopt", *words.split(" ")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+    assert set(done.stdout.split()) == found

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ellopt.cli.main import build_parser, main
+from ellopt.targets import TARGETS, find_target
+from tests.support.paths import TINY
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -35,16 +37,73 @@ def answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str
     return printed.err.splitlines()
 
 
+def spelt(option: str, how: int) -> str:
+    """``option`` with hyphens, underscores, or both by turns."""
+    words = option[2:].replace("-", "_").split("_")
+    return "--" + "".join(word + ("_", "-", "_-"[place % 2])[how] for place, word in enumerate(words))[:-1]
+
+
+def needed(parser: argparse.ArgumentParser, but: str) -> list[str]:
+    """Arguments for all that must be given, but for one option."""
+    words = []
+    for action in parser._actions:
+        if action.required and action.dest not in ("help", "shell") and but not in action.option_strings:
+            words += [action.option_strings[0], "x"] if action.option_strings else ["x"]
+    return words
+
+
 @pytest.mark.parametrize(("command", "option"), list(options()))
-def test_an_option_with_hyphens_is_answered_by_the_one_that_was_meant(
-    command: str, option: str, capsys: pytest.CaptureFixture[str]
+def test_hyphens_are_as_good_as_underscores(command: str, option: str) -> None:
+    parser = commands()[command]
+    (action,) = [action for action in parser._actions if option in action.option_strings]
+    value = "true" if action.nargs == "?" else "1"
+    start = [command, *needed(parser, option)]
+    expected = vars(parser.parse_args([*start[1:], option, value]))
+    for how in range(3):
+        name = spelt(option, how)
+        for words in ([name, value], [f"{name}={value}"]):
+            found = vars(build_parser().parse_args([*start, *words]))
+            assert {key: found[key] for key in expected} == expected
+
+
+def test_the_beginning_of_an_option_may_have_hyphens_too() -> None:
+    given = build_parser().parse_args(["optimize", "--model-pa", "m.ell", "--output-p", "o", "--accept-emul"])
+    assert (str(given.model_path), str(given.output_path), given.accept_emulated_timings) == ("m.ell", "o", True)
+
+
+def test_what_follows_two_hyphens_is_no_option() -> None:
+    assert str(build_parser().parse_args(["show", "--", "--input-shape"]).model) == "--input-shape"
+
+
+@given(st.sampled_from(sorted(TARGETS)), st.data())
+def test_targets_are_known_in_any_case_and_spelling(name: str, data: st.DataObject) -> None:
+    text = "".join(data.draw(st.sampled_from((c, c.upper(), "-" if c == "_" else c))) for c in name)
+    assert build_parser().parse_args(["compile", "m.ell", "-o", "d", "--target", text]).target == name
+    assert find_target(text) is TARGETS[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["--sampler", "Gird"], "grid"),
+        (["--sampler", "tp"], "tpe"),
+        (["--toolchain", "nativ"], "native"),
+        (["--verbosity", "warn"], "WARNING"),
+        (["--fp-contract", "fats"], "fast"),
+        (["--options", "qick"], "quick"),
+        (["--target", "Pi5b"], "pi5"),
+        (["--pruner", "behin"], "behind"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else words,
+)
+def test_a_choice_that_there_is_not_is_answered_by_the_one_that_was_meant(
+    arguments: list[str], meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = f"--{option[2:].replace('_', '-')}"
-    lines = answer([command, wrong, "x"], capsys)
-    assert lines == [
-        f"ellopt {command}: unknown option {wrong}; did you mean {option}?",
-        f"See 'ellopt {command} --help'.",
-    ]
+    target = [] if "--target" in arguments else ["--target", "host"]
+    assert main(["optimize", "--model-path", str(TINY), "-o", str(tmp_path), "--no-mlflow", *target, *arguments]) == 2
+    said = capsys.readouterr().err
+    assert f"did you mean {meant}?" in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", commands())

@@ -13,6 +13,7 @@ from ellopt.cli.commands.device_arguments import add_device_options, settings_fr
 from ellopt.cli.options import read_options
 from ellopt.core.settings import setting
 from ellopt.targets import TARGETS, find_target
+from ellopt.targets.settings import target_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 class DevicesSettings:
     """What ``ellopt devices`` shows and does."""
 
-    target: str = setting("pi3", "the target whose platform the boards must have", metavar="NAME")
+    target: str = target_setting(
+        "pi3",
+        "the target whose platform the boards must have",
+    )
     release_mine: bool = setting(
         False,
         "free the boards that your earlier runs left locked when they were killed",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
 from ellopt.cli.options import read_options
-from ellopt.core.settings import setting
 from ellopt.targets import find_target
+from ellopt.targets.settings import target_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class CalibrateSettings:
     """What ``ellopt calibrate`` compares."""
 
-    target: str = setting("pi3_64", "the kind of board: `pi3_64`, `pi4_64` or `pi5`", metavar="NAME")
+    target: str = target_setting(
+        "pi3_64",
+        "the kind of board: `pi3_64`, `pi4_64` or `pi5`",
+    )
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ from ellopt.cli.commands.device_arguments import add_device_options, settings_fr
 from ellopt.cli.options import read_options
 from ellopt.core.settings import setting
 from ellopt.targets import find_target
+from ellopt.targets.settings import target_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,7 @@ _STYLES = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("
 class DoctorSettings:
     """What ``ellopt doctor`` looks at."""
 
-    target: str = setting(
-        "", "the target that you want to tune for", metavar="NAME", default_text="`host`; with boards, `pi3`"
-    )
+    target: str = target_setting("", "the target that you want to tune for", default_text="`host`; with boards, `pi3`")
     output_path: Path = setting(Path("out"), "where tuned models will go", short="o", metavar="PATH")
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.options import add_options, given_path, read_options
+from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.settings import setting
 from ellopt.frontends.settings import ShapeSettings
+from ellopt.targets.settings import target_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,10 @@ class PredictSettings:
         required=True,
         metavar="FILE",
     )
-    target: str = setting("host", "what to compile for", metavar="NAME")
+    target: str = target_setting(
+        "host",
+        "what to compile for",
+    )
     options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
     check: bool = setting(False, _CHECK)
 
@@ -54,7 +58,10 @@ class CompileSettings:
         required=True,
         metavar="DIR",
     )
-    target: str = setting("host", "what to compile for", metavar="NAME")
+    target: str = target_setting(
+        "host",
+        "what to compile for",
+    )
     options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
     name: str = setting(
         "",
@@ -102,9 +109,9 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
-    parser.add_argument(
+    add_path(
+        parser,
         "model",
-        type=given_path,
         metavar="MODEL",
         help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
     )
@@ -119,9 +126,9 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Runs a model once on an input given as a NumPy file: rows x columns x channels, and for "
         "ONNX models the shape that they say.",
     )
-    parser.add_argument(
+    add_path(
+        parser,
         "model",
-        type=given_path,
         metavar="MODEL",
         help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
     )
@@ -136,9 +143,9 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
-    parser.add_argument(
+    add_path(
+        parser,
         "model",
-        type=given_path,
         metavar="MODEL",
         help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
     )
@@ -152,9 +159,9 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
         help="time a model as it would be deployed",
         description="Times a model in a fresh process on this machine, after a warm-up.",
     )
-    parser.add_argument(
+    add_path(
+        parser,
         "model",
-        type=given_path,
         metavar="MODEL",
         help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
     )

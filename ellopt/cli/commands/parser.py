@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
+
+from ellopt.core.nearest import nearest
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -20,8 +21,29 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         if args is not None:
-            self._given = tuple(args)
+            args = self._given = tuple(self._spelt(args))
         return super().parse_known_args(args, namespace)
+
+    def _spelt(self, args: Sequence[str]) -> Iterator[str]:
+        """The arguments with hyphens and underscores in the options of this parser as they are declared."""
+        declared = {_form(option): option for option in self._option_string_actions if option.startswith("--")}
+        words = iter(args)
+        for word in words:
+            name, equals, value = word.partition("=")
+            if word == "--" or word in self._commands():  # what follows is for the command's own parser
+                yield word
+                break
+            if name.startswith("--") and name not in self._option_string_actions:
+                yield declared.get(_form(name), self._begun(name, declared)) + equals + value
+            else:
+                yield word
+        yield from words
+
+    @staticmethod
+    def _begun(name: str, declared: Mapping[str, str]) -> str:
+        """``name`` as the option that it is the beginning of has it."""
+        option = next((option for form, option in declared.items() if form.startswith(_form(name))), name)
+        return option[: len(name)]
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2, having said what is wrong and what was meant."""
@@ -39,7 +61,7 @@ class CommandParser(argparse.ArgumentParser):
             if given in self._commands():  # of an option, not of the command line
                 return message
             if "COMMAND" in message or "{" in message.partition(":")[0]:
-                close = _close(given, self._commands())
+                close = nearest(given, self._commands())
                 hint = f"; did you mean {close}?" if close else f": use one of {', '.join(self._commands())}"
                 return f"unknown command {given!r}{hint}"
         if "required: COMMAND" in message:
@@ -61,10 +83,10 @@ class CommandParser(argparse.ArgumentParser):
         return ""
 
     def _meant(self, unknown: str) -> str:
-        if close := _close(unknown.replace("-", "_"), self._option_string_actions, "-"):
+        if close := nearest(unknown, (option for option in self._option_string_actions if option.startswith("--"))):
             return f"; did you mean {close}?"
         for name, parser in self._commands().items():
-            if unknown in parser._option_string_actions:
+            if _form(unknown) in map(_form, parser._option_string_actions):
                 return f"; options come behind the command: {self.prog} {name} {unknown} ..."
         return ""
 
@@ -75,8 +97,5 @@ class CommandParser(argparse.ArgumentParser):
         return {}
 
 
-def _close(given: str, known: Iterable[str], alike: str = "") -> str:
-    """What ``given`` was meant to be; ``alike`` are characters as good as an underscore."""
-    by_form = {re.sub(f"[{alike}]", "_", text) if alike else text: text for text in known}
-    close = get_close_matches(given, by_form, 1, 0.65)
-    return by_form[close[0]] if close else ""
+def _form(option: str) -> str:
+    return "--" + option[2:].replace("-", "_")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ellopt.cli.options import add_options, given_path, read_options
+from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
 
@@ -49,7 +49,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="draw a tuning run's page again",
         description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
     )
-    report.add_argument("directory", type=given_path, metavar="DIR", help="the output directory of one or many models")
+    add_path(report, "directory", metavar="DIR", help="the output directory of one or many models")
     report.set_defaults(run=redraw)
 
     compare = subparsers.add_parser(
@@ -57,8 +57,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare two tuning runs",
         description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
     )
-    compare.add_argument("first", type=given_path, metavar="OUT_A", help="the output directory of a run")
-    compare.add_argument("second", type=given_path, metavar="OUT_B", help="another one")
+    add_path(compare, "first", metavar="OUT_A", help="the output directory of a run")
+    add_path(compare, "second", metavar="OUT_B", help="another one")
     add_options(compare, "options", CompareSettings)
     compare.set_defaults(run=compare_runs)
 
@@ -67,7 +67,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="deliver records that wait for MLflow",
         description="Delivers to MLflow what could not be delivered while a model was tuned.",
     )
-    sync.add_argument("directory", type=given_path, metavar="DIR", help="the --output_path of a tuning run")
+    add_path(sync, "directory", metavar="DIR", help="the --output_path of a tuning run")
     add_options(sync, "another place (for runs of which something waits)", SyncSettings)
     sync.set_defaults(run=deliver)
 
@@ -76,7 +76,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="read ELL's profile reports",
         description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
     )
-    profile.add_argument("files", type=given_path, nargs="+", metavar="FILE", help="profile reports")
+    add_path(profile, "files", nargs="+", metavar="FILE", help="profile reports")
     profile.set_defaults(run=show_profiles)
 
 
