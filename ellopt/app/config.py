@@ -8,7 +8,7 @@ from pathlib import Path
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import OwnGroups, check_settings, setting
 from ellopt.devices.settings import DeviceSettings
-from ellopt.frontends.base import parse_shapes
+from ellopt.frontends.input_shapes import parse_shapes
 from ellopt.frontends.settings import ShapeSettings
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search.settings import SearchSettings

@@ -15,10 +15,12 @@ from ellopt.deploy import run as deploy
 from ellopt.deploy.library import DeployedLibrary, Predictor
 from ellopt.deploy.ports import Inputs, joined
 from ellopt.deploy.run import BenchResult
-from ellopt.frontends.base import parse_shapes, read_model
+from ellopt.frontends.base import read_model
 from ellopt.frontends.discover import tuned_model
+from ellopt.frontends.input_shapes import parse_shapes, shared_out
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
+from ellopt.model.names import model_name
 from ellopt.space.options_file import plan_for
 from ellopt.targets import find_target
 
@@ -35,7 +37,7 @@ def load(path: AnyPath, *, input_shape: str | Sequence[str] = ()) -> LoadedModel
     if not place.is_file():
         raise ConfigurationError(f"{place}: no such model file")
     shapes = (input_shape,) if isinstance(input_shape, str) else tuple(input_shape)
-    return LoadedModel(read_model(place, parse_shapes(shapes)))
+    return LoadedModel(read_model(place, shared_out(parse_shapes(shapes), [(model_name(place), place)])[0]))
 
 
 class LoadedModel:

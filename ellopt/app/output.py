@@ -12,9 +12,7 @@ from ellopt import __version__
 from ellopt.app.environment import environment, now
 from ellopt.app.shared import SharedParts
 from ellopt.core.errors import CandidateError
-from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_text
-from ellopt.frontends.base import parse_shapes, read_model
 from ellopt.frontends.discover import ModelFile
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.whole_model import WholeCheck
@@ -64,7 +62,7 @@ def write_output(
         estimated=shared.estimate.label if shared.estimate else "",
     )
     if shared.toolchain.gives_outputs:
-        _check_written(directory / written.model, confirmed.plan, shared, bundles)
+        _check_written(directory / written.model, tuned, shared, bundles)
     further = shared.toolchain.output_files(confirmed.plan)
     for name, text in further.items():
         write_text(directory / name, text)
@@ -99,9 +97,9 @@ def write_output(
     return report
 
 
-def _check_written(path: Path, plan: Plan, shared: SharedParts, bundles: Path) -> None:
+def _check_written(path: Path, tuned: Tuned, shared: SharedParts, bundles: Path) -> None:
     """Read what was written, build it and compare its outputs. Raises CandidateError; the file is then gone."""
-    model = shared.toolchain.prepare(read_model(path, parse_shapes(shared.config.shapes.input_shape)))
+    model, plan = shared.read(path, tuned.file), tuned.confirmed.plan
     config = shared.config
     measurer = DeviceMeasurer(
         model, shared.toolchain, shared.pool, shared.target, bundles, shared.measure, config.build

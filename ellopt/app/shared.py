@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ellopt.app.config import TuningConfig
 from ellopt.devices.base import DevicePool
 from ellopt.estimate.facts import EstimateFacts
+from ellopt.frontends.base import Shapes, read_model
 from ellopt.frontends.discover import ModelFile
 from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.store import MeasurementStore, StoreContext
@@ -35,6 +37,7 @@ class SharedParts:
     pool: DevicePool
     tracker: Tracker
     estimate: EstimateFacts | None = None  # where times are estimates
+    shapes: Mapping[str, Shapes] = field(default_factory=dict)  # of inputs, by the model's tag
 
     @property
     def error(self) -> float:
@@ -55,6 +58,10 @@ class SharedParts:
             return settings
         sampler = "grid" if settings.sampler == "auto" else settings.sampler
         return replace(settings, sampler=sampler, repeat=False)
+
+    def read(self, path: Path, file: ModelFile) -> Model:
+        """``path`` read for the shapes that inputs of ``file`` are to have, as the toolchain computes it."""
+        return self.toolchain.prepare(read_model(path, self.shapes.get(file.tag)))
 
     def identity(self, model: Model, board: str) -> str:
         """All that measurements are of: kept ones count only where it is the same."""

@@ -16,6 +16,7 @@ from ellopt.devices.open import open_pool
 from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.frontends.discover import ModelFile, discover
+from ellopt.frontends.input_shapes import parse_shapes, shared_out
 from ellopt.measure.executors import make_executor
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import Display
@@ -53,6 +54,8 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     Raises ConfigurationError for settings with which no model can be tuned.
     """
     files = discover(config.models.model_path, config.models.models)
+    shares = shared_out(parse_shapes(config.shapes.input_shape), [(file.tag, file.path) for file in files])
+    shapes = {file.tag: share for file, share in zip(files, shares, strict=True)}
     target = config.target.find()
     space = SearchSpace.load(find_options_file(config.options_file))
     toolchain = make_toolchain(config.build, config.toolchains, target)
@@ -64,7 +67,8 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         open_tracking(config.tracking, len(files), config.secrets) as tracker,
     ):
         estimate = None if simulator is None else facts_of(simulator)
-        shared = SharedParts(config, space, target, toolchain, QuietPool(pool, tracker.quiet), tracker, estimate)
+        quiet = QuietPool(pool, tracker.quiet)
+        shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes)
         outcomes = _tune_all(files, shared, display)
     return TuningOutcome(outcomes, tracker.summary)
 

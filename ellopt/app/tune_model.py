@@ -13,7 +13,7 @@ from ellopt.app.output import Tuned, write_output
 from ellopt.app.shared import SharedParts
 from ellopt.core.trial import Trial
 from ellopt.files.locks import exclusive
-from ellopt.frontends.base import parse_shapes, read_model, require_convolutions
+from ellopt.frontends.base import require_convolutions
 from ellopt.frontends.discover import ModelFile
 from ellopt.frontends.ell.profile import report_text
 from ellopt.measure.measurer import DeviceMeasurer
@@ -56,9 +56,9 @@ class _Tuning:
         self.started = time.monotonic()
 
     def _read(self) -> Model:
-        model = read_model(self.file.path, parse_shapes(self.shared.config.shapes.input_shape))
+        model = self.shared.read(self.file.path, self.file)
         require_convolutions(model)
-        return self.shared.toolchain.prepare(model)
+        return model
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

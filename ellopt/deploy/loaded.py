@@ -53,7 +53,7 @@ def check_loaded(library: DeployedLibrary, model: Model, allowed: float = 1.0) -
                 said = done.stderr.decode(errors="replace").strip().splitlines()
                 why = said[-1] if said else f"exit code {done.exit_code}"
                 raise CandidateError(f"{model.path}: the finished library does not run on this machine: {why}")
-            error = output_error(np.load(place / "outputs.npy"), wanted) / OUTPUT_LIMIT
+            error = output_error(np.load(place / "outputs.npy"), wanted, model.output_ports) / OUTPUT_LIMIT
         if not error <= allowed:
             raise CandidateError(
                 f"{model.path}: every step is right, but the finished library's output on {threads} "

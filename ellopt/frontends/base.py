@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ellopt.core.errors import ConfigurationError, ModelFormatError
+from ellopt.core.errors import ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.model.graph import Model
 
@@ -23,7 +23,8 @@ class Frontend:
 
     ``module`` is imported when such a file is read or written. It has ``read(path, input_shapes)``, which gives a Model
     or raises ModelFormatError, and ``write(model, path, plan, ell, own)``: the file of ``model`` with ``plan``; ``ell``
-    is what ELL is told of it, ``own`` what ELL's options cannot say.
+    is what ELL is told of it, ``own`` what ELL's options cannot say. ``input_names(path)`` gives the
+    inputs that can be given a shape; none of a file that cannot be read.
     """
 
     name: str
@@ -63,6 +64,12 @@ def read_model(path: Path, input_shapes: Shapes | None = None) -> Model:
     return model
 
 
+def input_names(path: Path) -> tuple[str, ...]:
+    """The inputs of a model file that can be given a shape; none of one that cannot be read."""
+    frontend = frontend_of(path.name) or FRONTENDS[0]
+    return tuple(frontend.load().input_names(path))
+
+
 def write_model(model: Model, path: Path, plan: Plan, ell: NodeOptions, own: NodeOptions) -> None:
     """Write the file that ``model`` was read from with the options of ``plan``; see ``Frontend``. Raises OSError."""
     frontend = frontend_of(model.path.name) or FRONTENDS[0]
@@ -78,18 +85,3 @@ def require_convolutions(model: Model) -> None:
     """Raise ModelFormatError if the model has no convolution layer: there is nothing to tune then."""
     if not model.convolutions:
         raise ModelFormatError(f"{model.path}: the model has no convolution layers; there is nothing to tune")
-
-
-def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """``NAME=1,3,224,224`` for each input. Raises ConfigurationError for anything else."""
-    found: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, equals, sizes = text.rpartition("=")
-        numbers = sizes.replace("x", ",").split(",")
-        if not equals or not name or not all(n.isascii() and n.isdigit() and 0 < len(n) < 8 for n in numbers):
-            raise ConfigurationError(f"--input_shape: {text!r} is not of the form NAME=1,3,224,224")
-        shape = tuple(map(int, numbers))
-        if 0 in shape:
-            raise ConfigurationError(f"--input_shape: {text!r}: dimensions are at least 1")
-        found[name] = shape
-    return found

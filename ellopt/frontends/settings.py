@@ -13,7 +13,8 @@ class ShapeSettings:
 
     input_shape: tuple[str, ...] = setting(
         (),
-        "the shape of an input of an ONNX model that leaves it open, or says it wrongly; once for each input",
+        "the shape of an input of an ONNX model that leaves it open, or says it wrongly; once for each input; "
+        "`MODEL:NAME=...` for one of several models",
         metavar="NAME=1,3,224,224",
         default_text="what the model says",
         repeated=True,

@@ -126,7 +126,10 @@ class WholeOutputs:
             self._known[plans[0]] = max((check.error / check.limit for check in result.checks), default=0.0)
             return
         for plan, outputs in zip(plans, result.outputs, strict=True):
-            self._known[plan] = output_error(outputs, self._data[1]) / OUTPUT_LIMIT
+            self._known[plan] = self._error(outputs)
+
+    def _error(self, outputs: FloatArray) -> float:
+        return output_error(outputs, self._data[1], self.model.output_ports) / OUTPUT_LIMIT
 
     @cached_property
     def _data(self) -> tuple[FloatArray, FloatArray]:

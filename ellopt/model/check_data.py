@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from ellopt.model import layers, reference
-from ellopt.model.graph import Model
-from ellopt.model.layers import FloatArray
+from ellopt.model.graph import Model, Port
+from ellopt.model.layers import FloatArray, Tensor
 
 _LOG = logging.getLogger(__name__)
 _SEED = 20240229
@@ -62,13 +62,22 @@ def check_outputs(model: Model, count: int) -> tuple[FloatArray, FloatArray]:
     return values, np.stack(outputs)
 
 
-def output_error(found: npt.ArrayLike, wanted: npt.ArrayLike) -> float:
-    """max |found - wanted| / max |wanted| over [input, element], the worst of the inputs; infinite where a value is
-    not finite that should be. Where ``wanted`` is not finite, anything is right."""
-    expected = np.asarray(wanted, np.float64)
+def output_error(found: npt.ArrayLike, wanted: npt.ArrayLike, ports: Sequence[Port]) -> float:
+    """max |found - wanted| / max |wanted| over [input, element], the worst of the inputs and of the outputs ``ports``,
+    each of which is compared by its own largest value: a small one is not lost beside a large one.
+
+    Infinite where a value is not finite that should be. Where ``wanted`` is not finite, anything is right.
+    """
+    expected, values = np.asarray(wanted, np.float64), np.asarray(found, np.float64)
+    values = values.reshape(expected.shape)
+    parts = [slice(port.offset, port.offset + port.elements) for port in ports]
+    return max(_error_of_one(values[:, part], expected[:, part]) for part in parts)
+
+
+def _error_of_one(values: Tensor, expected: Tensor) -> float:
     known = np.isfinite(expected)
     expected = np.where(known, expected, 0.0)
-    values = np.where(known, np.asarray(found, np.float64).reshape(expected.shape), 0.0)
+    values = np.where(known, values, 0.0)
     if not np.isfinite(values).all():
         return math.inf
     difference = np.abs(values - expected).max(axis=1)

@@ -19,6 +19,10 @@ def read(path: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> Model:
     return read_model(path)
 
 
+def input_names(path: Path) -> tuple[str, ...]:
+    return ()
+
+
 def write(
     model: Model,
     path: Path,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import onnx
 
+from ellopt.core.errors import ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_bytes
-from ellopt.frontends.onnx.file import OnnxFile
+from ellopt.frontends.onnx.file import OnnxFile, read_file
 from ellopt.frontends.onnx.read import OPTIONS_KEY, read_model
 from ellopt.model.graph import Model
 
@@ -19,6 +20,15 @@ _PREFIX = OPTIONS_KEY.partition(".")[0] + "."
 
 def read(path: Path, input_shapes: Mapping[str, tuple[int, ...]]) -> Model:
     return read_model(path, input_shapes)
+
+
+def input_names(path: Path) -> tuple[str, ...]:
+    try:
+        graph = read_file(path).message.graph
+    except ModelFormatError:
+        return ()
+    constants = {tensor.name for tensor in graph.initializer}
+    return tuple(value.name for value in graph.input if value.name not in constants)
 
 
 def write(

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ellopt.core.errors import ConfigurationError, ModelFormatError
-from ellopt.frontends.base import parse_shapes, read_model
+from ellopt.frontends.base import read_model
+from ellopt.frontends.input_shapes import parse_shapes
 from ellopt.model import reference
 from tests.support.onnx_models import convolution_model, make_model, runtime_outputs, save, with_external_weights
 
