@@ -60,7 +60,7 @@ class _Local:
 def _positive(node: Node) -> Node:
     """The node with sizes for weights, and sums for differences."""
     changed: dict[str, Any] = {key: np.abs(value) for key, value in vars(node).items() if isinstance(value, np.ndarray)}
-    if isinstance(node, layers.BinaryOperation) and node.operation == "subtract":
+    if isinstance(node, layers.BinaryOperation | layers.Broadcast) and node.operation == "subtract":
         return replace(node, operation="add")
     return replace(node, **changed) if changed else node
 
@@ -69,7 +69,7 @@ def _activation(node: Node, sources: list[FloatArray]) -> Tensor:
     assert isinstance(node, layers.Activation)
     slope = np.maximum(1, abs(node.leaky_factor) if node.alpha is None else node.alpha)
     inside: Tensor = node.inside(sources) * slope + 1
-    return inside
+    return inside * np.exp(inside) if node.function == "exponential" else inside
 
 
 def _softmax(node: Node, sources: list[FloatArray]) -> Tensor:
@@ -87,6 +87,8 @@ _SIZES: dict[type[Node], Callable[[Node, list[FloatArray]], Tensor]] = {
     layers.Activation: _activation,
     layers.Softmax: _softmax,
     layers.BinaryOperation: _quotient,
+    layers.Broadcast: _quotient,
+    layers.AxisSoftmax: _softmax,
 }
 
 

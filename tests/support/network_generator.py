@@ -14,42 +14,23 @@ from hypothesis import strategies as st
 
 from ellopt.frontends.ell.archive import Archive, read_archive
 from ellopt.frontends.ell.expand import expand_predictors
-from ellopt.frontends.ell.parse import ACTIVATIONS, OPERATIONS, PARSERS
+from ellopt.frontends.ell.operations import EQUAL_SIZES as OPERATIONS
+from ellopt.frontends.ell.parse import ACTIVATIONS, PARSERS
 from ellopt.frontends.ell.read import build_model
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
+from tests.support.drawn_layouts import Layout, dense, layouts, layouts_of_elements
+from tests.support.general_nodes import GENERAL
 
 Json = dict[str, Any]
 Draw = st.DrawFn
 
 LARGEST = float(np.finfo(np.float32).max)
-ORDERS = ((0, 1, 2), (0, 1, 2), (2, 0, 1), (1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0))
 SCHEMES = (0, 1, 4, 5)
 MAX_ELEMENTS = 1600
 
 #: Every kind of node that the reader knows, but the ends of the model.
 KINDS = (*sorted(set(PARSERS) - {"InputNode", "OutputNode"}), "NeuralNetworkPredictorNode")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A memory layout as the file has it, but in logical order."""
-
-    size: tuple[int, ...]
-    extent: tuple[int, ...]
-    offset: tuple[int, ...] = (0, 0, 0)
-    order: tuple[int, ...] = (0, 1, 2)
-
-    @property
-    def elements(self) -> int:
-        return prod(self.extent)
-
-    @property
-    def json(self) -> Json:
-        physical = {name: [getattr(self, name)[d] for d in self.order] for name in ("size", "extent", "offset")}
-        _, columns, channels = physical["extent"]
-        increment = [columns * channels, channels, 1]
-        return {"_type": "MemoryLayout", "_version": "0", **physical, "order": list(self.order), "increment": increment}
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,38 +42,6 @@ class Network:
     values: FloatArray
 
 
-def dense(size: Sequence[int]) -> Layout:
-    return Layout(tuple(size), tuple(size))
-
-
-@st.composite
-def layouts(draw: Draw, size: tuple[int, ...], mostly_dense: bool = True) -> Layout:
-    """A layout of a tensor of ``size``: dense, with a border as layers have it, or with any border and order."""
-    how = draw(st.sampled_from(("dense", "dense", "border", "any") if mostly_dense else ("border", "any")))
-    if how == "dense":
-        return dense(size)
-    if how == "border":
-        padding = draw(st.integers(1, 3))
-        return Layout(size, (size[0] + 2 * padding, size[1] + 2 * padding, size[2]), (padding, padding, 0))
-    before, behind = (tuple(draw(st.integers(0, 2)) for _ in size) for _ in range(2))
-    extent = tuple(n + b + a for n, b, a in zip(size, before, behind, strict=True))
-    return Layout(size, extent, before, draw(st.sampled_from(ORDERS)))
-
-
-@st.composite
-def layouts_of_elements(draw: Draw, elements: int) -> Layout:
-    """Another way to look at a buffer of ``elements``."""
-    divisors = [n for n in range(1, elements + 1) if elements % n == 0]
-    rows = draw(st.sampled_from(divisors))
-    columns = draw(st.sampled_from([n for n in divisors if elements // rows % n == 0]))
-    extent = (rows, columns, elements // rows // columns)
-    if draw(st.booleans()):
-        return dense(extent)
-    offset = tuple(draw(st.integers(0, (n - 1) // 2)) for n in extent)
-    size = tuple(draw(st.integers(1, n - o)) for n, o in zip(extent, offset, strict=True))
-    return Layout(size, extent, offset, draw(st.sampled_from(ORDERS)))
-
-
 @dataclass
 class _Builder:
     draw: Draw
@@ -100,6 +49,8 @@ class _Builder:
     element: str
     nodes: list[Json] = field(default_factory=list)
     written: dict[str, Layout] = field(default_factory=dict)
+    #: what a port says that reads no whole output, by a name for it
+    parts: dict[str, str] = field(default_factory=dict)
 
     def add(self, type_name: str, ports: dict[str, str], written: Layout, **fields: Any) -> str:
         node_id = str(1000 + len(self.nodes))
@@ -120,12 +71,30 @@ class _Builder:
     def elements_of(self, node_id: str) -> str:
         """The whole output of a node, in one of the ways to say that."""
         count = self.written[node_id].elements
+        if node_id in self.parts:
+            return self.parts[node_id]
         cut = self.draw(st.integers(0, 8))
         if cut == 0:
             return f"{node_id}.output[0:{count}]"
         if 1 < cut + 1 < count and cut < 3:
             return f"{{{node_id}.output[0:{cut}], {node_id}.output[{cut}:{count}]}}"
         return f"{node_id}.output"
+
+    def part(self) -> str:
+        """A name for a part of an output, or for several joined, that any port may read."""
+        names = [name for name in self.written if name not in self.parts]
+        texts, count = [], 0
+        for _ in range(self.draw(st.integers(1, 3))):
+            source = self.draw(st.sampled_from(names))
+            most = self.written[source].elements
+            first = self.draw(st.integers(0, most - 1))
+            last = self.draw(st.integers(first + 1, most))
+            texts.append(f"{source}.output[{first}:{last}]" if last > first + 1 else f"{source}.output[{first}]")
+            count += last - first
+        name = f"part {len(self.parts)}"
+        self.parts[name] = "{" + ", ".join(texts) + "}" if len(texts) > 1 else texts[0]
+        self.written[name] = dense((1, 1, count))
+        return name
 
     def floats(self, count: int, scale: float = 1.0) -> list[float]:
         return [float(v) for v in (self.rng.normal(size=count) * scale).astype(np.float32)]
@@ -199,6 +168,8 @@ class _Builder:
             return self.add(f"{kind}<{self.element}>", {"input": source}, given, outputLayout=given.json)
         if kind == "BinaryOperationNode":
             return self.binary()
+        if kind in GENERAL:
+            return GENERAL[kind](self, kind)
         if kind == "ConvolutionalLayerNode":
             return self.convolution()
         if kind == "PoolingLayerNode":
@@ -317,31 +288,41 @@ def networks(draw: Draw, nodes: int = 7) -> Network:
     builder = _Builder(
         draw, np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.sampled_from(("float", "double")))
     )
-    size = tuple(draw(st.integers(1, most)) for most in (7, 7, 9))
-    given = draw(layouts(size))
-    builder.add(f"InputNode<{builder.element}>", {}, given, layout=given.json)
+    sizes = [tuple(draw(st.integers(1, most)) for most in (7, 7, 9)) for _ in range(1 + (draw(st.integers(0, 4)) == 0))]
+    for size in sizes:
+        given = draw(layouts(size))
+        builder.add(f"InputNode<{builder.element}>", {}, given, layout=given.json)
+    input_ids = list(builder.written)
     for _ in range(draw(st.integers(1, nodes))):
         # What is read by windows or summed is what real networks are made of: half of all.
         common = ("ConvolutionalLayerNode", "ConvolutionalLayerNode", "BinaryOperationNode", "PoolingLayerNode")
         kind = draw(st.sampled_from(common if draw(st.booleans()) else KINDS))
+        if draw(st.integers(0, 5)) == 0:
+            builder.part()
         builder.node(kind)
         if builder.written[list(builder.written)[-1]].elements > MAX_ELEMENTS:
             break
-    names = list(builder.written)
-    last = draw(st.sampled_from(names[-3:]))
-    if draw(st.booleans()):
-        elements = f"{last}.output"
-    else:
-        read = builder.read(last)
-        fields = {"layout": read.json} if read != builder.written[last] or draw(st.booleans()) else {}
-        elements = builder.add(f"OutputNode<{builder.element}>", {"input": last}, read, **fields) + ".output"
+    elements = [_ending(builder) for _ in range(1 + (draw(st.integers(0, 4)) == 0))]
     order = draw(st.permutations(builder.nodes)) if draw(st.integers(0, 3)) == 0 else builder.nodes
     data = {
         "_type": "Map", "_version": "2", "model": {"_type": "Model", "_version": "2", "nodes": order},
-        "inputNames": ["input"], "inputIds": ["1000"], "outputNames": ["output"], "outputElements": [elements],
+        "inputNames": ["input", "more"][: len(sizes)], "inputIds": draw(st.permutations(input_ids)),
+        "outputNames": ["output"] * len(elements), "outputElements": elements,
     }  # fmt: skip
     text = json.dumps(data)
-    return Network(text, build_model(expand_predictors(Archive(Path("drawn.ell"), data))), draw(inputs(size)))
+    values = draw(inputs(sizes[0] if len(sizes) == 1 else (1, 1, sum(map(prod, sizes)))))
+    return Network(text, build_model(expand_predictors(Archive(Path("drawn.ell"), data))), values)
+
+
+def _ending(builder: _Builder) -> str:
+    """An output of the model: a node's, a part of one, or an output node's."""
+    draw = builder.draw
+    last = draw(st.sampled_from(list(builder.written)[-3:]))
+    if draw(st.booleans()):
+        return builder.elements_of(last)
+    read = builder.read(last)
+    fields = {"layout": read.json} if read != builder.written[last] or draw(st.booleans()) else {}
+    return builder.add(f"OutputNode<{builder.element}>", {"input": last}, read, **fields) + ".output"
 
 
 @st.composite

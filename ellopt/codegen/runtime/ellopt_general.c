@@ -4,23 +4,10 @@
 #include <string.h>
 
 #include "ellopt_layers.h"
+#include "parts.h"
 #include "vector.h"
 
-enum { PARTS = 32, BLOCK = 64, OUTSIDE = -(1 << 30) };
-
-typedef struct {
-    const ell_layer_args *args;
-    int rows; /* what is shared out */
-} general_work;
-
-static int first_of(int rows, int part) { return (int)((int64_t)rows * part / PARTS); }
-
-static void run_parts(ell_pool *pool, ell_task task, const ell_layer_args *args, int rows) {
-    const general_work work = {args, rows};
-    const size_t elements = (size_t)args->in->rows * (size_t)args->in->columns * (size_t)args->in->channels +
-                            (size_t)args->out->rows * (size_t)args->out->columns * (size_t)args->out->channels;
-    ell_pool_run(elements >= 32768 ? pool : 0, task, &work, PARTS);
-}
+enum { BLOCK = 64, OUTSIDE = -(1 << 30) };
 
 /* --- remap ------------------------------------------------------------------------------------------------------
  * numbers: offset, axes, and of each axis: count, step, and 0 or where its table begins in the numbers, from the last

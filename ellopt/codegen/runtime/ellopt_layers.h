@@ -11,6 +11,7 @@ void ell_softmax(ell_pool *pool, const ell_layer_args *args);
 void ell_binary(ell_pool *pool, const ell_layer_args *args);
 void ell_copy_values(ell_pool *pool, const ell_layer_args *args);
 void ell_general(ell_pool *pool, const ell_layer_args *args);
+void ell_products(ell_pool *pool, const ell_layer_args *args);
 void ell_fill_border(const ell_tensor *tensor, float *data);
 
 #endif

@@ -24,13 +24,15 @@ typedef struct {
 } ell_tensor;
 
 enum { ELL_POOL_MAX, ELL_POOL_MEAN };
-/* The loops of ellopt_general.c. */
+/* The loops of ellopt_general.c and ellopt_products.c. */
 enum {
     ELL_REMAP,
     ELL_BROADCAST,
     ELL_REDUCTION,
     ELL_AXIS_WEIGHTS,
     ELL_AXIS_SOFTMAX,
+    ELL_AXIS_EXTREME,
+    ELL_MATRIX_PRODUCT,
     ELL_CONCATENATION,
     ELL_WINDOW_POOLING
 };

@@ -29,6 +29,9 @@ ELL_INLINE float ell_function(const int function, float x, const float a, const 
     case ELL_ACTIVATION_LOGARITHM: return logf(x);
     case ELL_ACTIVATION_SQUARE_ROOT: return sqrtf(x);
     case ELL_ACTIVATION_RECIPROCAL: return 1.0f / x;
+    case ELL_ACTIVATION_SINE: return sinf(x);
+    case ELL_ACTIVATION_COSINE: return cosf(x);
+    case ELL_ACTIVATION_SIGN: return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x != x ? x : 0.0f;
     case ELL_ACTIVATION_POWER: return powf(x, a);
     default: return x;
     }

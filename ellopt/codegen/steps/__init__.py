@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ellopt.codegen.fuse import Group
 from ellopt.codegen.network import ConvolutionStep, CopyStep, Step
-from ellopt.codegen.steps import binary, convolution, elementwise, fully_connected, general, pooling, softmax
+from ellopt.codegen.steps import binary, convolution, elementwise, fully_connected, general, pooling, products, softmax
 from ellopt.codegen.steps.lowering import Lowering
 from ellopt.model import layers
 
@@ -28,6 +28,8 @@ STEP_KINDS: Mapping[type[object], StepKind] = {
     layers.Pooling: StepKind(pooling.lower, pooling.PoolingStep),
     layers.Softmax: StepKind(softmax.lower, softmax.SoftmaxStep),
     layers.BinaryOperation: StepKind(binary.lower, binary.BinaryStep),
+    layers.MatrixProduct: StepKind(products.lower, products.ProductStep),
+    layers.AxisExtreme: StepKind(products.lower, products.ProductStep),
     layers.General: StepKind(general.lower, general.GeneralStep),
 }
 #: The C functions that compute steps.

@@ -29,6 +29,7 @@ _KNOWN = frozenset(
         "Pooling",
         "FullyConnected",
         "Softmax",
+        "RegionDetection",
     )
 )
 

@@ -62,6 +62,11 @@ def packed_layout(size: Shape3, padding: int = 0) -> MemoryLayout:
     return MemoryLayout(size, extent, (padding, padding, 0), (0, 1, 2), _increment(extent))
 
 
+def flat_layout(elements: int) -> MemoryLayout:
+    """Memory as it lies, whatever is in it."""
+    return packed_layout((1, 1, elements))
+
+
 def _logical(physical: Shape3, order: tuple[int, ...]) -> Shape3:
     result = [0, 0, 0]
     for value, dimension in zip(physical, order, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
+from ellopt.frontends.ell import joining, operations
 from ellopt.frontends.ell.fields import MAX_WINDOW, Fields
 from ellopt.frontends.ell.layouts import read_layout
 from ellopt.frontends.ell.raw import RawNode
@@ -12,7 +13,8 @@ from ellopt.model import layers
 from ellopt.model.layers import FloatArray, MemoryLayout, Node
 
 Outputs = Mapping[str, MemoryLayout]
-Parser = Callable[[RawNode, Outputs], Node]
+#: Gives the node, or several of which the last one is the node and the others help it.
+Parser = Callable[[RawNode, Outputs], Node | tuple[Node, ...]]
 
 ACTIVATIONS = {
     "ReLUActivation": "relu",
@@ -23,15 +25,6 @@ ACTIVATIONS = {
     "HardSigmoidActivation": "hard_sigmoid",
     "HardTanhActivation": "hard_tanh",
 }
-#: ELL's names, of today and of older versions.
-OPERATIONS = {
-    "add": "add",
-    "subtract": "subtract",
-    "multiply": "coordinatewiseMultiply",
-    "coordinatewiseMultiply": "coordinatewiseMultiply",
-    "divide": "divide",
-    "coordinatewiseDivide": "divide",
-}
 _DECIDED = frozenset(
     f"{method}Convolution{suffix}"
     for method in ("Simple", "Unrolled", "Winograd", "Diagonal", "Spatial")
@@ -39,8 +32,8 @@ _DECIDED = frozenset(
 )
 
 
-def parse_node(raw: RawNode, outputs: Outputs) -> Node:
-    """The meaning of a node whose inputs wrote ``outputs``. Raises ModelFormatError."""
+def parse_node(raw: RawNode, outputs: Outputs) -> tuple[Node, ...]:
+    """The meaning of a node whose inputs wrote ``outputs``; nodes that help it come first. Raises ModelFormatError."""
     if raw.kind in _DECIDED:
         raw.fail(
             "its convolution method has already been decided; start from the model as it was before ELL compiled it"
@@ -52,7 +45,8 @@ def parse_node(raw: RawNode, outputs: Outputs) -> Node:
         raw.fail("this kind of node is not supported")
     if raw.element not in ("float", "double"):
         raw.fail(f"elements of type {raw.element or 'unknown'} are not supported, only float and double")
-    return parser(raw, outputs)
+    found = parser(raw, outputs)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _input(raw: RawNode, outputs: Outputs) -> Node:
@@ -97,11 +91,9 @@ def _binary_operation(raw: RawNode, outputs: Outputs) -> Node:
     written = read_layout(raw.fields, "outputLayout") if "outputLayout" in raw.fields else read[0]
     if not read[0].size == read[1].size == written.size:
         raw.fail("its inputs and its output differ in size: " + ", ".join(_shape(x.size) for x in (*read, written)))
-    operation = raw.fields.text("operation")
-    if operation not in OPERATIONS:
-        raw.fail(f"the operation {operation} is not supported")
     padding = raw.fields.number("padding") if "padding" in raw.fields else 0.0
-    return layers.BinaryOperation(**raw.common(sources, read, written, padding), operation=OPERATIONS[operation])
+    operation = operations.operation_of(raw, operations.EQUAL_SIZES)
+    return layers.BinaryOperation(**raw.common(sources, read, written, padding), operation=operation)
 
 
 class _Layer:
@@ -272,4 +264,17 @@ PARSERS: Mapping[str, Parser] = {
     "PoolingLayerNode": _pooling,
     "FullyConnectedLayerNode": _fully_connected,
     "SoftmaxLayerNode": _softmax,
+    "ConcatenationNode": joining.concatenation,
+    "SpliceNode": joining.splice,
+    "SliceNode": joining.slice_,
+    "RegionDetectionLayerNode": joining.region_detection,
+    "RegionDetectionNode": joining.region_detection,
+    "UnaryOperationNode": operations.unary,
+    "BroadcastUnaryOperationNode": operations.broadcast_unary,
+    "BroadcastBinaryOperationNode": operations.broadcast_binary,
+    "BroadcastTernaryOperationNode": operations.broadcast_ternary,
+    "BroadcastUnaryFunctionNode": operations.broadcast_function,
+    "BroadcastLinearFunctionNode": operations.broadcast_linear,
+    "SumNode": operations.sum_,
+    "MatrixMatrixMultiplyNode": operations.matrix_product,
 }

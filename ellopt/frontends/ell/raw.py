@@ -15,7 +15,7 @@ from ellopt.frontends.ell.metadata import text_properties
 from ellopt.frontends.ell.ports import PortRange, parse_port_elements, whole_output
 from ellopt.model.layers import MemoryLayout
 
-_TYPE = re.compile(r"(\w+)(?:<(\w+)(?:,\s*(\w+))?>)?")
+_TYPE = re.compile(r"(\w+)(?:<(\w+)(?:,\s*(\w+)(?:<\w+>)?)?>)?")
 
 #: PaddingScheme: zeros, minus ones, min (most negative float), max.
 PADDING_VALUES = {0: 0.0, 1: -1.0, 4: -3.4028234663852886e38, 5: 3.4028234663852886e38}
@@ -64,18 +64,22 @@ class RawNode:
             "metadata": metadata,
         }
 
+    def aside(
+        self, node_id: str, inputs: tuple[str, ...], read: tuple[MemoryLayout, ...], written: MemoryLayout
+    ) -> dict[str, Any]:
+        """The arguments of a node that helps this one."""
+        return {**self.common(inputs, read, written), "node_id": node_id, "metadata": {}}
+
     def source(self, port: str, outputs: Mapping[str, MemoryLayout]) -> str:
         """The id of the node that the port reads whole."""
-        if port not in self.ports:
+        if not self.ports.get(port):
             self.fail(f"the input port {port} is missing")
         ranges = self.ports[port]
         source = ranges[0].node_id
         if any(part.port != "output" for part in ranges):
             self.fail(f"{port} reads another port than output: {self._text(port)}")
         if whole_output(ranges, outputs[source].elements) is None:
-            self.fail(
-                f"{port} reads a part of an output or several joined ({self._text(port)}), which is not supported"
-            )
+            self.fail(f"{port} does not read a whole output: {self._text(port)}")
         return source
 
     def layout_for(self, key: str, source: str, outputs: Mapping[str, MemoryLayout]) -> MemoryLayout:
@@ -125,7 +129,8 @@ def _ports(fields: Fields) -> dict[str, tuple[PortRange, ...]]:
         if isinstance(value, dict) and str(value.get("_type", "")).startswith("InputPort"):
             port = fields.object(key)
             try:
-                ports[key] = parse_port_elements(port.text("input"))
+                text = port.text("input")
+                ports[key] = parse_port_elements(text) if text.strip(" {}") else ()
             except ValueError as error:
                 fields.fail(f"{key}: {error}")
     return ports

@@ -6,15 +6,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from ellopt.core.errors import ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.frontends.ell.archive import Archive, read_archive
+from ellopt.frontends.ell.ends import with_ends
 from ellopt.frontends.ell.expand import expand_predictors
-from ellopt.frontends.ell.fields import Fields
 from ellopt.frontends.ell.metadata import read_options
 from ellopt.frontends.ell.parse import parse_node
-from ellopt.frontends.ell.ports import parse_port_elements, whole_output
 from ellopt.frontends.ell.raw import RawNode, read_raw
+from ellopt.frontends.ell.references import resolved
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
 from ellopt.model.names import model_name
@@ -46,18 +45,20 @@ def build_model(archive: Archive) -> Model:
             raw.fail("another node has the same id")
         raws[raw.node_id] = raw
     outputs: dict[str, MemoryLayout] = {}
-    nodes = []
+    nodes: list[Node] = []
     elements = 0
     for raw in _in_order(raws):
-        node = parse_node(raw, outputs)
-        outputs[node.node_id] = node.output_layout
-        elements += node.output_layout.elements
-        if elements > MAX_MODEL_ELEMENTS:
-            raw.fail(f"with this node the layers' results take more than {MAX_MODEL_ELEMENTS} elements together")
-        nodes.append(node)
-    _check_ends(archive, nodes)
+        raw, made = resolved(raw, outputs)
+        outputs.update((node.node_id, node.output_layout) for node in made)
+        for node in (*made, *parse_node(raw, outputs)):
+            outputs[node.node_id] = node.output_layout
+            elements += node.output_layout.elements
+            if elements > MAX_MODEL_ELEMENTS:
+                raw.fail(f"with this node the layers' results take more than {MAX_MODEL_ELEMENTS} elements together")
+            nodes.append(node)
+    nodes, inputs, outs = with_ends(archive, nodes)
     nodes = _needed(path, nodes)
-    return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive)
+    return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive, inputs, outs)
 
 
 def _options(archive: Archive, nodes: list[Node]) -> Plan:
@@ -115,34 +116,3 @@ def _in_order(raws: Mapping[str, RawNode]) -> list[RawNode]:
                 del open_[node_id]
                 stack.pop()
     return list(ordered.values())
-
-
-def _check_ends(archive: Archive, nodes: list[Node]) -> None:
-    """One input and one output, those that the map names. A map may name another node's output as its own."""
-    path, fields = archive.path, Fields(archive.data, str(archive.path))
-    inputs = [node.node_id for node in nodes if isinstance(node, Input)]
-    if len(inputs) != 1:
-        raise ModelFormatError(f"{path}: the model has {len(inputs)} input nodes; exactly one is supported")
-    if "inputIds" in fields and fields.value("inputIds") != inputs:
-        fields.fail(f"inputIds {fields.value('inputIds')} is not the input node {inputs[0]}")
-    elements = fields.value("outputElements")
-    if not isinstance(elements, list) or len(elements) != 1 or not isinstance(elements[0], str):
-        fields.fail("outputElements must name exactly one output")
-    by_id = {node.node_id: node for node in nodes}
-    try:
-        ranges = parse_port_elements(elements[0])
-    except ValueError as error:
-        fields.fail(f"outputElements: {error}")
-    node = by_id.get(ranges[0].node_id)
-    if node is None:
-        fields.fail(f"outputElements names node {ranges[0].node_id}, which does not exist")
-    if whole_output(ranges, node.output_layout.elements) is None:
-        fields.fail(f"outputElements {elements[0]} is not the whole output of one node, which is not supported")
-    others = [n.node_id for n in nodes if isinstance(n, Output) and n is not node]
-    if others:
-        fields.fail(f"the model has more outputs than the map names: nodes {', '.join(others)}")
-    if not isinstance(node, Output):
-        output = Output(
-            f"{node.node_id}.output", "OutputNode<float>", (node.node_id,), (node.output_layout,), node.output_layout
-        )
-        nodes.append(output)

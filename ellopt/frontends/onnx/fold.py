@@ -34,6 +34,10 @@ _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 _SUBGRAPHS = frozenset({"If", "Loop", "Scan"})
+#: What makes places, which are whole numbers, and what moves them: as floats they are exact.
+_PLACES = frozenset(
+    {"ArgMax", "ArgMin", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Concat"}
+)
 #: What the evaluator raises, of nodes that a file made up.
 _EVALUATOR_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
@@ -158,7 +162,8 @@ class _Fold:
             self._constant(node.output[0], np.array(part if node.op_type == "Shape" else prod(shape), np.int64))
             return []
         kinds = {self.types[name].tensor_type.elem_type for name in node.output if name in self.types}
-        if strange := kinds - {TensorProto.FLOAT, TensorProto.BOOL}:
+        known = {TensorProto.FLOAT, TensorProto.BOOL} | ({TensorProto.INT64} if node.op_type in _PLACES else set())
+        if strange := kinds - known:
             kind = TensorProto.DataType.Name(min(strange))
             label = node_label(index, node.name, node.op_type)
             self.refusals.add(label, f"elements of type {kind} that are computed from the input are not supported")

@@ -1,7 +1,7 @@
 """What the nodes of a model mean: a module a kind, with its data, what it computes, and what it counts and rounds."""
 
 from ellopt.model.layers.activation import Activation
-from ellopt.model.layers.axis import AxisSoftmax, AxisWeights
+from ellopt.model.layers.axis import AxisExtreme, AxisSoftmax, AxisWeights
 from ellopt.model.layers.base import FloatArray, MemoryLayout, Node, PerChannel, Shape3, Tensor
 from ellopt.model.layers.binary_operation import BinaryOperation
 from ellopt.model.layers.broadcast import Broadcast
@@ -10,6 +10,7 @@ from ellopt.model.layers.convolution import Convolution
 from ellopt.model.layers.ends import Constant, Input, Output
 from ellopt.model.layers.fully_connected import FullyConnected
 from ellopt.model.layers.general import General, IntArray
+from ellopt.model.layers.matrix_product import MatrixProduct
 from ellopt.model.layers.moves import Reinterpret, Reorder
 from ellopt.model.layers.pooling import Pooling
 from ellopt.model.layers.reduction import Reduction
@@ -20,6 +21,7 @@ from ellopt.model.layers.window_pooling import WindowPooling
 __all__ = [
     "OUTSIDE",
     "Activation",
+    "AxisExtreme",
     "AxisSoftmax",
     "AxisWeights",
     "BatchNormalization",
@@ -34,6 +36,7 @@ __all__ = [
     "General",
     "Input",
     "IntArray",
+    "MatrixProduct",
     "MemoryLayout",
     "Node",
     "Output",

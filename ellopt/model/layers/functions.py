@@ -59,5 +59,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "logarithm": Function(lambda x, a, b: np.log(x), None),
     "square_root": Function(lambda x, a, b: np.sqrt(x), None),
     "reciprocal": Function(lambda x, a, b: 1 / x, None),
+    "sine": Function(lambda x, a, b: np.sin(x), 1.0),
+    "cosine": Function(lambda x, a, b: np.cos(x), 1.0),
+    "sign": Function(lambda x, a, b: np.sign(x), None, exact=True),
     "power": Function(lambda x, a, b: np.power(x, a), None),
 }

@@ -103,6 +103,12 @@ class EllToolchain:
                 return model
         if not isinstance(model.archive, Archive):
             raise ModelFormatError(f"{model.path}: --toolchain ell: ELL reads .ell files only; use --toolchain native")
+        if model.inputs:
+            what = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+            raise ModelFormatError(
+                f"{model.path}: --toolchain ell: the model has {what}; only one of each is supported there: use "
+                "--toolchain native"
+            )
         with tempfile.TemporaryDirectory(prefix="ellopt-ell-", ignore_cleanup_errors=True) as name:
             path = Path(name) / MODEL_FILE
             write_archive(for_ell(model.archive), path)

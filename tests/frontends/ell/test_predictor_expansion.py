@@ -103,8 +103,8 @@ def test_what_is_wrong_inside_names_the_predictor(write_model: Callable[[Any], P
 
 def test_unknown_layers_inside_are_refused(write_model: Callable[[Any], Path]) -> None:
     data = build.predictor_map()
-    data["model"]["nodes"][1]["predictor"]["layers"][2]["_type"] = "RegionDetectionLayer<float>"
-    with pytest.raises(ModelFormatError, match=r"node 2 .*layer 3 is a RegionDetectionLayer"):
+    data["model"]["nodes"][1]["predictor"]["layers"][2]["_type"] = "GRULayer<float>"
+    with pytest.raises(ModelFormatError, match=r"node 2 .*layer 3 is a GRULayer"):
         read_model(write_model(data))
 
 

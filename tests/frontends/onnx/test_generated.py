@@ -126,7 +126,13 @@ def others() -> tuple[list[Any], Constants]:
         ("Where", ["equal", "x", "row"], {}),
         ("Mul", ["x", "mean"], {}),
         ("MatMul", ["x", "right"], {}),
+        ("MatMul", ["x", "turned"], {}),
+        ("MatMul", ["channels", "x"], {}),
+        ("Gemm", ["flattened", "flattened", "one"], {"transB": 1, "alpha": 0.5}),
         ("Erf", ["x"], {}),
+        ("Sin", ["x"], {}),
+        ("Cos", ["x"], {}),
+        ("Sign", ["x"], {}),
         ("Abs", ["x"], {}),
         ("Log", ["positive"], {}),
         ("Sqrt", ["positive"], {}),
@@ -153,6 +159,8 @@ def others() -> tuple[list[Any], Constants]:
         helper.make_node("Reshape", ["swapped", "joined"], ["shuffled"]),
         helper.make_node("Gemm", ["flattened", "mul"], ["product"]),
         helper.make_node("Flatten", ["x"], ["flattened"]),
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 1, 3, 2]),
+        helper.make_node("ReduceMean", ["turned"], ["channels"], axes=[1]),
     ]
     whole |= {"first": np.array([0, 0, 0, 0]), "last": np.array([1, 6, 8, 10])}
     nodes += [
@@ -180,6 +188,21 @@ def test_steps_that_are_no_convolutions(tmp_path: Path) -> None:
         {"x": (1, 6, 9, 11)},
         Plan.uniform([n.node_id for n in read_model(path).convolutions], ConvolutionOptions("unrolled")),
     )
+
+
+def test_places_of_extremes(tmp_path: Path) -> None:
+    """Of every axis, the first and the last of equals, in each order of memory; they come out as floats."""
+    nodes = [helper.make_node("Concat", ["x", "x"], ["twice"], axis=1)]
+    for axis in range(4):
+        for kind in ("ArgMax", "ArgMin"):
+            for last in (0, 1):
+                name = f"{kind}{axis}{last}"
+                fields = {"axis": axis, "select_last_index": last, "keepdims": last}
+                nodes.append(helper.make_node(kind, ["twice"], [f"{name}_place"], **fields))
+                nodes.append(helper.make_node("Cast", [f"{name}_place"], [name], to=1))
+    outputs = [node.output[0] for node in nodes if node.op_type == "Cast"]
+    path = save(make_model(nodes, {"x": (1, 6, 9, 11)}, outputs), tmp_path / "places.onnx")
+    compare(path, {"x": (1, 6, 9, 11)}, Plan(()))
 
 
 def compare(path: Path, inputs: dict[str, tuple[int, ...]], plan: Plan) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from ellopt.frontends.onnx.builder import Builder
 from ellopt.frontends.onnx.fold import Operator
 from ellopt.frontends.onnx.held import Held, flat, identity, image_order, image_size, packed
-from ellopt.frontends.onnx.operators.elementwise import combined
+from ellopt.frontends.onnx.operators.elementwise import Operand, combined, scalar
+from ellopt.frontends.onnx.operators.products import product
 from ellopt.frontends.onnx.operators.windows import Windows, windows
 from ellopt.frontends.onnx.refusals import Refused
 from ellopt.model import layers
@@ -136,27 +137,28 @@ def _share(total: int, upper: bool) -> int:
 def gemm(builder: Builder, operator: Operator) -> None:
     attributes = operator.attributes
     left, right = operator.inputs[:2]
-    if builder.constant(left) is not None and builder.constant(right) is None:
-        raise Refused("a Gemm of constant times computed is not supported, only the other way round")
-    weights = builder.floats(right, "matrices on the right of a Gemm")
-    if attributes.get("transB", 0):
-        weights = weights.T
+    alpha, beta = float(attributes.get("alpha", 1.0)), float(attributes.get("beta", 1.0))
     source = builder.held(left)
     if attributes.get("transA", 0):
         source = builder.transpose(source, (1, 0))
-    weights = (weights.astype(np.float64) * attributes.get("alpha", 1.0)).astype(np.float32)
-    added: FloatArray | None = None
+    weights = builder.constant(right)
+    if weights is None:
+        other = builder.held(right)
+        found = product(builder, source, builder.transpose(other, (1, 0)) if attributes.get("transB", 0) else other)
+        found = found if alpha == 1 else combined(builder, "multiply", found, scalar(alpha), found.shape)
+    else:
+        weights = np.asarray(weights, np.float32)
+        weights = weights.T if attributes.get("transB", 0) else weights
+        found = _product(builder, source, (weights.astype(np.float64) * alpha).astype(np.float32))
     if len(operator.inputs) > 2 and operator.inputs[2]:
         values = builder.constant(operator.inputs[2])
+        added: Operand
         if values is not None:
-            added = np.asarray(values, np.float32) * np.float32(attributes.get("beta", 1.0))
-        elif attributes.get("beta", 1.0) != 1.0:
-            raise Refused("a Gemm with a computed third input and beta is not supported")
-    found = _product(builder, source, weights)
-    if added is not None:
+            added = np.asarray(values, np.float32) * np.float32(beta)
+        else:
+            added = builder.held(operator.inputs[2])
+            added = added if beta == 1 else combined(builder, "multiply", added, scalar(beta), added.shape)
         found = combined(builder, "add", found, added, found.shape)
-    elif len(operator.inputs) > 2 and operator.inputs[2]:
-        found = combined(builder, "add", found, builder.held(operator.inputs[2]), found.shape)
     builder.hold(operator.outputs[0], found)
 
 
@@ -164,7 +166,9 @@ def matmul(builder: Builder, operator: Operator) -> None:
     left, right = operator.inputs
     weights = builder.constant(right)
     if weights is None or weights.ndim > 2:
-        raise Refused("a product of two computed matrices is not supported, only one with a constant matrix behind it")
+        found = product(builder, builder.held(left), builder.held(right))
+        builder.hold(operator.outputs[0], builder.reshape(found, builder.shape(operator.outputs[0])))
+        return
     weights = np.asarray(weights, np.float32)
     source = builder.held(left)
     found = _product(builder, source, weights.reshape(weights.shape[0], -1))

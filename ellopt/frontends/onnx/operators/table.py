@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ellopt.frontends.onnx.operators import convolutions, elementwise, movement, normalisation, pooling, resize
+from ellopt.frontends.onnx.operators import (
+    convolutions,
+    elementwise,
+    movement,
+    normalisation,
+    pooling,
+    products,
+    resize,
+)
 from ellopt.frontends.onnx.operators.elementwise import Translator, folding, unary
 
 OPERATORS: Mapping[str, Translator] = {
@@ -26,6 +34,11 @@ OPERATORS: Mapping[str, Translator] = {
     "ReduceSum": pooling.reduction("sum"),
     "ReduceMax": pooling.reduction("maximum"),
     "ReduceMin": pooling.reduction("minimum"),
+    "ArgMax": products.extreme(smallest=False),
+    "ArgMin": products.extreme(smallest=True),
+    "Sin": unary("sine"),
+    "Cos": unary("cosine"),
+    "Sign": unary("sign"),
     "Relu": unary("relu"),
     "LeakyRelu": unary("leaky_relu", ("alpha", 0.01)),
     "PRelu": elementwise.prelu,
