@@ -19,7 +19,7 @@ from optuna.trial import TrialState as OptunaState
 
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
-from ellopt.core.trial import Costs, Failure, Trial, TrialState
+from ellopt.core.trial import Costs, Failure, Trial, TrialState, Visit
 from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.search.observer import SearchObserver
 from ellopt.search.pruning import Verdict, plain_verdict, should_prune
@@ -192,16 +192,21 @@ class SearchRecord:
 
     def _check(self, study: Study) -> None:
         """Raises ValueError or ConfigurationError for a study that does not say what was observed."""
-        keys = set()
+        keys, unseen = set(), set()
         for trial in study.get_trials(deepcopy=False):
             if trial.state in STATES.values():
-                keys.add(read(trial, self._sampler.space, self._log.observations)[1].key)
+                finished, place = read(trial, self._sampler.space, self._log.observations)
+                keys.add(place.key)
+                if place.key not in self._log.observations:
+                    unseen.add(_measurement(finished))
             elif trial.state is OptunaState.RUNNING:
                 keys.add(unfinished(trial, self._sampler.space).key)
             else:
                 keys.add(str(trial.number))  # somebody's wish
         if len(keys) < len(study.get_trials(deepcopy=False)):
             raise ValueError("two trials are one")
+        if any(_measurement(o.trial) in unseen for key, o in self._log.observations.items() if key not in keys):
+            raise ValueError("a trial has another key than its samples")
 
     def _bring_together(self) -> None:
         space, untold = self._sampler.space, dict(self._log.observations)
@@ -243,3 +248,8 @@ class SearchRecord:
 
         self._tell(trial, place, seen.trial, verdict, seen.trial.started_s, None)
         self._places[trial.number] = place
+
+
+def _measurement(trial: Trial) -> tuple[Plan, Visit | None, float]:
+    """What no two trials have in common."""
+    return trial.plan, trial.visit, trial.started_s

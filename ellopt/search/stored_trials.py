@@ -16,8 +16,8 @@ from ellopt.core.plan import Plan
 from ellopt.core.trial import Trial, TrialState, Visit
 from ellopt.files.json_values import decode
 from ellopt.search.observation_log import Observation
-from ellopt.search.samplers.base import Place, place_of
-from ellopt.search.trials import FAILURES, LAYERS, measured_of
+from ellopt.search.samplers.base import ATTRIBUTE, Place, place_of
+from ellopt.search.trials import FAILURES, LAYERS, distributions, measured_of
 from ellopt.space.space import ModelSpace
 
 #: User attributes: why a trial was pruned or failed; on what device it was measured; what only ellopt needs to know.
@@ -66,6 +66,7 @@ def read(trial: FrozenTrial, space: ModelSpace, seen: Mapping[str, Observation])
     """
     place = place_of(trial, space)
     _require(_exists(place.plan, space), "has unknown options")
+    _require(ATTRIBUTE not in trial.system_attrs or trial.params.keys() >= distributions(space).keys(), "lacks a layer")
     details = decode(_Details, trial.user_attrs.get(DETAILS), DETAILS)
     reason = decode(str, trial.user_attrs.get(REASON), REASON)
     times = (details.board_seconds, details.saved_seconds, details.started_s, details.best_total_ms or 0.0)

@@ -19,12 +19,15 @@ from optuna.trial import TrialState
 
 from ellopt.files.jsonl import JournalReader, JournalWriter, encode
 from ellopt.measure.measurer import DeviceMeasurer, MeasureSettings
-from ellopt.search.driver import search
+from ellopt.search.driver import search, search_identity
+from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from ellopt.space.space import ModelSpace
 from tests.support.damage import altered_json, damaged_bytes
 from tests.support.pretend import (
     MODEL,
+    SMALL,
     TARGET,
     PretendDevice,
     PretendPool,
@@ -35,26 +38,32 @@ from tests.support.pretend import (
 
 FILES = ("observations.jsonl", "study.journal")
 SAMPLERS = ("grid", "random", "auto")
+IDENTITY = "kept"
+#: as few as make two visits, of as few layers as differ
+TRIALS, LAYERS = 4, SMALL[:2]
 #: what a search by the version before the study became the record left
 EARLIER = Path(__file__).parents[1] / "data" / "search_before_studies"
 #: more by hand: ELLOPT_FUZZ=20000
 CASES = int(os.environ.get("ELLOPT_FUZZ", "20"))
 
 
+def space_of(toolchain: PretendToolchain) -> ModelSpace:
+    return small_space(toolchain, (1, 4))
+
+
+def settings_of(sampler: str) -> SearchSettings:
+    return SearchSettings(sampler=sampler, trials=TRIALS, plans_per_visit=2)
+
+
 def run(directory: Path, sampler: str = "random", device: PretendDevice | None = None) -> SearchResult:
-    toolchain = PretendToolchain()
-    wrong = frozenset({("1001", small_space(toolchain, (1, 4)).layers[1].variants[-1])})
-    device = device or PretendDevice(smooth_latency(), wrong=wrong, noise=0.01)
+    toolchain = PretendToolchain(LAYERS)
+    space = space_of(toolchain)
+    wrong = frozenset({("1001", space.layers[1].variants[-1])})
+    device = device or PretendDevice(smooth_latency(0, LAYERS), wrong=wrong, noise=0.01)
     measurer = DeviceMeasurer(
         MODEL, toolchain, PretendPool(device), TARGET, directory, MeasureSettings(), sleep=lambda seconds: None
     )
-    return search(
-        small_space(toolchain, (1, 4)),
-        measurer,
-        SearchSettings(sampler=sampler, trials=6, plans_per_visit=2),
-        directory,
-        identity="kept",
-    )
+    return search(space, measurer, settings_of(sampler), directory, identity=IDENTITY)
 
 
 def finished(sampler: str = "random") -> dict[str, bytes]:
@@ -76,9 +85,15 @@ def with_files(check: Callable[[Path], None], sampler: str = "random", **changed
         check(Path(name))
 
 
-def observed(directory: Path) -> dict[str, object]:
-    lines = JournalReader(directory / "observations.jsonl").read().values
-    return {line["observation"]["key"]: line["observation"] for line in lines if "observation" in line}
+def observed(content: bytes, sampler: str = "random") -> dict[str, Observation]:
+    """What a search would believe of a log of this content, by key."""
+    space = space_of(PretendToolchain(LAYERS))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "observations.jsonl"
+        path.write_bytes(content)
+        log = ObservationLog(path, search_identity(space, settings_of(sampler), IDENTITY), space)
+        assert not path.with_name(f"{path.name}.1").exists(), "it belongs to another search"
+        return log.observations
 
 
 def study_in(directory: Path) -> list[optuna.trial.FrozenTrial]:
@@ -86,7 +101,7 @@ def study_in(directory: Path) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name="ellopt", storage=optuna.storages.JournalStorage(backend)).trials
 
 
-def agrees(directory: Path, result: SearchResult) -> None:
+def agrees(directory: Path, result: SearchResult, sampler: str = "random") -> None:
     """The study says what the search says, and knows all that was observed."""
     found = study_in(directory)
     assert [t.params for t in found] == [
@@ -95,7 +110,8 @@ def agrees(directory: Path, result: SearchResult) -> None:
     assert [t.value for t in found if t.state is TrialState.COMPLETE] == [
         trial.total_ms for trial in result.trials if trial.state == "complete"
     ]
-    assert set(observed(directory)) <= {trial.system_attrs["ellopt"]["key"] for trial in found}
+    kept = observed((directory / "observations.jsonl").read_bytes(), sampler)
+    assert kept.keys() <= {trial.system_attrs["ellopt"]["key"] for trial in found}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -108,22 +124,20 @@ def test_a_damaged_line_of_samples_costs_these_only_and_no_trial(
         broken = lines[number][:middle] + bytes([lines[number][middle] ^ 1]) + lines[number][middle + 1 :]
 
         def check(directory: Path, number: int = number, broken: bytes = broken) -> None:
-            before = [json.loads(line) for i, line in enumerate(lines) if i != number]
+            before = observed(b"".join([*lines[:number], *lines[number + 1 :]]), sampler)
             trials = study_in(directory)
             caplog.clear()
-            device = PretendDevice(smooth_latency())
+            device = PretendDevice(smooth_latency(0, LAYERS))
             result = run(directory, sampler, device)
             assert "1 damaged lines were set aside to observations.jsonl.damaged" in caplog.text
             assert (directory / "observations.jsonl.damaged").read_bytes() == broken
-            kept = observed(directory)
-            for line in before:
-                if "observation" in line:
-                    key = line["observation"]["key"]
-                    assert kept[key] == line["observation"]
+            kept = observed((directory / "observations.jsonl").read_bytes(), sampler)
+            assert len(before) >= TRIALS - 1
+            assert {key: kept[key] for key in before} == before
             assert [t.params for t in study_in(directory)[: len(trials)]] == [t.params for t in trials]
             assert len(result.trials) == len(trials)
             assert not any(job.kind == "profile" for job in device.jobs), "no trial was lost"
-            agrees(directory, result)
+            agrees(directory, result, sampler)
 
         with caplog.at_level(logging.WARNING):
             with_files(check, sampler, observations=b"".join([*lines[:number], broken, *lines[number + 1 :]]))
@@ -137,7 +151,7 @@ def test_going_on_sets_nothing_aside_and_warns_of_nothing(sampler: str, caplog: 
         assert sorted(path.name for path in directory.iterdir()) == ["lock", *FILES]
         assert "set aside" not in caplog.text
         assert {file: (directory / file).read_bytes() for file in FILES} == finished(sampler)
-        agrees(directory, result)
+        agrees(directory, result, sampler)
 
     with_files(check, sampler)
 
@@ -150,7 +164,7 @@ def test_damaged_bytes_stop_nothing(file: str, data: st.DataObject) -> None:
 
     def check(directory: Path) -> None:
         result = run(directory)
-        assert len(result.trials) == 6
+        assert len(result.trials) == TRIALS
         agrees(directory, result)
 
     with_files(check, **{file.partition(".")[0]: content})
@@ -170,7 +184,7 @@ def test_well_formed_content_that_nobody_wrote_stops_nothing(file: str, data: st
     def check(directory: Path) -> None:
         run(directory)
         result = run(directory)
-        assert len(result.trials) == 6
+        assert len(result.trials) == TRIALS
         agrees(directory, result)
 
     with_files(check, **{file.partition(".")[0]: b"".join(encoded)})
@@ -185,8 +199,8 @@ def test_a_log_without_checksums_is_gone_on_with(tmp_path: Path) -> None:
         if file == "observations.jsonl":
             del lines[1]
         (tmp_path / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    device = PretendDevice(smooth_latency())
-    assert len(run(tmp_path, device=device).trials) == 6
+    device = PretendDevice(smooth_latency(0, LAYERS))
+    assert len(run(tmp_path, device=device).trials) == TRIALS
     assert not device.jobs
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", *FILES]
 
@@ -200,7 +214,7 @@ def test_a_study_that_contradicts_the_observations_gives_way(tmp_path: Path) -> 
     path.unlink()
     JournalWriter(path).append(lines)
     shutil.copy(path, tmp_path / "wrong")
-    device = PretendDevice(smooth_latency())
+    device = PretendDevice(smooth_latency(0, LAYERS))
     result = run(tmp_path, device=device)
     assert not any(job.kind == "profile" for job in device.jobs)
     assert [(t.plan, t.total_ms, t.state, t.reason) for t in result.trials] == [
@@ -218,5 +232,5 @@ def test_files_of_an_earlier_version_are_set_aside_with_a_word(
     for file in FILES:
         assert f"{file} was written by an earlier version of ellopt, and is set aside" in caplog.text
         assert (tmp_path / f"{file}.1").read_bytes() == (EARLIER / file).read_bytes()
-    assert len(result.trials) == 6
+    assert len(result.trials) == TRIALS
     agrees(tmp_path, result)
