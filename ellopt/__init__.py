@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ModelFormatError,
     )
     from ellopt.deploy.library import DeployedLibrary
-    from ellopt.deploy.run import BenchResult
+    from ellopt.deploy.times import BenchResult, LayerTime
     from ellopt.report.document import TuningReport
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "DeployedLibrary",
     "ElloptError",
     "InfrastructureError",
+    "LayerTime",
     "LoadedModel",
     "ModelFormatError",
     "TuningReport",
@@ -46,8 +47,9 @@ __all__ = [
 _ERRORS = {name: "ellopt.core.errors" for name in __all__ if name.endswith("Error")}
 _PLACES = {
     **_ERRORS,
-    "BenchResult": "ellopt.deploy.run",
+    "BenchResult": "ellopt.deploy.times",
     "DeployedLibrary": "ellopt.deploy.library",
+    "LayerTime": "ellopt.deploy.times",
     "LoadedModel": "ellopt.app.loaded",
     "TuningReport": "ellopt.report.document",
     "load": "ellopt.app.loaded",

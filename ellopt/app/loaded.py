@@ -6,15 +6,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
-from ellopt.app.options import AnyPath
+from ellopt.app.boards import device_for
+from ellopt.app.options import AnyPath, BoardOptions
 from ellopt.core.errors import ConfigurationError
 from ellopt.deploy import run as deploy
 from ellopt.deploy.library import DeployedLibrary, Predictor
 from ellopt.deploy.ports import Inputs, joined
-from ellopt.deploy.run import BenchResult
+from ellopt.deploy.times import BenchResult, LayerTime
 from ellopt.frontends.base import read_model
 from ellopt.frontends.discover import tuned_model
 from ellopt.frontends.input_shapes import parse_shapes, shared_out
@@ -94,14 +96,17 @@ class LoadedModel:
 
     def predict_isolated(
         self, values: Inputs, *, target: str = "host", options: AnyPath | None = None, threads: int = 0,
-        check: bool = False,
+        check: bool = False, **boards: Unpack[BoardOptions],
     ) -> dict[str, FloatArray]:  # fmt: skip
         """The outputs by name, computed once by a program of its own, as ``ellopt predict`` does.
 
+        ``boards``: on which board, where ``target`` is not this machine; the emulator if nothing is said.
         ``check``: compare every step and the output with the reference first. Raises ConfigurationError, BuildError,
         CandidateError where something is wrong, InfrastructureError.
         """
-        return deploy.predict_all(self.model, values, _path(options), find_target(target), threads=threads, check=check)
+        found = find_target(target)
+        device = device_for(found, boards)
+        return deploy.predict_all(self.model, values, _path(options), found, device, threads=threads, check=check)
 
     def compile(
         self, directory: AnyPath, *, target: str = "host", options: AnyPath | None = None, name: str = "",
@@ -120,11 +125,26 @@ class LoadedModel:
         )  # fmt: skip
 
     def bench(
-        self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50
-    ) -> BenchResult:
-        """Time the model as it would be deployed, in a fresh process. Times are milliseconds. Raises as ``predict``,
-        CandidateError, InfrastructureError."""
-        return deploy.bench(self.model, _path(options), threads, iterations, find_target(target))
+        self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,
+        interval: float = 0.0, **boards: Unpack[BoardOptions],
+    ) -> BenchResult:  # fmt: skip
+        """Time the model as it would be deployed, in a fresh process, here or on a board. Times are milliseconds.
+
+        ``interval``: from the start of a pass to that of the next, as a camera would call it; 0: one after the other.
+        Raises as ``predict``, CandidateError, InfrastructureError.
+        """
+        found = find_target(target)
+        device = device_for(found, boards, times=True)
+        return deploy.bench(self.model, _path(options), threads, iterations, found, device, interval_ms=interval)
+
+    def profile(
+        self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,
+        **boards: Unpack[BoardOptions],
+    ) -> tuple[LayerTime, ...]:  # fmt: skip
+        """What each node takes, in order of computation, here or on a board. Raises as ``bench``."""
+        found = find_target(target)
+        device = device_for(found, boards, times=True)
+        return deploy.profile(self.model, _path(options), threads, iterations, found, device)
 
 
 def _path(path: AnyPath | None) -> Path | None:

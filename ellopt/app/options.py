@@ -10,19 +10,9 @@ AnyPath = str | PathLike[str]
 Texts = str | Sequence[str]
 
 
-class TuningOptions(TypedDict, total=False):
-    """What may be said of a tuning; docs/reference.md says what each means, and its default.
+class BoardOptions(TypedDict, total=False):
+    """Where boards are, and how to reach them; the options of every command that runs something on one."""
 
-    Names are those of the options. What switches something off there (``--no_mlflow``) is False here
-    (``mlflow=False``).
-    """
-
-    # models
-    models: Texts
-    temp_dir: AnyPath | None
-    input_shape: Texts
-    # where to measure
-    threads: int | None
     ipaddress: Texts
     boards: AnyPath
     ssh_port: int | None
@@ -35,10 +25,25 @@ class TuningOptions(TypedDict, total=False):
     allow_insecure_cluster: bool
     platform_regex: str | None
     remote_dir: str | None
-    parallel_run: int
     board_timeout: float
-    fix_frequency: bool
     emulate: bool
+
+
+class TuningOptions(BoardOptions, total=False):
+    """What may be said of a tuning; docs/reference.md says what each means, and its default.
+
+    Names are those of the options. What switches something off there (``--no_mlflow``) is False here
+    (``mlflow=False``).
+    """
+
+    # models
+    models: Texts
+    temp_dir: AnyPath | None
+    input_shape: Texts
+    # where to measure
+    threads: int | None
+    parallel_run: int
+    fix_frequency: bool
     estimate: bool
     visit_spacing: float
     accept_emulated_timings: bool

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.job import Job
 from ellopt.core.plan import Plan
 from ellopt.deploy.check import check_plan
 from ellopt.deploy.library import DeployedLibrary, compile_library, load_predictor
 from ellopt.deploy.loaded import check_loaded
 from ellopt.deploy.ports import Inputs, joined, parted
+from ellopt.deploy.times import FIRST_PASSES, BenchResult, LayerTime, layer_times
 from ellopt.devices.base import Device
+from ellopt.devices.bundle import Bundle
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.local import LocalPool
 from ellopt.files.terminal import printable
@@ -31,6 +31,7 @@ from ellopt.toolchains.native.toolchain import NativeToolchain
 __all__ = [
     "BenchResult",
     "DeployedLibrary",
+    "LayerTime",
     "bench",
     "check",
     "check_library",
@@ -38,11 +39,15 @@ __all__ = [
     "load_predictor",
     "predict",
     "predict_all",
+    "profile",
 ]
+
+#: A device, or what leases one once the program is built; None: this machine, or the emulator.
+UsedDevice = Device | Callable[[], AbstractContextManager[Device]] | None
 
 _BUILD_SECONDS = 1800.0
 _RUN_SECONDS = 600.0
-_WARM_UP = 10
+_LONGEST_INTERVAL = 60_000.0
 
 
 def predict(
@@ -50,7 +55,7 @@ def predict(
     values: Inputs,
     options: Plan | Path | None = None,
     target: Target | None = None,
-    device: Device | None = None,
+    device: UsedDevice = None,
     directory: Path | None = None,
     threads: int = 0,
     check: bool = False,
@@ -67,7 +72,7 @@ def predict_all(
     values: Inputs,
     options: Plan | Path | None = None,
     target: Target | None = None,
-    device: Device | None = None,
+    device: UsedDevice = None,
     directory: Path | None = None,
     threads: int = 0,
     check: bool = False,
@@ -122,48 +127,16 @@ def check_library(library: DeployedLibrary, model: Model, options: Plan | Path |
         check_loaded(library, NativeToolchain().prepare(model), allowed)
 
 
-@dataclass(frozen=True)
-class BenchResult:
-    """Whole passes of one model in a fresh process, after a warm-up."""
-
-    model: str
-    samples_ms: tuple[float, ...]
-    threads: int
-    peak_rss_mb: float
-    code_bytes: int
-    plan: Plan
-
-    @property
-    def median_ms(self) -> float:
-        return statistics.median(self.samples_ms)
-
-    @property
-    def min_ms(self) -> float:
-        return min(self.samples_ms)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "median_ms": self.median_ms,
-            "min_ms": self.min_ms,
-            "samples_ms": list(self.samples_ms),
-            "threads": self.threads,
-            "peak_rss_mb": self.peak_rss_mb,
-            "code_bytes": self.code_bytes,
-            "options": {node_id: str(options) for node_id, options in self.plan.items()},
-        }
-
-    def summary(self) -> str:
-        return (
-            f"{self.model}: median {_digits(self.median_ms)} ms, min {_digits(self.min_ms)} ms of "
-            f"{len(self.samples_ms)} on {self.threads} thread{'s' if self.threads > 1 else ''}; "
-            f"peak memory {self.peak_rss_mb:.1f} MB, code {self.code_bytes / 1024:.0f} KiB"
-        )
-
-
-def _digits(ms: float) -> str:
-    """Microseconds of a large model, four digits of one that takes less than that."""
-    return f"{ms:.3f}" if ms >= 1 else f"{ms:.4g}"
+@contextmanager
+def _built(
+    model: Model, options: Plan | Path | None, target: Target, directory: Path | None
+) -> Iterator[tuple[NativeToolchain, Model, Plan, Bundle]]:
+    """A bundle that computes ``model`` by one plan, for the length of a ``with``."""
+    toolchain = NativeToolchain()
+    model = toolchain.prepare(model)
+    plan = toolchain.valid_plan(model, _plan(model, options), target)
+    with _directory(directory) as place:
+        yield toolchain, model, plan, toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
 
 
 def bench(
@@ -172,26 +145,60 @@ def bench(
     threads: int = 0,
     iterations: int = 50,
     target: Target | None = None,
-    device: Device | None = None,
+    device: UsedDevice = None,
     directory: Path | None = None,
+    interval_ms: float = 0.0,
 ) -> BenchResult:
-    """Time one model as it would be deployed. ``threads``: 0 means all cores of the target. Raises as ``predict``."""
+    """Time one model as it would be deployed: the first passes of a process, then ``iterations`` more.
+
+    ``threads``: 0 means all cores of the target. ``interval_ms``: from the start of a pass to that of the next, as a
+    camera would call it; 0: one after the other. Raises as ``predict``.
+    """
+    _require_passes(iterations, threads)
+    if not 0 <= interval_ms <= _LONGEST_INTERVAL:
+        raise ConfigurationError(f"--interval: must be 0 to {_LONGEST_INTERVAL:g} milliseconds, not {interval_ms:g}")
+    target = target or find_target("host")
+    passes = FIRST_PASSES + iterations
+    with _built(model, options, target, directory) as (toolchain, model, plan, bundle):
+        text, invocation = toolchain.invoke_bench(bundle, plan, threads, passes, interval_ms)
+        with _device(device, target) as used:
+            seconds = _RUN_SECONDS + passes * interval_ms / 1000
+            execution = used.run(bundle, invocation, Deadline.after(seconds))
+            board = used.board
+        records = toolchain.read_bench(bundle, text, execution)
+    times = tuple((records.words[:, 2] / PICOSECONDS_PER_MS).tolist())
+    return BenchResult(
+        model.name, times[FIRST_PASSES:], text.threads, records.peak_bytes / 1e6, bundle.code_bytes, plan,
+        first_ms=times[:FIRST_PASSES], interval_ms=interval_ms, board=board,
+    )  # fmt: skip
+
+
+def profile(
+    model: Model,
+    options: Plan | Path | None = None,
+    threads: int = 0,
+    iterations: int = 50,
+    target: Target | None = None,
+    device: UsedDevice = None,
+    directory: Path | None = None,
+) -> tuple[LayerTime, ...]:
+    """What each node of a model takes, in order of computation; arguments and errors as ``bench``."""
+    _require_passes(iterations, threads)
+    target = target or find_target("host")
+    with _built(model, options, target, directory) as (toolchain, model, plan, bundle):
+        job = Job("profile", (plan,), warm_up=FIRST_PASSES, rounds=iterations, turn_warm_up=0, settle=False,
+                  threads=threads, limit_seconds=_RUN_SECONDS / 2)  # fmt: skip
+        with _device(device, target) as used:
+            execution = used.run(bundle, toolchain.invoke(bundle, job), Deadline.after(_RUN_SECONDS))
+        [samples] = toolchain.read(bundle, job, execution).samples
+        return layer_times(model, plan, samples, toolchain.fused_into(model))
+
+
+def _require_passes(iterations: int, threads: int) -> None:
     if iterations < 1:
         raise ConfigurationError(f"at least one iteration is needed, not {iterations}")
     if threads < 0:
         raise ConfigurationError(f"the number of threads cannot be {threads}")
-    target = target or find_target("host")
-    toolchain = NativeToolchain()
-    model = toolchain.prepare(model)
-    plan = toolchain.valid_plan(model, _plan(model, options), target)
-    with _directory(directory) as place:
-        bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
-        with _device(device, target) as used:
-            text, invocation = toolchain.invoke_bench(bundle, plan, threads, _WARM_UP, iterations)
-            execution = used.run(bundle, invocation, Deadline.after(_RUN_SECONDS))
-        records = toolchain.read_bench(bundle, text, execution)
-    samples = tuple((records.words[:, 2] / PICOSECONDS_PER_MS).tolist())
-    return BenchResult(model.name, samples, text.threads, records.peak_bytes / 1e6, bundle.code_bytes, plan)
 
 
 def _plan(model: Model, options: Plan | Path | None) -> Plan:
@@ -208,7 +215,11 @@ def _directory(directory: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _device(device: Device | None, target: Target) -> Iterator[Device]:
+def _device(device: UsedDevice, target: Target) -> Iterator[Device]:
+    if callable(device):
+        with device() as leased:
+            yield leased
+        return
     if device is not None:
         yield device
         return

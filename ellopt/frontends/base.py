@@ -10,6 +10,7 @@ from typing import Any
 
 from ellopt.core.errors import ModelFormatError
 from ellopt.core.plan import Plan
+from ellopt.files.kinds import kind_by_content, kind_of_file
 from ellopt.model.graph import Model
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,6 +48,15 @@ FRONTENDS = (
 SUFFIXES = ", ".join(suffix for frontend in FRONTENDS for suffix in reversed(frontend.suffixes))
 
 
+def no_model(path: Path) -> str:
+    """Why a file that is there is no model: what it is, and what can be done with it."""
+    kind = kind_of_file(path)
+    if kind is None:
+        return f"{path} is no model file ({SUFFIXES})"
+    advice = f": {kind.advice}" if kind.advice else ""
+    return f"{path} is {kind.name}, no model file ({SUFFIXES}){advice}"
+
+
 def frontend_of(name: str) -> Frontend | None:
     """The format of a file of that name; None if it has no model's ending."""
     return next((row for row in FRONTENDS if name.lower().endswith(row.suffixes)), None)
@@ -58,7 +68,10 @@ def read_model(path: Path, input_shapes: Shapes | None = None) -> Model:
     A file of an ending that says nothing is read as ELL's. Raises ModelFormatError, naming the file; ConfigurationError
     for shapes where a format has its own.
     """
-    frontend = frontend_of(path.name) or FRONTENDS[0]
+    frontend = frontend_of(path.name)
+    if path.is_file() and (kind_by_content(path) or (frontend is None and kind_of_file(path))):
+        raise ModelFormatError(no_model(path))
+    frontend = frontend or FRONTENDS[0]
     model = frontend.load().read(path, input_shapes or {})
     assert isinstance(model, Model)
     return model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.nearest import did_you_mean
-from ellopt.frontends.base import SUFFIXES, frontend_of
+from ellopt.frontends.base import SUFFIXES, frontend_of, no_model
 from ellopt.model.names import base_name, model_name
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def discover(model_path: Path, names: Sequence[str] = ()) -> list[ModelFile]:
     """
     if model_path.is_file():
         if not _is_model(model_path.name):
-            raise ConfigurationError(f"--model_path: {model_path} is no model file ({SUFFIXES})")
+            raise ConfigurationError(f"--model_path: {no_model(model_path)}")
         paths = [model_path]
     elif model_path.is_dir():
         paths = list(_walk(model_path))

@@ -13,19 +13,34 @@ import numpy as np
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.atomic import write_bytes
+from ellopt.files.kinds import kind_by_content, kind_of_file
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
 
 
 def read(path: Path) -> Any:
     """The array of a .npy file, or the arrays of a .npz file by their names. Raises ConfigurationError."""
+    kind = kind_by_content(path)
+    if path.is_file() and (kind is None or kind.of != "array"):
+        kind = kind or kind_of_file(path)
+        what = f" but {kind.name}" if kind is not None and kind.of != "array" else ""
+        raise ConfigurationError(
+            f"--input: {path} is not a NumPy file{what}; write one by numpy.save (.npy) or numpy.savez (.npz)"
+        )
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         with found:
             return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise ConfigurationError(f"--input: {path} cannot be read as a NumPy array: {error}") from error
+        raise ConfigurationError(
+            f"--input: {path} holds Python objects instead of numbers, and such a file can run programs when it is "
+            "read: save numpy.asarray(values, dtype='float32')"
+        ) from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigurationError(f"--input: {path} cannot be read as a NumPy array: {error}") from error
 
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
-from ellopt.cli.options import read_options
+from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
 from ellopt.targets import TARGETS, find_target
 from ellopt.targets.settings import target_setting
@@ -36,6 +37,7 @@ class DevicesSettings:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("targets", help="list the targets", description="Lists what ellopt compiles for.")
+    add_options(parser, "options", JsonSettings)
     parser.set_defaults(run=targets)
 
     parser = subparsers.add_parser(
@@ -43,11 +45,26 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="list boards, free those that a killed run left locked",
         description="Lists the boards of a cluster service, or those at the given addresses: state and holder.",
     )
-    add_device_options(parser, "boards", DevicesSettings)
+    add_device_options(parser, "boards", DevicesSettings, JsonSettings)
     parser.set_defaults(run=devices)
 
 
 def targets(arguments: argparse.Namespace, console: Console) -> int:
+    if read_options(JsonSettings, arguments).json:
+        print_json(
+            [
+                {
+                    "name": t.name,
+                    "description": t.description,
+                    "cpu": t.compiler_cpu,
+                    "cores": t.cores,
+                    "lanes": t.cpu.lanes if t.cpu else None,
+                    "triple": t.triple or None,
+                }
+                for t in TARGETS.values()
+            ]
+        )
+        return 0
     table = _table("target", "what it is", "cpu", "lanes", "cores", "triple")
     for target in TARGETS.values():
         lanes = str(target.cpu.lanes) if target.cpu else "auto"
@@ -62,10 +79,13 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
     """Returns 1 if a board that was given cannot be reached or refuses us."""
     from ellopt.devices.open import list_devices, release_mine
 
-    asked = read_options(DevicesSettings, arguments)
+    asked, as_json = read_options(DevicesSettings, arguments), read_options(JsonSettings, arguments).json
     settings = settings_from(arguments, asked.target)
     if asked.release_mine:
         released = release_mine(settings)
+        if as_json:
+            print_json({"released": released})
+            return 0
         what = ", ".join(released) if released else "nothing of yours was left locked"
         console.print(f"released: {what}", markup=False, highlight=False)
         return 0
@@ -74,7 +94,10 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
     for row in rows:
         texts = (row.name, row.state, row.holder, "yes" if row.fits else "no", row.platform, row.comment)
         table.add_row(*(Text(text) for text in texts))
-    console.print(table if rows else "no boards")
+    if as_json:
+        print_json(rows)
+    else:
+        console.print(table if rows else "no boards")
     return 1 if any(row.state in ("unreachable", "refused") for row in rows) else 0
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
+from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import read_options
 from ellopt.targets import find_target
 from ellopt.targets.settings import target_setting
@@ -32,7 +33,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Runs loops and two small networks on a board and on its simulated processor. The factor between "
         "them is kept for this kind of board and used by later estimates.",
     )
-    add_device_options(parser, "boards", CalibrateSettings)
+    add_device_options(parser, "boards", CalibrateSettings, JsonSettings)
     parser.set_defaults(run=run)
 
 
@@ -45,6 +46,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     target = read_options(CalibrateSettings, arguments).target
     found, path = calibrate(settings_from(arguments, target), find_target(target, 1))
+    if read_options(JsonSettings, arguments).json:
+        print_json({"kept": path, "factor": found.factor, "spread": found.spread, **asdict(found)})
+        return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("what ran")
     table.add_column("times as long as estimated", justify="right")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, cast
 
 from ellopt.app.asked import device_groups, device_settings
 from ellopt.cli.options import add_options, given_options
 from ellopt.devices.settings import DeviceSettings
+
+if TYPE_CHECKING:
+    from ellopt.app.options import BoardOptions
 
 #: fields of DeviceSettings that say how boards are measured on, not where they are
 TUNING_ONLY = ("parallel_run", "board_timeout", "fix_frequency", "emulate", "estimate")
@@ -21,3 +25,13 @@ def add_device_options(parser: argparse.ArgumentParser, title: str, *before: typ
     """Add the options of the groups ``before``, and those that say where boards are, to a command that only looks at
     boards."""
     add_options(parser, title, *before, *device_groups(), without=TUNING_ONLY)
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say on which board a program runs, or that it runs under the emulator."""
+    add_options(parser, "where to run", *device_groups(), without=("parallel_run", "fix_frequency", "estimate"))
+
+
+def boards_from(arguments: argparse.Namespace) -> BoardOptions:
+    """What these options say, as Python programs say it."""
+    return cast("BoardOptions", given_options(arguments, *device_groups()))

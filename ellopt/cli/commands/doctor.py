@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
+from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import read_options
 from ellopt.core.settings import setting
 from ellopt.targets import find_target
@@ -37,12 +38,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="check compiler, emulator, boards, MLflow and disk",
         description="Checks what a tuning run needs and says what to do where something is missing.",
     )
-    add_device_options(parser, "what to check", DoctorSettings)
+    add_device_options(parser, "what to check", DoctorSettings, JsonSettings)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Show each finding as it comes. Returns 1 if something that is needed is missing."""
+    if read_options(JsonSettings, arguments).json:
+        findings = list(_findings(arguments))
+        print_json(findings)
+        return 1 if any(finding.state == "failed" for finding in findings) else 0
     failed = False
     for finding in _findings(arguments):
         word, style = _STYLES[finding.state]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.cli.commands.device_arguments import add_running_options, boards_from
+from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.settings import setting
 from ellopt.frontends.settings import ShapeSettings
 from ellopt.targets.settings import target_setting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+    from rich.table import Table
 
     from ellopt.app.loaded import LoadedModel
+    from ellopt.deploy.times import LayerTime
 
 
 _OPTIONS_FILE = "a `compile_options.json`"
@@ -89,10 +94,22 @@ class CompileSettings:
 class BenchSettings:
     """How ``ellopt bench`` times a model."""
 
+    target: str = target_setting("host", "what to compile for")
     options: Path | None = setting(None, _OPTIONS_FILE, metavar="FILE", default_text=_FOUND)
     threads: int | None = setting(None, "threads to use", default_text="all cores")
     iterations: int = setting(50, "timed runs")
-    json: bool = setting(False, "print one JSON object: `median_ms`, `min_ms`, `samples_ms`, `threads`, `peak_rss_mb`")
+    interval: float = setting(
+        0.0,
+        "milliseconds from the start of a run to that of the next, as a camera would call it (33: 30 times a second)",
+        metavar="MS",
+        default_text="0: one after the other",
+    )
+    profile: bool = setting(False, "also show what each layer takes, measured by itself")
+    json: bool = setting(
+        False,
+        "print one JSON object: `median_ms`, `mean_ms`, `p90_ms`, `p99_ms`, `min_ms`, `samples_ms`, `first_ms`, "
+        "`threads`, `peak_rss_mb`, `board`, and with `--profile` `layers`",
+    )
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,13 +126,8 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
-    add_path(
-        parser,
-        "model",
-        metavar="MODEL",
-        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
-    )
-    add_options(parser, "options", ShapeSettings)
+    _add_model(parser)
+    add_options(parser, "options", ShapeSettings, JsonSettings)
     parser.set_defaults(run=show)
 
 
@@ -126,13 +138,9 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Runs a model once on an input given as a NumPy file: rows x columns x channels, and for "
         "ONNX models the shape that they say.",
     )
-    add_path(
-        parser,
-        "model",
-        metavar="MODEL",
-        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
-    )
+    _add_model(parser)
     add_options(parser, "options", ShapeSettings, PredictSettings)
+    add_running_options(parser)
     parser.set_defaults(run=predict)
 
 
@@ -143,12 +151,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
-    add_path(
-        parser,
-        "model",
-        metavar="MODEL",
-        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
-    )
+    _add_model(parser)
     add_options(parser, "options", ShapeSettings, CompileSettings)
     parser.set_defaults(run=compile_)
 
@@ -157,16 +160,17 @@ def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser = subparsers.add_parser(
         "bench",
         help="time a model as it would be deployed",
-        description="Times a model in a fresh process on this machine, after a warm-up.",
+        description="Times a model in a fresh process on this machine or a board: what its first runs take, and what "
+        "all later ones do.",
     )
-    add_path(
-        parser,
-        "model",
-        metavar="MODEL",
-        help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote",
-    )
+    _add_model(parser)
     add_options(parser, "options", ShapeSettings, BenchSettings)
+    add_running_options(parser)
     parser.set_defaults(run=bench)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    add_path(parser, "model", metavar="MODEL", help="a .ell, .ell.zip or .onnx file, or a folder that a tuning wrote")
 
 
 def _read(arguments: argparse.Namespace) -> LoadedModel:
@@ -178,7 +182,12 @@ def _read(arguments: argparse.Namespace) -> LoadedModel:
 def show(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.model.describe import describe, format_table
 
-    print(format_table(describe(_read(arguments).model)))
+    loaded = _read(arguments)
+    rows = describe(loaded.model)
+    if read_options(JsonSettings, arguments).json:
+        print_json({"model": loaded.name, "inputs": loaded.inputs, "outputs": loaded.outputs, "nodes": rows})
+    else:
+        print(format_table(rows))
     return 0
 
 
@@ -189,7 +198,8 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
     values = arrays.read(asked.input)
     loaded = _read(arguments)
     arrays.check_output(asked.output, loaded.model)
-    outputs = loaded.predict_isolated(values, target=asked.target, options=asked.options, check=asked.check)
+    outputs = loaded.predict_isolated(values, target=asked.target, options=asked.options, check=asked.check,
+                                      **boards_from(arguments))  # fmt: skip
     arrays.write(asked.output, outputs)
     sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
     console.print(f"{asked.output}: {', '.join(sizes)}", markup=False, highlight=False)
@@ -208,10 +218,36 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def bench(arguments: argparse.Namespace, console: Console) -> int:
-    asked = read_options(BenchSettings, arguments)
-    result = _read(arguments).bench(options=asked.options, threads=asked.threads or 0, iterations=asked.iterations)
+    asked, loaded, boards = read_options(BenchSettings, arguments), _read(arguments), boards_from(arguments)
+    threads = asked.threads or 0
+    result = loaded.bench(
+        target=asked.target, options=asked.options, threads=threads, iterations=asked.iterations,
+        interval=asked.interval, **boards,
+    )  # fmt: skip
+    layers = None
+    if asked.profile:
+        layers = loaded.profile(
+            target=asked.target, options=asked.options, threads=threads, iterations=asked.iterations, **boards
+        )
     if asked.json:
-        print(json.dumps(result.to_json()))
-    else:
-        console.print(result.summary(), markup=False, highlight=False)
+        print_json({**result.to_json(), **({} if layers is None else {"layers": layers})})
+        return 0
+    console.print(result.summary(), markup=False, highlight=False, soft_wrap=True)
+    if layers is not None:
+        console.print(_layers(layers))
     return 0
+
+
+def _layers(layers: Sequence[LayerTime]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("layer", "type", "computed by"):
+        table.add_column(name, overflow="fold")
+    for name in ("median ms", "p90 ms", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in layers:
+        texts = (f"{row.node_id} {row.name}".strip(), row.type_name, row.options)
+        table.add_row(*map(Text, texts), f"{row.median_ms:.4f}", f"{row.p90_ms:.4f}", f"{row.share:.1%}")
+    return table

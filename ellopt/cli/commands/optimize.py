@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ellopt.app.asked import tuning_config, tuning_groups
 from ellopt.app.config import TuningConfig
 from ellopt.cli.commands.failures import exit_code, show_failure
+from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.messages import MessageSettings
 from ellopt.cli.options import add_options, given_options, read_options
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ellopt.app.tune_all import TuningOutcome
+    from ellopt.app.tune_all import ModelOutcome, TuningOutcome
 
 _EXAMPLES = """\
 examples:
@@ -44,7 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def option_groups() -> tuple[tuple[str, tuple[type, ...]], ...]:
     """Every group of settings of a tuning, by the title that its options stand under."""
-    return (*tuning_groups(), ("messages", (MessageSettings,)))
+    return (*tuning_groups(), ("messages", (MessageSettings, JsonSettings)))
 
 
 def config_from(arguments: argparse.Namespace) -> TuningConfig:
@@ -67,11 +68,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from ellopt.cli.commands.picked import show_picked
 
         return show_picked(pick_all(config), console)
-    with display(console, silent=messages.silence) as shown:
+    as_json = read_options(JsonSettings, arguments).json
+    with display(type(console)(stderr=True) if as_json else console, silent=messages.silence) as shown:
         outcome = pipeline.tune(config, shown)
-    _show(outcome, console, messages.silence)
+    if as_json:
+        print_json([_summary(model) for model in outcome.models])
+    _show(outcome, console, messages.silence or as_json)
     failed = exit_code([model.error for model in outcome.models if model.error is not None])
     return failed or (1 if outcome.tracking.unregistered else 0)
+
+
+def _summary(model: ModelOutcome) -> dict[str, Any]:
+    from ellopt.report.summary import report_summary
+
+    if model.report is not None:
+        return report_summary(model.report, model.directory)
+    return {"model": model.file.name, "directory": str(model.directory), "error": str(model.error)}
 
 
 def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:

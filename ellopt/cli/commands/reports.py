@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
@@ -50,6 +51,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
     )
     add_path(report, "directory", metavar="DIR", help="the output directory of one or many models")
+    add_options(report, "options", JsonSettings)
     report.set_defaults(run=redraw)
 
     compare = subparsers.add_parser(
@@ -59,7 +61,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_path(compare, "first", metavar="OUT_A", help="the output directory of a run")
     add_path(compare, "second", metavar="OUT_B", help="another one")
-    add_options(compare, "options", CompareSettings)
+    add_options(compare, "options", CompareSettings, JsonSettings)
     compare.set_defaults(run=compare_runs)
 
     sync = subparsers.add_parser(
@@ -77,6 +79,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
     )
     add_path(profile, "files", nargs="+", metavar="FILE", help="profile reports")
+    add_options(profile, "options", JsonSettings)
     profile.set_defaults(run=show_profiles)
 
 
@@ -85,13 +88,20 @@ def redraw(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.report.document import TuningReport
     from ellopt.report.html import render
     from ellopt.report.locate import find_reports
+    from ellopt.report.summary import report_summary
     from ellopt.report.text import closing
 
+    as_json, summaries = read_options(JsonSettings, arguments).json, []
     for path in find_reports(arguments.directory):
         report = TuningReport.load(path)
         write_text(path.with_name(PAGE_NAME), render(report))
+        if as_json:
+            summaries.append(report_summary(report, path.parent))
+            continue
         console.print(closing(report, path.parent))
         console.print(f"page: {path.with_name(PAGE_NAME)}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(summaries)
     return 0
 
 
@@ -101,18 +111,26 @@ def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.report.compare.html import render_comparison
     from ellopt.report.compare.text import comparison_lines
     from ellopt.report.locate import pair_reports
+    from ellopt.report.summary import comparison_summary
 
     page = read_options(CompareSettings, arguments).page
     pairs = pair_reports(arguments.first, arguments.second)
     if page and len(pairs) > 1:
         tags = ", ".join(first.tag for first, _ in pairs)
         raise ConfigurationError(f"--page: a page holds one model, but these directories hold {tags}; name one of each")
+    as_json, summaries = read_options(JsonSettings, arguments).json, []
     for first, second in pairs:
         comparison = compare(first, second)
-        console.print(comparison_lines(comparison))
+        if as_json:
+            summaries.append(comparison_summary(comparison))
+        else:
+            console.print(comparison_lines(comparison))
         if page:
             write_text(page, render_comparison(comparison))
+        if page and not as_json:
             console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(summaries)
     return 0
 
 
@@ -133,6 +151,9 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
 def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.frontends.ell.profile import exercise_text, read_report, table
 
+    if read_options(JsonSettings, arguments).json:
+        print_json([read_report(path) for path in arguments.files])
+        return 0
     for path in arguments.files:
         if len(arguments.files) > 1:
             console.print(f"{path}:", markup=False, highlight=False)

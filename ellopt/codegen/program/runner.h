@@ -28,7 +28,7 @@ static const char *const kinds[] = {"check", "profile", "bench", "predict"};
  * turn; `unchecked`: whether the first of them has yet to be a check, made for that if there is none. */
 typedef struct {
     int kind, threads, warm_up, rounds, turn_passes, plans, layers;
-    int64_t limit_ns;
+    int64_t limit_ns, interval_ns; /* `interval_ns`: timed passes begin so far apart, 0: at once */
     double slow_factor;
     char *unchecked;
     int *turn_warm_up;
@@ -165,7 +165,13 @@ static job_t read_job_head(const char *name) {
     job.limit_ns = (int64_t)setting("limit_ms", 0, 2147483647) * 1000000;
     expect("slow_factor");
     job.slow_factor = atof(word());
-    job.plans = setting("plans", 1, 1 << 20);
+    const char *next = word();
+    if (!strcmp(next, "interval_us")) {
+        job.interval_ns = (int64_t)number(1, 2147483647) * 1000;
+        next = word();
+    }
+    if (strcmp(next, "plans")) fail("the job has %s where plans belongs", next);
+    job.plans = number(1, 1 << 20);
     job.layers = setting("layers", 0, 1 << 20);
     job.unchecked = (char *)allocate((size_t)job.plans);
     expect("unchecked");
@@ -297,6 +303,13 @@ static int64_t timed(const job_t *job, const void *context, int plan, int64_t pa
     return total * 1000 / passes;
 }
 
+static void wait_until(int64_t moment) {
+    for (int64_t left; (left = moment - now_ns()) > 0;) {
+        const struct timespec pause = {(time_t)(left / 1000000000), (long)(left % 1000000000)};
+        nanosleep(&pause, 0);
+    }
+}
+
 /* A plan's turn in a round. Returns whether it takes further part: not if its first pass was too slow beside `fastest`,
  * the picoseconds of the fastest first pass so far. */
 static int turn(const job_t *job, const void *context, int plan, int round, const stopwatch_t *watch, int64_t *fastest) {
@@ -307,7 +320,18 @@ static int turn(const job_t *job, const void *context, int plan, int round, cons
             untimed_pass(job, context, plan, watch);
         job->unchecked[plan] = 0;
     }
+    const int paced = job->interval_ns && !simulated_clock();
+    const int64_t begin = paced ? now_ns() : 0;
     for (int i = 0; i < job->turn_passes; i++) {
+        if (paced) {
+            wait_until(begin + i * job->interval_ns);
+            put(plan);
+            put(round);
+            put(timed(job, context, plan, 1, watch));
+            for (int s = 0; watch->times && s < watch->steps; s++) put(watch->sums[s] * 1000);
+            record_count++;
+            continue;
+        }
         int64_t passes = watch->quickest[plan] == INT64_MAX ? 1 : batch(plan, watch);
         int64_t total = timed(job, context, plan, passes, watch);
         if (passes == 1 && batch(plan, watch) > 1) { /* not known before that it is so quick */

@@ -33,7 +33,8 @@ class JobText:
     """What the runner is told. ``plans`` has a row of choices, one for each layer, for each plan.
 
     ``turn_warm_up``: by plan, the untimed passes of a turn; none if empty. ``unchecked``: the numbers of the plans
-    whose first untimed pass is a check, made for that if there is none.
+    whose first untimed pass is a check, made for that if there is none. ``interval_us``: microseconds from the start of
+    one timed pass to that of the next; 0: one after the other.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class JobText:
     slow_factor: float = 0.0
     unchecked: frozenset[int] = frozenset()
     turn_warm_up: Sequence[int] = ()
+    interval_us: int = 0
 
     def encode(self) -> bytes:
         lines = [
@@ -57,6 +59,7 @@ class JobText:
             f"turn_passes {self.turn_passes}",
             f"limit_ms {min(2**31 - 1, max(0, round(self.limit_seconds * 1000)))}",
             f"slow_factor {self.slow_factor!r}",
+            *([f"interval_us {self.interval_us}"] if self.interval_us else []),
             f"plans {len(self.plans)}",
             f"layers {len(self.plans[0])}",
             f"unchecked {' '.join(str(int(i in self.unchecked)) for i in range(len(self.plans)))}",

@@ -140,11 +140,14 @@ class NativeToolchain:
         return records.words.reshape(-1).astype("<u4").view("<f4").astype(np.float32).reshape(manifest.output_shape)
 
     def invoke_bench(
-        self, bundle: Bundle, plan: Plan, threads: int, warm_up: int, passes: int
+        self, bundle: Bundle, plan: Plan, threads: int, passes: int, interval_ms: float = 0.0
     ) -> tuple[JobText, Invocation]:
-        """How whole passes of one plan are timed, one after the other."""
+        """How whole passes of one plan are timed from the first one on, one after the other, or ``interval_ms`` from
+        start to start."""
         row = _choices(_manifest(bundle), plan)
-        text = JobText("bench", threads or bundle.target.cores, [row], warm_up, turn_passes=passes)
+        text = JobText(
+            "bench", threads or bundle.target.cores, [row], turn_passes=passes, interval_us=round(1000 * interval_ms)
+        )
         return text, Invocation((f"./{RUNNER}", _JOB, RESULT), {_JOB: text.encode()}, (RESULT,))
 
     def read_bench(self, bundle: Bundle, text: JobText, execution: Execution) -> Records:

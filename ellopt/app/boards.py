@@ -1,0 +1,39 @@
+"""The board that one program is to run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from ellopt.app.asked import device_settings
+from ellopt.app.options import BoardOptions
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError
+from ellopt.devices.base import Device
+from ellopt.devices.open import open_pool
+from ellopt.targets import Target
+
+
+def device_for(
+    target: Target, boards: BoardOptions, times: bool = False
+) -> Callable[[], AbstractContextManager[Device]] | None:
+    """What leases a board that ``boards`` name; None where none is named: this machine, or the emulator.
+
+    With ``times`` the emulator must be asked for: it says nothing of a board's times. Raises ConfigurationError for
+    options that contradict each other, and if nothing says where to measure.
+    """
+    settings = device_settings(dict(boards), target.name)
+    if not settings.addresses and not settings.cluster:
+        if times and not target.is_host and not settings.emulate:
+            raise ConfigurationError(
+                f"--target {target.name}: no board was given; use --ipaddress or --cluster (or --emulate, whose times "
+                "say nothing of a board)"
+            )
+        return None
+
+    @contextmanager
+    def leased() -> Iterator[Device]:
+        with open_pool(settings, target) as pool, pool.lease(Deadline.after(settings.board_timeout)) as device:
+            yield device
+
+    return leased
