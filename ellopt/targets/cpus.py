@@ -16,7 +16,8 @@ class Cpu:
     believes: with many independent sums, multiply-add is the fastest there is on these processors, too.
     ``lanes`` is the number of float32 in a vector register, 1 without vectors; ``registers`` is how many of them may
     hold sums, inputs and weights. ``latency`` is how many independent multiply-adds keep the multipliers busy.
-    ``fused``: whether it has multiply-add in one rounding.
+    ``fused``: whether it has multiply-add in one rounding. ``in_order``: whether its vector loads take issue slots from
+    its multiply-adds, so that loops are ordered by hand (codegen/runtime/multiply_in_order.h) where they are.
     ``blockings`` are names of register tiles of the matrix multiplication, pixels x filters, that a search may try
     besides the default. ``winograd_tiles`` are winograd's: beside the sums there is a register for every vector of
     weights and two for broadcast inputs (none for inputs where a multiplication takes them by lane), or the compiler
@@ -38,6 +39,7 @@ class Cpu:
     winograd_small_tiles: RegisterTiles = ()
     latency: int = 4
     fused: bool = True
+    in_order: bool = False
     winograd_block_floats: int = 16 * 1024
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
@@ -70,7 +72,15 @@ _ROWS = (
     replace(_NEON_32, name="cortex-a7", compiler_name="cortex_a7-slowfpvfmx"),
     replace(_NEON_32, name="cortex-a53-32", compiler_name="cortex_a53"),
     replace(_NEON_32, name="cortex-a72-32", compiler_name="cortex_a72", cache_mib=1),
-    replace(_NEON_64, name="cortex-a53", compiler_name="cortex_a53", cache_mib=0),
+    replace(
+        _NEON_64,
+        name="cortex-a53",
+        compiler_name="cortex_a53",
+        cache_mib=0,
+        in_order=True,
+        blockings=("8x8", "6x8"),
+        winograd_tiles=((2, 8),),
+    ),
     replace(_NEON_64, name="cortex-a72", compiler_name="cortex_a72", cache_mib=1),
     replace(_NEON_64, name="cortex-a76", compiler_name="cortex_a76", cache_mib=2),
 )

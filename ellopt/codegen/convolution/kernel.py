@@ -81,6 +81,7 @@ class KernelSite:
             "COLUMN_STRIDE": str(self.strides[1]),
             "ROW_DILATION": str(self.row_dilation),
             "COLUMN_DILATION": str(self.column_dilation),
+            "IN_ORDER": str(int(self.cpu.in_order)),
             "BETA": f"{float(self.beta)!r}f",
         }
 

@@ -26,6 +26,7 @@
  *   RESIDUAL               1: a tensor is added before the activation, else 0
  *   RESIDUAL_ROW_STRIDE    floats from a row of the residual to the next, from 0; not read without RESIDUAL
  *   RESIDUAL_PIXEL_STRIDE  floats from a pixel of the residual to the next, from 0; not read without RESIDUAL
+ *   IN_ORDER               1: vector loads take issue slots from multiply-adds (multiply_in_order.h), else 0
  *   VECTOR_WIDTH           float32 lanes of a vector: 1, 4, 8 or 16; default: what the compiler's target has (vector.h)
  *
  * NEEDS_PIXEL_TILES: output pixels in register tiles
@@ -137,6 +138,9 @@
 #endif
 #if !defined RESIDUAL_PIXEL_STRIDE || RESIDUAL_PIXEL_STRIDE < 0
 #error "RESIDUAL_PIXEL_STRIDE: at least 0"
+#endif
+#if !defined IN_ORDER || (IN_ORDER != 0 && IN_ORDER != 1)
+#error "IN_ORDER: 0 or 1"
 #endif
 #if !defined VECTOR_WIDTH || (VECTOR_WIDTH != 1 && VECTOR_WIDTH != 4 && VECTOR_WIDTH != 8 && VECTOR_WIDTH != 16)
 #error "VECTOR_WIDTH: 1, 4, 8 or 16"

@@ -27,16 +27,17 @@ _MULTIPLY_ADD = {
 
 
 def inner_loops(assembly: str) -> list[list[str]]:
-    """The bodies of the innermost loops: from a label to a branch back to it, without a label between."""
-    lines = [line for line in assembly.splitlines() if re.match(r"\.LBB\w+:|\t[a-z]", line)]
+    """The bodies of the innermost loops: from a label to a branch back to it, without a label between. Labels are the
+    compiler's, .LBB, or those of assembly in the C file, .Ltmp."""
+    lines = [line for line in assembly.splitlines() if re.match(r"(\.LBB|\.Ltmp)\w+:|\t[a-z]", line)]
     labels: dict[str, int] = {}
     found = []
     for i, line in enumerate(lines):
-        if line.startswith(".LBB"):
-            labels[line.split(":")[0]] = i
-        elif (target := re.search(r"\tc?b[a-z.]*\t.*?(\.LBB\w+)", line)) and target[1] in labels:
+        if label := re.match(r"(\.L\w+):", line):
+            labels[label[1]] = i
+        elif (target := re.search(r"\tc?b[a-z.]*\t.*?(\.L\w+)", line)) and target[1] in labels:
             body = lines[labels[target[1]] + 1 : i + 1]
-            if not any(inside.startswith(".LBB") for inside in body):
+            if not any(inside.startswith(".L") for inside in body):
                 found.append(body)
     return found
 

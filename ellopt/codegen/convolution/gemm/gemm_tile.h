@@ -8,6 +8,7 @@
 #define ELLOPT_GEMM_TILE_H
 
 #include "epilogue.h"
+#include "multiply_in_order.h"
 
 typedef vec gemm_sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
 
@@ -27,6 +28,23 @@ ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weigh
     }
 }
 
+#if MULTIPLY_IN_ORDER
+/* The products of `channels` channels, a multiple of four; the rest is as for gemm_step. */
+ELL_INLINE void gemm_in_order(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
+                              const int channels, const ptrdiff_t r_stride, const ptrdiff_t c_stride) {
+    vec s[8][2];
+    const float *pixels[8];
+    ELL_UNROLL for (int p = 0; p < 8; p++) pixels[p] = input;
+    GEMM_PIXELS(rows, columns) {
+        pixels[r * columns + c] = input + r * r_stride + c * c_stride;
+        ELL_UNROLL for (int v = 0; v < 2; v++) s[r * columns + c][v] = sums[r][c][v];
+    }
+    ell_multiply_in_order(s, pixels, weights, rows * columns, channels);
+    GEMM_PIXELS(rows, columns)
+        ELL_UNROLL for (int v = 0; v < 2; v++) sums[r][c][v] = s[r * columns + c][v];
+}
+#endif
+
 /* Adds the products of `depth` channels of the receptive fields with weights [row][column][channel][filter of panel].
  * Strides are those of the input in floats. All but the pointers are constants when it is inlined. */
 ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float *weights, const int rows,
@@ -39,8 +57,17 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
     for (int ky = 0; ky < FIELD; ky++) {
         for (int run = 0; run < runs; run++) {
             const float *in = input + ky * ROW_DILATION * row_stride + run * COLUMN_DILATION * pixel_stride;
+            int k = 0;
+#if MULTIPLY_IN_ORDER
+            if (ell_in_order(rows * columns, vectors) && length >= 4) {
+                k = length / 4 * 4;
+                gemm_in_order(sums, in, weights, rows, columns, k, STRIDE * row_stride, COLUMN_STRIDE * pixel_stride);
+                in += k;
+                weights += k * vectors * VECTOR_WIDTH;
+            }
+#endif
             ELL_NO_VECTORIZE
-            for (int k = 0; k < length; k += steps) {
+            for (; k < length; k += steps) {
                 ELL_UNROLL for (int step = 0; step < steps; step++)
                     gemm_step(sums, in + step, weights + step * vectors * VECTOR_WIDTH, rows, columns, vectors,
                               STRIDE * row_stride, COLUMN_STRIDE * pixel_stride);

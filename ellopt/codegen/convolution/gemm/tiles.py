@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
+from ellopt.codegen.convolution.in_order import loop_cycles
 from ellopt.codegen.convolution.tiling import PixelTiles, even_split, pixel_tiles
 from ellopt.targets import Cpu
 
@@ -54,7 +55,7 @@ def gemm_tiles(
     if blocking:
         pixels, vectors = parse_blocking(blocking, cpu.lanes)
     else:
-        pixels, vectors = _best(rows, columns, all_vectors, registers)
+        pixels, vectors = _best(rows, columns, all_vectors, registers, cpu)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
     tiles = _pixels_at_once(rows, columns, pixels)
     block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * tiles.tile_rows))
@@ -72,30 +73,32 @@ def _pixels_at_once(rows: int, columns: int, pixels: int) -> PixelTiles:
     return pixel_tiles(rows, columns, max(1, pixels // columns), min(pixels, columns))
 
 
-def _cost(pixels: int, vectors: int) -> float:
+def _cost(pixels: int, vectors: int, cpu: Cpu) -> float:
     """Cycles of one step of the inner loop, roughly: multiply-adds or loads, at least their latency's share.
 
     Weights come from farther away than inputs, of which a whole cache line serves the next steps.
     """
+    if cpu.in_order and cpu.registers >= 32:
+        return loop_cycles(pixels, vectors)
     return max(pixels * vectors, pixels + vectors, _INDEPENDENT) + 0.08 * pixels + 0.3 * vectors
 
 
-def _best(rows: int, columns: int, all_vectors: int, registers: int) -> tuple[int, int]:
+def _best(rows: int, columns: int, all_vectors: int, registers: int, cpu: Cpu) -> tuple[int, int]:
     """(pixels, vectors) of the cheapest tile that fits in the registers, with a vector of weights each and two more."""
     candidates = [
         (pixels, vectors)
         for vectors in range(1, min(all_vectors, 6) + 1)
         for pixels in range(1, (registers - 2) // vectors)
     ]
-    return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile))
+    return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile, cpu))
 
 
-def _total_cost(rows: int, columns: int, all_vectors: int, tile: tuple[int, int]) -> float:
+def _total_cost(rows: int, columns: int, all_vectors: int, tile: tuple[int, int], cpu: Cpu) -> float:
     pixels, vectors = tile
     tiles = _pixels_at_once(rows, columns, pixels)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
     return sum(
-        groups * parts * panels_here * _cost(tile_rows * tile_columns, vectors_here)
+        groups * parts * panels_here * _cost(tile_rows * tile_columns, vectors_here, cpu)
         for groups, tile_rows in _sizes(tiles.row_groups, tiles.tile_rows, tiles.tall_groups)
         for parts, tile_columns in _sizes(tiles.column_tiles, tiles.tile_columns, tiles.wide_tiles)
         for panels_here, vectors_here in _sizes(panels, tile_vectors, wide_panels)

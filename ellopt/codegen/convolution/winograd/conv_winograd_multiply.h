@@ -2,6 +2,7 @@
 #ifndef ELLOPT_CONV_WINOGRAD_MULTIPLY_H
 #define ELLOPT_CONV_WINOGRAD_MULTIPLY_H
 
+#include "multiply_in_order.h"
 #include "vector.h"
 
 /* sums[rows][vectors] += a[rows][1] * b[1][vectors] */
@@ -40,6 +41,20 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
         ELL_UNROLL for (int v = 0; v < vectors; v++)
             sums[r][v] = accumulate ? vec_load(c + (r * vectors + v) * VECTOR_WIDTH) : vec_zero();
     }
+#if MULTIPLY_IN_ORDER
+    if (ell_in_order(rows, vectors) && depth >= 4) {
+        const int channels = depth / 4 * 4;
+        const float *inputs[8];
+        vec s[8][2];
+        ELL_UNROLL for (int r = 0; r < 8; r++) inputs[r] = r < rows ? a + r * INPUT_PITCH : a;
+        ELL_UNROLL for (int r = 0; r < rows; r++) s[r][0] = sums[r][0], s[r][1] = sums[r][1];
+        ell_multiply_in_order(s, inputs, b, rows, channels);
+        ELL_UNROLL for (int r = 0; r < rows; r++) sums[r][0] = s[r][0], sums[r][1] = s[r][1];
+        a += channels;
+        b += channels * vectors * VECTOR_WIDTH;
+        depth -= channels;
+    }
+#endif
 #if VECTOR_WIDTH == 4 && defined(__aarch64__)
     ELL_NO_VECTORIZE
     for (; depth >= 4; depth -= 4) {

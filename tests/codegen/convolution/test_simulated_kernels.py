@@ -1,0 +1,66 @@
+"""Kernels on simulated 64-bit processors: how near their inner loops come to the peak, which repeats exactly, and what
+assembly gives beside the portable loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ellopt.codegen.convolution.base import kernel_for
+from ellopt.codegen.convolution.kernel import KernelSite
+from ellopt.core.options import ConvolutionOptions
+from ellopt.targets import TARGETS
+from ellopt.toolchains.zig import cpu_of
+from tests.support.simulated import needs_qemu
+from tests.support.simulated_kernels import Simulated, flops, simulate
+
+pytestmark = needs_qemu
+
+
+def site(
+    target: str, rows: int, columns: int, channels: int, filters: int, field: int = 1, stride: int = 1,
+    depthwise: bool = False,
+) -> KernelSite:  # fmt: skip
+    row = ((columns - 1) * stride + field) * channels
+    return KernelSite(
+        rows, columns, channels, filters, field, stride, depthwise, row, channels, columns * filters, filters, "relu",
+        cpu=cpu_of(TARGETS[target]),
+    )  # fmt: skip
+
+
+def run(target: str, sites: Sequence[KernelSite]) -> list[Simulated]:
+    return simulate(target, [(kernel_for(s, ConvolutionOptions("unrolled")), s) for s in sites])
+
+
+def test_the_ordered_loop_gives_what_the_portable_one_gives() -> None:
+    layers = ((4, 4, 1, 1), (5, 9, 3, 1), (6, 13, 1, 2), (7, 8, 2, 2), (8, 5, 3, 1), (13, 12, 1, 1))
+    sites = [site("pi3_64", 3, columns, channels, 8, field, stride) for columns, channels, field, stride in layers]
+    kernels = [(s, ConvolutionOptions("unrolled")) for s in sites]
+    squares = [site("pi3_64", size, size, channels, 24, 3) for size, channels in ((5, 13), (16, 8))]
+    kernels += [(s, ConvolutionOptions("winograd", winograd_tile_size=2)) for s in squares]
+    portable = [(replace(s, cpu=replace(s.cpu, in_order=False)), options) for s, options in kernels]
+    found = simulate("pi3_64", [(kernel_for(s, options), s) for s, options in (*kernels, *portable)])
+    for ours, theirs in zip(found[: len(kernels)], found[len(kernels) :], strict=True):
+        np.testing.assert_allclose(ours.output, theirs.output, rtol=0, atol=1e-5, err_msg=str(ours.site))
+    assert found[4].cycles < 0.8 * found[4 + len(kernels)].cycles
+
+
+#: (pixels, filters) of a register tile -> FLOP a cycle that its inner loop reaches at least. The peaks are 8, 8 and 16.
+_MARKS = {
+    "pi3_64": {(8, 8): 6.2, (7, 8): 6.0, (6, 8): 5.9, (5, 8): 5.6, (4, 8): 5.2},
+    "pi4_64": {(8, 12): 7.6},
+    "pi5": {(8, 12): 15.4},
+}
+
+
+@pytest.mark.parametrize("target", _MARKS)
+def test_the_inner_loop_of_the_matrix_multiplication(target: str) -> None:
+    """Channels beyond the first 64 count, so that what a tile takes before and after does not."""
+    sites = [site(target, 1, pixels, channels, filters) for pixels, filters in _MARKS[target] for channels in (64, 192)]
+    found = run(target, sites)
+    for mark, short, long in zip(_MARKS[target].values(), found[::2], found[1::2], strict=True):
+        flop_a_cycle = (flops(long.site) - flops(short.site)) / (long.cycles - short.cycles)
+        assert flop_a_cycle >= mark, (target, long.site.out_columns)
