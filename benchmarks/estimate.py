@@ -67,7 +67,7 @@ def cycles(path: Path, target_name: str) -> list[dict[str, Any]]:
     layers = toolchain.layers(model)
     plans = {
         method: toolchain.valid_plan(
-            model, Plan(tuple((layer.node_id, ConvolutionOptions(method)) for layer in layers)), target
+            model, Plan.uniform([layer.node_id for layer in layers], ConvolutionOptions(method)), target
         )
         for method in METHODS
     }

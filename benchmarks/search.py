@@ -106,15 +106,11 @@ class Bench:
         """The plans of the original sweep: one for each combination, what does not apply being ELL's default."""
         target = find_target("host")
         original = SearchSpace.load(find_options_file("default"))
-        return [
-            Plan(
-                tuple(
-                    (s.node_id, self.toolchain.canonical(s.shape, options, target) or s.default)
-                    for s in self.space.layers
-                )
-            )
-            for options in original.combinations()
-        ]
+
+        def plan(options: ConvolutionOptions) -> Plan:
+            return self.space.plan(lambda s: self.toolchain.canonical(s.shape, options, target) or s.default)
+
+        return [plan(options) for options in original.combinations()]
 
 
 def measure_table(bench: Bench, rounds: int) -> Table:
@@ -193,7 +189,7 @@ def _mixed(
             node_id: [*(fast[t * len(fast) // (most - len(rest))] for t in range(most - len(rest))), *rest]
             for node_id, fast, rest in columns
         }
-        plans += [Plan(tuple((node_id, some[t]) for node_id, some in choices.items())) for t in range(most)]
+        plans += Plan.covering(choices)
     return tuple(plans)
 
 

@@ -100,6 +100,14 @@ def test_work_runs_in_threads_at_two_places_only() -> None:
     assert users == {"core.fan_out", "measure.executors.threads"}
 
 
+def test_plans_are_composed_in_one_place() -> None:
+    """By what ``Plan`` and ``ModelSpace`` offer; nobody else puts layers and options together."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Plan":
+                assert module_name(path) == "core.plan", f"{module_name(path)}:{node.lineno}"
+
+
 def test_ells_toolchain_is_known_by_its_row_alone() -> None:
     users = {module_name(path) for path in MODULES if "toolchains.ell" in path.read_text(encoding="utf-8")}
     assert {user for user in users if not user.startswith("toolchains.ell")} == {"toolchains.registry"}

@@ -19,11 +19,11 @@ from ellopt.devices.base import Device
 from ellopt.devices.bundle import Bundle, Invocation
 from ellopt.devices.estimated import EstimatedDevice
 from ellopt.devices.open import open_pool
-from ellopt.devices.sessions import state_directory
 from ellopt.devices.settings import DeviceSettings
 from ellopt.estimate import calibration
 from ellopt.estimate.calibration.networks import calibration_networks
 from ellopt.estimate.calibration.store import Calibration, keep
+from ellopt.files.user_dirs import state_directory
 from ellopt.targets import Target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import Compiler
@@ -66,7 +66,7 @@ class _Work:
             layers = self._toolchain.layers(model)
             plans = {
                 method: self._toolchain.valid_plan(
-                    model, Plan(tuple((layer.node_id, ConvolutionOptions(method)) for layer in layers)), target
+                    model, Plan.uniform([layer.node_id for layer in layers], ConvolutionOptions(method)), target
                 )
                 for method in _METHODS
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from ellopt.app.config import TuningConfig
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, ConfigurationError
 from ellopt.devices.kinds import DEVICE_KINDS
-from ellopt.devices.sessions import state_directory
 from ellopt.estimate.calibration.store import find
 from ellopt.estimate.cores import core_of
 from ellopt.estimate.facts import EstimateFacts
@@ -19,6 +17,7 @@ from ellopt.estimate.plugin import plugin_for
 from ellopt.estimate.qemu import find_plugin_qemu
 from ellopt.estimate.simulator import MODEL_ERROR, MODEL_VERSION, Simulator
 from ellopt.files.process import run_in_group
+from ellopt.files.user_dirs import cache_directory, state_directory
 from ellopt.targets import Target
 from ellopt.toolchains.zig import zig_command, zig_version
 
@@ -65,7 +64,7 @@ def make_simulator(target: Target, calibrated: bool = True) -> Simulator:
     """
     core = core_of(target)
     qemu = find_plugin_qemu(target)
-    plugin = plugin_for(qemu.interface, _compile, zig_version(), _cache())
+    plugin = plugin_for(qemu.interface, _compile, zig_version(), cache_directory() / "simulator")
     found = find(state_directory(), target.name) if calibrated else None
     if found is None:
         return Simulator(target, core, qemu, plugin)
@@ -90,7 +89,3 @@ def _compile(arguments: Sequence[str], directory: Path, deadline: Deadline) -> N
     if done.exit_code != 0:
         log = (done.stdout + done.stderr).decode(errors="replace")
         raise BuildError(f"the simulator's plugin does not compile: {log.strip()[:200]}", log)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ellopt" / "simulator"

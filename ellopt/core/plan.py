@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ellopt.core.options import ConvolutionOptions
 
+#: node id -> options
+Rest = Mapping[str, ConvolutionOptions] | None
+
 
 @dataclass(frozen=True, order=True)
 class Plan(Mapping[str, ConvolutionOptions]):
-    """Node id -> ConvolutionOptions for every convolution layer of a model, in the model's order. Hashable."""
+    """Node id -> ConvolutionOptions for every convolution layer of a model, in the model's order. Hashable.
+
+    Plans are composed here, and by ``ModelSpace``, which knows layers and shapes.
+    """
 
     items_: tuple[tuple[str, ConvolutionOptions], ...]
 
@@ -36,9 +42,29 @@ class Plan(Mapping[str, ConvolutionOptions]):
     def __len__(self) -> int:
         return len(self.items_)
 
+    @classmethod
+    def covering(cls, rows: Mapping[str, Sequence[ConvolutionOptions]], rest: Rest = None) -> tuple[Plan, ...]:
+        """The fewest plans in which all options of each layer's row occur, in the rows' order.
+
+        ``rest`` has what a layer is computed by when its row has ended; without it, the row begins again.
+        """
+        return tuple(
+            cls.of(
+                {
+                    node_id: row[t] if t < len(row) else row[t % len(row)] if rest is None else rest[node_id]
+                    for node_id, row in rows.items()
+                }
+            )
+            for t in range(max(map(len, rows.values()), default=0))
+        )
+
     def with_(self, node_id: str, options: ConvolutionOptions) -> Plan:
         """The same plan with one layer computed differently."""
-        return Plan(tuple((key, options if key == node_id else old) for key, old in self.items_))
+        return self.with_all({node_id: options})
+
+    def with_all(self, choices: Mapping[str, ConvolutionOptions]) -> Plan:
+        """The same plan with the layers in ``choices`` computed as they say."""
+        return Plan(tuple((key, choices.get(key, old)) for key, old in self.items_))
 
     def to_json(self) -> dict[str, Any]:
         return {key: options.to_json() for key, options in self.items_}

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import sys
 import threading
 import time
 import uuid
@@ -27,6 +26,7 @@ from ellopt.files.atomic import make_directory, replace, write_text
 from ellopt.files.disk import disk
 from ellopt.files.json_values import decode, parse_object
 from ellopt.files.locks import FileLock
+from ellopt.files.user_dirs import state_directory
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1
@@ -66,15 +66,6 @@ class DeadSession:
     owner: str
     locks: frozenset[HeldLock]
     files: frozenset[BoardFiles]
-
-
-def state_directory() -> Path:
-    """Where ellopt keeps what it must remember between runs, for this user."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "ellopt"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "ellopt"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "ellopt"
 
 
 class Session:

@@ -10,9 +10,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
-
-#: where programs keep files below the home directory, unless these say otherwise
-_BELOW_HOME = {"XDG_CACHE_HOME": ".cache", "XDG_STATE_HOME": ".local/state", "XDG_CONFIG_HOME": ".config"}
+from ellopt.files.user_dirs import put_below
 
 
 def user_name() -> str:
@@ -41,9 +39,7 @@ def settle_user(environment: MutableMapping[str, str] = os.environ) -> None:
         environment["HOME"] = str(_private_directory())
         return
     if nameless and not (home.is_dir() and os.access(home, os.W_OK | os.X_OK)):
-        for name, folder in _BELOW_HOME.items():  # what can be read at home, such as ~/.ssh, is still read there
-            if not environment.get(name):
-                environment[name] = str(_private_directory() / folder)
+        put_below(_private_directory(), environment)  # what can be read at home, such as ~/.ssh, is still read there
 
 
 def _is_nameless() -> bool:

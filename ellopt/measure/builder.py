@@ -46,11 +46,11 @@ class Bundles:
     @cached_property
     def default_plan(self) -> Plan:
         """Every layer as ELL computes it by itself."""
-        return Plan(
-            tuple(
-                (layer.node_id, self.toolchain.canonical(layer.shape, ELL_DEFAULT, self.target) or ELL_DEFAULT)
+        return Plan.of(
+            {
+                layer.node_id: self.toolchain.canonical(layer.shape, ELL_DEFAULT, self.target) or ELL_DEFAULT
                 for layer in self.toolchain.layers(self.model)
-            )
+            }
         )
 
     @property
@@ -77,10 +77,7 @@ class Bundles:
             layer.node_id: [o for o in (*layer.variants, layer.default) if (layer.node_id, o.way) not in failed]
             for layer in space.layers
         }
-        most = max(len(options) for options in good.values())
-        self._everything = yield from self._build(
-            [Plan(tuple((n, options[t % len(options)]) for n, options in good.items())) for t in range(most)]
-        )
+        self._everything = yield from self._build(Plan.covering(good))
         return {
             (layer.node_id, options): failed[layer.node_id, options.way]
             for layer in space.layers
@@ -97,11 +94,8 @@ class Bundles:
                 for layer in space.layers
                 if any(o.way == kind for o in layer.variants) and layer.default.way != kind
             }
-            plan = space.default_plan
-            for node_id, options in members.items():
-                plan = plan.with_(node_id, options)
             try:
-                yield from self._build([plan])
+                yield from self._build([space.default_plan.with_all(members)])
             except BuildError:
                 for node_id, options in members.items():
                     try:

@@ -76,17 +76,14 @@ class Checker:
             yield from self._check(self._compact(todo) if self.recompose else todo)
         return self.findings
 
-    def _compact(self, plans: Sequence[Plan]) -> list[Plan]:
+    def _compact(self, plans: Sequence[Plan]) -> tuple[Plan, ...]:
         """The fewest plans in which every unchecked pair of ``plans`` occurs."""
         unchecked: dict[str, list[ConvolutionOptions]] = {node_id: [] for node_id in self.default}
         for plan in plans:
             for node_id, options in plan.items():
                 if (node_id, options) not in self.passed and options not in unchecked[node_id]:
                     unchecked[node_id].append(options)
-        most = max(map(len, unchecked.values()))
-        return [
-            Plan(tuple((n, o[t] if t < len(o) else self.default[n]) for n, o in unchecked.items())) for t in range(most)
-        ]
+        return Plan.covering(unchecked, rest=self.default)
 
     def _check(self, plans: Sequence[Plan]) -> Steps[None]:
         reason = yield from self._crash(plans)
@@ -133,8 +130,7 @@ class Checker:
         for half in (suspects[: len(suspects) // 2], suspects[len(suspects) // 2 :]):
             if not half:
                 continue
-            mixed = Plan(tuple((n, plan[n] if n in half else options) for n, options in self.default.items()))
-            crash = yield from self._crash([mixed])
+            crash = yield from self._crash([self.default.with_all({node_id: plan[node_id] for node_id in half})])
             if crash:
                 blamed = yield from self._blame_among(plan, half, crash)
                 found = blamed or found

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import sqlite3
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.files.atomic import make_directory
 from ellopt.files.json_text import parse_json
 from ellopt.files.json_values import decode
+from ellopt.files.user_dirs import measurements_path
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class MeasurementStore:
     @classmethod
     def default(cls) -> MeasurementStore:
         """The store named by ``ELLOPT_STORE``, else the one in the user's cache directory."""
-        return cls(default_path())
+        return cls(measurements_path())
 
     def lookup(self, context: StoreContext, shapes: Iterable[ConvolutionShape]) -> list[StoredSamples]:
         """All that is known of ``shapes`` in ``context``, oldest first; nothing where the store cannot be read."""
@@ -127,19 +126,6 @@ class MeasurementStore:
                 self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
         except OSError as error:
             log.warning("%s: the store of measurements cannot be %s: %s", self.path, verb, error)
-
-
-def default_path() -> Path:
-    """Where the store is: ``ELLOPT_STORE``, or where this platform keeps caches."""
-    if given := os.environ.get("ELLOPT_STORE"):
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ellopt" / "measurements.sqlite"
 
 
 def _shape_key(shape: ConvolutionShape) -> str:

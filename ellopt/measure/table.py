@@ -164,7 +164,7 @@ class Table:
         for shape, layers in self.space.by_shape.items():
             took = [sum(math.log(self.true_ms(s.node_id, o)) for s in layers) for o in layers[0].variants]
             best[shape] = layers[0].variants[int(np.argmin(took))]
-        return Plan(tuple((layer.node_id, best[layer.shape]) for layer in self.space.layers))
+        return self.space.plan_of_shapes(best)
 
     def save(self, path: Path) -> None:
         data = {

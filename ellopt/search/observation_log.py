@@ -158,7 +158,7 @@ class ObservationLog:
         """Raises ValueError or ConfigurationError for what no search could have written."""
         layers = {layer.node_id: {*layer.variants, layer.default} for layer in self._space.layers}
         _require(line.plan.keys() == layers.keys(), line, "is of other layers")
-        plan = Plan(tuple((node_id, ConvolutionOptions.parse(line.plan[node_id])) for node_id in layers))
+        plan = Plan.of({node_id: ConvolutionOptions.parse(line.plan[node_id]) for node_id in layers})
         _require(all(options in layers[node_id] for node_id, options in plan.items()), line, "has unknown options")
         _require(bool(line.key), line, "has no key")
         times = (line.started_s, line.board_seconds)

@@ -58,13 +58,9 @@ def plan_of(parameters: Mapping[str, Any], space: ModelSpace) -> Plan:
 
     Raises ConfigurationError for options that do not exist.
     """
-    choices = [(layer, parameters.get(parameter(layer.node_id))) for layer in space.layers]
-    return Plan(
-        tuple(
-            (layer.node_id, layer.default if text is None else ConvolutionOptions.parse(str(text)))
-            for layer, text in choices
-        )
-    )
+    texts = {layer.node_id: parameters.get(parameter(layer.node_id)) for layer in space.layers}
+    given = {n: ConvolutionOptions.parse(str(text)) for n, text in texts.items() if text is not None}
+    return space.default_plan.with_all(given)
 
 
 def measured_of(trial: FrozenTrial, values: Sequence[float] | None, visit: Visit, space: ModelSpace) -> Trial:

@@ -45,14 +45,12 @@ def best_uniform(space: ModelSpace, layers_ms: Mapping[str, Mapping[ConvolutionO
     best: tuple[float, Plan] | None = None
     everything = dict.fromkeys(options for measured in layers_ms.values() for options in measured)
     for options in everything:
-        choices = {
-            layer.node_id: options if options in layers_ms.get(layer.node_id, {}) else layer.default
-            for layer in space.layers
-        }
-        times = [layers_ms.get(node_id, {}).get(choice) for node_id, choice in choices.items()]
+        able = {node_id: options for node_id, measured in layers_ms.items() if options in measured}
+        plan = space.default_plan.with_all(able)
+        times = [layers_ms.get(node_id, {}).get(choice) for node_id, choice in plan.items()]
         known = [time for time in times if time is not None]
         if len(known) == len(times) and (best is None or sum(known) < best[0]):
-            best = (sum(known), Plan.of(choices))
+            best = (sum(known), plan)
     return None if best is None else best[1]
 
 

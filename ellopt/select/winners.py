@@ -48,9 +48,7 @@ class Winners:
 
     def ell_plan(self, plan: Plan) -> Plan:
         """What the output model tells ELL where our own code computes the layers by ``plan``."""
-        return Plan(
-            tuple((layer.node_id, for_ell(self.evidence, layer, plan[layer.node_id])) for layer in self.space.layers)
-        )
+        return self.space.plan(lambda layer: for_ell(self.evidence, layer, plan[layer.node_id]))
 
 
 NO_EVIDENCE = "ELL's default stays: emulated times are no evidence without --accept_emulated_timings."
@@ -92,7 +90,7 @@ def choose_winners(
         shape: _choose(evidence, shape, layers[0].default, (rejected or {}).get(shape, frozenset()), error)
         for shape, layers in space.by_shape.items()
     }
-    plan = Plan(tuple((layer.node_id, choices[layer.shape].winner) for layer in space.layers))
+    plan = space.plan_of_shapes({shape: choice.winner for shape, choice in choices.items()})
     total = evidence.predict_ms(plan) or 0.0
     reports = tuple(
         _report(result, layer, choices[layer.shape], for_ell(evidence, layer, plan[layer.node_id]), total)

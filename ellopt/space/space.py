@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
@@ -138,7 +138,7 @@ class ModelSpace:
     @property
     def default_plan(self) -> Plan:
         """What ELL does when nobody chooses."""
-        return Plan(tuple((layer.node_id, layer.default) for layer in self.layers))
+        return self.plan(lambda layer: layer.default)
 
     @property
     def by_id(self) -> Mapping[str, LayerSpace]:
@@ -152,16 +152,17 @@ class ModelSpace:
             groups[layer.shape] = (*groups.get(layer.shape, ()), layer)
         return groups
 
+    def plan(self, choose: Callable[[LayerSpace], ConvolutionOptions]) -> Plan:
+        """The plan that computes each layer as ``choose`` says."""
+        return Plan.of({layer.node_id: choose(layer) for layer in self.layers})
+
+    def plan_of_shapes(self, options: Mapping[ConvolutionShape, ConvolutionOptions]) -> Plan:
+        """The plan that computes layers of equal shape in the same way."""
+        return self.plan(lambda layer: options[layer.shape])
+
     def covering_plans(self) -> tuple[Plan, ...]:
         """The fewest plans in which every variant and default of every layer occurs."""
-        choices = [
-            layer.variants if layer.default in layer.variants else (*layer.variants, layer.default)
-            for layer in self.layers
-        ]
-        return tuple(
-            Plan(tuple((layer.node_id, c[t % len(c)]) for layer, c in zip(self.layers, choices, strict=True)))
-            for t in range(max(map(len, choices), default=0))
-        )
+        return Plan.covering({s.node_id: list(dict.fromkeys((*s.variants, s.default))) for s in self.layers})
 
     def report(self) -> SpaceReport:
         return SpaceReport(

@@ -22,6 +22,7 @@ from ellopt.core.fan_out import fan_out
 from ellopt.files.full_disk import LITTLE, LITTLE_FOR_THE_SILENT, blame_full_disk
 from ellopt.files.process import Abort, run_in_group
 from ellopt.files.sealed import FileCache
+from ellopt.files.user_dirs import zig_cache
 from ellopt.targets import CPUS, Cpu, Target
 
 logger = logging.getLogger(__name__)
@@ -209,16 +210,9 @@ class Compiler:
         done = run_in_group(command, directory, deadline.at_most(COMPILE_SECONDS), abort=abort)
         if done.exit_code != 0:
             log = (done.stdout + done.stderr).decode(errors="replace")
-            blame_full_disk(log, (directory, _zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
+            blame_full_disk(log, (directory, zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
             first = next((line for line in log.splitlines() if "error" in line), log.strip()[:200])
             raise BuildError(f"zig cc failed for {self._target.name} ({what}): {first}", log)
-
-
-def _zig_cache() -> Path:
-    """Where zig keeps what it has compiled."""
-    if given := os.environ.get("ZIG_GLOBAL_CACHE_DIR"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zig"
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

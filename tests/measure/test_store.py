@@ -11,7 +11,7 @@ import pytest
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.measure.measurer import DeviceMeasurer
-from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples, default_path
+from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
@@ -104,13 +104,6 @@ def test_several_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(store.lookup(CONTEXT, [shape()])) == 40
-
-
-def test_the_store_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ELLOPT_STORE", str(tmp_path / "here"))
-    assert default_path() == tmp_path / "here"
-    monkeypatch.delenv("ELLOPT_STORE")
-    assert default_path().parent.name == "ellopt"
 
 
 def run(

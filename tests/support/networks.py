@@ -139,7 +139,7 @@ class ModelMaker:
 
     def model(self) -> Model:
         path = Path("random.ell")
-        return Model(path, "random", tuple(self.nodes), Plan(()), Archive(path, {}))
+        return Model(path, "random", tuple(self.nodes), Plan.of({}), Archive(path, {}))
 
     @staticmethod
     def _written(size: Sequence[int], padding: int = 0, value: float = 0.0) -> tuple[MemoryLayout, float]:

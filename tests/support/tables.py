@@ -66,12 +66,11 @@ def _mixed(space_layers: Sequence[LayerSpace], generator: np.random.Generator) -
     """Plans that hold every variant of every layer, those in parallel together."""
     plans: list[Plan] = []
     for parallel in (False, True):
-        columns: list[list[tuple[str, ConvolutionOptions]]] = []
+        columns: dict[str, list[ConvolutionOptions]] = {}
         for s in space_layers:
             some = [o for o in dict.fromkeys((*s.variants, s.default)) if o.parallelize == parallel]
-            columns.append([(s.node_id, some[i]) for i in generator.permutation(len(some))])
-        most = max(map(len, columns))
-        plans += [Plan(tuple(column[t % len(column)] for column in columns)) for t in range(most)]
+            columns[s.node_id] = [some[i] for i in generator.permutation(len(some))]
+        plans += Plan.covering(columns)
     return tuple(plans)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import os
-import sys
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.devices.ssh.known_hosts import KnownKey, known_name, read_known_hosts
 from ellopt.devices.ssh.refusals import HostKeyError
 from ellopt.files.atomic import append_line, make_directory
+from ellopt.files.user_dirs import config_directory
 
 _LOG = logging.getLogger(__name__)
 _SYSTEM_FILES = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"), Path("/etc/ssh/ssh_known_hosts"))
@@ -24,11 +23,7 @@ _MUTEX = threading.Lock()
 
 def known_hosts_path() -> Path:
     """ellopt's own file of host keys that were accepted on first use."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "ellopt" / "known_hosts"
+    return config_directory() / "known_hosts"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _network(name: str, size: tuple[int, int, int], filters: Iterable[int]) -> M
         channels = count
     add(Output, nodes[-1].output_layout)
     path = Path(f"{name.replace(' ', '-')}.ell")
-    return Model(path, name, tuple(nodes), Plan(()), Archive(path, {}))
+    return Model(path, name, tuple(nodes), Plan.of({}), Archive(path, {}))
 
 
 def _layout(size: tuple[int, int, int], padding: int = 0) -> MemoryLayout:

@@ -182,11 +182,8 @@ class Evidence:
 
     def best_plan(self) -> Plan | None:
         """The best option of every layer; None while a layer has no measurement."""
-        best = {shape: self.best(shape) for shape in self.shapes}
-        items = [(layer.node_id, best[layer.shape]) for layer in self.space.layers]
-        if any(estimate is None for _, estimate in items):
-            return None
-        return Plan(tuple((node_id, estimate.options) for node_id, estimate in items if estimate is not None))
+        best = {shape: estimate.options for shape in self.shapes if (estimate := self.best(shape)) is not None}
+        return self.space.plan_of_shapes(best) if len(best) == len(self.shapes) else None
 
     @property
     def others_ms(self) -> float:

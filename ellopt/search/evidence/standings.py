@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ellopt.core.options import ConvolutionOptions
-from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.core.statistics import SIGNIFICANT_PAIRS
 from ellopt.search.evidence.effects import Variant
@@ -40,7 +39,7 @@ def standings(evidence: Evidence, generator: np.random.Generator) -> Standings:
         measured = [i for i, options in enumerate(posterior.variants) if options in known]
         leader = posterior.variants[min(measured, key=lambda i: float(posterior.mean[i]))]
         found[shape] = odds(posterior, leader, generator, evidence.constants.draws)
-    plan = Plan(tuple((layer.node_id, found[layer.shape].leader) for layer in evidence.space.layers))
+    plan = evidence.space.plan_of_shapes({shape: o.leader for shape, o in found.items()})
     total = evidence.predict_ms(plan) or math.inf
     loss = sum(len(evidence.shapes[shape]) * o.regret_ms for shape, o in found.items()) / total
     return Standings(found, total, loss)

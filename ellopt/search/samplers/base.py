@@ -321,6 +321,5 @@ def _uid() -> str:
 
 def repaired(plan: Plan, failures: Iterable[str], space: ModelSpace) -> Plan:
     """``plan`` with ELL's default for the layers that made it fail, so that the other layers can be measured."""
-    for node_id in failures:
-        plan = plan.with_(node_id, space.by_id[node_id].default)
-    return plan
+    layers = space.by_id
+    return plan.with_all({node_id: layers[node_id].default for node_id in failures})

@@ -131,7 +131,7 @@ class LayerwiseSampler(PlanSampler):
                     choices[layer.node_id] = proposed or (best.options if best else layer.default)
             if not new:
                 break
-            plans.append(Plan(tuple((layer.node_id, choices[layer.node_id]) for layer in self.space.layers)))
+            plans.append(self.space.default_plan.with_all(choices))
         return tuple(plans)
 
     def _tell(self, trial: Trial) -> None:

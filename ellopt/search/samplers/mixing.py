@@ -31,12 +31,11 @@ def mixed(space: ModelSpace, wanted: Wanted) -> list[Plan]:
         for j, layer in enumerate(layers):
             choices[layer.node_id] = [options[(t * len(layers) + j) % len(options)] for t in range(rows)]
     count = max(map(len, choices.values()))
+    by_layer: dict[str, list[ConvolutionOptions]] = {}
     for layer in space.layers:
         row = choices[layer.node_id]
-        together = heavy(layer.shape, row)
-        choices[layer.node_id] = [row[t * len(row) // count if together else t % len(row)] for t in range(count)]
-    in_order = [(layer.node_id, choices[layer.node_id]) for layer in space.layers]
-    return list(dict.fromkeys(Plan(tuple((node_id, row[t]) for node_id, row in in_order)) for t in range(count)))
+        by_layer[layer.node_id] = [row[t * len(row) // count] for t in range(count)] if heavy(layer.shape, row) else row
+    return list(dict.fromkeys(Plan.covering(by_layer)))
 
 
 def sketch(space: ModelSpace, shapes_for_simple: int) -> list[Plan]:

@@ -162,20 +162,13 @@ class RacingSampler(PlanSampler):
             rivals = [o for o in found.rivals(self._c.final_chance) if not apart(shape, o, found.leader)]
             defaults = [self._groups[shape][0].default] if shape in uncompared - alone else []
             wanted[shape] = list(dict.fromkeys([found.leader, *rivals[: finalists - 1], *defaults]))
-        plans = tuple(
-            Plan(
-                tuple(
-                    (layer.node_id, choices[t] if t < len(choices := wanted[layer.shape]) else choices[0])
-                    for layer in self.space.layers
-                )
-            )
-            for t in range(max(map(len, wanted.values())))
-        )
+        leaders = self.space.plan_of_shapes(standing.leaders)
+        plans = Plan.covering({layer.node_id: wanted[layer.shape] for layer in self.space.layers}, rest=leaders)
         rounds = math.ceil(self._final.rounds / self._capacity)
         proposals = [Proposal(plans[:room], replace(self._final, rounds=rounds), FINAL)] * self._capacity
         if alone and len(plans) < room:
-            items = ((s.node_id, s.default if s.shape in alone else wanted[s.shape][0]) for s in self.space.layers)
-            proposals.append(Proposal((Plan(tuple(items)),), self._alone, ALONE))
+            defaults_alone = {layer.node_id: layer.default for layer in self.space.layers if layer.shape in alone}
+            proposals.append(Proposal((leaders.with_all(defaults_alone),), self._alone, ALONE))
         return proposals
 
     # What they need to know

@@ -42,14 +42,8 @@ def rivals(space: ModelSpace, evidence: Evidence, count: int, seed: int) -> tupl
         ranked[shape] = list(
             dict.fromkeys([leader.options, fastest, *found.rivals(evidence.constants.rematch_chance)])
         )[:count]
-    most = max(map(len, ranked.values()))
-    if most < 2:
-        return ()
-    plans = (
-        Plan(tuple((layer.node_id, ranked[layer.shape][t % len(ranked[layer.shape])]) for layer in space.layers))
-        for t in range(most)
-    )
-    return tuple(dict.fromkeys(plans))
+    plans = Plan.covering({layer.node_id: ranked[layer.shape] for layer in space.layers})
+    return tuple(dict.fromkeys(plans)) if len(plans) > 1 else ()
 
 
 class Rematch:
