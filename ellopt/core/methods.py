@@ -32,8 +32,9 @@ class Method(ABC):
     """One way to compute a convolution layer, apart from the code that a toolchain makes of it."""
 
     name: str
-    #: in charts
+    #: in charts, on light paper and on dark (the same where it is empty), such as #2b64ad
     colour: str
+    colour_on_dark: str = ""
     #: whether it is tried on every shape in a search's first visit; one that seldom wins is tried on some
     likely: bool = True
 

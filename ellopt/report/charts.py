@@ -18,10 +18,9 @@ VALUE_WIDTH = 96
 DOTS_PER_STRIP = 120
 
 
-def method_class(options: str) -> str:
+def method_class(method: str) -> str:
     """The CSS class that gives a convolution method its colour."""
-    method = options.split(" ", 1)[0]
-    return f"m-{method}" if method in ("simple", "unrolled", "winograd") else "m-other"
+    return f"m-{method}"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from ellopt.core.errors import ConfigurationError
-from ellopt.core.options import ConvolutionOptions
 from ellopt.core.statistics import Comparison
 from ellopt.core.trial import TrialState
 from ellopt.select.decisions import LayerReport
@@ -44,16 +42,13 @@ def _layer(layer: LayerReport, where: str) -> None:
     options = _unique(f"{where}.variants", "options", (variant.options for variant in layer.variants))
     for name in ("winner", "default", "runner_up"):
         chosen = getattr(layer, name)
-        if chosen or name != "runner_up":
-            _require(f"{where}.{name}", chosen in options, f"{chosen!r} is not among the variants")
-    if layer.ell_options:
-        _options(f"{where}.ell_options", layer.ell_options)
+        if chosen is not None:
+            _require(f"{where}.{name}", chosen in options, f"'{chosen}' is not among the variants")
     _times(f"{where}.winner_ms", [layer.winner_ms])
     _times(f"{where}.default_ms", [layer.default_ms])
     _share(f"{where}.share_of_model", layer.share_of_model)
     for index, variant in enumerate(layer.variants):
         place = f"{where}.variants[{index}]"
-        _options(f"{place}.options", variant.options)
         _times(f"{place}.samples_ms", variant.samples_ms)
         _times(f"{place}.decided_ms", variant.decided_ms)
         _times(f"{place}.median_ms", [variant.median_ms])
@@ -85,8 +80,6 @@ def _confirmation(report: TuningReport, node_ids: set[str]) -> None:
     for index, whole in enumerate(confirmation.candidates):
         where = f"confirmation.candidates[{index}]"
         _require(f"{where}.plan", set(whole.plan) == node_ids, "is not of the layers of the model")
-        for node_id, text in whole.plan.items():
-            _options(f"{where}.plan.{node_id}", text)
         _times(f"{where}.latency_ms", [whole.latency_ms])
         for field in ("samples_ms", "turns_ms", "modes_ms"):
             _times(f"{where}.{field}", getattr(whole, field))
@@ -141,13 +134,6 @@ def _times(where: str, values: Iterable[float | None]) -> None:
 
 def _share(where: str, share: float) -> None:
     _require(where, 0 <= share < _LARGEST_SHARE, "a share of the model is impossible")
-
-
-def _options(where: str, text: str) -> None:
-    try:
-        ConvolutionOptions.parse(text)
-    except ConfigurationError as error:
-        raise ValueError(f"{where}: {error}") from error
 
 
 def _comparison(where: str, comparison: Comparison | None) -> None:

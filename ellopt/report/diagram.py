@@ -60,7 +60,7 @@ def network_diagram(report: TuningReport, identity: str = "network") -> str:
             body += _plain(block, left, top)
         if block.share > 0 or layer:
             middle = top + height / 2
-            class_ = method_class(layer.winner) if layer else "m-other"
+            class_ = method_class(layer.winner.method) if layer else "m-other"
             width = BAR_WIDTH * block.share / largest
             body.append(
                 element("rect", x=bar_x, y=middle - 7, width=max(width, 1), height=14, rx=2, class_=f"bar {class_}")
@@ -83,7 +83,7 @@ def _layer(
 ) -> list[str]:
     name = block.head.label + (f" “{layer.name}”" if layer.name else "")
     shape = layer.shape.removeprefix("depthwise ") if "depthwise" in name else layer.shape
-    class_ = method_class(layer.winner)
+    class_ = method_class(layer.winner.method)
     link = [
         element("rect", x=left, y=top, width=BOX_WIDTH, height=height, rx=7, class_=f"layer {class_}"),
         label(left + 14, top + 19, _fit(name, 38), class_="strong"),
@@ -98,7 +98,7 @@ def _layer(
     return [
         element("a", *link, href=target),
         element("circle", cx=winner_x + 5, cy=middle, r=5, class_=f"swatch {class_}"),
-        label(winner_x + 16, middle + 4, _fit(layer.winner, 30), class_="strong"),
+        label(winner_x + 16, middle + 4, _fit(str(layer.winner), 30), class_="strong"),
         label(winner_x + 16, middle + 4 + LINE, _fit(remark, 32), class_="faded") if remark else "",
     ]
 

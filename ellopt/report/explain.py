@@ -88,7 +88,7 @@ def ordered_variants(layer: LayerReport) -> tuple[VariantReport, ...]:
                 STATES.index(v.state) if v.state in STATES else len(STATES),
                 v.seldom,
                 v.median_ms if v.median_ms is not None else float("inf"),
-                v.options,
+                str(v.options),
             ),
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
@@ -11,6 +11,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import Trial, TrialState, Visit
 from ellopt.files.json_values import Form, decode
+from ellopt.select.decisions import LayerReport
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _write_trial(trial: Trial) -> _TrialEntry:
 
 def _read_trial(value: object, where: str) -> Trial:
     """A trial whose one pass has the medians of all that were made. Raises ValueError."""
-    entry = decode(_TrialEntry, value, where, FORMS)
+    entry = decode(_TrialEntry, value, where, _PARTS)
     samples = None
     if entry.total_ms is not None:
         layers_ms = {node_id: (ms,) for node_id, ms in entry.layers_ms.items()}
@@ -72,11 +73,27 @@ def _read_options(value: object, where: str) -> ConvolutionOptions:
 
 
 def _read_plan(value: object, where: str) -> Plan:
-    return Plan.of(decode(Mapping[str, ConvolutionOptions], value, where, FORMS))  # type: ignore[type-abstract]
+    return Plan.of(decode(Mapping[str, ConvolutionOptions], value, where, _PARTS))  # type: ignore[type-abstract]
 
 
-FORMS = {
+_NONE_IS_EMPTY = ("runner_up", "ell_options")
+
+
+def _write_layer(layer: LayerReport) -> dict[str, object]:
+    """Options that there are none of stand as an empty text."""
+    entries = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    return {name: "" if value is None and name in _NONE_IS_EMPTY else value for name, value in entries.items()}
+
+
+def _read_layer(value: object, where: str) -> LayerReport:
+    if isinstance(value, dict):
+        value = {name: None if item == "" and name in _NONE_IS_EMPTY else item for name, item in value.items()}
+    return decode(LayerReport, value, where, _PARTS)
+
+
+_PARTS = {
     ConvolutionOptions: Form(str, _read_options),
     Plan: Form(dict, _read_plan),
     Trial: Form(_write_trial, _read_trial),
 }
+FORMS = _PARTS | {LayerReport: Form(_write_layer, _read_layer)}

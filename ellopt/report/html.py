@@ -88,8 +88,8 @@ def progress_steps(report: TuningReport) -> list[Step]:
 def _layer_view(index: int, layer: LayerReport) -> LayerView:
     variants = ordered_variants(layer)
     shown = [v for v in variants if v.samples_ms and v.state == "measured" and not v.seldom][:STRIPS_PER_LAYER]
-    for name in (layer.default, layer.runner_up):
-        shown += [v for v in variants if v.options == name and v.samples_ms and v not in shown]
+    for options in (layer.default, layer.runner_up):
+        shown += [v for v in variants if v.options == options and v.samples_ms and v not in shown]
     strips = [_strip(layer, variant) for variant in shown]
     what = layer.name or layer.node_id
     chart = strip_chart(f"variants-{index}", f"Measured variants of layer {what}", strips)
@@ -119,9 +119,9 @@ def _strip(layer: LayerReport, variant: VariantReport) -> Strip:
         if holds
     ]
     return Strip(
-        variant.options,
+        str(variant.options),
         variant.decided_ms or variant.samples_ms,
-        method_class(variant.options),
+        method_class(variant.options.method),
         ", ".join(marks),
         strong=winner,
         hollow=variant.unstable,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ellopt.core.methods import find_method, method_names
 from ellopt.report import words
 from ellopt.report.charts import method_class
 
@@ -26,4 +27,5 @@ def templates() -> Environment:
         words.duration, words.count, words.moment, words.sentence, words.operations, words.significant, method_class,
     ):  # fmt: skip
         environment.filters[function.__name__] = function
+    environment.globals["methods"] = lambda: [find_method(name) for name in method_names()]
     return environment

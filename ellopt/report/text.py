@@ -90,7 +90,7 @@ def _row(layer: LayerReport, decimals: int, scale: float) -> tuple[Text, ...]:
     gain = layer_gain(layer)
     return (
         Text(printable(f"{layer.node_id} {layer.name}".strip())),
-        Text(printable(layer.winner), style=style),
+        Text(printable(str(layer.winner)), style=style),
         Text(f"{scale * layer.winner_ms:.{decimals}f}"),
         Text(f"{scale * layer.default_ms:.{decimals}f}"),
         Text("" if gain is None else words.change(gain), style=style),

@@ -178,7 +178,7 @@ class _Standing:
         found = self.modes[plan]
         return WholeModel(
             name=name,
-            plan={node_id: str(options) for node_id, options in plan.items()},
+            plan=plan,
             samples_ms=tuple(self.samples[plan]),
             latency_ms=self.latencies[plan],
             turns_ms=self.turns.turns_ms(plan),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
 from ellopt.core.statistics import Comparison
 
 VariantState = Literal["measured", "pruned", "failed", "untried"]
@@ -15,7 +16,7 @@ VariantState = Literal["measured", "pruned", "failed", "untried"]
 class VariantReport:
     """One distinct way to compute a layer."""
 
-    options: str  # ConvolutionOptions as text
+    options: ConvolutionOptions
     state: VariantState
     samples_ms: tuple[float, ...] = ()  # raw
     median_ms: float | None = None  # the score: the median of decided_ms, decided on, sorted by and shown
@@ -28,24 +29,24 @@ class VariantReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """A convolution layer: what was tried, what won and why. Winner and options are texts."""
+    """A convolution layer: what was tried, what won and why."""
 
     node_id: str
     name: str
     shape: str
     multiply_adds: int
     variants: tuple[VariantReport, ...]
-    winner: str
+    winner: ConvolutionOptions
     winner_ms: float
-    default: str
+    default: ConvolutionOptions
     default_ms: float
     share_of_model: float
-    runner_up: str = ""
+    runner_up: ConvolutionOptions | None = None
     against_default: Comparison | None = None
     against_runner_up: Comparison | None = None
     tie: bool = False
     why: str = ""  # one sentence for a reader
-    ell_options: str = ""  # what the output model tells ELL, where that differs from the winner
+    ell_options: ConvolutionOptions | None = None  # what the output model tells ELL, where that differs from the winner
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class WholeModel:
     """The whole model measured in one interleaved confirmation."""
 
     name: str  # "ell default", "best uniform", "assembled", ...
-    plan: Mapping[str, str]
+    plan: Plan
     samples_ms: tuple[float, ...]  # every pass
     latency_ms: float  # the geometric mean of its turns, see ellopt.core.turns: decided on, sorted by and shown
     turns_ms: tuple[float, ...] = ()  # the turns that count, each the median of its passes

@@ -61,12 +61,12 @@ def without_evidence(winners: Winners) -> Winners:
             layer,
             winner=layer.default,
             winner_ms=layer.default_ms,
-            runner_up="",
+            runner_up=None,
             against_default=None,
             against_runner_up=None,
             tie=False,
             why=NO_EVIDENCE,
-            ell_options="",
+            ell_options=None,
         )
         for layer in winners.layers
     )
@@ -298,17 +298,17 @@ def _report(
         shape=str(layer.shape),
         multiply_adds=layer.shape.multiply_adds,
         variants=tuple(_variant(result, layer, choice, variant) for variant in options),
-        winner=str(choice.winner),
+        winner=choice.winner,
         winner_ms=winner_ms,
-        default=str(layer.default),
+        default=layer.default,
         default_ms=_score_ms(evidence, layer, choice, layer.default) or 0.0,
         share_of_model=winner_ms / total if total > 0 else 0.0,
-        runner_up=str(choice.runner_up) if choice.runner_up else "",
+        runner_up=choice.runner_up,
         against_default=choice.against_default,
         against_runner_up=choice.against_runner_up,
         tie=choice.tie,
         why=choice.why,
-        ell_options=str(ell) if ell != choice.winner else "",
+        ell_options=ell if ell != choice.winner else None,
     )
 
 
@@ -322,17 +322,17 @@ def _variant(result: SearchResult, layer: LayerSpace, choice: Choice, options: C
     evidence, shape = result.evidence, layer.shape
     reason = _WRONG if options in choice.rejected else evidence.failed(shape).get(options)
     if reason is not None:
-        return VariantReport(str(options), "failed", reason=reason)
+        return VariantReport(options, "failed", reason=reason)
     samples = evidence.samples(shape, options)
     if not samples:
-        return VariantReport(str(options), "untried", reason=result.untried.get((shape, options), ""))
+        return VariantReport(options, "untried", reason=result.untried.get((shape, options), ""))
     own = [sample.ms for sample in samples if sample.node_id == layer.node_id] or [sample.ms for sample in samples]
     pruned = result.pruned.get((shape, options), "")
     estimate = evidence.estimates(shape)[options]
     by_pairs = choice.scores.get(options, estimate.ms) / estimate.ms
     seldom = not pruned and options not in choice.scores
     return VariantReport(
-        options=str(options),
+        options=options,
         state="pruned" if pruned else "measured",
         samples_ms=tuple(own),
         median_ms=_score_ms(evidence, layer, choice, options),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ellopt import __version__
+from ellopt.core.options import ConvolutionOptions
 from ellopt.core.trial import Trial, TrialState
 from ellopt.report.document import TuningReport
 from ellopt.select.decisions import WholeModel
@@ -88,7 +89,7 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
         status=_STATUS[trial.state],
         start_ms=start_ms,
         end_ms=end_ms,
-        params=_plan_params({node: str(options) for node, options in trial.plan.items()}),
+        params=_plan_params(trial.plan),
         metrics=_finite(latencies | layers | {"board_seconds": trial.board_seconds}),
         tags=texts(tags),
         history=_finite(best | {f"trials/{key}": value for key, value in latencies.items()} | layers),
@@ -185,8 +186,8 @@ def texts(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _plan_params(plan: Mapping[str, str]) -> dict[str, str]:
-    return texts({f"layer.{name(node)}": options for node, options in plan.items()})
+def _plan_params(plan: Mapping[str, ConvolutionOptions]) -> dict[str, str]:
+    return texts({f"layer.{name(node)}": str(options) for node, options in plan.items()})
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

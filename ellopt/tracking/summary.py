@@ -73,7 +73,7 @@ def _headline(report: TuningReport) -> list[str]:
 
 def _row(layer: LayerReport) -> str:
     gain = gain_of(layer.default_ms, layer.winner_ms, layer.against_default)
-    winner = f"{_cell(layer.winner)}{' (tie)' if layer.tie else ''}"
+    winner = f"{_cell(str(layer.winner))}{' (tie)' if layer.tie else ''}"
     cells = (
         _cell(layer.node_id),
         _cell(layer.shape),
@@ -145,7 +145,7 @@ def _measurement(layer: LayerReport, variant: VariantReport) -> tuple[object, ..
         layer.node_id,
         layer.name,
         layer.shape,
-        variant.options,
+        str(variant.options),
         "" if median is None else median,
         variant.options == layer.winner,
         variant.options == layer.default,

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ellopt.core.options import ConvolutionOptions
 from ellopt.core.trial import Visit
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
@@ -62,8 +63,9 @@ class Page(HTMLParser):
 
 def hostile_report() -> TuningReport:
     report = sample_report()
-    layer = replace(report.layers[0], node_id=HOSTILE, name=HOSTILE, shape=HOSTILE, why=HOSTILE, winner=HOSTILE)
-    layer = replace(layer, variants=(*layer.variants, VariantReport(HOSTILE, HOSTILE, (1.0,), 1.0, reason=HOSTILE)))
+    options = ConvolutionOptions("unrolled", gemm_blocking=HOSTILE)
+    layer = replace(report.layers[0], node_id=HOSTILE, name=HOSTILE, shape=HOSTILE, why=HOSTILE, winner=options)
+    layer = replace(layer, variants=(*layer.variants, VariantReport(options, HOSTILE, (1.0,), 1.0, reason=HOSTILE)))
     trial = replace(report.trials[0], reason=HOSTILE, visit=Visit("", HOSTILE, ""))
     return replace(
         report,
@@ -164,7 +166,7 @@ def test_the_page_tells_what_was_found() -> None:
     for layer in report.layers:
         assert layer.why[1:] in text
         for variant in layer.variants:
-            assert variant.options in text
+            assert str(variant.options) in text
             assert variant.reason in text
     for fact in (
         "1.78 ms now, the whole model",
@@ -189,7 +191,7 @@ def test_essentials_are_not_behind_a_click() -> None:
     """What is folded away is only the full tables: everything else shows without a click, also on paper."""
     shown = Page(re.sub(r"<details>.*?</details>", "", render(sample_report()), flags=re.DOTALL)).text
     for layer in sample_report().layers:
-        assert layer.winner in shown
+        assert str(layer.winner) in shown
         assert layer.why[1:] in shown
     assert "Deploying" in shown
 
@@ -238,7 +240,12 @@ def test_a_report_with_nothing_in_it_still_renders() -> None:
 def test_many_variants_keep_the_page_small() -> None:
     report = sample_report()
     many = tuple(
-        VariantReport(f"winograd t4 f{n} c{m}", "measured", tuple(1 + i / 1000 + n for i in range(40)), 1.0 + n)
+        VariantReport(
+            ConvolutionOptions.parse(f"winograd t4 f{n} c{m}"),
+            "measured",
+            tuple(1 + i / 1000 + n for i in range(40)),
+            1.0 + n,
+        )
         for n in range(1, 31)
         for m in range(1, 11)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ellopt.core.options import ConvolutionOptions
 from ellopt.report import words
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.document import TuningReport
@@ -46,7 +48,7 @@ def test_the_closing_table_has_what_counts() -> None:
 def test_no_gain_is_said() -> None:
     report = sample_report()
     layer = report.layers[0]
-    kept = replace(layer, winner=layer.default, winner_ms=layer.default_ms, runner_up="", why="nothing was faster")
+    kept = replace(layer, winner=layer.default, winner_ms=layer.default_ms, runner_up=None, why="nothing was faster")
     text = closing_text(replace(report, layers=(kept,)), width=140)
     assert "as default; nothing was faster" in text
     assert "0.0 %" in text
@@ -155,3 +157,23 @@ def test_a_report_survives_its_file(tmp_path: Path) -> None:
         assert (read.plan, read.state, read.total_ms, read.layers_ms) == (
             written.plan, written.state, written.total_ms, written.layers_ms,
         )  # fmt: skip
+
+
+def test_options_stand_in_the_document_as_their_texts_and_none_as_an_empty_one(tmp_path: Path) -> None:
+    report = sample_report()
+    first = replace(report.layers[0], runner_up=None, ell_options=None)
+    second = replace(report.layers[1], ell_options=ConvolutionOptions("unrolled", True))
+    report = replace(report, layers=(first, second, *report.layers[2:]))
+    path = tmp_path / "tuning_report.json"
+    path.write_text(report.to_json())
+    document = json.loads(path.read_text())
+    written = document["layers"]
+    assert [layer["runner_up"] for layer in written[:2]] == ["", str(second.runner_up)]
+    assert [layer["ell_options"] for layer in written[:2]] == ["", "unrolled parallel"]
+    assert [v["options"] for v in written[0]["variants"]] == [str(v.options) for v in first.variants]
+    for layer, entry in zip(report.layers, written, strict=True):
+        assert (entry["winner"], entry["default"]) == (str(layer.winner), str(layer.default))
+    for whole, entry in zip(report.confirmation.candidates, document["confirmation"]["candidates"], strict=True):
+        assert entry["plan"] == {node_id: str(options) for node_id, options in whole.plan.items()}
+    loaded = TuningReport.load(path)
+    assert (loaded.layers, loaded.confirmation) == (report.layers, report.confirmation)

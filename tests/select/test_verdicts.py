@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from ellopt.core.options import ConvolutionOptions
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import layer_gain, ordered_variants, verdict
 from ellopt.report.html import render
@@ -27,7 +28,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return tuned(TINY, directory / "out", device_for(TINY, seed, noise, spoiled), sampler)
 
 
-def scores(layer: LayerReport) -> dict[str, float]:
+def scores(layer: LayerReport) -> dict[ConvolutionOptions, float]:
     return {v.options: v.median_ms for v in layer.variants if v.median_ms is not None}
 
 
@@ -37,6 +38,7 @@ def test_a_winner_has_the_number_that_its_row_and_its_claims_have(report: Tuning
         assert layer.default_ms == pytest.approx(scores(layer)[layer.default], rel=1e-12)
         for other, comparison in ((layer.default, layer.against_default), (layer.runner_up, layer.against_runner_up)):
             if comparison is not None:
+                assert other is not None
                 gain = 1 - layer.winner_ms / scores(layer)[other]
                 assert comparison.gain == pytest.approx(gain, rel=1e-6, abs=1e-9)
                 assert comparison.significant == (comparison.p_value < 0.05)

@@ -16,7 +16,8 @@ from ellopt.search.result import BoardReport, CostReport
 from ellopt.select.decisions import Confirmation, LayerReport, VariantReport, WholeModel
 from ellopt.space.space import SpaceReport
 
-DEFAULT = "unrolled"
+DEFAULT = ConvolutionOptions("unrolled")
+_WRONG, _UNTRIED, _UNIFORM = map(ConvolutionOptions.parse, ("winograd t6 f2 c2", "winograd t6 f2 c4", "winograd t4"))
 OPTIONS = (
     "simple",
     "simple parallel",
@@ -47,11 +48,10 @@ def _layer(
     random_: random.Random, node_id: str, name: str, shape: str, default_ms: float, depthwise: bool
 ) -> LayerReport:
     variants = []
-    for options, speed in zip(OPTIONS, SPEED, strict=True):
-        if depthwise and " t" in options:
+    for text, speed in zip(OPTIONS, SPEED, strict=True):
+        if depthwise and " t" in text:
             continue
-        if depthwise:
-            options = options.replace("f1 c1", "s1").replace("f2 c4", "s8")
+        options = ConvolutionOptions.parse(text.replace("f1 c1", "s1").replace("f2 c4", "s8") if depthwise else text)
         centre = default_ms * speed * random_.uniform(0.9, 1.1)
         pruned = speed > 2
         samples = _samples(random_, centre, 1 if pruned else 24)
@@ -61,15 +61,15 @@ def _layer(
                 "pruned" if pruned else "measured",
                 samples,
                 _median(samples),
-                unstable=options == "unrolled parallel" and node_id == "1041",
+                unstable=text == "unrolled parallel" and node_id == "1041",
                 reason="slower than the best by more than 3x after its first pass" if pruned else "",
-                source="store" if options == "winograd f1 c1" else "measured",
+                source="store" if str(options) == "winograd f1 c1" else "measured",
             )
         )
     if node_id == "1034":
         reason = "wrong output: error 0.13, limit 0.001"
-        variants.append(VariantReport("winograd t6 f2 c2", "failed", reason=reason))
-        variants.append(VariantReport("winograd t6 f2 c4", "untried", reason="the search ended before"))
+        variants.append(VariantReport(_WRONG, "failed", reason=reason))
+        variants.append(VariantReport(_UNTRIED, "untried", reason="the search ended before"))
     measured = sorted((v for v in variants if v.state == "measured"), key=lambda v: v.median_ms or 0.0)
     default = next(v for v in measured if v.options == DEFAULT)
     winner, runner_up = measured[0], measured[1]
@@ -99,7 +99,7 @@ def _layer(
             if tie
             else f"{100 * lead:.0f} % faster than {runner_up.options}, the next best (p = 0.001)"
         ),
-        ell_options="unrolled" if depthwise and winner.options.startswith("winograd") else "",
+        ell_options=DEFAULT if depthwise and winner.options.method == "winograd" else None,
     )
 
 
@@ -119,8 +119,8 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
     total = sum(layer.winner_ms for layer in layers) + rest
     layers = [replace(layer, share_of_model=layer.winner_ms / total) for layer in layers]
     winners = {layer.node_id: layer.winner for layer in layers}
-    plan = Plan.of({node_id: ConvolutionOptions.parse(text) for node_id, text in winners.items()})
-    default = dict.fromkeys(winners, DEFAULT)
+    plan = Plan.of(winners)
+    default = Plan.uniform(list(winners), DEFAULT)
     before = _samples(random_, sum(layer.default_ms for layer in layers) + rest, 40)
     uniform = _samples(random_, total * 1.06, 40)
     after = _samples(random_, total, 40)
@@ -177,8 +177,8 @@ def sample_report(seed: int = 1, model: str = "cnn64", scale: float = 1.0) -> Tu
         confirmation=Confirmation(
             (
                 WholeModel("ell default", default, before, _median(before)),
-                WholeModel("best uniform", dict.fromkeys(winners, "winograd t4"), uniform, _median(uniform)),
-                WholeModel("assembled", winners, after, _median(after)),
+                WholeModel("best uniform", Plan.uniform(list(winners), _UNIFORM), uniform, _median(uniform)),
+                WholeModel("assembled", plan, after, _median(after)),
             ),
             "assembled",
             "ell default",

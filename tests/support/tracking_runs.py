@@ -18,7 +18,8 @@ from ellopt.space.space import SpaceReport
 from ellopt.tracking import ModelStart
 
 OPTIONS = ("simple", "unrolled", "unrolled parallel", "winograd s8 f2 c4", "winograd s8 f2 c4 parallel", "winograd t4")
-DEFAULT = "unrolled"
+DEFAULT = ConvolutionOptions("unrolled")
+WINNER = ConvolutionOptions.parse("winograd s8 f2 c4 parallel")
 COSTS = dict(zip(OPTIONS, (3.0, 1.6, 1.0, 0.9, 0.6, 0.7), strict=True))
 
 
@@ -67,10 +68,9 @@ def make_trials(count: int, layers: int = 3) -> tuple[Trial, ...]:
 
 
 def make_report(trials: tuple[Trial, ...], layers: int = 3, name: str = "net") -> TuningReport:
-    winner = "winograd s8 f2 c4 parallel"
-    plan = dict.fromkeys(node_ids(layers), winner)
-    default = dict.fromkeys(node_ids(layers), DEFAULT)
-    after, before = (sum(COSTS[text] * (1 + i) for i in range(layers)) + 0.2 for text in (winner, DEFAULT))
+    plan = Plan.uniform(node_ids(layers), WINNER)
+    default = Plan.uniform(node_ids(layers), DEFAULT)
+    after, before = (sum(COSTS[str(o)] * (1 + i) for i in range(layers)) + 0.2 for o in (WINNER, DEFAULT))
     gain = Comparison(1 - after / before, 0.55, 0.65, 1e-6, True)
     states = [trial.state for trial in trials]
     complete, pruned, failed = (states.count(state) for state in TrialState)
@@ -114,10 +114,15 @@ def _layer(node: str, index: int, layers: int) -> LayerReport:
         shape="3x3/1 16x16x8 -> 16x16x8",
         multiply_adds=147456,
         variants=tuple(
-            VariantReport(text, "measured", (cost * (1 + index), cost * (1 + index) * 1.02), cost * (1 + index))
+            VariantReport(
+                ConvolutionOptions.parse(text),
+                "measured",
+                (cost * (1 + index), cost * (1 + index) * 1.02),
+                cost * (1 + index),
+            )
             for text, cost in COSTS.items()
         ),
-        winner="winograd s8 f2 c4 parallel",
+        winner=WINNER,
         winner_ms=0.6 * (1 + index),
         default=DEFAULT,
         default_ms=1.6 * (1 + index),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ellopt.core import statistics
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.options import ConvolutionOptions
 from ellopt.core.statistics import SIGNIFICANCE, SIGNIFICANT_PAIRS, Comparison, of_scores
 from ellopt.core.turns import compare_runs
 from ellopt.report import words
@@ -107,7 +108,7 @@ def _pairs(a: Sequence[LayerReport], b: Sequence[LayerReport]) -> list[tuple[Lay
     return pairs + [(None, layer) for layer in b if layer.node_id not in matched]
 
 
-def _variant(layer: LayerReport, options: str) -> VariantReport | None:
+def _variant(layer: LayerReport, options: ConvolutionOptions) -> VariantReport | None:
     return next((v for v in layer.variants if v.options == options and v.samples_ms), None)
 
 
@@ -134,13 +135,13 @@ def _whole_change(a: TuningReport, b: TuningReport, which: str) -> Comparison | 
     )
 
 
-def _chosen_plan(report: TuningReport) -> Iterable[str]:
+def _chosen_plan(report: TuningReport) -> Iterable[ConvolutionOptions]:
     whole = _whole(report, report.confirmation.chosen)
     return () if whole is None else whole.plan.values()
 
 
-def _kinds(options: Iterable[str]) -> set[str]:
-    return {PARALLEL if "parallel" in text.split() else SEQUENTIAL for text in options}
+def _kinds(choices: Iterable[ConvolutionOptions]) -> set[str]:
+    return {PARALLEL if options.parallelize else SEQUENTIAL for options in choices}
 
 
 def _drifts(

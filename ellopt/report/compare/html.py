@@ -60,7 +60,9 @@ def _layer_chart(index: int, layer: LayerDifference) -> str:
 
 def _strips(side: str, layer: LayerReport) -> list[Strip]:
     return [
-        Strip(f"{side}: {v.options}", v.decided_ms or v.samples_ms, method_class(v.options), score_ms=v.median_ms)
+        Strip(
+            f"{side}: {v.options}", v.decided_ms or v.samples_ms, method_class(v.options.method), score_ms=v.median_ms
+        )
         for v in layer.variants
         if v.options == layer.winner
     ]

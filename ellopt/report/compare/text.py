@@ -54,7 +54,7 @@ def _table(comparison: ReportComparison) -> Table:
 def _row(layer: LayerDifference, decimals: int) -> tuple[Text, ...]:
     style = _STYLES.get(layer.verdict, "yellow")
     times = [f"{x.winner_ms:.{decimals}f}" if x else "–" for x in (layer.a, layer.b)]
-    winners = [printable(x.winner) if x else "–" for x in (layer.a, layer.b)]
+    winners = [printable(str(x.winner)) if x else "–" for x in (layer.a, layer.b)]
     return (
         Text(printable(layer.title)),
         Text(winners[0]),

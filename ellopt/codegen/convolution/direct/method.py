@@ -18,6 +18,7 @@ class Simple(GeneratedMethod):
 
     name = "simple"
     colour = "#b45f06"
+    colour_on_dark = "#eda14f"
     likely = False
 
     def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:

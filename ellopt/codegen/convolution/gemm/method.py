@@ -29,6 +29,7 @@ class Unrolled(GeneratedMethod):
 
     name = "unrolled"
     colour = "#2b64ad"
+    colour_on_dark = "#7fb0f2"
 
     def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
         for blocking in choices.blockings:

@@ -28,6 +28,7 @@ class Winograd(GeneratedMethod):
 
     name = "winograd"
     colour = "#0d7a68"
+    colour_on_dark = "#4fc9ae"
 
     def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
         depths = choices.depths
