@@ -66,6 +66,9 @@ def test_a_method_from_outside_is_tuned_and_written(toy: Toy, tmp_path: Path, mo
     tried = {options for trial in report["trials"] for options in trial["plan"].values()}
     assert "toy" in tried
     assert all("toy" in {variant["options"] for variant in layer["variants"]} for layer in report["layers"])
+    page = (tmp_path / "out" / "tiny16" / "tuning_report.html").read_text()
+    assert "--toy: #123456" in page
+    assert "m-toy" in page
 
 
 def test_a_name_is_taken_once(toy: Toy) -> None:
