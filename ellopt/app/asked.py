@@ -16,6 +16,7 @@ from ellopt.devices.board_lists import read_board_list
 from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.settings import DeviceSettings
 from ellopt.frontends.settings import ShapeSettings
+from ellopt.measure.executors import executor_groups
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search.settings import SearchSettings
 from ellopt.space.settings import SpaceSettings
@@ -34,11 +35,16 @@ def _own_groups() -> tuple[type, ...]:
     return tuple(dict.fromkeys(kind.settings for kind in DEVICE_KINDS if kind.settings is not None))
 
 
+def _own(groups: tuple[type, ...], given: Mapping[str, Any]) -> OwnGroups:
+    found: list[Any] = [read_settings(group, given) for group in groups]
+    return OwnGroups(*found)
+
+
 def tuning_groups() -> tuple[tuple[str, tuple[type, ...]], ...]:
     """Every group of settings of a tuning, by the title that it stands under."""
     return (
         ("models", (ModelSettings, ShapeSettings)),
-        ("where to measure", (TargetSettings, *device_groups(), MeasureSettings)),
+        ("where to measure", (TargetSettings, *device_groups(), MeasureSettings, *executor_groups())),
         ("search", (SpaceSettings, SearchSettings)),
         ("toolchain", (BuildSettings, *toolchain_groups())),
         ("tracking (MLflow)", (TrackingSettings,)),
@@ -51,17 +57,16 @@ def tuning_config(given: Mapping[str, Any]) -> TuningConfig:
     models, target = read_settings(ModelSettings, given), read_settings(TargetSettings, given)
     if os.environ.get("MLFLOW_RUN_ID"):  # MLflow has changed the folder: what is printed must be found from any
         models = replace(models, output_path=models.output_path.resolve(), model_path=models.model_path.resolve())
-    own: list[Any] = [read_settings(group, given) for group in toolchain_groups()]
     return TuningConfig(
         models,
         target,
         shapes=read_settings(ShapeSettings, given),
         devices=device_settings(given, target.target),
-        measure=read_settings(MeasureSettings, given),
+        measure=read_settings(MeasureSettings, given, own=_own(executor_groups(), given)),
         space=read_settings(SpaceSettings, given),
         search=read_settings(SearchSettings, given),
         build=read_settings(BuildSettings, given),
-        toolchains=OwnGroups(*own),
+        toolchains=_own(toolchain_groups(), given),
         tracking=read_settings(TrackingSettings, given),
     )
 
@@ -69,14 +74,13 @@ def tuning_config(given: Mapping[str, Any]) -> TuningConfig:
 def device_settings(given: Mapping[str, Any], target: str) -> DeviceSettings:
     """The settings of ``device_groups`` for ``target``. Raises ConfigurationError."""
     places = _places(given, target)
-    own: list[Any] = [read_settings(group, given) for group in _own_groups()]
     return read_settings(
         DeviceSettings,
         given,
         ipaddresses=places.ipaddresses,
         boards=places.boards,
         cluster=places.cluster,
-        own=OwnGroups(*own),
+        own=_own(_own_groups(), given),
     )
 
 

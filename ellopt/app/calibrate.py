@@ -83,7 +83,7 @@ class _Work:
         found = _read_loops(device, execution.outputs.get(_RESULT, b""))
         for name, (bundle, plans) in self._networks.items():
             job = Job("bench", tuple(plans.values()), warm_up=2, rounds=15, turn_warm_up=1, threads=1)
-            if device.kind == "estimated":
+            if device.times == "estimated":
                 job = job.once
             execution = device.run(bundle, self._toolchain.invoke(bundle, job), Deadline.after(_SECONDS))
             result = self._toolchain.read(bundle, job, execution)

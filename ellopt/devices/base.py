@@ -11,14 +11,17 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.samples import DeviceState
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 
-DeviceKind = Literal["local", "emulated", "estimated", "ssh", "replay"]
+#: What times are: a processor's own, an emulator's, which say nothing of the processor, or made by a simulated one.
+Times = Literal["real", "emulated", "estimated"]
 
 
 class Device(Protocol):
     """Where a bundle runs. Held through a lease; used by one thread at a time."""
 
     name: str
-    kind: DeviceKind
+    times: Times
+    #: whether it runs on this machine, so that what else happens here disturbs it
+    here: bool
     #: what measurements of this device may be compared with: "host <cpu model>", "pi3 BCM2835", ...
     board: str
 

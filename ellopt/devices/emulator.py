@@ -8,7 +8,7 @@ import sys
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.samples import DeviceState
-from ellopt.devices.base import DeviceKind
+from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.staging import run_here
 from ellopt.files.process import Abort
@@ -41,7 +41,8 @@ def emulator_arguments(target: Target, program: str) -> tuple[str, ...]:
 class EmulatedDevice:
     """This machine, pretending to be ``target``."""
 
-    kind: DeviceKind = "emulated"
+    times: Times = "emulated"
+    here = True
 
     def __init__(self, target: Target) -> None:
         self._wrapper = emulator_arguments(target, find_qemu(target))

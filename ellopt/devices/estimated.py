@@ -7,7 +7,7 @@ from dataclasses import replace
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import InfrastructureError
 from ellopt.core.samples import DeviceState
-from ellopt.devices.base import DeviceKind
+from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.staging import run_here
 from ellopt.estimate.simulator import Simulator
@@ -17,7 +17,8 @@ from ellopt.files.process import Abort
 class EstimatedDevice:
     """A simulated processor. The same bundle and invocation give the same times, whatever else this machine does."""
 
-    kind: DeviceKind = "estimated"
+    times: Times = "estimated"
+    here = False  # nothing that happens here changes its times
 
     def __init__(self, simulator: Simulator, number: int = 1) -> None:
         self._simulator = simulator

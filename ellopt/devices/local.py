@@ -12,7 +12,7 @@ from pathlib import Path
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded
 from ellopt.core.samples import DeviceState
-from ellopt.devices.base import DeviceKind, PoolReport
+from ellopt.devices.base import PoolReport, Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.staging import run_here
 
@@ -23,7 +23,8 @@ _ONE_AT_A_TIME = threading.Lock()
 class LocalDevice:
     """Runs bundles here, one at a time, each in a temporary directory of its own."""
 
-    kind: DeviceKind = "local"
+    times: Times = "real"
+    here = True
 
     def __init__(self) -> None:
         self.name = "local"

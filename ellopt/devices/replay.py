@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.samples import DeviceState
-from ellopt.devices.base import DeviceKind
+from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.pool.fixed import FixedSource
 from ellopt.devices.pool.leasing import Pace, Pool
@@ -18,7 +18,8 @@ Answer = Callable[[Bundle, Invocation, Deadline], Execution]
 class ReplayDevice:
     """A board whose answers come from ``answer``."""
 
-    kind: DeviceKind = "replay"
+    times: Times = "real"
+    here = False
 
     def __init__(self, answer: Answer, name: str = "replay", board: str = "replay") -> None:
         self._answer = answer

@@ -55,7 +55,9 @@ class DeviceMeasurer:
         self.settings = settings or MeasureSettings()
         self._watchers: list[Callable[[], None]] = []
         self._site = MeasureSite(model, toolchain, pool, target, directory, sleep, self._changed)
-        self._executor: Executor[MeasureSite] = make_executor(self.settings.executor, self._site, max(1, pool.capacity))
+        self._executor: Executor[MeasureSite] = make_executor(
+            self.settings.executor, self._site, max(1, pool.capacity), self.settings.own
+        )
         self._bundles = Bundles(model, toolchain, target, build, self._changed)
         self._ledger = Ledger({layer.node_id: layer for layer in toolchain.layers(model)})
         self._trying = Trying(self._bundles, self._ledger, self.settings, target.cores, toolchain.checks_in_turns)

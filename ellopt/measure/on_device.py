@@ -59,7 +59,7 @@ class _Visit:
         self.deadline = Deadline.after(self.task.seconds)
 
     def told(self, error: InfrastructureError | None = None) -> VisitResult:
-        emulated = self.site.pool.emulated or self.device.kind == "emulated"
+        emulated = self.site.pool.emulated or self.device.times == "emulated"
         return VisitResult(
             self.device.name, self.device.board, emulated, tuple(self.runs), self.pace, self.checks, self.result,
             self.disturbed, self.fault, error,
@@ -106,7 +106,8 @@ class _Visit:
             self.site.space_measurements(device, limits.visit_spacing, self.deadline)
             before = device.state()
             result = self._run(self.task.bundle, job)
-            self.disturbed = disturbance(before, device.state(), self.task.cores if device.kind == "ssh" else 0)
+            cores = self.task.cores if device.times == "real" and not device.here else 0
+            self.disturbed = disturbance(before, device.state(), cores)
             if not self.disturbed:
                 break
             log.warning("%s was %s (attempt %d)", device.name, self.disturbed, attempt)
@@ -145,7 +146,7 @@ class _Visit:
         limits, toolchain, bundle = self.task.limits, self.site.toolchain, self.site.bundle(digest)
         seconds = max(1.0, min(limits.run_limit, self.deadline.remaining))
         job = replace(job, limit_seconds=seconds, threads=limits.threads)
-        if self.device.kind == "estimated":
+        if self.device.times == "estimated":
             job = job.once
         longest = longest_seconds(job, limits, self.pass_seconds)
         invocation = replace(toolchain.invoke(bundle, job), limit_seconds=longest)

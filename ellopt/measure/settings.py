@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ellopt.core.settings import check_settings, setting
+from ellopt.core.settings import OwnGroups, check_settings, setting
 
 _FIXED = "decides what measurements are worth; found by experiment"
 
@@ -36,6 +36,9 @@ class MeasureSettings:
     threads: int = setting(0, "threads of a plan", no_option="the target's cores, which --threads chooses")
     executor: str = setting(
         "", "a row of EXECUTORS: what runs visits and builds", no_option="inline for one device, threads for several"
+    )
+    own: OwnGroups = setting(
+        help="settings that executors bring", factory=OwnGroups, no_option="each field is an option by itself"
     )
 
     def __post_init__(self) -> None:

@@ -73,7 +73,7 @@ class MeasureSite:
         seconds then meets one visit in many."""
         with self._lock:
             last = self._measured_at.get(device.name)
-        if last is not None and device.kind not in ("emulated", "estimated"):
+        if last is not None and device.times == "real":
             wait = last + spacing - time.monotonic()
             if wait > 0:
                 self.sleep(min(wait, deadline.remaining))

@@ -22,7 +22,7 @@ class QuietPool:
     def lease(self, deadline: Deadline) -> Iterator[Device]:
         """As the pool's own."""
         with self._pool.lease(deadline) as device:
-            if device.kind in ("local", "emulated"):
+            if device.here:
                 with self._quiet():
                     yield device
             else:

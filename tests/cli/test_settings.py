@@ -22,6 +22,8 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import OwnGroups, SettingField, setting, settings_of
 from ellopt.devices.kinds import DEVICE_KINDS, DeviceKind
 from ellopt.devices.settings import DeviceSettings
+from ellopt.measure.executors import EXECUTORS, ExecutorRow, make_executor
+from ellopt.measure.executors.inline import InlineExecutor
 from ellopt.toolchains.registry import TOOLCHAINS, ToolchainRow
 from tests.support.paths import REPOSITORY, TINY
 
@@ -197,6 +199,28 @@ def test_a_kind_of_device_brings_its_settings_and_options_by_its_row(
             assert "--toy_speed N" in commands_of(build_parser())[command].format_help()
     finally:
         del DEVICE_KINDS[0]
+
+
+class ToyExecutor:
+    """What an executor's row names: the registry calls it."""
+
+    def __init__(self, site: object, capacity: int, settings: ToySettings) -> None:
+        raise OpenedError(settings)
+
+
+def test_an_executor_brings_its_settings_and_options_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ExecutorRow(f"{__name__}:ToyExecutor", f"{__name__}:ToySettings", lambda group: group.toy_speed != 7)
+    monkeypatch.setitem(EXECUTORS, "toy", row)
+    tune = ["optimize", "--model_path", str(TINY), "-o", str(tmp_path), "--no_mlflow", "--target", "host"]
+    with pytest.raises(OpenedError) as ended:
+        main([*tune, "--toy_speed", "3"])
+    assert ended.value.args == (ToySettings(3),)
+    assert main([*tune, "--toy_speed", "0"]) == 2
+    assert isinstance(
+        make_executor("", None, 1, config_from(build_parser().parse_args(tune)).measure.own), InlineExecutor
+    )
 
 
 def make(build: object, own: OwnGroups, target: object) -> Any:

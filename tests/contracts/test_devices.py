@@ -14,28 +14,24 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.app.estimating import make_simulator
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CandidateError, CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.emulator import EmulatedDevice
-from ellopt.devices.estimated import EstimatedDevice
-from ellopt.devices.local import LocalPool
+from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.open import open_pool
-from ellopt.devices.pool.fixed import FixedSource
-from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.targets import Target, find_target
-from tests.support.devices.boards import PASSWORD, USER, Board
-from tests.support.devices.bundles import leftovers, script_bundle, short_directory
-from tests.support.devices.cluster import API_KEY, ClusterService
-from tests.support.devices.openssh import openssh_server
+from tests.support.devices.benches import benches_of
+from tests.support.devices.bundles import leftovers, script_bundle
 from tests.support.processes import processes_in
 
-KINDS = ("local", "emulated", "estimated", "openssh", "board", "cluster", "replay")
+#: Every bench of every kind of the registry, and recorded answers, which nothing on the command line means.
+PARTS = [*((kind.name, bench) for kind in DEVICE_KINDS for bench in benches_of(kind.name)), ("replay", "replay")]
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 # What RUNNER in tests/support/devices/bundles.py does, for devices that run real binaries only.
@@ -107,69 +103,22 @@ def real_bundle(target: Target, folder: Path) -> Bundle:
     return Bundle(folder, "a" * 32, ("runner", "data"), "test", target, {})
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=PARTS, ids=lambda part: part[1])
 def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
-    kind = request.param
+    kind, name = request.param
     with ExitStack() as stack:
-        bundle = script_bundle(tmp_path / "bundle")
-        place: Path | None = None
-        pool: DevicePool
-        if kind == "local":
-            pool = stack.enter_context(LocalPool())
-        elif kind == "emulated":
-            bundle = request.getfixturevalue("arm_bundle")
-            pool = stack.enter_context(Pool(FixedSource([EmulatedDevice(find_target("pi0"))]), 1, 5.0, QUICK))
-        elif kind == "estimated":
-            bundle = request.getfixturevalue("aarch64_bundle")
-            simulator = make_simulator(bundle.target)
-            pool = stack.enter_context(Pool(FixedSource([EstimatedDevice(simulator)]), 1, 5.0, QUICK))
-        elif kind == "openssh":
-            server = stack.enter_context(openssh_server(stack.enter_context(short_directory())))
-            place = server.root / "board"
-            pool = stack.enter_context(open_pool(server.settings(), bundle.target, QUICK))
-        elif kind == "board":
-            place = tmp_path / "board"
-            board = Board("127.0.0.1", place)
-            stack.callback(board.close)
-            (tmp_path / "known_hosts").write_text(board.known_hosts_line())
-            settings = DeviceSettings(
-                ipaddresses=(f"127.0.0.1:{board.port}",),
-                username=USER,
-                password=PASSWORD,
-                known_hosts=tmp_path / "known_hosts",
-                state_directory=tmp_path / "state",
-                board_timeout=5.0,
-            )
-            pool = stack.enter_context(open_pool(settings, bundle.target, QUICK))
-        elif kind == "cluster":
-            place = tmp_path / "board"
-            board = Board("127.0.0.1", place)
-            stack.callback(board.close)
-            (tmp_path / "known_hosts").write_text(board.known_hosts_line())
-            service = stack.enter_context(ClusterService(["127.0.0.1"]))
-            settings = DeviceSettings(
-                cluster=service.url,
-                apikey=API_KEY,
-                ssh_port=board.port,
-                username=USER,
-                password=PASSWORD,
-                platform_regex="ARMv7",
-                known_hosts=tmp_path / "known_hosts",
-                state_directory=tmp_path / "state",
-                board_timeout=5.0,
-            )
-            pool = stack.enter_context(open_pool(settings, bundle.target, QUICK))
-        else:
-            pool = stack.enter_context(ReplayPool(run_here, pace=QUICK))
-        yield Setting(kind, pool, bundle, place)
+        if kind == "replay":
+            bundle = script_bundle(tmp_path / "bundle")
+            yield Setting(name, stack.enter_context(ReplayPool(run_here, pace=QUICK)), bundle, None)
+            return
+        bench = benches_of(kind)[name](request, tmp_path, stack)
+        pool = stack.enter_context(open_pool(bench.settings, bench.bundle.target, QUICK))
+        yield Setting(name, pool, bench.bundle, bench.place)
         pool.close()
-        if place is not None:
-            assert leftovers(place) == []
-            assert processes_in(place) == []
-            assert not list((tmp_path / "state").rglob("*.json"))
-        if kind == "cluster":
-            assert service.locked == []
-            assert service.problems == []
+        if bench.place is not None:
+            assert leftovers(bench.place) == []
+            assert processes_in(bench.place) == []
+        bench.at_end()
 
 
 def run(device: Device, bundle: Bundle, *arguments: str, seconds: float = 20.0) -> Execution:
@@ -231,7 +180,8 @@ def test_a_device_says_what_it_is(setting: Setting) -> None:
         assert device.board
         state = device.state()
         assert state.load is None or state.load >= 0
-        assert setting.pool.emulated == (device.kind == "emulated")
+        assert setting.pool.emulated == (device.times == "emulated")
+        assert device.here in (True, False)
 
 
 def test_leases_are_bounded_by_capacity(setting: Setting) -> None:

@@ -83,7 +83,7 @@ def check(model: Model, target: Target, pool: DevicePool, directory: Path) -> tu
     bundle = toolchain.build(model, plans, target, directory, Deadline.after(900))
     job = Job("check", tuple(plans), threads=2)
     with pool.lease(Deadline.after(60)) as device:
-        assert device.kind == "emulated"
+        assert device.times == "emulated"
         result = toolchain.read(bundle, job, device.run(bundle, toolchain.invoke(bundle, job), Deadline.after(300)))
     checked = {(found.node_id, found.options) for found in result.checks if found.options}
     assert checked == {(layer.node_id, options) for layer in space.layers for options in layer.variants}

@@ -334,7 +334,7 @@ def test_measurements_on_one_device_are_spaced() -> None:
     lab.measure([uniform(SIMPLE)], Schedule(), Deadline.after(1.0))
     assert slept[-1] <= 1.0, "time that a search does not have is not spent waiting"
 
-    emulated = measurer(steady(kind="emulated"), settings=spaced, sleep=slept.append)
+    emulated = measurer(steady(times="emulated"), settings=spaced, sleep=slept.append)
     for _ in range(2):
         emulated.measure([uniform(UNROLLED)], Schedule())
     assert len(slept) == 3
@@ -356,6 +356,6 @@ def test_a_deadline_shortens_the_job() -> None:
 
 
 def test_emulated_results_say_so() -> None:
-    outcome = measurer(steady(kind="emulated")).measure([uniform(UNROLLED)], Schedule())[0]
+    outcome = measurer(steady(times="emulated")).measure([uniform(UNROLLED)], Schedule())[0]
     assert outcome.visit is not None
     assert outcome.visit.emulated

@@ -23,7 +23,7 @@ from ellopt.core.job import Job
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.measure.build import BuildTask
-from ellopt.measure.executors import EXECUTORS
+from ellopt.measure.executors import EXECUTORS, ExecutorRow
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.site import MeasureSite
@@ -132,7 +132,7 @@ class FarExecutor:
 
 
 def test_a_search_runs_in_another_process_through_a_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXECUTORS, "far", (__name__, "FarExecutor"))
+    monkeypatch.setitem(EXECUTORS, "far", ExecutorRow(f"{__name__}:FarExecutor"))
     toolchain = PretendToolchain(plans_per_bundle=2)
     near = PretendPool()  # without a device: nothing can run here
     limits = MeasureSettings(visit_spacing=0.0, executor="far")

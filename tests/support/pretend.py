@@ -20,7 +20,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import DeviceState, LayerCheck, PlanSamples
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
-from ellopt.devices.base import PoolReport
+from ellopt.devices.base import PoolReport, Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
@@ -120,7 +120,8 @@ class PretendDevice:
 
     latency: Latency
     name: str = "board"
-    kind: Any = "local"
+    times: Times = "real"
+    here: bool = True
     board: str = "pretend board"
     noise: float = 0.0
     spoiled: float = 0.0

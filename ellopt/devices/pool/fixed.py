@@ -35,7 +35,7 @@ class FixedSource:
     def __init__(self, devices: Sequence[AbortableDevice]) -> None:
         self._free = list(devices)
         self.size = len(devices)
-        self.emulated = any(device.kind == "emulated" for device in devices)
+        self.emulated = any(device.times == "emulated" for device in devices)
         self._lock = threading.Lock()
 
     def acquire(self, avoid: frozenset[str], deadline: Deadline) -> FixedHolding | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CommandTimeout, ConfigurationError, DeadlineExceeded, InfrastructureError
 from ellopt.core.samples import DeviceState
-from ellopt.devices.base import DeviceKind
+from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.emulator import emulator_arguments
 from ellopt.devices.sessions import Session
@@ -46,6 +46,8 @@ class SshDevice:
     ConfigurationError if the board is not to be used at all, and InfrastructureError if it cannot be used now.
     """
 
+    here = False
+
     def __init__(
         self,
         address: Address,
@@ -56,14 +58,14 @@ class SshDevice:
         trusted: Collection[bytes] = (),
         claim: Callable[[Identity], object] = lambda identity: None,
     ) -> None:
-        self.kind: DeviceKind = "emulated" if settings.emulate and target.qemu else "ssh"
+        self.times: Times = "emulated" if settings.emulate and target.qemu else "real"
         self.name = str(address)
         self._address = address
         self._session = session
         self._runs = itertools.count(1)
         self._bundles: dict[str, str] = {}  # digest -> base directory
         self._foreign_load: float | None = None
-        self._wrapper = emulator_arguments(target, target.qemu) if self.kind == "emulated" else ()
+        self._wrapper = emulator_arguments(target, target.qemu) if self.times == "emulated" else ()
         self._place = settings.remote_dir or ""
         self._fix_frequency = settings.fix_frequency
         self._governor: str | None = None
@@ -96,7 +98,7 @@ class SshDevice:
         self._cpus = opening.cpus
         machine = opening.machine
         if (
-            self.kind == "ssh"
+            self.times == "real"
             and target.triple.startswith("arm-")
             and target.cpu
             and target.cpu.lanes > 1
@@ -104,7 +106,7 @@ class SshDevice:
         ):
             raise ConfigurationError(f"board {self.name}: is an {machine} without NEON; give --target pi0 for it")
         self.board = f"{target.name} {opening.model} {machine}"
-        if self.kind == "emulated":
+        if self.times == "emulated":
             self.board = f"emulated {target.name} ({target.qemu} {target.qemu_cpu})"
 
     def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
