@@ -218,9 +218,8 @@ def test_an_executor_brings_its_settings_and_options_by_its_row(
         main([*tune, "--toy_speed", "3"])
     assert ended.value.args == (ToySettings(3),)
     assert main([*tune, "--toy_speed", "0"]) == 2
-    assert isinstance(
-        make_executor("", None, 1, config_from(build_parser().parse_args(tune)).measure.own), InlineExecutor
-    )
+    unasked = config_from(build_parser().parse_args(tune)).measure.own
+    assert isinstance(make_executor("", None, 1, unasked), InlineExecutor)
 
 
 def make(build: object, own: OwnGroups, target: object) -> Any:

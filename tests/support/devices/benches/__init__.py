@@ -1,4 +1,4 @@
-"""What the contract suite of devices needs of a kind of device: a module of the kind's name for each row of DEVICE_KINDS.
+"""What the contract suite of devices needs of a kind: a module of its name for each row of DEVICE_KINDS.
 
 Its ``BENCHES`` are ways to have one such device: each makes the settings that mean it, a bundle that it can run, and
 says where the device keeps files. Whatever has to end goes on the stack.
