@@ -71,7 +71,7 @@ def write_output(
         model=file.name,
         tag=file.tag,
         model_path=str(file.path),
-        model_sha256=model.archive.sha256,
+        model_sha256=model.source.sha256,
         target=shared.target.name,
         toolchain=shared.toolchain.name,
         toolchain_version=shared.toolchain.version,

@@ -66,7 +66,7 @@ class SharedParts:
     def identity(self, model: Model, board: str) -> str:
         """All that measurements are of: kept ones count only where it is the same."""
         facts = {
-            "model": model.archive.sha256,
+            "model": model.source.sha256,
             "target": self.target.name,
             "threads": self.target.cores,
             "toolchain": [self.toolchain.name, self.toolchain.version],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from ellopt.core.plan import Plan
 from ellopt.model.layers import Convolution, Input, Node, Output
@@ -27,23 +27,37 @@ class Port:
         return prod(self.shape)
 
 
+class Source(Protocol):
+    """What a frontend has read a model from, and can write again. ``sha256`` is that of the file as it was stored."""
+
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class NoFile:
+    """The source of a model that was made, not read."""
+
+    sha256: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network with one input node and one output node; several inputs or outputs of a file lie one after another in
     the one array of that node, where ``inputs`` and ``outputs`` say.
 
     ``nodes`` is in an order in which each node follows those it reads; nodes that the output does not depend on are
-    left out (``archive`` has them). ``path`` names the file in messages.
-    ``options`` are the compile options found in the nodes' metadata. ``archive`` is what the model was read from, an
-    object of its frontend with ``sha256``; in ELL's, a predictor node is already written out as layer nodes. Weights of
-    ``<double>`` models are rounded to float32, and the model is computed in float32.
+    left out (``source`` has them). ``path`` names the file in messages.
+    ``options`` are the compile options found in the nodes' metadata. ``source`` is what the model was read from, which
+    only its frontend looks into. Weights of ``<double>`` models are rounded to float32, and the model is computed in
+    float32.
     """
 
     path: Path
     name: str
     nodes: tuple[Node, ...]
     options: Plan
-    archive: Any
+    source: Source
     #: empty where the file has one input (output) without a name, of the size that its node has
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()

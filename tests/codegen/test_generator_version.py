@@ -15,6 +15,7 @@ from ellopt.codegen.weights import WeightFile
 from ellopt.core.methods import Choices, find_method, method_names
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import TARGETS
+from ellopt.toolchains.ell.link import C_FOLDER
 from tests.support.paths import DATA
 
 #: GENERATOR_VERSION and the digest of what it generates; written by this test's message.
@@ -26,7 +27,7 @@ def digest() -> str:
     """A hash over the C sources, and over kernels and tables of a small model for every board. Weights are
     left out: their last bits are the machine's linear algebra's."""
     found = hashlib.sha256()
-    for folder in C_FOLDERS:
+    for folder in (*C_FOLDERS, C_FOLDER):
         for path in sorted(folder.glob("*.[ch]")):
             found.update(path.name.encode() + path.read_bytes())
     network = lower(read_model(DATA / "tiny16.ell"))

@@ -222,7 +222,7 @@ def test_two_libraries_fit_into_one_program(
     library: deploy.DeployedLibrary, model: Model, plan: Plan, tmp_path: Path
 ) -> None:
     """No name of one model's library is also one of another's."""
-    other = Model(model.path, "7-other", model.nodes, model.options, model.archive)
+    other = Model(model.path, "7-other", model.nodes, model.options, model.source)
     second = deploy.compile_library(other, tmp_path, find_target("host"), plan)
     assert second.name.startswith("model_7_other_")
     (tmp_path / "both.c").write_text(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.frontends.ell.archive import write_archive
+from ellopt.frontends.ell.format import archive_of
 from ellopt.frontends.ell.metadata import own_options, with_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.describe import describe, format_table
@@ -38,7 +39,7 @@ def test_the_table_lists_every_node_and_totals(tiny_path: Path, tmp_path: Path) 
     assert len(table) == len(model.nodes) + 2
     assert table[-1].split() == ["total", "769", "33,088"]
     assert not any(line.endswith(" ") for line in table)
-    chosen = with_options(model.archive, {}, {"1041": own_options(ConvolutionOptions("simple", True))})
+    chosen = with_options(archive_of(model), {}, {"1041": own_options(ConvolutionOptions("simple", True))})
     write_archive(chosen, tmp_path / "m.ell")
     table = format_table(describe(read_model(tmp_path / "m.ell"))).splitlines()
     (line,) = [line for line in table if line.startswith("1041")]

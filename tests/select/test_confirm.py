@@ -18,6 +18,7 @@ from ellopt.core.samples import PlanSamples
 from ellopt.core.schedule import Schedule
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.core.trial import Trial, Visit
+from ellopt.frontends.ell.format import archive_of
 from ellopt.frontends.ell.metadata import read_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.select.confirm import (
@@ -209,7 +210,7 @@ def test_the_written_model_carries_for_ell_what_ell_can_and_the_rest_under_our_o
     written = write_model(tmp_path, model, "tiny16", chosen, told, find_target("pi3"))
     assert set(written.names) == {path.name for path in tmp_path.iterdir()}
     again = read_model(tmp_path / written.model)
-    assert read_options(again.archive) == dict(chosen)
+    assert read_options(archive_of(again)) == dict(chosen)
     assert read_compile_options(tmp_path / "compile_options.json", ids) == dict(chosen)
     switches = (tmp_path / "compile_switches.txt").read_text()
     assert f"--nodeOption {ids[0]},preferredConvolutionMethod,unrolled" in switches

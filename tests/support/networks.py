@@ -21,9 +21,8 @@ from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
-from ellopt.frontends.ell.archive import Archive
 from ellopt.model import layers
-from ellopt.model.graph import Model
+from ellopt.model.graph import Model, NoFile
 from ellopt.model.layers import MemoryLayout, Node
 from ellopt.targets import find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
@@ -139,7 +138,7 @@ class ModelMaker:
 
     def model(self) -> Model:
         path = Path("random.ell")
-        return Model(path, "random", tuple(self.nodes), Plan.of({}), Archive(path, {}))
+        return Model(path, "random", tuple(self.nodes), Plan.of({}), NoFile())
 
     @staticmethod
     def _written(size: Sequence[int], padding: int = 0, value: float = 0.0) -> tuple[MemoryLayout, float]:

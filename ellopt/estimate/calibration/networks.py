@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ellopt.core.plan import Plan
-from ellopt.frontends.ell.archive import Archive
-from ellopt.model.graph import Model
+from ellopt.model.graph import Model, NoFile
 from ellopt.model.layers import Activation, Bias, Convolution, Input, MemoryLayout, Node, Output, Reorder
 
 #: name -> (size of the input, filters of each convolution of 3x3)
@@ -44,7 +43,7 @@ def _network(name: str, size: tuple[int, int, int], filters: Iterable[int]) -> M
         channels = count
     add(Output, nodes[-1].output_layout)
     path = Path(f"{name.replace(' ', '-')}.ell")
-    return Model(path, name, tuple(nodes), Plan.of({}), Archive(path, {}))
+    return Model(path, name, tuple(nodes), Plan.of({}), NoFile())
 
 
 def _layout(size: tuple[int, int, int], padding: int = 0) -> MemoryLayout:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.plan import Plan
-from ellopt.frontends.ell.archive import write_archive
+from ellopt.frontends.ell.archive import Archive, write_archive
 from ellopt.frontends.ell.metadata import with_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.model.graph import Model
@@ -30,4 +30,13 @@ def write(
     ell: Mapping[str, Mapping[str, str]],
     own: Mapping[str, Mapping[str, str]],
 ) -> None:
-    write_archive(with_options(model.archive, ell, own), path)
+    write_archive(with_options(archive_of(model), ell, own), path)
+
+
+def archive_of(model: Model) -> Archive:
+    """What a model of this format was read from, with predictor nodes written out as layer nodes.
+
+    Raises TypeError for a model of another format."""
+    if not isinstance(model.source, Archive):
+        raise TypeError(f"{model.path} was not read from ELL's format")
+    return model.source

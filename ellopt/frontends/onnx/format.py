@@ -40,7 +40,7 @@ def write(
 ) -> None:
     """Write the file as it was read, with the options of ``plan`` in the metadata of its nodes. Files with its weights
     are copied beside it. Raises OSError."""
-    file = model.archive
+    file = model.source
     assert isinstance(file, OnnxFile)
     message = onnx.ModelProto()
     message.CopyFrom(file.message)

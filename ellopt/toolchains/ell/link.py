@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ellopt.codegen.sources import C_FOLDERS, c_text
+from ellopt.codegen.sources import C_FOLDERS
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError
 from ellopt.core.plan import Plan
@@ -27,6 +27,8 @@ from ellopt.toolchains.native.bundle import digest_of
 from ellopt.toolchains.zig import Compiler
 
 RUNNER = "ell_runner"
+#: where the C of the runner is, beside the native one's headers
+C_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Linker:
         slots = tuple(node.node_id for node in model.nodes)
         forms = [(number, form) for number, row in enumerate(compiled) for form in row]
         names = [f"ell_worker_{index}" for index in range(len(forms))]
-        sources = {"runner": c_text("ell_runner.c")}
+        sources = {"runner": _c_text("ell_runner.c")}
         sources["table"] = table_source(names, slots)
         self.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache, prefix=".models-") as scratch:
@@ -66,7 +68,7 @@ class Linker:
                 objects.append(Path(scratch) / f"{name}.o")
                 self._require_fit(form.object)
                 sources[name] = _worker_source(form, name, prefix, _rename(form.object, prefix, objects[-1]))
-            compiler = Compiler(self.target, C_FOLDERS, self.cache, self.parallel)
+            compiler = Compiler(self.target, (*C_FOLDERS, C_FOLDER), self.cache, self.parallel)
             objects += compiler.objects(sources, deadline).values()
             compiler.link(objects, directory / RUNNER, deadline, self._flags)
         inputs, outputs = _check_data(model)
@@ -126,10 +128,14 @@ def _worker_source(form: Compiled, worker: str, prefix: str, defined: Sequence[s
         "PROFILED": str(int(form.profiled)),
         "WORKER": worker,
     }
-    template = c_text("ell_worker.c.in")
+    template = _c_text("ell_worker.c.in")
     names = [name for name in defined if re.fullmatch(r"ELL_\w+", name)]
     lines = [f"#define {name} {prefix}{name}" for name in names]
     return "\n".join([*lines, form.header.text, re.sub(r"@(\w+)@", lambda match: facts[match[1]], template)])
+
+
+def _c_text(name: str) -> str:
+    return (C_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _ends_in_softmax(model: Model) -> bool:

@@ -101,8 +101,7 @@ class EllToolchain:
         with self._lock:
             if model in self._seen:
                 return model
-        if not isinstance(model.archive, Archive):
-            raise ModelFormatError(f"{model.path}: --toolchain ell: ELL reads .ell files only; use --toolchain native")
+        archive = _archive(model)
         if model.inputs:
             what = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
             raise ModelFormatError(
@@ -111,7 +110,7 @@ class EllToolchain:
             )
         with tempfile.TemporaryDirectory(prefix="ellopt-ell-", ignore_cleanup_errors=True) as name:
             path = Path(name) / MODEL_FILE
-            write_archive(for_ell(model.archive), path)
+            write_archive(for_ell(archive), path)
             try:
                 ids = [node.node_id for node in model.convolutions]
                 self._compiler.check_model(path, ids, Deadline.after(_TRY_SECONDS))
@@ -204,7 +203,7 @@ class EllToolchain:
         with self._lock:
             if model not in self._hashes:
                 with tempfile.TemporaryDirectory(prefix="ellopt-ell-") as name:
-                    write_archive(for_ell(model.archive), Path(name) / MODEL_FILE)
+                    write_archive(for_ell(_archive(model)), Path(name) / MODEL_FILE)
                     self._hashes[model] = hashlib.sha256((Path(name) / MODEL_FILE).read_bytes()).hexdigest()
             facts = [self.version, self._hashes[model], repr(target), *map(repr, parts)]
         return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:24]
@@ -214,7 +213,7 @@ class EllToolchain:
     ) -> list[tuple[Compiled, ...]]:
         source = directory / f"model-{self._key(model, target)}" / MODEL_FILE
         if not source.is_file():
-            write_archive(for_ell(model.archive), source)
+            write_archive(for_ell(_archive(model)), source)
 
         def compile_plan(plan: Plan) -> tuple[Compiled, ...]:
             found: tuple[Compiled, ...] = ()
@@ -231,6 +230,13 @@ def _manifest(bundle: Bundle) -> EllManifest:
     if not isinstance(bundle, EllBundle) or manifest is None or manifest.digest != bundle.digest:
         raise ValueError(f"{bundle.path} is no bundle of the ell toolchain any more")
     return manifest
+
+
+def _archive(model: Model) -> Archive:
+    """What ``model`` was read from. Raises ModelFormatError where ELL cannot read that."""
+    if not isinstance(model.source, Archive):
+        raise ModelFormatError(f"{model.path}: --toolchain ell: ELL reads .ell files only; use --toolchain native")
+    return model.source
 
 
 def _weight_bytes(model: Model, plan: Plan) -> int:

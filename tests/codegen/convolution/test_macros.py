@@ -15,6 +15,7 @@ from ellopt.codegen.sources import C_FOLDERS, c_text
 from ellopt.core.methods import Choices, find_method, method_names
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, TARGETS
+from ellopt.toolchains.ell.link import C_FOLDER
 from ellopt.toolchains.zig import compile_flags, zig_command
 from tests.support.kernels import INCLUDES, plain_site
 
@@ -77,8 +78,8 @@ def test_a_value_out_of_range_is_named(change: dict[str, int], name: str) -> Non
 
 @pytest.mark.parametrize("target", ["host", "pi0", "pi3", "aarch64"])
 def test_no_c_of_ours_compares_what_is_not_defined(target: str) -> None:
-    files = sorted(path for folder in C_FOLDERS for path in folder.glob("*.c"))
-    flags = (*compile_flags(TARGETS[target]), "-Werror=undef")
+    files = sorted(path for folder in (*C_FOLDERS, C_FOLDER) for path in folder.glob("*.c"))
+    flags = (*compile_flags(TARGETS[target]), "-Werror=undef", f"-I{C_FOLDER}")
     assert "-Wundef" in flags
     for path in files:
         said = preprocess(path.read_text(encoding="utf-8"), *flags)

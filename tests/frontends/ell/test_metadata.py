@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ellopt.core.errors import ModelFormatError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.frontends.ell.archive import read_archive, write_archive
+from ellopt.frontends.ell.format import archive_of
 from ellopt.frontends.ell.metadata import own_options, read_options, with_options
 from ellopt.frontends.ell.read import read_model
 
@@ -126,9 +127,11 @@ def test_a_depthwise_layer_never_carries_winograd_for_ell(shared_models: Path) -
     (layer,) = model.convolutions
     winograd = ConvolutionOptions("winograd", False, 4)
     with pytest.raises(ValueError, match="depthwise"):
-        with_options(model.archive, {layer.node_id: winograd.to_ell()}, {})
+        with_options(archive_of(model), {layer.node_id: winograd.to_ell()}, {})
     allowed = with_options(
-        model.archive, {layer.node_id: {"preferredConvolutionMethod": "simple"}}, {layer.node_id: own_options(winograd)}
+        archive_of(model),
+        {layer.node_id: {"preferredConvolutionMethod": "simple"}},
+        {layer.node_id: own_options(winograd)},
     )
     assert read_options(allowed) == {layer.node_id: winograd}
 

@@ -13,6 +13,7 @@ import pytest
 from ellopt.core.errors import ModelFormatError
 from ellopt.frontends.ell.archive import read_archive, write_archive
 from ellopt.frontends.ell.expand import expand_predictors
+from ellopt.frontends.ell.format import archive_of
 from ellopt.frontends.ell.metadata import with_options
 from ellopt.frontends.ell.read import read_model
 from ellopt.model import reference
@@ -54,10 +55,10 @@ def test_options_attach_and_the_written_model_computes_the_same(shared_models: P
     model = read_model(shared_models / "dk64.ell")
     assert len(model.convolutions) == 4
     options = {c.node_id: {"preferredConvolutionMethod": "simple"} for c in model.convolutions}
-    write_archive(with_options(model.archive, options, {}), tmp_path / "dk64_options.ell")
+    write_archive(with_options(archive_of(model), options, {}), tmp_path / "dk64_options.ell")
     again = read_model(tmp_path / "dk64_options.ell")
     assert {o.method for o in again.options.values()} == {"simple"}
-    assert expand_predictors(again.archive) is again.archive
+    assert expand_predictors(archive_of(again)) is archive_of(again)
     expected = np.load(shared_models / "dk64.expected.npy").reshape(-1)
     values = reference.predict(again, np.load(shared_models / "dk64.input.npy"))
     np.testing.assert_allclose(values, expected, rtol=1e-4)
@@ -68,11 +69,11 @@ def test_options_attach_and_the_written_model_computes_the_same(shared_models: P
 def test_the_input_layer_pads_and_scales(write_model: Callable[[Any], Path], scale: float, padding: int) -> None:
     data = build.predictor_map(scale, padding, scheme=1)
     model = read_model(write_model(data))
-    kinds = [n["_type"].partition("<")[0] for n in model.archive.nodes]
+    kinds = [n["_type"].partition("<")[0] for n in archive_of(model).nodes]
     first = {(1, 0): [], (1, 1): ["ReorderDataCodeNode"]}.get((scale, padding), ["ScalingLayerNode"])
     layers = ["ConvolutionalLayerNode", "BiasLayerNode", "SoftmaxLayerNode"]
     assert kinds == ["InputNode", *first, *layers, "OutputNode"]
-    assert model.archive.nodes[1]["_version"] == ("0" if first == ["ReorderDataCodeNode"] else "5")
+    assert archive_of(model).nodes[1]["_version"] == ("0" if first == ["ReorderDataCodeNode"] else "5")
 
     x = np.random.default_rng(2).normal(size=(4, 4, 2)).astype(np.float32)
     wide = np.full((4 + 2 * padding, 4 + 2 * padding, 2), -1.0)
@@ -90,7 +91,7 @@ def test_a_map_that_names_the_predictor_as_its_output_is_rewired(write_model: Ca
     data["model"]["nodes"].pop()
     data["outputElements"] = ["2.output"]
     model = read_model(write_model(data))
-    assert model.archive.data["outputElements"] == ["5.output"]
+    assert archive_of(model).data["outputElements"] == ["5.output"]
     assert model.output.inputs == ("5",)
 
 

@@ -82,7 +82,7 @@ def test_weights_in_a_file_beside_the_model_are_read_and_count_for_what_it_is(tm
     found = read_model(path)
     np.testing.assert_array_equal(found.convolutions[0].weights, stored.transpose(0, 2, 3, 1))
     (tmp_path / "weights.bin").write_bytes(bytes(64) + (2 * stored).tobytes())
-    assert read_model(path).archive.sha256 != found.archive.sha256
+    assert read_model(path).source.sha256 != found.source.sha256
 
 
 def test_a_shape_that_is_open_or_wrong_is_given(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_what_enters_the_softmax_is_that_of_ell(
     cut_output = type(output)(
         output.node_id, output.type_name, softmax.inputs, softmax.input_layouts, softmax.input_layouts[0]
     )
-    model = Model(whole.path, whole.name, (*nodes, cut_output), whole.options, whole.archive)
+    model = Model(whole.path, whole.name, (*nodes, cut_output), whole.options, whole.source)
     expected = np.load(shared_models / f"{name}.logits.npy")
     plan = plan_of(toolchain, model, OPTIONS["parallel"], host)
     bundle = toolchain.build(model, [plan], host, build_directory, Deadline.after(600))
