@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ellopt.core.statistics import quantile
 from ellopt.core.trial import TrialState
 from ellopt.report.svg import Scale, dots, element, label, number, picture, scale_for, tick_text
-from ellopt.report.words import milliseconds, quantile
+from ellopt.report.words import milliseconds
 
 WIDTH = 880
 ROW = 26

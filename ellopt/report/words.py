@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -81,21 +80,6 @@ def operations(multiply_adds: int) -> str:
         if multiply_adds >= limit:
             return f"{significant(multiply_adds / limit)} {unit}"
     return str(multiply_adds)
-
-
-def median(values: Iterable[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    """Linear interpolation between order statistics, as NumPy does by default."""
-    ordered = sorted(values)
-    position = share * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def before_and_after(report: TuningReport) -> tuple[float | None, float | None]:

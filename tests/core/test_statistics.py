@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ellopt.core.statistics import compare, median_interval, summarize, without_slow_outliers
+from ellopt.core.statistics import compare, median, median_interval, quantile, summarize, without_slow_outliers
 
 LATENCIES = st.lists(st.floats(1e-3, 1e4, allow_nan=False), min_size=1, max_size=30)
 
@@ -115,3 +115,16 @@ def test_comparisons_need_samples_and_pairs_of_them() -> None:
         compare([], [1.0], False)
     with pytest.raises(ValueError, match="one length"):
         compare([1.0], [1.0, 2.0], True)
+
+
+TIMES = st.lists(st.floats(1e-5, 1e6), min_size=1, max_size=60)
+
+
+@given(TIMES)
+def test_the_median_is_numpys_to_the_last_bit(values: list[float]) -> None:
+    assert median(values) == float(np.median(values))
+
+
+@given(TIMES, st.one_of(st.sampled_from((0.0, 0.1, 0.25, 0.5, 1.0)), st.floats(0, 1)))
+def test_a_quantile_is_numpys_to_the_last_bit(values: list[float], share: float) -> None:
+    assert quantile(values, share) == float(np.quantile(values, share))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
-from ellopt.core.statistics import without_slow_outliers
+from ellopt.core.statistics import median, quantile, without_slow_outliers
 from ellopt.search.evidence.constants import DEFAULTS, Constants
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ def fit_effects(cells: Mapping[Cell, Sequence[float]], constants: Constants = DE
     if not cells:
         return Effects({}, np.zeros((0, 0)), {}, {}, {}, {})
     kept = [without_slow_outliers(values) for values in cells.values()]
-    y: FloatArray = np.log([max(float(np.median(values)), 1e-9) for values in kept])
+    y: FloatArray = np.log([max(median(values), 1e-9) for values in kept])
     deviation = np.sqrt(c.cell_deviation**2 + c.sample_deviation**2 / np.array([len(values) for values in kept]))
     variants, visits = _numbered(variant for variant, _, _, _ in cells), _numbered(map(_visit, cells))
     methods, layers = _numbered(map(_method, cells)), _numbered(layer for _, _, _, layer in cells)
@@ -124,7 +124,7 @@ def _first_weights(y: FloatArray, variant: IntArray, deviation: FloatArray, c: C
     usual = np.sqrt(deviation**2 + c.visit_deviation**2 + c.turn_deviation**2)
     for number in np.unique(variant):
         mine = variant == number
-        off = np.abs(y[mine] - np.quantile(y[mine], c.fast)) / usual[mine]
+        off = np.abs(y[mine] - quantile(y[mine].tolist(), c.fast)) / usual[mine]
         weight[mine] *= np.minimum(1.0, c.huber / np.maximum(off, 1e-9)) ** 2
     return np.asarray(weight)
 

@@ -23,6 +23,7 @@ from ellopt.core.statistics import (
     Summary,
     binomial_tail,
     compare,
+    median,
     slow_limit,
     summarize,
 )
@@ -77,6 +78,7 @@ class Evidence:
         self._failed: dict[Variant, str] = {}
         self._stored: set[str] = set()
         self._estimates: dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]] | None = None
+        self._best: dict[ConvolutionShape, Estimate | None] = {}  # of what _estimates has
         self._effects = fit_effects({}, constants)
         self._cost_model = CostModel({}, None, constants)
         self._limits: dict[Variant, float] = {}  # what is slower was slowed by something else
@@ -176,9 +178,11 @@ class Evidence:
 
     def best(self, shape: ConvolutionShape) -> Estimate | None:
         """The lowest estimate among the candidates of a shape."""
-        allowed = set(self.candidates(shape))
-        found = [e for o, e in self.estimates(shape).items() if o in allowed]
-        return min(found, key=lambda e: e.expected_ms, default=None)
+        if self._estimates is None or shape not in self._best:
+            allowed = set(self.candidates(shape))
+            found = [e for o, e in self.estimates(shape).items() if o in allowed]
+            self._best[shape] = min(found, key=lambda e: e.expected_ms, default=None)
+        return self._best[shape]
 
     def best_plan(self) -> Plan | None:
         """The best option of every layer; None while a layer has no measurement."""
@@ -247,7 +251,7 @@ class Evidence:
             ms = self._adjusted(sample, (shape, options))
             if (node_id is None or sample.node_id == node_id) and ms <= self._limits.get((shape, options), math.inf):
                 rounds.setdefault((sample.visit, sample.round), []).append(ms)
-        return {key: float(np.median(values)) for key, values in rounds.items()}
+        return {key: median(values) for key, values in rounds.items()}
 
     def _adjusted(self, sample: Sample, variant: Variant) -> float:
         cell = (variant, sample.visit, sample.turn, sample.node_id)
@@ -263,6 +267,7 @@ class Evidence:
         return found
 
     def _fit(self) -> dict[ConvolutionShape, dict[ConvolutionOptions, Estimate]]:
+        self._best.clear()
         if self._exact:
             return self._as_they_are()
         cells: dict[Cell, list[float]] = {}
@@ -270,7 +275,7 @@ class Evidence:
             for sample in self._trusted(samples):
                 cells.setdefault((variant, sample.visit, sample.turn, sample.node_id), []).append(sample.ms)
         for (visit, turn), values in self._others.items():
-            if float(np.median(values)) > 0:
+            if median(values) > 0:
                 cells[None, visit, turn, ""] = [value for value in values if value > 0]
         self._effects = fit_effects(cells, self.constants)
         adjusted = {
