@@ -110,6 +110,12 @@ class _Search:
         self.prepared = False
 
     def run(self) -> SearchResult:
+        try:
+            return self._run()
+        finally:
+            self.record.close()
+
+    def _run(self) -> SearchResult:
         self._resume()
         self.measurer.watch(self._measurer_changed)
         stopped = ""

@@ -50,7 +50,8 @@ class Asked:
 class SearchRecord:
     """Finished trials by number. A trial is announced once all before it are finished.
 
-    Opening it brings study and samples together; ``sampler`` gets what the study holds by ``resume``.
+    Opening it brings study and samples together; ``sampler`` gets what the study holds by ``resume``. ``close`` leaves
+    a study in a database to other searches.
     """
 
     def __init__(
@@ -69,10 +70,15 @@ class SearchRecord:
         opened = open_study(directory, storage, what, sampler, pruner, self._check)
         self._search_space: dict[str, BaseDistribution] = dict(sampler.distributions)
         self._study, self._storage, self._flush = opened.study, opened.storage, opened.flush
+        self.close = opened.release
         self._finished: dict[int, Trial] = {}
         self._places: dict[int, Place] = {}
         self._abandoned: list[tuple[OptunaTrial, Place]] = []
-        self._bring_together()
+        try:
+            self._bring_together()
+        except BaseException:
+            self.close()
+            raise
         self._announced = 0
         self._resumed = frozenset(self._finished)
         while self._announced in self._finished:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.files.atomic import set_aside
+from ellopt.search.study_claim import StudyClaim
 from ellopt.search.study_journal import StudyJournal
 
 _LOG = logging.getLogger(__name__)
@@ -52,11 +53,12 @@ class StudyOf:
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study; ``flush`` waits until it is kept, as it is, whatever happens next."""
+    """A study; ``flush`` waits until it is kept, as it is, whatever happens next, ``release`` leaves it to others."""
 
     study: Study
     storage: BaseStorage
     flush: Callable[[], None]
+    release: Callable[[], None]
 
 
 def open_study(
@@ -65,13 +67,14 @@ def open_study(
     """The study in the journal file in ``directory``, or in the storage at ``url``; begun if it is not there.
 
     A journal of something else, or one that is damaged or that ``check`` refuses, is set aside. Raises
-    ConfigurationError for a storage that cannot be used, OSError for a file that cannot.
+    ConfigurationError for a storage that cannot be used and for a study that another search has, OSError for a file
+    that cannot.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if url is None:
             return _in_journal(directory, what, sampler, pruner, check)
-        return _in_storage(url, what, sampler, pruner, check)
+        return _in_storage(directory, url, what, sampler, pruner, check)
 
 
 def _in_journal(directory: Path, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check) -> OpenStudy:
@@ -92,7 +95,7 @@ def _in_journal(directory: Path, what: StudyOf, sampler: BaseSampler, pruner: Ba
                 _LOG.warning("%s is damaged, and is written anew from the observations", path)
             else:
                 check(study)
-                return OpenStudy(study, storage, journal.flush)
+                return OpenStudy(study, storage, journal.flush, _nothing)
         except UNREADABLE as error:
             _LOG.warning("%s cannot be used (%s), and is written anew from the observations", path, error)
         set_aside(path)
@@ -100,28 +103,33 @@ def _in_journal(directory: Path, what: StudyOf, sampler: BaseSampler, pruner: Ba
     storage = JournalStorage(journal)
     study = _begin(storage, what.name, what, sampler, pruner)
     journal.flush()
-    return OpenStudy(study, storage, journal.flush)
+    return OpenStudy(study, storage, journal.flush, _nothing)
 
 
-def _in_storage(url: str, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check) -> OpenStudy:
+def _in_storage(
+    directory: Path, url: str, what: StudyOf, sampler: BaseSampler, pruner: BasePruner, check: Check
+) -> OpenStudy:
     storage = _storage(url)
     with storage_errors(url):
         names = set(optuna.get_all_study_names(storage))
         for name in (what.name, f"{what.name} {what.identity[:12]}"):
             if name not in names:
-                return OpenStudy(_begin(storage, name, what, sampler, pruner), storage, _nothing)
+                study = _begin(storage, name, what, sampler, pruner)
+                break
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
             if study.user_attrs.get("identity") == what.identity and study.user_attrs.get("format") == FORMAT_VERSION:
                 break
             _LOG.info("the study %s in %s belongs to another search", name, _shown(url))
+        claim = StudyClaim(study, directory, _shown(url))
         try:
             check(study)
         except UNREADABLE as error:
+            claim.release()
             raise ConfigurationError(
                 f"--storage: the study {name!r} in {_shown(url)} does not say what was measured here ({error}); delete "
                 "it, or choose another storage or another --output_path"
             ) from error
-        return OpenStudy(study, storage, _nothing)
+        return OpenStudy(study, storage, _nothing, claim.release)
 
 
 def _storage(url: str) -> BaseStorage:
@@ -169,4 +177,4 @@ def _begin(storage: BaseStorage, name: str, what: StudyOf, sampler: BaseSampler,
 
 
 def _nothing() -> None:
-    """A database keeps every operation at once."""
+    """A database keeps every operation at once; a file's directory is locked."""

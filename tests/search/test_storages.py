@@ -98,6 +98,32 @@ def test_a_search_goes_on_in_a_database_and_measures_nothing_twice(url: str, tmp
     assert len(optuna.get_all_study_names(url)) == 2
 
 
+def test_a_study_that_is_searched_is_no_other_directorys(url: str, tmp_path: Path) -> None:
+    settings = replace(GRID, storage=url, trials=4, rounds=2)
+    refused = []
+
+    def second(job: Job) -> None:
+        if not refused:
+            with pytest.raises(ConfigurationError, match=r"--storage: the study 'net' .*/first, which has not ended"):
+                run(tmp_path / "second", settings)
+            refused.append(job)
+
+    first = run(tmp_path / "first", settings, PretendDevice(smooth_latency(), before_run=second))
+    assert refused
+    assert len(first.trials) == len(trials_at(url)) == 4
+    device = PretendDevice(smooth_latency())
+    again = run(tmp_path / "second", settings, device)  # the first has ended: what it found serves the second
+    assert not device.jobs
+    assert [t.plan for t in again.trials] == [t.plan for t in first.trials]
+
+
+def test_what_fails_or_is_interrupted_gives_its_study_back(url: str, tmp_path: Path) -> None:
+    settings = replace(GRID, storage=url, trials=4, rounds=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "first", settings, interrupted(2))
+    assert len(run(tmp_path / "second", settings).trials) == 4
+
+
 class KillingDisk(Disk):
     """Kills this process when a record has reached the disk: after the n-th sync."""
 
@@ -121,6 +147,8 @@ def test_kill_9_between_samples_and_study_loses_and_repeats_nothing(tmp_path: Pa
                 run(tmp_path / str(at), replace(GRID, storage=url, trials=4, rounds=2))
             os._exit(0)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        with pytest.raises(ConfigurationError, match="has not ended"):
+            run(tmp_path / "elsewhere", replace(GRID, storage=url, trials=4, rounds=2))
         seen = (tmp_path / str(at) / "observations.jsonl").read_text().count('"observation"')
         device = PretendDevice(smooth_latency())
         result = run(tmp_path / str(at), replace(GRID, storage=url, trials=4, rounds=2), device)
