@@ -125,11 +125,12 @@ class ConvolutionCase:
 def draw_case(site: KernelSite, seed: int = 0) -> ConvolutionCase:
     """Random data for ``site``, scaled so that outputs are of order one."""
     random = np.random.default_rng(seed)
-    rows = (site.out_rows - 1) * site.stride + site.field
-    columns = (site.out_columns - 1) * site.stride + site.field
+    wide, (down, right) = site.field_columns or site.field, site.strides
+    rows = (site.out_rows - 1) * down + (site.field - 1) * site.row_dilation + 1
+    columns = (site.out_columns - 1) * right + (wide - 1) * site.column_dilation + 1
     depth = 1 if site.depthwise else site.channels
-    scale = 1.0 / np.sqrt(depth * site.field**2)
-    shape = (site.filters, site.field, site.field, depth)
+    scale = 1.0 / np.sqrt(depth * site.field * wide)
+    shape = (site.filters, site.field, wide, depth)
     return ConvolutionCase(
         site,
         random.standard_normal((rows, columns, site.channels)).astype(np.float32),
@@ -143,11 +144,12 @@ def draw_case(site: KernelSite, seed: int = 0) -> ConvolutionCase:
 
 def reference(case: ConvolutionCase) -> FloatArray:
     """What the layer computes, in float64, by the definition."""
-    site, field, stride = case.site, case.site.field, case.site.stride
+    site, (down, right) = case.site, case.site.strides
     sums = np.broadcast_to(case.bias.astype(np.float64), (site.out_rows, site.out_columns, site.filters)).copy()
-    for ky in range(field):
-        for kx in range(field):
-            patch = case.input[ky::stride, kx::stride][: site.out_rows, : site.out_columns].astype(np.float64)
+    for ky in range(site.field):
+        for kx in range(site.field_columns or site.field):
+            patch = case.input[ky * site.row_dilation :: down, kx * site.column_dilation :: right]
+            patch = patch[: site.out_rows, : site.out_columns].astype(np.float64)
             weights = case.weights[:, ky, kx].astype(np.float64)
             sums += patch * weights[:, 0] if site.depthwise else patch @ weights.T
     if case.residual is not None:

@@ -80,6 +80,26 @@ class DepthwisePacking:
 
 
 @dataclass(frozen=True)
+class DotPacking:
+    """[row][run][vector of the run][filter][lane], filled up with zeros: what conv_dot.h reads.
+
+    ``whole_rows``: a run is a row of the receptive field, else one pixel's channels.
+    """
+
+    vector_width: int
+    whole_rows: bool
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        filters, rows, columns, _ = weights.shape
+        runs = weights.reshape(filters, rows, 1 if self.whole_rows else columns, -1)
+        vectors = -(-runs.shape[3] // self.vector_width)
+        filled = np.zeros((*runs.shape[:3], vectors * self.vector_width), np.float32)
+        filled[..., : runs.shape[3]] = runs
+        filled = filled.reshape(*runs.shape[:3], vectors, self.vector_width)
+        return np.ascontiguousarray(filled.transpose(1, 2, 3, 0, 4)).reshape(-1)
+
+
+@dataclass(frozen=True)
 class StrassenPacking:
     """[panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of the panel]: see conv_strassen.h.
 

@@ -4,81 +4,11 @@
 #include <string.h>
 
 #include "ellopt_layers.h"
+#include "ellopt_remap.h"
 #include "parts.h"
 #include "vector.h"
 
-enum { BLOCK = 64, OUTSIDE = -(1 << 30) };
-
-/* --- remap ------------------------------------------------------------------------------------------------------
- * numbers: offset, axes, and of each axis: count, step, and 0 or where its table begins in the numbers, from the last
- * number of the axes on. Without a table element i is i * step away. There are two axes or more. */
-
-typedef struct {
-    int count, step;
-    const int32_t *table;
-} remap_axis;
-
-static remap_axis axis_of(const int32_t *numbers, int axis) {
-    const int32_t *own = numbers + 2 + 3 * axis;
-    remap_axis found = {own[0], own[1], own[2] ? numbers + own[2] : 0};
-    return found;
-}
-
-static void remap_line(const float *in, float *out, const remap_axis *axis, float fill) {
-    const int count = axis->count, step = axis->step;
-    if (axis->table) {
-        for (int i = 0; i < count; i++) out[i] = axis->table[i] == OUTSIDE ? fill : in[axis->table[i]];
-    } else if (step == 1) {
-        if (count > 8)
-            memcpy(out, in, (size_t)count * sizeof(float));
-        else
-            for (int i = 0; i < count; i++) out[i] = in[i];
-    } else {
-        for (int i = 0; i < count; i++) out[i] = in[(ptrdiff_t)i * step];
-    }
-}
-
-static void remap_part(const void *context, int part, int worker) {
-    (void)worker;
-    const general_work *work = (const general_work *)context;
-    const ell_layer_args *a = work->args;
-    const int32_t *numbers = a->step->numbers;
-    const int axes = numbers[1];
-    const float fill = a->step->outside;
-    const remap_axis last = axis_of(numbers, axes - 1), before = axis_of(numbers, axes - 2);
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
-        ptrdiff_t base = numbers[0];
-        int outside = 0, rest = row;
-        for (int k = axes - 3; k >= 0; k--) {
-            const remap_axis axis = axis_of(numbers, k);
-            const int i = rest % axis.count;
-            rest /= axis.count;
-            if (axis.table && axis.table[i] == OUTSIDE) outside = 1;
-            base += axis.table ? (ptrdiff_t)axis.table[i] : (ptrdiff_t)i * axis.step;
-        }
-        float *out = a->output + (ptrdiff_t)row * before.count * last.count;
-        for (int i = 0; i < before.count; i++, out += last.count) {
-            if (outside || (before.table && before.table[i] == OUTSIDE)) {
-                for (int c = 0; c < last.count; c++) out[c] = fill;
-                continue;
-            }
-            const ptrdiff_t offset = before.table ? (ptrdiff_t)before.table[i] : (ptrdiff_t)i * before.step;
-            remap_line(a->input + base + offset, out, &last, fill);
-        }
-    }
-}
-
-static void remap(ell_pool *pool, const ell_layer_args *a) {
-    const int32_t *numbers = a->step->numbers;
-    int rows = 1;
-    for (int k = 0; k < numbers[1] - 2; k++) rows *= axis_of(numbers, k).count;
-    if (numbers[1] < 3 || rows < PARTS / 4) {
-        const general_work work = {a, rows};
-        for (int part = 0; part < PARTS; part++) remap_part(&work, part, 0);
-        return;
-    }
-    run_parts(pool, remap_part, a, rows);
-}
+enum { BLOCK = 64 };
 
 /* --- broadcast --------------------------------------------------------------------------------------------------
  * numbers: operands, axes, the tensors of the operands, the counts of the axes, the strides of each operand. */
@@ -344,7 +274,7 @@ static void window_row(const void *context, int y, int worker) {
 void ell_general(ell_pool *pool, const ell_layer_args *a) {
     const int32_t *numbers = a->step->numbers;
     switch (a->step->loops) {
-    case ELL_REMAP: remap(pool, a); break;
+    case ELL_REMAP: ell_remap(pool, a); break;
     case ELL_BROADCAST: broadcast(pool, a); break;
     case ELL_REDUCTION: reduction(pool, a); break;
     case ELL_AXIS_WEIGHTS: run_parts(pool, weights_part, a, numbers[0] * numbers[3]); break;

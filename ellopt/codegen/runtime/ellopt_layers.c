@@ -38,13 +38,6 @@ static vec activate(const ell_step *step, vec x) {
     case ELL_ACTIVATION_HARD_SIGMOID:
         return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * vec_splat(0.2f) + vec_splat(0.5f)));
     case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
-    case ELL_ACTIVATION_SIGMOID:
-    case ELL_ACTIVATION_TANH: {
-        float lanes[VECTOR_WIDTH];
-        vec_store(lanes, x);
-        for (int i = 0; i < VECTOR_WIDTH; i++) lanes[i] = activate_scalar(step, lanes[i]);
-        return vec_load(lanes);
-    }
     default: return ell_vector_function(step->activation, x, step->leaky_factor, step->beta);
     }
 }
@@ -78,13 +71,15 @@ static void elementwise_row(const void *context, int y, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
     const ell_step *s = a->step;
-    const int channels = a->out->channels, columns = a->out->columns;
-    const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
-    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
-    const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * channels;
-    for (int x = 0; x < columns; x++) {
+    /* Without numbers of each channel a row is one pixel of many channels. */
+    const int pixels = scale ? a->out->columns : 1;
+    const int columns = a->out->columns, channels = a->out->channels * (scale ? 1 : columns);
+    const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * a->out->channels;
+    for (int x = 0; x < pixels; x++) {
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
             vec v = vec_load_partial(in + c, lanes);
@@ -148,8 +143,8 @@ ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, c
     return v;
 }
 
-/* Output pixels first .. last - 1 of a row whose windows are inside the tensor; whole vectors of channels, no
- * activation. `in` is the window of pixel `first`. */
+/* Output pixels first .. last - 1 of a row whose windows are inside the tensor; as many channels as a vector
+ * has, or more; no activation. `in` is the window of pixel `first`. */
 ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out, int pixels, const int size,
                             const int is_max) {
     const int channels = a->in->channels, step = a->step->stride * channels;
@@ -158,7 +153,8 @@ ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             if (c % 16 == 0) /* a cache line of the next row's windows */
                 for (int r = 0; r < size; r++) __builtin_prefetch(in + ahead + r * row_stride + c, 0, 2);
-            vec_store(out + c, pool_window(in + c, row_stride, channels, size, is_max));
+            const int at = c + VECTOR_WIDTH > channels ? channels - VECTOR_WIDTH : c; /* some channels once more */
+            vec_store(out + at, pool_window(in + at, row_stride, channels, size, is_max));
         }
     }
 }
@@ -177,7 +173,7 @@ static void pooling_row(const void *context, int y, int worker) {
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
     /* Output pixels inside_from .. behind - 1 have windows inside the tensor and a loop of their own. */
     int inside_from = 0, behind = 0;
-    if (top >= 0 && last_row == top + s->size && channels % VECTOR_WIDTH == 0 && s->size <= in->columns &&
+    if (top >= 0 && last_row == top + s->size && channels >= VECTOR_WIDTH && s->size <= in->columns &&
         s->activation == ELL_ACTIVATION_NONE && (s->size == 2 || s->size == 3)) {
         inside_from = smaller((s->left + s->stride - 1) / s->stride, a->out->columns);
         behind = clamp((in->columns + s->left - s->size) / s->stride + 1, inside_from, a->out->columns);

@@ -38,7 +38,7 @@ ELL_INLINE vec ell_activate(vec x) {
     return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * 0.2f + 0.5f));
 #elif ACTIVATION == ELL_ACTIVATION_HARD_TANH
     return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
-#elif ACTIVATION >= ELL_ACTIVATION_CLIP
+#elif ACTIVATION >= ELL_ACTIVATION_CLIP || ACTIVATION == ELL_ACTIVATION_SIGMOID || ACTIVATION == ELL_ACTIVATION_TANH
     return ell_vector_function(ACTIVATION, x, LEAKY_FACTOR, BETA);
 #elif ACTIVATION == ELL_ACTIVATION_LEAKY_RELU && VECTOR_WIDTH > 1
     vec_mask positive = x > vec_zero();

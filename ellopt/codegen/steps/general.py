@@ -97,19 +97,30 @@ def lower(lowering: Lowering, group: Group) -> None:
 
 @dataclass
 class _Axis:
-    """Element i lies at start + i * step, or where ``table`` says."""
+    """Of ``count`` elements those ``before`` and ``behind`` are filled; element i of the others lies at
+    start + i * step, or where ``table`` says."""
 
     count: int
     start: int
     step: int
     table: IntArray | None = None
+    before: int = 0
+    behind: int = 0
 
     @classmethod
     def of(cls, table: IntArray) -> _Axis:
-        steps = np.diff(table)
-        if (table == OUTSIDE).any() or (steps.size and (steps != steps[0]).any()):
+        [inside] = np.nonzero(table != OUTSIDE)
+        middle = table[inside[0] : inside[-1] + 1] if inside.size else table
+        steps = np.diff(middle)
+        if (middle == OUTSIDE).any() or (steps.size and (steps != steps[0]).any()):
             return cls(len(table), 0, 0, np.where(table == OUTSIDE, _OUTSIDE, table))
-        return cls(len(table), int(table[0]), int(steps[0]) if steps.size else 0)
+        around = (int(inside[0]), len(table) - 1 - int(inside[-1]))
+        return cls(len(table), int(middle[0]), int(steps[0]) if steps.size else 0, None, *around)
+
+    @property
+    def linear(self) -> bool:
+        """Whether all elements lie in equal steps."""
+        return self.table is None and not self.before and not self.behind
 
 
 def _remap(node: General) -> _Told:
@@ -117,7 +128,7 @@ def _remap(node: General) -> _Told:
     axes: list[_Axis] = []
     for axis in map(_Axis.of, node.tables):
         before = axes[-1] if axes else None
-        joined = before is not None and before.table is None and axis.table is None
+        joined = before is not None and before.linear and axis.linear
         if (
             before is not None
             and joined
@@ -130,10 +141,11 @@ def _remap(node: General) -> _Told:
     while len(axes) < 2:
         axes.insert(0, _Axis(1, 0, 0))
     numbers = [sum(axis.start for axis in axes), len(axes)]
-    place = 2 + 3 * len(axes)
+    place = 2 + 5 * len(axes)
     tables: list[int] = []
     for axis in axes:
-        numbers += [axis.count, axis.step, place + len(tables) if axis.table is not None else 0]
+        where = place + len(tables) if axis.table is not None else 0
+        numbers += [axis.count, axis.step, where, axis.before, axis.behind]
         tables += [] if axis.table is None else axis.table.tolist()
     return _Told("remap", numbers + tables, fill=node.fill)
 

@@ -16,6 +16,7 @@ from ellopt.frontends.onnx.fold import Graph, Operator, Shape, fold
 from ellopt.frontends.onnx.held import Held, flat, identity
 from ellopt.frontends.onnx.operators.movement import joined_flat
 from ellopt.frontends.onnx.operators.table import OPERATORS
+from ellopt.frontends.onnx.patterns import with_whole_functions
 from ellopt.frontends.onnx.refusals import Refusals, Refused
 from ellopt.model import layers
 from ellopt.model.graph import Model, Port
@@ -45,7 +46,7 @@ def read_model(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> M
         _translate(builder, operator, refusals)
     refusals.raise_any(path)
     outputs = _outputs(builder, graph)
-    nodes = _needed(builder.nodes)
+    nodes = with_whole_functions(_needed(builder.nodes))
     if sum(node.output_layout.elements for node in nodes) > MAX_MODEL_ELEMENTS:
         raise ModelFormatError(f"{path}: the layers' results take more than {MAX_MODEL_ELEMENTS} elements together")
     options = _options(file, nodes)

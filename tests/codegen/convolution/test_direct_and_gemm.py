@@ -89,6 +89,42 @@ def test_blockings_agree_with_the_definition() -> None:
 
 
 @st.composite
+def few_filters(draw: st.DrawFn) -> KernelSite:
+    """Sites whose filters do not fill a vector: runs with a rest, gaps between pixels, dilation, short rows."""
+    cpu = draw(st.sampled_from([cpu for cpu in CODE_CPUS if cpu.lanes > 1]))
+    filters = draw(st.integers(1, cpu.lanes // 4))
+    field, field_columns = draw(st.integers(1, 4)), draw(st.integers(1, 7))
+    channels = draw(st.integers(cpu.lanes, 3 * cpu.lanes))
+    stride, column_stride, dilation = (draw(st.integers(1, 2)) for _ in range(3))
+    out_rows, out_columns = draw(st.integers(1, 3)), draw(st.integers(1, 21))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    columns = (out_columns - 1) * column_stride + (field_columns - 1) * dilation + 1
+    return KernelSite(
+        *(out_rows, out_columns, channels, filters, field, stride, False, columns * in_pixel, in_pixel),
+        out_row_stride=out_columns * filters,
+        out_pixel_stride=filters,
+        activation=draw(st.sampled_from(("none", "sigmoid"))),
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * filters,
+        residual_pixel_stride=filters,
+        cpu=cpu,
+        field_columns=field_columns,
+        column_stride=column_stride,
+        column_dilation=dilation,
+    )
+
+
+@settings(max_examples=3, deadline=None)
+@given(drawn=st.lists(few_filters(), min_size=6, max_size=6), threads=st.integers(2, 4))
+def test_few_filters_agree_with_the_definition(drawn: list[KernelSite], threads: int) -> None:
+    kernels = [kernel_for(site, ConvolutionOptions("unrolled")) for site in drawn]
+    for i, (compiled, site) in enumerate(zip(compile_kernels(kernels), drawn, strict=True)):
+        case = draw_case(site, i)
+        assert_agrees(run_kernel(compiled, case), case)
+        assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+@st.composite
 def strassen_sites(draw: st.DrawFn) -> KernelSite:
     cpu = draw(st.sampled_from(CODE_CPUS))
     width = cpu.lanes

@@ -9,7 +9,7 @@ from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
 from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
-from ellopt.codegen.convolution.packing import DepthwisePacking, PanelPacking
+from ellopt.codegen.convolution.packing import DepthwisePacking, DotPacking, PanelPacking
 from ellopt.codegen.convolution.tiling import pixel_tiles
 from ellopt.core.methods import Choices, plain_weight_bytes
 from ellopt.core.options import ConvolutionOptions
@@ -69,6 +69,9 @@ class Unrolled(GeneratedMethod):
             return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)
         if options.gemm_blocking == STRASSEN:
             return strassen_kernel(site)
+        if not options.gemm_blocking and _few_filters(site):
+            whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
+            return make_kernel(site, "conv_dot.h", DotPacking(site.cpu.lanes, whole))
         row_bytes = 4 * site.in_row_stride * site.stride
         tiles = gemm_tiles(
             site.out_rows, site.out_columns, site.filters, row_bytes, site.cpu, blocking=options.gemm_blocking
@@ -76,6 +79,15 @@ class Unrolled(GeneratedMethod):
         packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors, site.groups)
         macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes)}
         return make_kernel(site, "conv_unrolled.h", packing, macros)
+
+
+def _few_filters(site: KernelSite) -> bool:
+    """Whether sums over the receptive field fill vectors better than filters do."""
+    lanes, columns = site.cpu.lanes, site.field_columns or site.field
+    depth = site.field * columns * site.channels
+    whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
+    run = columns * site.channels if whole else site.channels
+    return site.groups == 1 and lanes > 1 and 4 * site.filters <= lanes and run >= lanes and depth >= 4 * lanes
 
 
 def _cut(shape: ConvolutionShape, blocking: str, cpu: Cpu) -> GemmTiles:

@@ -14,7 +14,7 @@ from ellopt.frontends.onnx.operators.products import product
 from ellopt.frontends.onnx.operators.windows import Windows, windows
 from ellopt.frontends.onnx.refusals import Refused
 from ellopt.model import layers
-from ellopt.model.layers import OUTSIDE, FloatArray, MemoryLayout
+from ellopt.model.layers import OUTSIDE, FloatArray, IntArray, MemoryLayout, Remap
 
 
 def conv(builder: Builder, operator: Operator) -> None:
@@ -84,7 +84,8 @@ def _with_padding(builder: Builder, source: Held, at: Windows) -> Held:
 
 
 def conv_transpose(builder: Builder, operator: Operator) -> None:
-    """As a convolution with the filters turned, of the image with zeros between its pixels."""
+    """As a convolution with the filters turned, of the image with zeros between its pixels; in phases where that is
+    not all there is to it (see ``_in_phases``)."""
     weights = builder.floats(operator.inputs[1], "weights of a convolution")  # channel, filter of the group, ...
     source = builder.image(builder.held(operator.inputs[0]))
     shape = builder.shape(operator.outputs[0])
@@ -96,6 +97,9 @@ def conv_transpose(builder: Builder, operator: Operator) -> None:
     space = (1, *source.shape[2:]) if len(shape) == 3 else source.shape[2:]
     wanted = (1, *shape[2:]) if len(shape) == 3 else shape[2:]
     begins = _begins(operator, at, space, wanted)
+    if at.strides != (1, 1) and at.dilations == (1, 1):
+        builder.hold(operator.outputs[0], _in_phases(builder, operator, source, weights, at, shape, begins))
+        return
     chosen = {}
     for k, (n, out, stride, reach, begin) in enumerate(zip(space, wanted, at.strides, at.extent, begins, strict=True)):
         places = np.arange(out + reach - 1, dtype=np.int64) - (reach - 1 - begin)
@@ -109,6 +113,65 @@ def conv_transpose(builder: Builder, operator: Operator) -> None:
     turned = np.flip(turned, axis=tuple(range(2, turned.ndim)))
     one = Windows(at.size, (1, 1), at.dilations, (0, 0), (0, 0))
     builder.hold(operator.outputs[0], _convolution(builder, operator, spread, turned, one, shape))
+
+
+def _in_phases(
+    builder: Builder,
+    operator: Operator,
+    source: Held,
+    weights: FloatArray,
+    at: Windows,
+    shape: tuple[int, ...],
+    begins: tuple[int, int],
+) -> Held:
+    """Each output row is of one of stride phases, and those of a phase are a convolution of the image itself with every
+    stride-th row of the filters; so with columns. One convolution computes the phases of a pixel as filters of their
+    own, which then go to their places.
+    """
+    groups = int(operator.attributes.get("group", 1))
+    if weights.ndim == 3:
+        weights = weights[:, :, None]
+    (down, right), (rows, columns) = at.strides, at.size
+    taps = (-(-rows // down), -(-columns // right))
+    channels, each = weights.shape[:2]
+    whole = np.zeros((channels, each, taps[0] * down, taps[1] * right), np.float32)
+    whole[:, :, :rows, :columns] = weights
+    split = whole.reshape(groups, channels // groups, each, taps[0], down, taps[1], right)
+    # [group, row phase, column phase, filter, channel, tap, tap], the last tap first
+    split = split.transpose(0, 4, 6, 2, 1, 3, 5)[..., ::-1, ::-1]
+    filters = np.ascontiguousarray(split).reshape(groups * down * right * each, channels // groups, *taps)
+    wanted = (1, *shape[2:]) if len(shape) == 3 else shape[2:]
+    before = (taps[0] - 1, taps[1] - 1)
+    space = source.layout.size[:2]
+    # Cells of the image that the last outputs wanted need, which may be beyond it (output_padding).
+    reach = [-(-(begin + out) // stride) for begin, out, stride in zip(begins, wanted, at.strides, strict=True)]
+    made = [max(n + more, last) for n, more, last in zip(space, before, reach, strict=True)]
+    behind = (made[0] - space[0], made[1] - space[1])
+    one = Windows(taps, (1, 1), (1, 1), before, behind)
+    plain = replace(operator, inputs=operator.inputs[:2])
+    size = (1, len(filters), *made) if len(shape) == 4 else (1, len(filters), made[1])
+    found = _convolution(builder, plain, source, filters, one, size)
+    if len(operator.inputs) > 2 and operator.inputs[2]:
+        own = builder.floats(operator.inputs[2], "biases of a convolution").reshape(groups, 1, each)
+        bias = np.broadcast_to(own, (groups, down * right, each)).reshape(-1)
+        found = builder.like(layers.Bias(**builder.common((found,), found.layout, kind="Bias"), bias=bias), found)
+    # rows x columns x [group, row phase, column phase, filter] -> (rows, row phase) x (columns, column phase) x filters
+    strides = (made[1] * len(filters), len(filters), down * right * each, right * each, each)
+    tables: tuple[IntArray, ...]
+    if begins == (0, 0) and wanted == (made[0] * down, made[1] * right):
+        counts = (made[0], down, made[1], right, groups, each)
+        steps = (strides[0], strides[3], strides[1], strides[4], strides[2], 1)
+        tables = tuple(np.arange(n, dtype=np.int64) * step for n, step in zip(counts, steps, strict=True))
+    else:
+        y, x, f = (np.arange(n, dtype=np.int64) for n in (*wanted, groups * each))
+        y, x = y + begins[0], x + begins[1]
+        tables = (
+            y // down * strides[0] + y % down * strides[3],
+            x // right * strides[1] + x % right * strides[4],
+            f // each * strides[2] + f % each,
+        )
+    layout = packed(image_size(shape))
+    return builder.add(Remap(**builder.common((found,), layout), tables=tables), shape, image_order(len(shape)))
 
 
 def _begins(operator: Operator, at: Windows, space: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, int]:
