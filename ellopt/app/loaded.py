@@ -15,7 +15,9 @@ from ellopt.app.options import AnyPath, BoardOptions
 from ellopt.core.errors import ConfigurationError
 from ellopt.deploy import run as deploy
 from ellopt.deploy.library import DeployedLibrary, Predictor
+from ellopt.deploy.picture import picture_input
 from ellopt.deploy.ports import Inputs, joined
+from ellopt.deploy.preprocess import Preprocess
 from ellopt.deploy.times import BenchResult, LayerTime
 from ellopt.frontends.base import read_model
 from ellopt.frontends.discover import tuned_model
@@ -94,6 +96,14 @@ class LoadedModel:
             found = self._predictors[key](split)
         return dict(found) if isinstance(found, Mapping) else np.asarray(found, np.float32)
 
+    def image(self, path: AnyPath, preprocess: Preprocess | None = None) -> FloatArray:
+        """The picture in a file as the model's only input. Raises ConfigurationError for a file that is no picture, and
+        for a model that takes none."""
+        ports = self.model.input_ports
+        if len(ports) != 1:
+            raise ConfigurationError(f"--image: {self.model.path} has {len(ports)} inputs; a picture is one")
+        return picture_input(Path(path), ports[0].shape, preprocess or Preprocess())
+
     def predict_isolated(
         self, values: Inputs, *, target: str = "host", options: AnyPath | None = None, threads: int = 0,
         check: bool = False, **boards: Unpack[BoardOptions],
@@ -110,18 +120,19 @@ class LoadedModel:
 
     def compile(
         self, directory: AnyPath, *, target: str = "host", options: AnyPath | None = None, name: str = "",
-        cpu: str = "native", force: bool = False, check: bool = False,
+        cpu: str = "native", force: bool = False, check: bool = False, preprocess: Preprocess | None = None,
     ) -> DeployedLibrary:  # fmt: skip
         """Write a C library with header, example, CMake files and Python wrapper into ``directory``.
 
-        As ``ellopt compile``: docs/reference.md says what ``name``, ``cpu``, ``force`` and ``check`` mean. Raises
-        ConfigurationError, BuildError, CandidateError.
+        As ``ellopt compile``: docs/reference.md says what ``name``, ``cpu``, ``force`` and ``check`` mean.
+        ``preprocess``: how its Python wrapper prepares pictures. Raises ConfigurationError, BuildError,
+        CandidateError.
         """
         place, found = _path(options), find_target(target)
         checked = partial(deploy.check_library, model=self.model, options=place, target=found)
         return deploy.compile_library(
             self.model, Path(directory), found, place, name=name, cpu=cpu, force=force,
-            check=checked if check else None,
+            check=checked if check else None, preprocess=preprocess,
         )  # fmt: skip
 
     def bench(

@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ellopt.deploy.header import port_facts
 from ellopt.deploy.identifier import chosen_name, library_name
 from ellopt.deploy.manifest import MANIFEST, require_ours, write_files
 from ellopt.deploy.ports import Inputs
+from ellopt.deploy.preprocess import Preprocess
 from ellopt.files.atomic import make_directory
 from ellopt.frontends.base import read_model
 from ellopt.model.graph import Model
@@ -90,14 +91,16 @@ def compile_library(
     cpu: str = NATIVE,
     force: bool = False,
     check: Callable[[DeployedLibrary], None] | None = None,
+    preprocess: Preprocess | None = None,
 ) -> DeployedLibrary:
     """Write a deployable library of ``model`` into ``directory``.
 
     ``options`` is a plan or a ``compile_options.json``; the default is what the model says. Libraries for boards, and
     those of Linux for a ``cpu`` other than this machine's, are made for a glibc that most systems have. ``name``: of
     the library, empty for one made of the model's. ``force``: files that are not as this function left them are
-    overwritten. ``check`` is given the finished library in a folder beside; if it raises, nothing is written. Raises
-    ConfigurationError (also for such files), BuildError, and what ``check`` raises.
+    overwritten. ``preprocess``: how the Python module prepares pictures. ``check`` is given the finished library in a
+    folder beside; if it raises, nothing is written. Raises ConfigurationError (also for such files), BuildError, and
+    what ``check`` raises.
     """
     toolchain = toolchain or NativeToolchain()
     name = chosen_name(name) if name else library_name(model.name)
@@ -112,7 +115,8 @@ def compile_library(
     try:
         make_directory(directory)
         with tempfile.TemporaryDirectory(prefix="ellopt-compile-") as scratch:
-            return _Library(lower(prepared), plan, target, files, Path(scratch)).write(directory, model, check)
+            made = _Library(lower(prepared), plan, target, files, Path(scratch), preprocess or Preprocess())
+            return made.write(directory, model, check)
     except OSError as error:
         raise ConfigurationError(f"{directory} cannot be written: {error}") from error
 
@@ -201,13 +205,16 @@ class _Files:
 
 
 class _Library:
-    def __init__(self, network: Network, plan: Plan, target: Target, files: _Files, scratch: Path) -> None:
+    def __init__(self, network: Network, plan: Plan, target: Target, files: _Files, scratch: Path,
+        preprocess: Preprocess,
+    ) -> None:  # fmt: skip
         self._network = network
         self._plan = plan
         self._target = target
         self._files = files
         self._name = files.name
         self._scratch = scratch
+        self._preprocess = preprocess
 
     def write(self, directory: Path, model: Model, check: Callable[[DeployedLibrary], None] | None) -> DeployedLibrary:
         variants = [[self._variant(i)] for i in range(len(self._network.convolutions))]
@@ -295,6 +302,7 @@ class _Library:
             "threads": threads,
             "choices": ", ".join(rows or ["{0}"]),
             **port_facts(model, self._name),
+            "preprocess_python": repr(asdict(self._preprocess)),
             "input_rows": source.rows,
             "input_columns": source.columns,
             "input_channels": source.channels,

@@ -43,8 +43,10 @@ def read_compile_options(path: Path, node_ids: list[str] | None = None) -> dict[
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read as compile options: {error}") from error
     nodes = data.get("nodes") if isinstance(data, dict) else None
-    if not isinstance(nodes, dict) or set(data) != {"nodes"}:
-        raise ConfigurationError(f'{path}: compile options are an object {{"nodes": {{id: options}}}} and nothing else')
+    if not isinstance(nodes, dict) or set(data) - {"nodes", "preprocess"}:
+        raise ConfigurationError(
+            f'{path}: compile options are an object {{"nodes": {{id: options}}}} that may have "preprocess", too'
+        )
     result: dict[str, ConvolutionOptions] = {}
     for node_id, values in nodes.items():
         if node_ids is not None and node_id not in node_ids:

@@ -19,7 +19,7 @@ from tests.support.paths import TINY
 from tests.support.reports import sample_report
 
 #: they show no table
-WITHOUT = {"predict", "compile", "sync"}
+WITHOUT = {"compile", "sync"}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

@@ -24,9 +24,10 @@ def read(path: Path) -> Any:
     if path.is_file() and (kind is None or kind.of != "array"):
         kind = kind or kind_of_file(path)
         what = f" but {kind.name}" if kind is not None and kind.of != "array" else ""
-        raise ConfigurationError(
-            f"--input: {path} is not a NumPy file{what}; write one by numpy.save (.npy) or numpy.savez (.npz)"
-        )
+        advice = "write one by numpy.save (.npy) or numpy.savez (.npz)"
+        if kind is not None and kind.of == "picture":
+            advice = "give a picture by --image"
+        raise ConfigurationError(f"--input: {path} is not a NumPy file{what}; {advice}")
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):

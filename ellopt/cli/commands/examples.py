@@ -11,8 +11,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "show": ("ellopt show model.ell",),
     "predict": (
         "ellopt predict out/face/face_options.ell --input x.npy --output y.npy",
+        "ellopt predict out/face --image cat.jpg --scale 1/255 --labels labels.txt",
         "ellopt predict model.ell --options out/face/compile_options.json --input x.npy --output y.npy",
     ),
+    "demo": ("ellopt demo",),
     "compile": (
         "ellopt compile out/face/face_options.ell --target pi4_64 -o library",
         "ellopt compile model.ell --options out/face/compile_options.json --target host -o library",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ellopt.cli.commands.device_arguments import add_running_options, boards_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import add_options, add_path, read_options
+from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
+from ellopt.deploy.preprocess import Preprocess, PreprocessSettings
 from ellopt.frontends.settings import ShapeSettings
 from ellopt.targets.settings import target_setting
 
@@ -33,17 +35,22 @@ _CHECK = "compare every step and the model's output with the reference first; st
 class PredictSettings:
     """How ``ellopt predict`` runs a model."""
 
-    input: Path = setting(
-        help="a `.npy` file: rows x columns x channels, and for ONNX models the shape that they say; or a `.npz` file "
+    input: Path | None = setting(
+        None,
+        "a `.npy` file: rows x columns x channels, and for ONNX models the shape that they say; or a `.npz` file "
         "with an array by the name of each input",
-        required=True,
         metavar="FILE",
+        default_text="this or `--image` must be given",
     )
-    output: Path = setting(
-        help="where the output goes, a `.npy` file; or a `.npz` file with an array by the name of each output",
-        required=True,
+    output: Path | None = setting(
+        None,
+        "where the output goes, a `.npy` file; or a `.npz` file with an array by the name of each output",
         metavar="FILE",
+        default_text="must be given with `--input`",
     )
+    image: Path | None = setting(None, "a picture, instead of `--input`: its largest outputs are shown", metavar="FILE")
+    labels: Path | None = setting(None, "what the outputs for a picture mean, a label a line", metavar="FILE")
+    top: int = setting(5, "how many of the largest outputs to show", least=1)
     target: str = target_setting(
         "host",
         "what to compile for",
@@ -135,11 +142,12 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     parser = subparsers.add_parser(
         "predict",
         help="run a model once",
-        description="Runs a model once on an input given as a NumPy file: rows x columns x channels, and for "
-        "ONNX models the shape that they say.",
+        description="Runs a model once on a picture, or on an input given as a NumPy file: rows x columns x channels, "
+        "and for ONNX models the shape that they say.",
     )
     _add_model(parser)
-    add_options(parser, "options", ShapeSettings, PredictSettings)
+    add_options(parser, "options", ShapeSettings, PredictSettings, JsonSettings)
+    add_options(parser, "pictures", PreprocessSettings)
     add_running_options(parser)
     parser.set_defaults(run=predict)
 
@@ -153,6 +161,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
     )
     _add_model(parser)
     add_options(parser, "options", ShapeSettings, CompileSettings)
+    add_options(parser, "pictures, for the Python wrapper", PreprocessSettings)
     parser.set_defaults(run=compile_)
 
 
@@ -193,16 +202,37 @@ def show(arguments: argparse.Namespace, console: Console) -> int:
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.cli.commands import arrays
+    from ellopt.deploy import picture
 
     asked = read_options(PredictSettings, arguments)
-    values = arrays.read(asked.input)
+    if (asked.input is None) == (asked.image is None):
+        raise ConfigurationError("give --input (a NumPy file) or --image (a picture), one of them")
+    if asked.input is not None and asked.output is None:
+        raise ConfigurationError("--output must be given with --input: where the output goes")
+    preprocess = read_options(PreprocessSettings, arguments)
+    values: Any = None if asked.input is None else arrays.read(asked.input)
+    labels = picture.read_labels(asked.labels)
     loaded = _read(arguments)
-    arrays.check_output(asked.output, loaded.model)
-    outputs = loaded.predict_isolated(values, target=asked.target, options=asked.options, check=asked.check,
-                                      **boards_from(arguments))  # fmt: skip
-    arrays.write(asked.output, outputs)
-    sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
-    console.print(f"{asked.output}: {', '.join(sizes)}", markup=False, highlight=False)
+    if asked.output is not None:
+        arrays.check_output(asked.output, loaded.model)
+    if asked.image is not None:
+        values = loaded.image(asked.image, preprocess.over(Preprocess.read(asked.options)))
+    outputs = loaded.predict_isolated(
+        values, target=asked.target, options=asked.options, check=asked.check, **boards_from(arguments)
+    )
+    if asked.output is not None:
+        arrays.write(asked.output, outputs)
+    best = picture.ranked(picture.only_output(outputs), labels, asked.top) if asked.image and (
+        asked.output is None or len(outputs) == 1) else ()  # fmt: skip
+    if read_options(JsonSettings, arguments).json:
+        shapes = {name: output.shape for name, output in outputs.items()}
+        print_json({"output": asked.output, "outputs": shapes, "image": asked.image, "top": best})
+        return 0
+    if asked.output is not None:
+        sizes = ["x".join(map(str, output.shape)) for output in outputs.values()]
+        console.print(f"{asked.output}: {', '.join(sizes)}", markup=False, highlight=False, soft_wrap=True)
+    for row in best:
+        console.print(f"{row.value:10.4f}  {row.label or row.index}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -211,6 +241,7 @@ def compile_(arguments: argparse.Namespace, console: Console) -> int:
     library = _read(arguments).compile(
         asked.output_path, target=asked.target, options=asked.options, name=asked.name, cpu=asked.cpu,
         force=asked.force, check=asked.check,
+        preprocess=read_options(PreprocessSettings, arguments).over(Preprocess.read(asked.options)),
     )  # fmt: skip
     for line in library.summary():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
