@@ -24,9 +24,11 @@ settings.load_profile("ellopt")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither read nor fill the user's store of measurements."""
+    """Tests neither read nor fill the user's store and cache; all share one that is new."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ELLOPT_STORE", str(tmp_path_factory.mktemp("store") / "measurements.sqlite"))
+        base = tmp_path_factory.getbasetemp()
+        patch.setenv("ELLOPT_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
         yield
 
 

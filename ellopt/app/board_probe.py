@@ -14,6 +14,7 @@ from ellopt.core.errors import CandidateError, InfrastructureError
 from ellopt.devices.base import Device
 from ellopt.devices.bundle import Bundle, Invocation
 from ellopt.targets import Target
+from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.zig import Compiler
 
 _BUILD_SECONDS = 300.0
@@ -40,7 +41,7 @@ def probe_bundle(target: Target) -> Iterator[Bundle]:
     with tempfile.TemporaryDirectory(prefix="ellopt-probe-") as name:
         directory = Path(name)
         deadline = Deadline.after(_BUILD_SECONDS)
-        compiler = Compiler(target, (directory,), directory / "objects", 1)
+        compiler = Compiler(target, (directory,), object_cache(directory / "objects"), 1)
         program = directory / "probe"
         compiler.link(compiler.objects({"probe": _SOURCE}, deadline).values(), program, deadline)
         digest = hashlib.sha256(program.read_bytes()).hexdigest()[:32]

@@ -26,6 +26,7 @@ from ellopt.estimate.calibration.store import Calibration, keep
 from ellopt.files.user_dirs import state_directory
 from ellopt.targets import Target
 from ellopt.toolchains.native.toolchain import NativeToolchain
+from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.zig import Compiler
 
 _SECONDS = 600.0
@@ -95,7 +96,7 @@ class _Work:
 def _loops(target: Target, directory: Path, deadline: Deadline) -> Bundle:
     directory.mkdir()
     source = Path(calibration.__file__).with_name("loops.c").read_text(encoding="utf-8")
-    compiler = Compiler(target, C_FOLDERS, directory / "objects", 1)
+    compiler = Compiler(target, C_FOLDERS, object_cache(directory / "objects"), 1)
     program = directory / "loops"
     compiler.link(compiler.objects({"loops": source}, deadline).values(), program, deadline)
     digest = hashlib.sha256(program.read_bytes()).hexdigest()[:32]

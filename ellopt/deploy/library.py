@@ -38,6 +38,7 @@ from ellopt.model.names import safe_name
 from ellopt.space.options_file import plan_for
 from ellopt.targets import Target, find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
+from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.zig import Compiler, cpu_of
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -250,16 +251,20 @@ class _Library:
         """The static and the shared library."""
         sources = {name: c_text(name) for name in RUNTIME}
         sources |= {variant.function: variant.kernel.source(variant.function) for variant in variants}
-        sources["core"] = table + "\n" + self._render("library_core.c.in", facts)
-        functions = {*_RUNTIME_FUNCTIONS, *STEP_FUNCTIONS, *(variant.function for variant in variants)}
         # Names of libraries have no capitals: what is renamed so meets no function of any library.
+        functions = {*_RUNTIME_FUNCTIONS, *STEP_FUNCTIONS, *(variant.function for variant in variants)}
         prefix = "".join(f"#define {f} {self._name}E_{f}\n" for f in sorted(functions))
-        compiler = Compiler(self._target, C_FOLDERS, self._scratch / "objects")
-        flags = ("-fPIC", f"--embed-dir={self._scratch}", "-Wno-c23-extensions")
+        kept = object_cache(self._scratch / "objects")
+        compiler = Compiler(self._target, C_FOLDERS, kept)
         deadline = Deadline.after(_BUILD_SECONDS)
-        objects = compiler.objects({key: prefix + text for key, text in sources.items()}, deadline, flags)
+        objects = compiler.objects({key: prefix + text for key, text in sources.items()}, deadline, ("-fPIC",))
+        # This one has the weights in it, which its text does not say: no other library may find it.
+        embedding = Compiler(self._target, C_FOLDERS, self._scratch / "objects")
+        flags = ("-fPIC", f"--embed-dir={self._scratch}", "-Wno-c23-extensions")
+        core = prefix + table + "\n" + self._render("library_core.c.in", facts)
+        objects |= embedding.objects({"core": core}, deadline, flags)
         # What programs call runs on any processor, to say that this one is too old for the rest.
-        plain = Compiler(self._any_cpu(), C_FOLDERS, self._scratch / "objects")
+        plain = Compiler(self._any_cpu(), C_FOLDERS, kept)
         objects |= plain.objects({"library": prefix + self._render("library.c.in", facts)}, deadline, ("-fPIC",))
         archive, shared = self._scratch / self._files.archive, self._scratch / self._files.shared
         compiler.archive(objects, archive, deadline)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -70,7 +72,7 @@ class FileCache:
         self._directory, self._suffix = directory, suffix
 
     def find(self, keys: Iterable[str]) -> dict[str, Path]:
-        """The files of those ``keys`` that are there and sound; what is unsound is removed."""
+        """The files of those ``keys`` that are there and sound, modified now; what is unsound is removed."""
         wanted, found = set(keys), {}
         for path in self._directory.glob(f"*{self._suffix}"):
             key, _, digest = path.name.removesuffix(self._suffix).partition("-")
@@ -79,6 +81,8 @@ class FileCache:
             try:
                 if digest and digest_of_file(path).startswith(digest):
                     found[key] = path
+                    with contextlib.suppress(OSError):  # of another user, maybe
+                        os.utime(path)
                     continue
                 _LOG.warning("%s is damaged and made again", path)
                 disk().remove(path)

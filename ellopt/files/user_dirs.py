@@ -22,8 +22,9 @@ _DARWIN = {"cache": "Library/Caches", "state": "Library/Application Support"}
 
 
 def cache_directory() -> Path:
-    """What can be made again."""
-    return _base("cache") / "ellopt"
+    """What can be made again: ``ELLOPT_CACHE``, or a directory in the user's cache."""
+    given = os.environ.get("ELLOPT_CACHE")
+    return Path(given) if given else _base("cache") / "ellopt"
 
 
 def state_directory() -> Path:

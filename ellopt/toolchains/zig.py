@@ -24,6 +24,7 @@ from ellopt.files.process import Abort, run_in_group
 from ellopt.files.sealed import FileCache
 from ellopt.files.user_dirs import zig_cache
 from ellopt.targets import CPUS, Cpu, Target
+from ellopt.toolchains.object_cache import trim
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +98,20 @@ def cpu_of(target: Target) -> Cpu:
 
 
 @lru_cache(maxsize=1)
-def _host_cpu() -> Cpu:
+def _host_macros() -> frozenset[str]:
+    """What the compiler defines for this very machine: processors with the same ones run the same code."""
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "empty.c").touch()
         command = (*zig_command(), "cc", "-mcpu=native", "-dM", "-E", "empty.c")
         done = run_in_group(command, Path(directory), Deadline.after(COMPILE_SECONDS))
     if done.exit_code != 0:
         raise ConfigurationError(f"zig cc does not work: {done.stderr.decode(errors='replace').strip()}")
-    macros = {line.split()[1] for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("#")}
+    return frozenset(done.stdout.decode(errors="replace").splitlines())
+
+
+@lru_cache(maxsize=1)
+def _host_cpu() -> Cpu:
+    macros = {line.split()[1] for line in _host_macros() if line.startswith("#")}
     found = next((name for macro, name in _CPU_BY_MACRO.items() if macro in macros), "scalar")
     return replace(CPUS[found], cache_mib=_host_cache_mib())
 
@@ -134,6 +141,7 @@ class Compiler:
             [
                 zig_version(),
                 *compile_flags(target),
+                *(sorted(_host_macros()) if target.is_host else ()),
                 *(p.read_bytes() for folder in include for p in sorted(folder.glob("*.h"))),
             ]
         )
@@ -162,6 +170,7 @@ class Compiler:
             )
             found |= dict(zip(missing, paths, strict=True))
             logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)
+            trim(self._cache, time.time())
         return {name: found[key] for name, key in keys.items()}
 
     def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:

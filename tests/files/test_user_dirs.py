@@ -24,7 +24,7 @@ PLACES: dict[str, tuple[str, str, str, str]] = {
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Path, "home", lambda: HOME)
-    for name in (*VARIABLES, "ELLOPT_STORE", "ZIG_GLOBAL_CACHE_DIR"):
+    for name in (*VARIABLES, "ELLOPT_CACHE", "ELLOPT_STORE", "ZIG_GLOBAL_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     return HOME
 
@@ -46,6 +46,7 @@ def test_files_are_where_the_platform_keeps_them(platform: str, home: Path, monk
     ("name", "function", "below"),
     [
         ("XDG_CACHE_HOME", user_dirs.cache_directory, "ellopt"),
+        ("ELLOPT_CACHE", user_dirs.cache_directory, ""),
         ("XDG_STATE_HOME", user_dirs.state_directory, "ellopt"),
         ("XDG_CONFIG_HOME", user_dirs.config_directory, "ellopt"),
         ("ELLOPT_STORE", user_dirs.measurements_path, ""),
@@ -78,4 +79,4 @@ def test_no_other_module_reads_these_variables() -> None:
         constants = {
             node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)
         }
-        assert not constants & {*VARIABLES, "ELLOPT_STORE", "ZIG_GLOBAL_CACHE_DIR"}, path
+        assert not constants & {*VARIABLES, "ELLOPT_CACHE", "ELLOPT_STORE", "ZIG_GLOBAL_CACHE_DIR"}, path

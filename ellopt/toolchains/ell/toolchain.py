@@ -42,6 +42,7 @@ from ellopt.toolchains.ell.link import RUNNER, Linker
 from ellopt.toolchains.ell.settings import EllSettings
 from ellopt.toolchains.ell.tools import EllTools, find_tools
 from ellopt.toolchains.native.results import read_records
+from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.settings import BuildSettings
 from ellopt.toolchains.zig import zig_version
 
@@ -150,7 +151,7 @@ class EllToolchain:
         compiled = self._compile_all(model, plans, target, directory, deadline)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
             blas = self._tools.blas if self._compiler.blas(target) else None
-            linker = Linker(target, directory / "objects", self._parallel_build, self._one_program, blas)
+            linker = Linker(target, object_cache(directory / "objects"), self._parallel_build, self._one_program, blas)
             weights = {plan: _weight_bytes(model, plan) for plan in plans}
             made = Path(name) / "bundle"
             made.mkdir()  # as the umask has it: the temporary directory is nobody's but ours

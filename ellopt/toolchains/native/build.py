@@ -28,6 +28,7 @@ from ellopt.model.graph import Model
 from ellopt.model.rounding import rounding_limits
 from ellopt.targets import Target
 from ellopt.toolchains.native.bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
+from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.zig import Compiler, cpu_of, zig_version
 
 RUNNER = "runner"
@@ -74,7 +75,7 @@ def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> 
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
             made = Path(name) / "bundle"
             made.mkdir()  # as the umask has it: the temporary directory is nobody's but ours
-            manifest = _build(request, made, directory / "objects", deadline)
+            manifest = _build(request, made, object_cache(directory / "objects"), deadline)
             publish(made, path)
     return path, manifest
 
