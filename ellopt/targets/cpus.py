@@ -14,6 +14,8 @@ class Cpu:
 
     ``compiler_name`` is zig's; empty where the compiler finds out. A feature behind a minus corrects what the compiler
     believes: with many independent sums, multiply-add is the fastest there is on these processors, too.
+    ``library_name`` is the processor that a program's C library is compiled for, which takes a minute or two: one for
+    all that are alike; empty for ``compiler_name``.
     ``lanes`` is the number of float32 in a vector register, 1 without vectors; ``registers`` is how many of them may
     hold sums, inputs and weights. ``latency`` is how many independent multiply-adds keep the multipliers busy.
     ``fused``: whether it has multiply-add in one rounding. ``in_order``: whether its vector loads take issue slots from
@@ -43,6 +45,7 @@ class Cpu:
     winograd_block_floats: int = 16 * 1024
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
+    library_name: str = ""
 
 
 _SCALAR = Cpu("scalar", "", 1, 16, ("4x4", "2x8"), ((2, 4),))
@@ -56,9 +59,11 @@ _AVX512 = Cpu(
     latency=5, winograd_block_floats=40 * 1024, own_weight_bytes=2048 * 1024,
 )  # fmt: skip
 #: 64-bit NEON multiplies by lanes: a register holds four channels of each tile instead of a broadcast input.
-_NEON_64 = Cpu("aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2)
+_NEON_64 = Cpu(
+    "aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2, library_name="generic"
+)
 #: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add wants.
-_NEON_32 = replace(_SSE, name="armv7", registers=15)
+_NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7")
 
 _ROWS = (
     _SCALAR,

@@ -38,6 +38,11 @@ class Target:
         """The processor's name for the compiler."""
         return self.cpu.compiler_name if self.cpu else "native"
 
+    @property
+    def library_cpu(self) -> str:
+        """The name of the processor that programs' C library is compiled for."""
+        return (self.cpu.library_name or self.cpu.compiler_name) if self.cpu else "native"
+
 
 _ARM_HARD = "arm-linux-musleabihf"
 _AARCH64 = "aarch64-linux-musl"

@@ -85,6 +85,13 @@ def target_flags(target: Target) -> tuple[str, ...]:
     return ("-target", target.triple, f"-mcpu={target.compiler_cpu}")
 
 
+def link_flags(target: Target) -> tuple[str, ...]:
+    """The flags that choose a program's C library, which comes from a cache unless it is the first of its kind."""
+    if target.is_host:
+        return target_flags(target)
+    return ("-target", target.triple, f"-mcpu={target.library_cpu}")
+
+
 def compile_flags(target: Target) -> tuple[str, ...]:
     """The flags of every compilation for ``target``."""
     # Fused multiply-add, except on the old VFP, which has none: there clang takes "fast" as a ban on its unfused one.
@@ -186,7 +193,7 @@ class Compiler:
                 _link_or_copy(path, directory / names[-1])
             (directory / "objects.rsp").write_text("\n".join(names), encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *target_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
+                *(*zig_command(), "cc", *link_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
                 *("@objects.rsp", "-o", output.name, "-lm", "-lpthread"),
             )
             self._run(command, directory, deadline, output.name)
