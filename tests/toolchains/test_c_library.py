@@ -1,0 +1,22 @@
+"""The first program for a kind of board takes a minute or two, for its C library; another kind of the same state none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ellopt.targets import TARGETS
+from ellopt.toolchains.zig import compile_flags, link_flags
+
+
+def test_alike_boards_share_a_c_library_and_each_has_code_of_its_own() -> None:
+    libraries: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for target in TARGETS.values():
+        if target.cpu is not None:
+            libraries[link_flags(target)].add(target.cpu.name)
+    assert sorted(map(sorted, libraries.values())) == [
+        ["aarch64", "cortex-a53", "cortex-a72", "cortex-a76"],
+        ["arm1176"],
+        ["cortex-a53-32", "cortex-a7", "cortex-a72-32"],
+    ]
+    code = {compile_flags(target) for target in TARGETS.values() if target.cpu is not None}
+    assert len(code) == len({target.cpu.name for target in TARGETS.values() if target.cpu is not None})
