@@ -1,4 +1,4 @@
-"""The first program for a kind of board takes a minute or two, for its C library; another kind of the same state none."""
+"""The first program for a kind of board takes a minute or two, for its C library; alike kinds then take none."""
 
 from __future__ import annotations
 
