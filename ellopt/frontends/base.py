@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ellopt.core.errors import ModelFormatError
+from ellopt.core.errors import ConfigurationError, ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.files.kinds import kind_by_content, kind_of_file
 from ellopt.model.graph import Model
@@ -25,7 +25,8 @@ class Frontend:
     ``module`` is imported when such a file is read or written. It has ``read(path, input_shapes)``, which gives a Model
     or raises ModelFormatError, and ``write(model, path, plan, ell, own)``: the file of ``model`` with ``plan``; ``ell``
     is what ELL is told of it, ``own`` what ELL's options cannot say. ``input_names(path)`` gives the
-    inputs that can be given a shape; none of a file that cannot be read.
+    inputs that can be given a shape; none of a file that cannot be read. ``convert(model, path)`` writes a model
+    of another format.
     """
 
     name: str
@@ -87,6 +88,21 @@ def write_model(model: Model, path: Path, plan: Plan, ell: NodeOptions, own: Nod
     """Write the file that ``model`` was read from with the options of ``plan``; see ``Frontend``. Raises OSError."""
     frontend = frontend_of(model.path.name) or FRONTENDS[0]
     frontend.load().write(model, path, plan, ell, own)
+
+
+def convert_model(model: Model, path: Path) -> None:
+    """Write ``model`` in the format of ``path``'s ending.
+
+    Raises ConfigurationError for an ending of no other format than the model's own, ModelFormatError with everything
+    that the format has nothing for, OSError.
+    """
+    own, other = frontend_of(model.path.name) or FRONTENDS[0], frontend_of(path.name)
+    endings = " or ".join(row.suffix for row in FRONTENDS if row is not own)
+    if other is None or path.name.lower().endswith(".zip"):
+        raise ConfigurationError(f"--output: {path} must end in {endings}, the format to convert to")
+    if other is own:
+        raise ConfigurationError(f"--output: {model.path} is an {own.name} model already; convert it to {endings}")
+    other.load().convert(model, path)
 
 
 def tuned_suffix(model: Model) -> str:

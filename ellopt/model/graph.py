@@ -58,19 +58,21 @@ class Model:
     nodes: tuple[Node, ...]
     options: Plan
     source: Source
-    #: empty where the file has one input (output) without a name, of the size that its node has
+    #: empty where the file has one of each, of the size that its node has
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    #: what the one input and the one output are called where ``inputs`` and ``outputs`` are empty
+    ends: tuple[str, str] = ("input", "output")
 
     @property
     def input_ports(self) -> tuple[Port, ...]:
         """The inputs; at least one."""
-        return self.inputs or (Port("input", self.input.output_layout.size),)
+        return self.inputs or (Port(self.ends[0], self.input.output_layout.size),)
 
     @property
     def output_ports(self) -> tuple[Port, ...]:
         """The outputs; at least one."""
-        return self.outputs or (Port("output", self.output.output_layout.size),)
+        return self.outputs or (Port(self.ends[1], self.output.output_layout.size),)
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:

@@ -44,6 +44,12 @@ def with_ends(archive: Archive, nodes: list[Node]) -> tuple[list[Node], Ports, P
     return _with_output(nodes, sources[0]), input_ports, output_ports
 
 
+def end_names(archive: Archive) -> tuple[str, str]:
+    """What the map calls its first input and its first output."""
+    fields = Fields(archive.data, str(archive.path))
+    return _names(fields, "inputNames", "input", 1)[0], _names(fields, "outputNames", "output", 1)[0]
+
+
 def _inputs(archive: Archive, fields: Fields, nodes: list[Node]) -> list[Node]:
     """The input nodes in the order of the map."""
     found = {node.node_id: node for node in nodes if isinstance(node, Input)}

@@ -23,6 +23,13 @@ def input_names(path: Path) -> tuple[str, ...]:
     return ()
 
 
+def convert(model: Model, path: Path) -> None:
+    """Write a model of another format."""
+    from ellopt.frontends.ell.write import write_model
+
+    write_model(model, path)
+
+
 def write(
     model: Model,
     path: Path,

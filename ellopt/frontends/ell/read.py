@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ellopt.core.plan import Plan
 from ellopt.frontends.ell.archive import Archive, read_archive
-from ellopt.frontends.ell.ends import with_ends
+from ellopt.frontends.ell.ends import end_names, with_ends
 from ellopt.frontends.ell.expand import expand_predictors
 from ellopt.frontends.ell.metadata import read_options
 from ellopt.frontends.ell.parse import parse_node
@@ -58,7 +58,9 @@ def build_model(archive: Archive) -> Model:
             nodes.append(node)
     nodes, inputs, outs = with_ends(archive, nodes)
     nodes = _needed(path, nodes)
-    return Model(path, model_name(path), tuple(nodes), _options(archive, nodes), archive, inputs, outs)
+    return Model(
+        path, model_name(path), tuple(nodes), _options(archive, nodes), archive, inputs, outs, end_names(archive)
+    )
 
 
 def _options(archive: Archive, nodes: list[Node]) -> Plan:

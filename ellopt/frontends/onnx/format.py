@@ -31,6 +31,13 @@ def input_names(path: Path) -> tuple[str, ...]:
     return tuple(value.name for value in graph.input if value.name not in constants)
 
 
+def convert(model: Model, path: Path) -> None:
+    """Write a model of another format."""
+    from ellopt.frontends.onnx.write import write_model
+
+    write_model(model, path)
+
+
 def write(
     model: Model,
     path: Path,

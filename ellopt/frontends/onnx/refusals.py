@@ -30,8 +30,8 @@ class Refusals:
     def add(self, label: str, what: str) -> None:
         self.found.setdefault(what, []).append(label)
 
-    def raise_any(self, path: Path) -> None:
-        """Raise ModelFormatError with all of them, if there are any."""
+    def raise_any(self, path: Path, cannot: str = "cannot be tuned") -> None:
+        """Raise ModelFormatError with all of them, if there are any. ``cannot``: what the file cannot be."""
         if not self.found:
             return
         lines = []
@@ -39,7 +39,7 @@ class Refusals:
             more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
             nodes = f"{len(labels)} node{'s' if len(labels) > 1 else ''}"
             lines.append(f"{what} ({nodes}: {', '.join(labels[:_NAMED])}{more})")
-        raise ModelFormatError(f"{path}: cannot be tuned: " + "; ".join(lines))
+        raise ModelFormatError(f"{path}: {cannot}: " + "; ".join(lines))
 
 
 def _advice(operator: str) -> str:
