@@ -19,7 +19,7 @@ from ellopt.deploy.picture import picture_input
 from ellopt.deploy.ports import Inputs, joined
 from ellopt.deploy.preprocess import Preprocess
 from ellopt.deploy.times import BenchResult, LayerTime
-from ellopt.frontends.base import read_model
+from ellopt.frontends.base import convert_model, read_model
 from ellopt.frontends.discover import tuned_model
 from ellopt.frontends.input_shapes import parse_shapes, shared_out
 from ellopt.model.graph import Model
@@ -134,6 +134,19 @@ class LoadedModel:
             self.model, Path(directory), found, place, name=name, cpu=cpu, force=force,
             check=checked if check else None, preprocess=preprocess,
         )  # fmt: skip
+
+    def convert(self, path: AnyPath) -> LoadedModel:
+        """Write the model in the format of the ending of ``path``, ``.ell`` or ``.onnx``; the model as it is there.
+
+        Raises ModelFormatError with everything that the format has nothing for, ConfigurationError for an ending that
+        is no other format's.
+        """
+        place = Path(path)
+        try:
+            convert_model(self.model, place)
+        except OSError as error:
+            raise ConfigurationError(f"--output: {place} cannot be written: {error.strerror or error}") from error
+        return LoadedModel(read_model(place))
 
     def bench(
         self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,

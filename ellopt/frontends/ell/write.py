@@ -7,6 +7,7 @@ columns x channels, as everywhere in ELL: where the file had channels first, the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Writer:
         self._aliases: dict[str, Port] = {}
         for port in model.input_ports:
             self._begin(port)
-        self.needed = {name for name, _ in self._outputs}
+        self.needed = {name for name, *_ in self._outputs}
         for node in reversed(model.nodes):
             if node.node_id in self.needed and node.node_id not in self._aliases:
                 self.needed.update(node.inputs)
@@ -79,9 +80,15 @@ class Writer:
 
     def archive(self) -> Archive:
         outputs = []
-        for (name, layout), port in zip(self._outputs, self.model.output_ports, strict=True):
+        for (name, layout, is_ready), port in zip(self._outputs, self.model.output_ports, strict=True):
             self._current = None
-            outputs.append(self.add("OutputNode", {"input": self.written[name]}, label=port.name, layout=layout))
+            source, size = self.written[name], image_of(port)
+            if size and not is_ready and layout.size != size:
+                rows, columns, _ = size
+                file = replace(packed_layout(size), order=(2, 0, 1), increment=(rows * columns, columns, 1))
+                layout = packed_layout(size)
+                source = self.reorder(self.reinterpret(source, file), file, layout)
+            outputs.append(self.add("OutputNode", {"input": source}, label=port.name, layout=layout))
         data = {
             "_type": "Map",
             "_version": "2",
@@ -107,14 +114,14 @@ class Writer:
         joined = self.model.by_id[node.inputs[0]]
         return list(zip(ports, joined.inputs, joined.input_layouts, strict=True))
 
-    def _output(self, port: Port, source: str, layout: MemoryLayout) -> tuple[str, MemoryLayout]:
-        """The node that is the output, and its layout: an image before it was put into the file's order."""
+    def _output(self, port: Port, source: str, layout: MemoryLayout) -> tuple[str, MemoryLayout, bool]:
+        """The node that is the output, its layout, and whether it is the image before it was put in file order."""
         node = self.model.by_id[source]
         if isinstance(node, layers.Remap) and is_image(node.input_layouts[0]):
             index = index_of(node.tables)
             if len(index) == node.input_layouts[0].elements and (np.sort(index) == np.arange(len(index))).all():
-                return node.inputs[0], node.input_layouts[0]
-        return source, layout
+                return node.inputs[0], node.input_layouts[0], True
+        return source, layout, False
 
     def _begin(self, port: Port) -> None:
         """The input node of ``port``, as an image if one is made of it at once."""
@@ -122,11 +129,16 @@ class Writer:
         images = [node for node in readers if isinstance(node, layers.Remap) and is_image(node.output_layout)]
         size: Shape3 = (1, 1, port.elements)
         index: npt.NDArray[np.int64] = np.arange(port.elements)
-        for image in images:
+        image_size = image_of(port)
+        for image in sorted(images, key=lambda node: node.output_layout.size != image_size):
             found = index_of(image.tables)
             if len(found) == port.elements and (np.sort(found) == np.arange(port.elements)).all():
                 size, index = image.output_layout.size, found
                 break
+        else:
+            if image_size:
+                rows, columns, channels = size = image_size
+                index = index.reshape(channels, rows, columns).transpose(1, 2, 0).reshape(-1)
         layout = packed_layout(size)
         node_id = self.add("InputNode", {}, label=port.name, layout=layout)
         self._inputs[node_id] = layout
@@ -243,6 +255,15 @@ class Writer:
         """Dense memory seen as another size."""
         layout = packed_layout((size[0], size[1], size[2]))
         return self.reinterpret(source, layout), layout
+
+
+def image_of(port: Port) -> Shape3 | None:
+    """Rows, columns and channels of [1, channels, rows, columns]; None of other shapes, as of images that have few
+    channels in the last place."""
+    shape = port.shape
+    if len(shape) != 4 or shape[0] != 1 or shape[3] <= 4 < shape[1]:
+        return None
+    return (shape[2], shape[3], shape[1])
 
 
 def is_image(layout: MemoryLayout) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,28 +57,40 @@ def _layout_json(layout: MemoryLayout) -> dict[str, Any]:
     return {"_type": "MemoryLayout", "_version": "0", **fields}
 
 
+def _pooled(w: Writer, operation: str, source: str, image: MemoryLayout) -> str:
+    """One window over all of a square image. A minimum is a maximum of the values with their signs turned."""
+    side, _, channels = image.size
+    one, signs = packed_layout((1, 1, channels)), np.full(channels, -1, np.float32)
+    if operation == "minimum":
+        source = w.layer("Scaling", source, image, image, scales=signs)
+    found = pool(w, "Mean" if operation == "mean" else "Max", source, image, one, side, side)
+    return w.layer("Scaling", found, one, one, scales=signs) if operation == "minimum" else found
+
+
 def reduction(w: Writer, node: Node) -> str:
     """A mean or a sum is a product with a constant line or column; an extreme of a square image is pooling."""
     assert isinstance(node, layers.Reduction)
-    read = node.input_layouts[0]
     kept, (kept_steps,) = collapsed(node.counts[: node.kept], [node.strides[: node.kept]])
     gone, (gone_steps,) = collapsed(node.counts[node.kept :], [node.strides[node.kept :]])
     inner, outer = prod(kept), prod(gone)
     per_channel = kept_steps in ([], [1]) and gone_steps in ([], [inner])
-    square = read.size[0] == read.size[1] and inner == read.size[2]
-    if per_channel and square and node.operation != "sum":
-        name = {"mean": "Mean", "maximum": "Max"}.get(node.operation)
-        if name:
-            written = packed_layout((1, 1, inner))
-            pooled = pool(w, name, w.source(node), read, written, read.size[0], read.size[0])
-            return w.reinterpret(pooled, node.output_layout)
+    last = gone_steps in ([], [1]) and kept_steps in ([], [outer])
+    side = isqrt(outer)
+    if (per_channel or last) and side * side == outer and node.operation != "sum":
+        image = packed_layout((side, side, inner))
+        if per_channel:
+            source = w.reinterpret(w.dense(node), image)
+        else:
+            turned = replace(image, order=(2, 0, 1), increment=(outer, side, 1))
+            source = w.reorder(w.reinterpret(w.dense(node), turned), turned, image)
+        return w.reinterpret(_pooled(w, node.operation, source, image), node.output_layout)
     if node.operation not in ("mean", "sum"):
         raise Refused(f"the {node.operation} over this: ELL has it over square images only")
     share = np.float32(1 / outer if node.operation == "mean" else 1)
     source, ones = w.dense(node), w.constant(np.full(outer, share), (1, 1, outer))
     if per_channel:
         made = _product(w, ones, source, 1, outer, inner, (outer, inner), (False, False))
-    elif gone_steps in ([], [1]) and kept_steps in ([], [outer]):
+    elif last:
         made = _product(w, source, ones, inner, outer, 1, (outer, 1), (False, False))
     else:
         raise Refused("over axes that are neither the first nor the last in memory")

@@ -77,7 +77,7 @@ class Writer:
     def node(self, node: Node) -> None:
         self._current = node
         if isinstance(node, layers.Input):
-            if not self.model.inputs:
+            if len(self.model.input_ports) == 1:
                 self.hold(node, self.model.input_ports[0].name)
         elif isinstance(node, layers.Output):
             self._end(node)
@@ -100,7 +100,7 @@ class Writer:
 
     def _input_part(self, node: layers.Remap) -> str:
         """The input of the file that the node is, where there are several."""
-        if not self.model.inputs or node.inputs != (self.model.input.node_id,):
+        if len(self.model.inputs) < 2 or node.inputs != (self.model.input.node_id,):
             return ""
         whole = (node.tables[0] == np.arange(len(node.tables[0])) + node.tables[0][0]).all()
         for port in self.model.inputs:
