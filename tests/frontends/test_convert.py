@@ -61,7 +61,7 @@ def test_ell_models_as_onnx(name: str, shared_models: Path, tmp_path: Path) -> N
     convert_model(model, tmp_path / "m.onnx")
     base = str(path).removesuffix(".zip").removesuffix(".ell")
     values = np.load(f"{base}.input.npy").astype(np.float32).reshape(model.input.output_layout.size)
-    (given,), (output,) = model.source.data["inputNames"], model.archive.data["outputNames"]
+    (given,), (output,) = model.source.data["inputNames"], model.source.data["outputNames"]
     found = runtime_outputs(tmp_path / "m.onnx", {given: values.transpose(2, 0, 1)[None]})
     assert list(found) == [output]
     values = found[output].transpose(0, 2, 3, 1) if found[output].ndim == 4 else found[output]

@@ -48,13 +48,21 @@ def moved(w: Writer, source: str, elements: int, tables: Sequence[IntArray], fil
         found = _stuffed(tables[k])
         if found is not None and fill == 0:
             source, elements, tables = _spread(w, source, elements, tables, k, *found)
+    aligned = [_aligned(table) for table in tables]
+    if any(before or behind for _, before, behind in aligned):
+        full = tuple(table for table, _, _ in aligned)
+        whole = int(np.prod([len(table) for table in full]))
+        source = moved(w, source, elements, full, fill, packed_layout((1, 1, whole)))
+        step, elements, cropped = whole, whole, []
+        for table, before, behind in aligned:
+            step //= len(table)
+            cropped.append(np.arange(before, len(table) - behind) * step)
+        tables = cropped
+    tables = [part for table in tables for part in (_split(table) or [table])]
     axes = [_axis(table) for table in tables]
-    if len(tables) == 1 and axes[0] is None:
-        split = _split(tables[0])
-        axes = [_axis(table) for table in split] if split else axes
     if all(axis is not None for axis in axes):
         kept = _joined([axis for axis in axes if axis is not None])
-        made = _reordered(w, source, elements, kept, fill)
+        made = _reordered(w, source, elements, kept, fill) or _permuted(w, source, elements, kept)
         if made:
             return w.reinterpret(made, written)
     index = index_of(tables)
@@ -65,6 +73,29 @@ def moved(w: Writer, source: str, elements: int, tables: Sequence[IntArray], fil
     lasts = [*breaks, len(index) - 1]
     ranges = (f"{source}.output[{index[a]}:{index[b] + 1}]" for a, b in zip(firsts, lasts, strict=True))
     return w.add("ConcatenationNode", {"input": "{" + ", ".join(ranges) + "}"}, shape=list(written.size))
+
+
+def _aligned(table: IntArray) -> tuple[IntArray, int, int]:
+    """A table that goes through phases, begun and ended with a whole round of them, and how many are too many."""
+    if _axis(table) is not None or len(table) < 3 or (table == OUTSIDE).any():
+        return table, 0, 0
+    steps = np.diff(table)
+    values, counts = np.unique(steps, return_counts=True)
+    inner = int(values[counts.argmax()]) if len(values) == 2 else int(steps[0])
+    jumps = np.flatnonzero(steps != inner)
+    if len(values) != 2 or not len(jumps):
+        return table, 0, 0
+    if len(jumps) == len(steps) // 2 or len(jumps) == (len(steps) + 1) // 2:  # two phases: either may be the jump
+        inner = int(values.max()) if abs(values.max()) < abs(values.min()) else int(values.min())
+        jumps = np.flatnonzero(steps != inner)
+    jump, phases = int(steps[jumps[0]]), int(jumps[1] - jumps[0]) if len(jumps) > 1 else 0
+    if not phases or (np.diff(jumps) != phases).any() or (steps[jumps] != jump).any():
+        return table, 0, 0
+    before, behind = (phases - 1 - int(jumps[0])) % phases, (phases - 1 - (len(table) - 2 - int(jumps[-1]))) % phases
+    front = table[0] - inner * np.arange(before, 0, -1)
+    back = table[-1] + inner * np.arange(1, behind + 1)
+    whole = np.concatenate([front, table, back]).astype(np.int64)
+    return (table, 0, 0) if (whole < 0).any() else (whole, before, behind)
 
 
 def _axis(table: IntArray) -> _Axis | None:
@@ -179,6 +210,39 @@ def _reordered(w: Writer, source: str, elements: int, axes: list[_Axis], fill: f
     if read == written:
         return source
     return w.reorder(w.reinterpret(source, read), read, written, fill)
+
+
+def _permuted(w: Writer, source: str, elements: int, axes: list[_Axis]) -> str:
+    """A transposition of any number of axes, by two copies for each axis that goes to another place; empty where it is
+    none."""
+    order = sorted(range(len(axes)), key=lambda k: -axes[k].step)
+    step = 1
+    for k in reversed(order):
+        if axes[k].step != step or axes[k].padded or axes[k].start:
+            return ""
+        step *= axes[k].count
+    if step != elements:
+        return ""
+    for place, wanted in enumerate(range(len(axes))):
+        at = order.index(wanted)
+        if at == place:
+            continue
+        before, between, own = (_count(axes, part) for part in (order[:place], order[place:at], [wanted]))
+        rest = elements // before // between // own
+        source = _swapped(w, source, (before * between, own, rest))
+        source = _swapped(w, source, (own, before, between * rest))
+        order.insert(place, order.pop(at))
+    return source
+
+
+def _count(axes: list[_Axis], chosen: list[int]) -> int:
+    return int(np.prod([axes[k].count for k in chosen], dtype=np.int64))
+
+
+def _swapped(w: Writer, source: str, size: Shape3) -> str:
+    """Dense memory with its first two axes exchanged."""
+    read, written = packed_layout(size), _layout(list(size), list(size), [0, 0, 0], (1, 0, 2))
+    return w.reorder(w.reinterpret(source, read), read, written)
 
 
 def _real(steps: list[int]) -> list[int]:
