@@ -30,6 +30,7 @@ class Cpu:
     core reads all, and output rows are split. Rows keep what a core wrote in its own cache until it reads it again,
     which pays where cores have large caches of their own.
     ``cache_mib``: whole MiB of weights that the last-level cache keeps from one pass to the next.
+    ``near_bytes``: the first level of data cache, where blocks of a matrix multiplication are cut for it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Cpu:
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
     library_name: str = ""
+    near_bytes: int = 0
 
 
 _SCALAR = Cpu("scalar", "", 1, 16, ("4x4", "2x8"), ((2, 4),))
@@ -60,8 +62,9 @@ _AVX512 = Cpu(
 )  # fmt: skip
 #: 64-bit NEON multiplies by lanes: a register holds four channels of each tile instead of a broadcast input.
 _NEON_64 = Cpu(
-    "aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2, library_name="generic"
-)
+    "aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2, library_name="generic",
+    near_bytes=32 * 1024,
+)  # fmt: skip
 #: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add wants.
 _NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7")
 

@@ -73,8 +73,11 @@ class Unrolled(GeneratedMethod):
             whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
             return make_kernel(site, "conv_dot.h", DotPacking(site.cpu.lanes, whole))
         row_bytes = 4 * site.in_row_stride * site.stride
+        depth = site.field * (site.field_columns or site.field) * site.channels
         tiles = gemm_tiles(
-            site.out_rows, site.out_columns, site.filters, row_bytes, site.cpu, blocking=options.gemm_blocking
+            *(site.out_rows, site.out_columns, site.filters, row_bytes, site.cpu),
+            blocking=options.gemm_blocking,
+            depth=depth,
         )
         packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors, site.groups)
         macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes)}

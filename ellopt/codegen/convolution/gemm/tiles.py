@@ -44,11 +44,15 @@ def gemm_tiles(
     cpu: Cpu,
     most_registers: int = 0,
     blocking: str = "",
+    depth: int = 0,
 ) -> GemmTiles:
     """The tiles called ``blocking`` ("6x32": at most 6 pixels times 32 filters), or the best guess if it is empty.
 
     ``input_row_bytes``: bytes of input that a row of output needs more than the row before.
-    ``most_registers``: of those of ``cpu``, use at most as many; 0 means all.
+    ``most_registers``: of those of ``cpu``, use at most as many; 0 means all. ``depth``: values of a receptive field, 0
+    where it does not matter. Where the weights of a panel leave room for it in the first level of cache, and those of
+    all panels stay in the second, a block of input stays in the first while panels pass. Else it stays in the second,
+    and large weights come from memory less often.
     """
     all_vectors = ceil(filters / cpu.lanes)
     registers = min(cpu.registers, most_registers or cpu.registers)
@@ -58,7 +62,10 @@ def gemm_tiles(
         pixels, vectors = _best(rows, columns, all_vectors, registers, cpu)
     panels, tile_vectors, wide_panels = even_split(all_vectors, vectors)
     tiles = _pixels_at_once(rows, columns, pixels)
-    block_groups = max(1, _BLOCK_BYTES // max(1, input_row_bytes * tiles.tile_rows))
+    panel_bytes = 4 * depth * tile_vectors * cpu.lanes
+    near = 0 < panel_bytes <= cpu.near_bytes // 2 and panel_bytes * panels <= cpu.own_weight_bytes
+    block_bytes = cpu.near_bytes // 2 if near else _BLOCK_BYTES
+    block_groups = max(1, block_bytes // max(1, input_row_bytes * tiles.tile_rows))
     return GemmTiles(tiles, tile_vectors, panels, wide_panels, block_groups)
 
 
