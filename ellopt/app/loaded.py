@@ -15,6 +15,7 @@ from ellopt.app.options import AnyPath, BoardOptions
 from ellopt.core.errors import ConfigurationError
 from ellopt.deploy import run as deploy
 from ellopt.deploy.library import DeployedLibrary, Predictor
+from ellopt.deploy.on_board import BoardRun, run_example
 from ellopt.deploy.picture import picture_input
 from ellopt.deploy.ports import Inputs, joined
 from ellopt.deploy.preprocess import Preprocess
@@ -147,6 +148,16 @@ class LoadedModel:
         except OSError as error:
             raise ConfigurationError(f"--output: {place} cannot be written: {error.strerror or error}") from error
         return LoadedModel(read_model(place))
+
+    def deploy(
+        self, directory: AnyPath, *, target: str, options: AnyPath | None = None, force: bool = False,
+        iterations: int = 50, **boards: Unpack[BoardOptions],
+    ) -> tuple[DeployedLibrary, BoardRun]:  # fmt: skip
+        """Write a C library as ``compile`` does, build its example and run that on a board, see ``run_example``."""
+        found = find_target(target)
+        device = device_for(found, boards, times=True)
+        library = self.compile(directory, target=target, options=options, force=force)
+        return library, run_example(library, self.model, found, device, iterations)
 
     def bench(
         self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,

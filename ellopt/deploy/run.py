@@ -94,7 +94,7 @@ def predict_all(
     with _directory(directory) as place:
         bundle = toolchain.build(model, [plan], target, place, Deadline.after(_BUILD_SECONDS))
         invocation = toolchain.invoke_predict(bundle, plan, array, threads)
-        with _device(device, target) as used:
+        with used_device(device, target) as used:
             if check:
                 given = array.reshape(model.input.output_layout.size)
                 check_plan(toolchain, model, plan, target, used, place, given, threads)
@@ -112,7 +112,7 @@ def check(model: Model, options: Plan | Path | None = None, target: Target | Non
     toolchain = NativeToolchain()
     model = toolchain.prepare(model)
     plan = toolchain.valid_plan(model, _plan(model, options), target)
-    with _directory(None) as place, _device(None, target) as device:
+    with _directory(None) as place, used_device(None, target) as device:
         return check_plan(toolchain, model, plan, target, device, place)
 
 
@@ -161,7 +161,7 @@ def bench(
     passes = FIRST_PASSES + iterations
     with _built(model, options, target, directory) as (toolchain, model, plan, bundle):
         text, invocation = toolchain.invoke_bench(bundle, plan, threads, passes, interval_ms)
-        with _device(device, target) as used:
+        with used_device(device, target) as used:
             seconds = _RUN_SECONDS + passes * interval_ms / 1000
             execution = used.run(bundle, invocation, Deadline.after(seconds))
             board = used.board
@@ -188,7 +188,7 @@ def profile(
     with _built(model, options, target, directory) as (toolchain, model, plan, bundle):
         job = Job("profile", (plan,), warm_up=FIRST_PASSES, rounds=iterations, turn_warm_up=0, settle=False,
                   threads=threads, limit_seconds=_RUN_SECONDS / 2)  # fmt: skip
-        with _device(device, target) as used:
+        with used_device(device, target) as used:
             execution = used.run(bundle, toolchain.invoke(bundle, job), Deadline.after(_RUN_SECONDS))
         [samples] = toolchain.read(bundle, job, execution).samples
         return layer_times(model, plan, samples, toolchain.fused_into(model))
@@ -215,7 +215,8 @@ def _directory(directory: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _device(device: UsedDevice, target: Target) -> Iterator[Device]:
+def used_device(device: UsedDevice, target: Target) -> Iterator[Device]:
+    """``device``, or one of this machine or its emulator, for the length of a ``with``."""
     if callable(device):
         with device() as leased:
             yield leased

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -91,12 +94,12 @@ def test_a_picture_is_classified_as_options_or_a_file_say(tmp_path: Path, capsys
 
 
 def test_the_python_module_of_a_library_prepares_pictures_alike(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture(tmp_path / "p.png", 90, 130)
     said = ["--size", "80", "--mean", "100,110,120", "--scale", "1/200", "--channel_order", "bgr"]
-    assert main(["compile", str(MODEL), "-o", str(tmp_path / "library"), "--name", "shapes", *said]) == 0
-    spec = importlib.util.spec_from_file_location("shapes", tmp_path / "library" / "shapes.py")
+    assert main(["compile", str(MODEL), "-o", str(tmp_path / "library"), "--name", "face", *said]) == 0
+    spec = importlib.util.spec_from_file_location("face", tmp_path / "library" / "face.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -106,6 +109,46 @@ def test_the_python_module_of_a_library_prepares_pictures_alike(
     np.testing.assert_array_equal(module.image_input(tmp_path / "p.png"), wanted)
     with module.Model() as model, Image.open(tmp_path / "p.png") as opened:
         np.testing.assert_array_equal(model.predict_image(opened), model.predict(wanted))
+    watch_as_the_guide_says(module, tmp_path, monkeypatch)
+    shown = capsys.readouterr().out.splitlines()[-2:]
+    assert [line[:20].strip() for line in shown] == ["red disc", "blue stripes"]
+
+
+class Camera:
+    """Stands for the camera of a Pi: two pictures, then the user has seen enough."""
+
+    def __init__(self) -> None:
+        self.pictures = [SAMPLES / "disc.png", SAMPLES / "stripes.png"]
+
+    def create_video_configuration(self, main: dict[str, Any]) -> dict[str, Any]:
+        assert main["format"] == "BGR888"
+        return main
+
+    def configure(self, configuration: dict[str, Any]) -> None: ...
+
+    def start(self) -> None: ...
+
+    def capture_array(self) -> np.ndarray[Any, Any]:
+        if not self.pictures:
+            raise KeyboardInterrupt
+        with Image.open(self.pictures.pop(0)) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+
+def watch_as_the_guide_says(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the guide's program with the library ``module``, in ``folder``, until the camera has no more pictures."""
+    guide = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    [program] = [block for block in re.findall(r"^```python\n(.*?)^```", guide, re.M | re.S) if "picamera2" in block]
+    camera = ModuleType("picamera2")
+    camera.Picamera2 = Camera  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "PREPROCESS", {"size": None, "channel_order": "rgb", "mean": 0.0, "scale": 1.0})
+    monkeypatch.setitem(sys.modules, "picamera2", camera)
+    monkeypatch.setitem(sys.modules, "face", module)
+    monkeypatch.chdir(folder)
+    (folder / "labels.txt").write_bytes((SAMPLES / "labels.txt").read_bytes())
+    assert len(program.strip().splitlines()) <= 23
+    with pytest.raises(KeyboardInterrupt):
+        exec(compile(program, "tutorial.md", "exec"), {})
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,21 @@ def test_predict_and_bench_run_on_a_board(
     assert not leftovers(board.root / "board")
 
 
+def test_a_library_is_built_copied_and_run_on_a_board(
+    board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = over_ssh(board, monkeypatch, tmp_path / "home")
+    command = ["deploy", str(TINY), "-o", str(tmp_path / "library"), "--iterations", "4", *there]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["samples_ms"]) == 4
+    assert min(found["first_ms"], *found["samples_ms"]) > 0
+    assert (tmp_path / "library" / "tiny16.h").is_file()
+    assert not leftovers(board.root / "board")
+    assert main(command) == 0
+    assert "the output is right" in capsys.readouterr().out
+
+
 def test_times_of_an_emulator_must_be_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ellopt predict out/face --image cat.jpg --scale 1/255 --labels labels.txt",
         "ellopt predict model.ell --options out/face/compile_options.json --input x.npy --output y.npy",
     ),
+    "deploy": ("ellopt deploy out/face --ipaddress 192.168.1.20",),
     "demo": ("ellopt demo",),
     "compile": (
         "ellopt compile out/face/face_options.ell --target pi4_64 -o library",
