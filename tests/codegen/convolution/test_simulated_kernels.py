@@ -39,6 +39,9 @@ def test_the_ordered_loop_gives_what_the_portable_one_gives() -> None:
     layers = ((4, 4, 1, 1), (5, 9, 3, 1), (6, 13, 1, 2), (7, 8, 2, 2), (8, 5, 3, 1), (13, 12, 1, 1))
     sites = [site("pi3_64", 3, columns, channels, 8, field, stride) for columns, channels, field, stride in layers]
     kernels = [(s, ConvolutionOptions("unrolled")) for s in sites]
+    kernels += [
+        (site("pi3_64", 3, 5, 18, 18, 3, stride, depthwise=True), ConvolutionOptions("unrolled")) for stride in (1, 2)
+    ]
     squares = [site("pi3_64", size, size, channels, 24, 3) for size, channels in ((5, 13), (16, 8))]
     kernels += [(s, ConvolutionOptions("winograd", winograd_tile_size=2)) for s in squares]
     portable = [(replace(s, cpu=replace(s.cpu, in_order=False)), options) for s, options in kernels]

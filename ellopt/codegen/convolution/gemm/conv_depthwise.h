@@ -15,6 +15,10 @@
 #define FULL_VECTORS (CHANNELS / VECTOR_WIDTH)
 #define TAIL_LANES (CHANNELS % VECTOR_WIDTH)
 
+/* The value is there before memory is read again: an in-order core reads in a row, then computes in a row, as a read behind
+ * a multiply-add waits (multiply_in_order.h). */
+#define ELL_NOW(value) __asm__ volatile("" : "+w"(value) : : "memory")
+
 /* A tile's outputs for one vector of channels, of which `lanes` are real. */
 ELL_INLINE void depthwise_tile(const float *input, const float *weights, const float *bias, const float *residual,
                                float *output, const int rows, const int columns, const int lanes) {
@@ -23,7 +27,27 @@ ELL_INLINE void depthwise_tile(const float *input, const float *weights, const f
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c] = start;
     }
-#if FIELD <= 3 && FIELD_COLUMNS <= 3 && ROW_DILATION == 1 && COLUMN_DILATION == 1
+#if FIELD <= 3 && FIELD_COLUMNS <= 3 && ROW_DILATION == 1 && COLUMN_DILATION == 1 && IN_ORDER && defined(__aarch64__)
+    vec w[FIELD * FIELD_COLUMNS];
+    ELL_UNROLL for (int i = 0; i < FIELD * FIELD_COLUMNS; i++) w[i] = vec_load(weights + i * VECTOR_WIDTH);
+    ELL_UNROLL for (int y = 0; y < (rows - 1) * STRIDE + FIELD; y++) {
+        vec a[(TILE_COLUMNS - 1) * COLUMN_STRIDE + FIELD_COLUMNS];
+        ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++)
+            a[x] = vec_load_partial(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, lanes);
+        ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++) ELL_NOW(a[x]);
+        ELL_UNROLL for (int ky = 0; ky < FIELD; ky++) {
+            ELL_UNROLL for (int kx = 0; kx < FIELD_COLUMNS; kx++) {
+                ELL_UNROLL for (int r = 0; r < rows; r++) {
+                    ELL_UNROLL for (int c = 0; c < columns; c++)
+                        if (ky == y - r * STRIDE) sums[r][c] += a[c * COLUMN_STRIDE + kx] * w[ky * FIELD_COLUMNS + kx];
+                }
+            }
+        }
+        ELL_UNROLL for (int r = 0; r < rows; r++) {
+            ELL_UNROLL for (int c = 0; c < columns; c++) ELL_NOW(sums[r][c]);
+        }
+    }
+#elif FIELD <= 3 && FIELD_COLUMNS <= 3 && ROW_DILATION == 1 && COLUMN_DILATION == 1
     ELL_UNROLL for (int y = 0; y < (rows - 1) * STRIDE + FIELD; y++) {
         ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++) {
             vec a = vec_load_partial(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, lanes);
