@@ -10,6 +10,9 @@ from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.samples import DeviceState
 from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.files.process import Abort
 from ellopt.targets import Target
@@ -63,3 +66,8 @@ class EmulatedDevice:
     def abort(self) -> None:
         """End what is running, from another thread."""
         self._abort.fire()
+
+
+def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
+    """One emulator: two would slow each other."""
+    return Pool(FixedSource([EmulatedDevice(target)]), 1, settings.board_timeout, pace)

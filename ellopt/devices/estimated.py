@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from ellopt.core.deadline import Deadline
@@ -9,9 +10,13 @@ from ellopt.core.errors import InfrastructureError
 from ellopt.core.samples import DeviceState
 from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.estimate.simulator import Simulator
 from ellopt.files.process import Abort
+from ellopt.targets import Target
 
 
 class EstimatedDevice:
@@ -40,3 +45,12 @@ class EstimatedDevice:
     def abort(self) -> None:
         """End what is running, from another thread."""
         self._abort.fire()
+
+
+def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
+    """Simulated processors, as many as this machine has cores for."""
+    if settings.simulator is None:
+        raise ValueError("there is no simulated processor")
+    count = max(1, min(os.cpu_count() or 1, settings.parallel_run))
+    devices = [EstimatedDevice(settings.simulator, number) for number in range(1, count + 1)]
+    return Pool(FixedSource(devices), count, settings.board_timeout, pace)

@@ -5,78 +5,51 @@ What a kind needs is imported when it is opened: the command line reads this tab
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target
 
 if TYPE_CHECKING:
     from ellopt.devices.base import DevicePool
-    from ellopt.devices.local import LocalPool
-    from ellopt.devices.pool.leasing import Pace, Pool
+    from ellopt.devices.pool.leasing import Pace
+
+Open = Callable[[DeviceSettings, Target, "Pace | None"], AbstractContextManager["DevicePool"]]
 
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """``meant``: whether the settings mean devices of this kind for a target. ``open`` gives the pool of them; it is
-    closed as a context. The built-in kinds share what stands in DeviceSettings; ``settings`` is a frozen group of a
-    kind's own, made of ``core.settings.setting``: it is in ``DeviceSettings.own``, and its fields are options."""
+    """``meant``: whether the settings mean devices of this kind for a target. ``opened_by``: what gives the pool of
+    them, or its import path (``module:name``); the pool is closed as a context. The built-in kinds share what stands in
+    DeviceSettings; ``settings`` is a frozen group of a kind's own, made of ``core.settings.setting``: it is in
+    ``DeviceSettings.own``, and its fields are options."""
 
     name: str
     meant: Callable[[DeviceSettings, Target], bool]
-    open: Callable[[DeviceSettings, Target, Pace | None], AbstractContextManager[DevicePool]]
+    opened_by: Open | str
     settings: type | None = None
 
-
-def _cluster(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
-    from ellopt.devices.cluster.source import ClusterSource
-    from ellopt.devices.pool.leasing import Pool
-
-    return Pool(ClusterSource(settings, target), settings.parallel_run, settings.board_timeout, pace)
-
-
-def _ssh(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
-    from ellopt.devices.pool.leasing import Pool
-    from ellopt.devices.ssh.source import SshSource
-
-    return Pool(SshSource(settings, target), settings.parallel_run, settings.board_timeout, pace)
-
-
-def _local(settings: DeviceSettings, target: Target, pace: Pace | None) -> LocalPool:
-    from ellopt.devices.local import LocalPool
-
-    return LocalPool()
-
-
-def _emulator(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
-    from ellopt.devices.emulator import EmulatedDevice
-    from ellopt.devices.pool.fixed import FixedSource
-    from ellopt.devices.pool.leasing import Pool
-
-    return Pool(FixedSource([EmulatedDevice(target)]), 1, settings.board_timeout, pace)
-
-
-def _estimated(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
-    from ellopt.devices.estimated import EstimatedDevice
-    from ellopt.devices.pool.fixed import FixedSource
-    from ellopt.devices.pool.leasing import Pool
-
-    if settings.simulator is None:
-        raise ValueError("there is no simulated processor")
-    count = max(1, min(os.cpu_count() or 1, settings.parallel_run))
-    devices = [EstimatedDevice(settings.simulator, number) for number in range(1, count + 1)]
-    return Pool(FixedSource(devices), count, settings.board_timeout, pace)
+    def open(self, settings: DeviceSettings, target: Target, pace: Pace | None) -> AbstractContextManager[DevicePool]:
+        """The pool of the devices that the settings mean. Raises ConfigurationError, InfrastructureError."""
+        if not isinstance(self.opened_by, str):
+            return self.opened_by(settings, target, pace)
+        module, _, name = self.opened_by.partition(":")
+        found: Any = getattr(import_module(module), name)
+        pool: AbstractContextManager[DevicePool] = found(settings, target, pace)
+        return pool
 
 
 #: The first that is meant is used.
 DEVICE_KINDS: list[DeviceKind] = [
-    DeviceKind("cluster", lambda settings, target: bool(settings.cluster), _cluster),
-    DeviceKind("ssh", lambda settings, target: bool(settings.addresses), _ssh),
-    DeviceKind("local", lambda settings, target: target.is_host, _local),
-    DeviceKind("emulator", lambda settings, target: settings.emulate, _emulator),
-    DeviceKind("estimated", lambda settings, target: settings.simulator is not None, _estimated),
+    DeviceKind("cluster", lambda settings, target: bool(settings.cluster), "ellopt.devices.cluster.source:open_pool"),
+    DeviceKind("ssh", lambda settings, target: bool(settings.addresses), "ellopt.devices.ssh.source:open_pool"),
+    DeviceKind("local", lambda settings, target: target.is_host, "ellopt.devices.local:open_pool"),
+    DeviceKind("emulator", lambda settings, target: settings.emulate, "ellopt.devices.emulator:open_pool"),
+    DeviceKind(
+        "estimated", lambda settings, target: settings.simulator is not None, "ellopt.devices.estimated:open_pool"
+    ),
 ]

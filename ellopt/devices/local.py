@@ -14,7 +14,10 @@ from ellopt.core.errors import DeadlineExceeded
 from ellopt.core.samples import DeviceState
 from ellopt.devices.base import PoolReport, Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.pool.leasing import Pace
+from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
+from ellopt.targets import Target
 
 # Measurements on one machine disturb each other, whichever pool they belong to.
 _ONE_AT_A_TIME = threading.Lock()
@@ -105,3 +108,8 @@ def _number(path: Path) -> float | None:
         return float(_text(path) or "")
     except ValueError:
         return None
+
+
+def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> LocalPool:
+    """This machine."""
+    return LocalPool()

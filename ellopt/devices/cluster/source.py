@@ -11,6 +11,7 @@ import uuid
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.cluster.client import ClusterClient, Machine
+from ellopt.devices.pool.leasing import Pace, Pool
 from ellopt.devices.sessions import DeadSession, HeldLock, Session
 from ellopt.devices.settings import Address, DeviceSettings
 from ellopt.devices.ssh.device import SshDevice
@@ -255,3 +256,8 @@ def _relieve(
             problems[lock.address] = str(error)
         return False
     return True
+
+
+def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
+    """The boards that the cluster service lends."""
+    return Pool(ClusterSource(settings, target), settings.parallel_run, settings.board_timeout, pace)

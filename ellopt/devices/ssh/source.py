@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.devices.pool.leasing import Pace, Pool
 from ellopt.devices.pool.sources import BoardFailed
 from ellopt.devices.sessions import Session
 from ellopt.devices.settings import Address, DeviceSettings
@@ -167,3 +168,8 @@ class SshSource:
         if left := self._session.addresses:
             _LOG.warning("files may be left on %s; the next run removes them", ", ".join(map(str, sorted(left))))
         self._session.close()
+
+
+def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
+    """The boards at the given addresses."""
+    return Pool(SshSource(settings, target), settings.parallel_run, settings.board_timeout, pace)
