@@ -20,12 +20,11 @@ from ellopt.deploy.picture import picture_input
 from ellopt.deploy.ports import Inputs, joined
 from ellopt.deploy.preprocess import Preprocess
 from ellopt.deploy.times import BenchResult, LayerTime
-from ellopt.frontends.base import convert_model, read_model
+from ellopt.frontends.base import convert_model, model_name, read_model
 from ellopt.frontends.discover import tuned_model
 from ellopt.frontends.input_shapes import parse_shapes, shared_out
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
-from ellopt.model.names import model_name
 from ellopt.space.options_file import plan_for
 from ellopt.targets import find_target
 

@@ -12,6 +12,7 @@ from ellopt.core.errors import ConfigurationError, ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.files.kinds import kind_by_content, kind_of_file
 from ellopt.model.graph import Model
+from ellopt.model.names import safe_name
 
 Shapes = Mapping[str, tuple[int, ...]]
 #: What the nodes of a file carry: node id -> option -> value.
@@ -61,6 +62,18 @@ def no_model(path: Path) -> str:
 def frontend_of(name: str) -> Frontend | None:
     """The format of a file of that name; None if it has no model's ending."""
     return next((row for row in FRONTENDS if name.lower().endswith(row.suffixes)), None)
+
+
+def base_name(path: Path) -> str:
+    """The name of a model file without the ending of its format, as it is."""
+    frontend = frontend_of(path.name)
+    ending = next((e for e in frontend.suffixes if path.name.lower().endswith(e)), "") if frontend else ""
+    return path.name[: len(path.name) - len(ending)]
+
+
+def model_name(path: Path) -> str:
+    """The name of the model in a file: its ``base_name``, as ``safe_name`` makes it."""
+    return safe_name(base_name(path))
 
 
 def read_model(path: Path, input_shapes: Shapes | None = None) -> Model:

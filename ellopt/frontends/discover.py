@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.nearest import did_you_mean
-from ellopt.frontends.base import SUFFIXES, frontend_of, no_model
-from ellopt.model.names import base_name, model_name
+from ellopt.frontends.base import SUFFIXES, base_name, frontend_of, model_name, no_model
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,9 @@ def tuned_model(directory: Path) -> Path:
     if below:
         raise ConfigurationError(f"{directory} is no model; there are tuned ones in {directory}/: {', '.join(below)}")
     what = "several tuned models" if found else "no tuned model"
-    raise ConfigurationError(f"{directory} has {what} (NAME{OUTPUT_SUFFIX}.ell or .onnx); name the model's file")
+    raise ConfigurationError(
+        f"{directory} has {what} (NAME{OUTPUT_SUFFIX} and one of {SUFFIXES}); name the model's file"
+    )
 
 
 def _is_model(name: str) -> bool:

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
 #: longer names, with what is put before and behind them, are no file names any more
 LONGEST = 100
 #: names of devices on Windows, with any ending
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))})
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?<!\.)")
-
-
-def model_name(path: Path) -> str:
-    """The name of the model in a file: its ``base_name``, as ``safe_name`` makes it."""
-    return safe_name(base_name(path))
-
-
-def base_name(path: Path) -> str:
-    """The name of a model file without ``.ell``, ``.ell.zip`` or ``.onnx``, as it is."""
-    name = path.name
-    if name.lower().endswith(".onnx"):
-        return name[: -len(".onnx")]
-    for suffix in (".zip", ".ell"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-    return name
 
 
 def safe_name(text: str) -> str:

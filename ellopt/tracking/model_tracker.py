@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ellopt.core.trial import Trial
 from ellopt.files.locks import FileLock
 from ellopt.files.redaction import Redactor
+from ellopt.frontends.base import frontend_of
 from ellopt.report.document import TuningReport
 from ellopt.tracking.events import (
     ModelStart,
@@ -303,7 +304,7 @@ class TrackedModel(ModelTracker):
         return Attachment.of(path.name, self.outbox.store_text(f"output/{path.name}", text), outbox)
 
     def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...], step: int) -> None:
-        model = next((file for file in files if file.name.endswith(".ell")), None)
+        model = next((file for file in files if frontend_of(file.name)), None)
         if self._register and model is not None:
             registration = Registration(self._register, model.path, shape, step)
             self._append(Record(key="register", kind="parent", registration=registration))

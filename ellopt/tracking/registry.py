@@ -16,7 +16,7 @@ import ellopt
 from ellopt.tracking.record import Registration
 
 #: what running a model needs beside ellopt itself, whose code travels with the model
-_REQUIREMENTS = ("mlflow", "numpy", "orjson", "ziglang")
+_REQUIREMENTS = ("mlflow", "numpy", "onnx", "orjson", "ziglang")
 
 
 def register(client: MlflowClient, run_id: str, registration: Registration, outbox: Path) -> str:

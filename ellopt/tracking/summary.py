@@ -8,6 +8,7 @@ import re
 import statistics
 
 from ellopt.core.statistics import Comparison
+from ellopt.frontends.base import frontend_of
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import written
 from ellopt.select.decisions import LayerReport, VariantReport
@@ -100,7 +101,7 @@ def _cost(report: TuningReport) -> list[str]:
 
 
 def _model_file(report: TuningReport) -> str:
-    return next((file for file in report.files if file.endswith("_options.ell")), f"{report.model}_options.ell")
+    return next((file for file in report.files if frontend_of(file)), f"{report.model}_options.ell")
 
 
 def gain_of(before: float, after: float, comparison: Comparison | None) -> float:

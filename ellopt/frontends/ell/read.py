@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ellopt.core.plan import Plan
+from ellopt.frontends.base import model_name
 from ellopt.frontends.ell.archive import Archive, read_archive
 from ellopt.frontends.ell.ends import end_names, with_ends
 from ellopt.frontends.ell.expand import expand_predictors
@@ -16,7 +17,6 @@ from ellopt.frontends.ell.raw import RawNode, read_raw
 from ellopt.frontends.ell.references import resolved
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, Input, MemoryLayout, Node, Output
-from ellopt.model.names import model_name
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from ellopt.core.errors import ConfigurationError, ModelFormatError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.files.terminal import printable
+from ellopt.frontends.base import model_name
 from ellopt.frontends.onnx.builder import Builder
 from ellopt.frontends.onnx.file import OnnxFile, read_file
 from ellopt.frontends.onnx.fold import Graph, Operator, Shape, fold
@@ -21,7 +22,6 @@ from ellopt.frontends.onnx.refusals import Refusals, Refused
 from ellopt.model import layers
 from ellopt.model.graph import Model, Port
 from ellopt.model.layers import Node
-from ellopt.model.names import model_name
 
 logger = logging.getLogger(__name__)
 
