@@ -14,6 +14,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ellopt predict out/face --image cat.jpg --scale 1/255 --labels labels.txt",
         "ellopt predict model.ell --options out/face/compile_options.json --input x.npy --output y.npy",
     ),
+    "convert": ("ellopt convert model.onnx -o model.ell", "ellopt convert model.ell -o model.onnx"),
     "deploy": ("ellopt deploy out/face --ipaddress 192.168.1.20",),
     "demo": ("ellopt demo",),
     "compile": (
