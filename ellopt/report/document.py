@@ -6,6 +6,7 @@ Times are milliseconds unless a name says otherwise. Samples are kept raw; media
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from ellopt.space.space import SpaceReport
 FORMAT_VERSION = 1
 #: a report holds every sample of every trial
 _LIMITS = JsonLimits(containers=5_000_000, values=50_000_000)
+#: of surrogate pairs: what Python makes of bytes that are not UTF-8, and what JSON cannot hold
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class TuningReport:
     version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        return json.dumps(encode(self, FORMS), indent=1, allow_nan=False) + "\n"
+        """What ``load`` reads. Names of files that are not UTF-8 have U+FFFD for each byte that is no character."""
+        text = json.dumps(encode(self, FORMS), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return _HALVES.sub("\ufffd", text)
 
     @classmethod
     def load(cls, path: Path) -> TuningReport:

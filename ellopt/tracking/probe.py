@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.files.redaction import without_credentials
+from ellopt.tracking.folder import check_folder
 from ellopt.tracking.reasons import reason_of
 
 
@@ -21,6 +22,7 @@ def probe_store() -> str:
         import mlflow
     except ImportError as error:
         raise InfrastructureError(f"mlflow cannot be imported ({error}); install it: pip install mlflow") from error
+    check_folder()
     uri = mlflow.get_tracking_uri()
     shown = without_credentials(uri)
     if (place := _sqlite_file(uri)) is not None and not place.exists():

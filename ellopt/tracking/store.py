@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from ellopt.files.user import user_name
+from ellopt.tracking.folder import artifact_location
 from ellopt.tracking.record import Destination
 
 _T = TypeVar("_T")
@@ -57,7 +58,8 @@ def find_experiment(client: MlflowClient, destination: Destination) -> str:
             )
         return str(found.experiment_id)
     tags = {NOTE_TAG: _EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(destination.experiment, tags=tags)
+    location = artifact_location(client.tracking_uri, destination.experiment)
+    return client.create_experiment(destination.experiment, location, tags)
 
 
 def matching(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 from ellopt.tracking.events import ModelStart
+from ellopt.tracking.folder import check_folder, is_server
 from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
 from ellopt.tracking.outbox import Journal
 from ellopt.tracking.process import WriterProcess
@@ -66,10 +67,11 @@ class Tracker(Protocol):
 def open_tracking(settings: TrackingSettings, models: int = 1, secrets: Sequence[str] = ()) -> Tracker:
     """The tracker for a run that tunes so many ``models``. ``secrets``: values that must not be written.
 
-    Raises ConfigurationError if the model cannot be registered under the given name.
+    Raises ConfigurationError if the model cannot be registered under the given name, or MLflow cannot write here.
     """
     if not settings.mlflow:
         return NullTracker()
+    check_folder()
     check_registered_name(settings.register)
     return MlflowTracker(settings, models, secrets)
 
@@ -171,7 +173,7 @@ class MlflowTracker:
             model.interrupted()
         patience = self._settings.patience
         if patience is None:
-            remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+            remote = is_server(os.environ.get("MLFLOW_TRACKING_URI", ""))
             patience = _SERVER_PATIENCE if remote else _LOCAL_PATIENCE
         if kind is not None and not issubclass(kind, (Exception, KeyboardInterrupt)):
             patience = min(patience, _LAST_PATIENCE)
