@@ -15,6 +15,9 @@ _SECTION = re.compile(r"^## `ellopt (?P<name>[a-z-]+)[^\n]*\n(?:(?!^## ).*\n?)*"
 _MAIN = re.compile(r"(?<=  main:\n)(?:    .*\n)+")
 _WIDTH = 110
 
+#: Before a command of the project: Debian has only python3. A line of bash's and of cmd's, as MLflow starts it.
+_PYTHON = 'python -c pass || python() ( exec python3 "$@" ) &&'
+
 
 def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
     """The parsers of the commands, by name."""
@@ -81,7 +84,7 @@ def with_parameters(project: str, groups: tuple[type, ...]) -> str:
     for name, default in parameters.items():
         shown = default if default and default != "false" else f'"{default}"'
         lines.append(f"      {name}: {{type: string, default: {shown}}}")
-    lines += ["    command: >-", "      python profile_and_optimize.py"]
+    lines += ["    command: >-", f"      {_PYTHON}", "      python profile_and_optimize.py"]
     line = "     "
     for name in parameters:
         word = f" --{name} {{{name}}}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,20 @@ def test_the_parent_holds_the_output_model_and_the_summary(client: MlflowClient)
 def test_no_secret_is_logged(client: MlflowClient) -> None:
     for run in client.search_runs(["0"]):
         assert "very-secret-password" not in str(run.to_dictionary())
+
+
+def test_debian_has_only_python3(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (programs / "python3").chmod(0o755)
+    for name in ("bash", "git"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment |= {"PATH": str(programs), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    command = [sys.executable, "-m", "mlflow", "run", str(REPOSITORY), "--env-manager", "local", "-e"]
+
+    command += ["show", "-P", f"model={REPOSITORY / 'tests' / 'data' / 'tiny16.ell'}"]
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert shown.returncode == 0, shown.stderr
+    assert "1034" in shown.stdout
