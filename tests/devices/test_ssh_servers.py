@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +17,9 @@ import pytest
 
 from ellopt.app.doctor import device_findings
 from ellopt.core.deadline import Deadline
-from ellopt.core.errors import ConfigurationError, DeadlineExceeded
-from ellopt.devices.base import Device
-from ellopt.devices.bundle import Invocation
+from ellopt.core.errors import ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.devices.base import Device, DevicePool
+from ellopt.devices.bundle import Bundle, Invocation
 from ellopt.devices.open import open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
@@ -26,6 +27,7 @@ from ellopt.targets import find_target
 from tests.support.devices.bundles import leftovers, script_bundle, short_directory
 from tests.support.devices.openssh import Sshd
 from tests.support.devices.ssh_setups import SetUp, make_key, program, server, ssh_agent
+from tests.support.processes import free_port
 
 HOST = find_target("host")
 QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
@@ -318,6 +320,37 @@ def test_a_board_that_comes_back_elsewhere_is_used_again(root: Path) -> None:
     with server(root) as running:
         running.known_hosts.write_text(before)
         refused(running.settings(), "known of another name", "--accept_new_host_keys")
+
+
+def run_once(pool: DevicePool, bundle: Bundle) -> None:
+    with pool.lease(Deadline.after(30)) as device:
+        device.run(bundle, Invocation(("./runner", "x")), Deadline.after(25))
+
+
+def test_a_board_that_reboots_in_the_middle_is_used_again(root: Path) -> None:
+    set_up = SetUp(port=free_port())
+    bundle = script_bundle(root / "waiting")
+    (bundle.path / "runner").write_text(f"#!/bin/sh\ntouch {shlex.quote(str(root))}/started\nexec sleep 30\n")
+    bundle = replace(bundle, digest="d" * 32)
+    up = ExitStack()
+
+    def reboot() -> None:
+        end = Deadline.after(20)
+        while not (root / "started").exists() and not end.passed:
+            time.sleep(0.02)
+        up.close()
+
+    with up:
+        settings = replace(up.enter_context(server(root, set_up)).settings(), board_timeout=30.0)
+        with open_pool(settings, HOST, QUICK) as pool:
+            thread = threading.Thread(target=reboot)
+            thread.start()
+            with pytest.raises(InfrastructureError, match="connection lost"):
+                run_once(pool, bundle)
+            thread.join()
+            with server(root, set_up), pool.lease(Deadline.after(30)) as device:
+                use(device, root)
+    assert (root / "started").exists()
 
 
 def test_a_board_under_two_names_is_not_used_twice_at_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
