@@ -143,6 +143,8 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
     asked = read_options(SyncSettings, arguments)
     result = sync(arguments.directory, progress=progress, to=asked.to, experiment=asked.experiment)
     console.print(f"{result.delivered} records delivered, {result.waiting} waiting", markup=False, highlight=False)
+    for name in result.registered:
+        console.print(f"registered: {name}", markup=False, highlight=False, soft_wrap=True)
     for problem in result.problems:
         console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
     return 1 if result.waiting or result.problems else 0
