@@ -45,28 +45,36 @@ def _per_channel(builder: Builder, held: Held, factor: FloatArray, shift: FloatA
 def instance_normalization(builder: Builder, operator: Operator) -> None:
     held = builder.held(operator.inputs[0])
     scale, bias = (builder.floats(name, "numbers of InstanceNormalization") for name in operator.inputs[1:3])
-    found = _standardised(builder, held, range(2, len(held.shape)), operator.attributes.get("epsilon", 1e-5))
+    found, _, _ = _standardised(builder, held, range(2, len(held.shape)), operator.attributes.get("epsilon", 1e-5))
     builder.hold(operator.outputs[0], _per_channel(builder, found, scale, bias))
 
 
 def layer_normalization(builder: Builder, operator: Operator) -> None:
-    if any(operator.outputs[1:]):
-        raise Refused("LayerNormalization with more than one output is not supported")
+    """Further outputs are the mean and what the difference from it is multiplied with."""
     held = builder.held(operator.inputs[0])
     axis = operator.attributes.get("axis", -1) % len(held.shape)
-    found = _standardised(builder, held, range(axis, len(held.shape)), operator.attributes.get("epsilon", 1e-5))
+    found, mean, deviation = _standardised(
+        builder, held, range(axis, len(held.shape)), operator.attributes.get("epsilon", 1e-5)
+    )
     found = combined(builder, "multiply", found, builder.floats(operator.inputs[1], "scales"), held.shape)
     if len(operator.inputs) > 2 and operator.inputs[2]:
         found = combined(builder, "add", found, builder.floats(operator.inputs[2], "biases"), held.shape)
-    builder.hold(operator.outputs[0], found)
+    if operator.outputs[0]:
+        builder.hold(operator.outputs[0], found)
+    if any(operator.outputs[1:2]):
+        builder.hold(operator.outputs[1], mean)
+    if any(operator.outputs[2:3]):
+        builder.hold(operator.outputs[2], function(builder, deviation, "reciprocal", main=False))
 
 
-def _standardised(builder: Builder, held: Held, axes: range, epsilon: float) -> Held:
-    """(x - mean) / sqrt(variance + epsilon) over ``axes``."""
-    centred = combined(builder, "subtract", held, reduced(builder, "mean", held, axes), held.shape)
+def _standardised(builder: Builder, held: Held, axes: range, epsilon: float) -> tuple[Held, Held, Held]:
+    """(x - mean) / sqrt(variance + epsilon) over ``axes``; the mean; the square root."""
+    mean = reduced(builder, "mean", held, axes)
+    centred = combined(builder, "subtract", held, mean, held.shape)
     variance = reduced(builder, "mean", combined(builder, "multiply", centred, centred, held.shape), axes)
     variance = combined(builder, "add", variance, scalar(epsilon), variance.shape)
-    return combined(builder, "divide", centred, function(builder, variance, "square_root", main=False), held.shape)
+    deviation = function(builder, variance, "square_root", main=False)
+    return combined(builder, "divide", centred, deviation, held.shape), mean, deviation
 
 
 def local_response(builder: Builder, operator: Operator) -> None:
