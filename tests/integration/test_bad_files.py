@@ -48,7 +48,10 @@ def not_a_number(path: Path) -> None:
 
 BAD: dict[str, tuple[Maker, str]] = {
     "truncated": (truncated, "truncated or damaged"),
-    "dimension": (wrong_dimension, "weights [4, 3, 3, 3] do not go with 4 channels in 1 groups (1 node: node 0 first (Conv))"),
+    "dimension": (
+        wrong_dimension,
+        "weights [4, 3, 3, 3] do not go with 4 channels in 1 groups (1 node: node 0 first (Conv))",
+    ),
     "cyclic": (cyclic, "the graph has a cycle"),
     "missing": (file_missing, "its weights are in the file weights.bin beside it, which cannot be read"),
     "outside": (outside, "outside the model's folder"),
