@@ -67,3 +67,27 @@ def test_the_inner_loop_of_the_matrix_multiplication(target: str) -> None:
     for mark, short, long in zip(_MARKS[target].values(), found[::2], found[1::2], strict=True):
         flop_a_cycle = (flops(long.site) - flops(short.site)) / (long.cycles - short.cycles)
         assert flop_a_cycle >= mark, (target, long.site.out_columns)
+
+
+#: (rows, columns, channels, filters, field, stride, depthwise) and options -> FLOP a cycle at least on A53, A72, A76,
+#: of the definition's, so that winograd may exceed the peak. All is in the first two levels of cache.
+_LAYERS = {
+    ((8, 8, 64, 64, 3, 1, True), "unrolled"): (2.5, 5.2, 11.0),
+    ((8, 8, 64, 64, 3, 2, True), "unrolled"): (1.7, 2.9, 6.8),
+    ((8, 8, 32, 32, 5, 1, True), "unrolled"): (2.7, 6.5, 13.2),
+    ((16, 16, 3, 16, 3, 2, False), "unrolled"): (4.2, 7.1, 13.7),
+    ((8, 8, 32, 32, 3, 1, False), "unrolled"): (5.6, 7.1, 14.6),
+    ((16, 16, 32, 32, 3, 1, False), "winograd t4"): (11.2, 15.6, 30.9),
+}
+
+
+@pytest.mark.parametrize("number", range(3), ids=["pi3_64", "pi4_64", "pi5"])
+def test_whole_layers(number: int) -> None:
+    target = ("pi3_64", "pi4_64", "pi5")[number]
+    sites = [site(target, *shape) for shape, _ in _LAYERS]
+    texts = [text for _, text in _LAYERS]
+    found = simulate(
+        target, [(kernel_for(s, ConvolutionOptions.parse(t)), s) for s, t in zip(sites, texts, strict=True)]
+    )
+    for (layer, marks), result in zip(_LAYERS.items(), found, strict=True):
+        assert result.flop_a_cycle >= marks[number], (target, layer)
