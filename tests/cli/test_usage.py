@@ -110,9 +110,10 @@ def test_a_choice_that_there_is_not_is_answered_by_the_one_that_was_meant(
 def test_a_mistyped_command_is_answered_by_the_one_that_was_meant(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = answer([f"{command[:-1]}x", "m.ell"], capsys)
-    assert f"did you mean {command}?" in lines[0]
-    assert len(lines) == 2
+    for behind in (["m.ell"], ["--model_path", "m.ell"], ["--no-such-option"]):
+        lines = answer([f"{command[:-1]}x", *behind], capsys)
+        assert f"did you mean {command}?" in lines[0]
+        assert len(lines) == 2
 
 
 def test_a_command_like_no_other_is_answered_by_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:

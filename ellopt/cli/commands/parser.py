@@ -54,6 +54,11 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {self._explained(message)}\nSee '{self.prog} --help'.\n")
 
     def _explained(self, message: str) -> str:
+        commands, first = self._commands(), self._given[0] if self._given else "-"
+        if commands and not first.startswith("-") and first not in commands:  # whatever options follow it
+            close = nearest(first, commands)
+            hint = f"; did you mean {close}?" if close else f": use one of {', '.join(commands)}"
+            return f"unknown command {first!r}{hint}"
         if unknown := self._unknown_option():
             return f"unknown option {unknown}{self._meant(unknown)}"
         if found := re.search(r"invalid choice: '(?P<given>.*?)' \(choose from", message, re.DOTALL):
