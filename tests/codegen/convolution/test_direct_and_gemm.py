@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,28 +35,27 @@ def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
     out_rows, out_columns = draw(st.integers(1, 9)), draw(st.integers(1, 30))
     channels = draw(st.integers(1, 70 if depthwise else 20))
     filters = channels if depthwise else draw(st.integers(1, 70))
-    columns = (out_columns - 1) * stride + field
+    spread = _spread(draw, out_columns, (out_columns - 1) * stride + field, channels, filters)
+    return KernelSite(
+        out_rows, out_columns, channels, filters, field, stride, depthwise, **spread,
+        activation=draw(st.sampled_from(ACTIVATIONS)), leaky_factor=0.125,
+    )  # fmt: skip
+
+
+def _spread(draw: st.DrawFn, out_columns: int, columns: int, channels: int, filters: int) -> dict[str, Any]:
+    """Distances of pixels and rows in memory, with gaps or without; and perhaps a residual."""
     in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
     out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
     residual_pixel = filters + draw(st.sampled_from((0, 2)))
-    return KernelSite(
-        out_rows=out_rows,
-        out_columns=out_columns,
-        channels=channels,
-        filters=filters,
-        field=field,
-        stride=stride,
-        depthwise=depthwise,
-        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
-        in_pixel_stride=in_pixel,
-        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
-        out_pixel_stride=out_pixel,
-        activation=draw(st.sampled_from(ACTIVATIONS)),
-        leaky_factor=0.125,
-        residual=draw(st.booleans()),
-        residual_row_stride=out_columns * residual_pixel + 1,
-        residual_pixel_stride=residual_pixel,
-    )
+    return {
+        "in_row_stride": columns * in_pixel + draw(st.integers(0, 7)),
+        "in_pixel_stride": in_pixel,
+        "out_row_stride": out_columns * out_pixel + draw(st.integers(0, 7)),
+        "out_pixel_stride": out_pixel,
+        "residual": draw(st.booleans()),
+        "residual_row_stride": out_columns * residual_pixel + 1,
+        "residual_pixel_stride": residual_pixel,
+    }
 
 
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
@@ -132,27 +132,11 @@ def strassen_sites(draw: st.DrawFn) -> KernelSite:
     out_rows, out_columns = draw(st.integers(1, 20)), 2 * draw(st.integers(1, 20))
     channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
     filters = max(16, 2 * width * draw(st.integers(1, 3 if width > 1 else 20)))
-    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
-    out_pixel = filters + draw(st.sampled_from((0, 0, 5)))
-    columns = (out_columns - 1) * stride + field
+    spread = _spread(draw, out_columns, (out_columns - 1) * stride + field, channels, filters)
     return KernelSite(
-        out_rows=out_rows,
-        out_columns=out_columns,
-        channels=channels,
-        filters=filters,
-        field=field,
-        stride=stride,
-        depthwise=False,
-        in_row_stride=columns * in_pixel + draw(st.integers(0, 7)),
-        in_pixel_stride=in_pixel,
-        out_row_stride=out_columns * out_pixel + draw(st.integers(0, 7)),
-        out_pixel_stride=out_pixel,
-        activation=draw(st.sampled_from(("none", "relu"))),
-        residual=draw(st.booleans()),
-        residual_row_stride=out_columns * filters + 1,
-        residual_pixel_stride=filters,
-        cpu=cpu,
-    )
+        out_rows, out_columns, channels, filters, field, stride, False, **spread,
+        activation=draw(st.sampled_from(("none", "relu"))), cpu=cpu,
+    )  # fmt: skip
 
 
 @settings(max_examples=3, deadline=None)

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import paramiko
@@ -149,9 +150,9 @@ class _Server(paramiko.ServerInterface):
         if fault == "drop_out":
             send = self._drop
         elif fault == "hang":
-            send = lambda data: None  # noqa: E731
+            send = _swallow
         elif fault == "altered":
-            send = lambda data: channel.sendall(bytes([data[0] ^ 1]) + data[1:])  # noqa: E731
+            send = partial(_altered, channel)
         self._pump(process.stdout.fileno(), send)
         code = process.wait()
         errors.join()
@@ -199,3 +200,12 @@ def kill_all(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _swallow(data: bytes) -> None:
+    """Nothing of it arrives."""
+
+
+def _altered(channel: paramiko.Channel, data: bytes) -> None:
+    """It arrives with one bit of its first byte turned over."""
+    channel.sendall(bytes([data[0] ^ 1]) + data[1:])
