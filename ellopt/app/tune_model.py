@@ -24,7 +24,7 @@ from ellopt.report.pictures import write_pictures
 from ellopt.search.driver import search
 from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
 from ellopt.select.candidates import sound_winners, whole_models
-from ellopt.select.confirm import ASSEMBLED, BEFORE, confirm
+from ellopt.select.confirm import ASSEMBLED, BEFORE, CONFIRMATION, UNCHOSEN, confirm
 from ellopt.select.winners import without_evidence
 from ellopt.space.budget import within_bytes
 from ellopt.space.space import narrow
@@ -97,10 +97,12 @@ class _Tuning:
             candidates = whole_models(space, result, winners)
             unsound = check.unsound(list(candidates.values()))
             candidates = {name: plan for name, plan in candidates.items() if plan not in unsound}
-            if result.emulated and not config.measure.accept_emulated_timings:
+            unchosen = result.emulated and not config.measure.accept_emulated_timings
+            if unchosen:
                 winners = without_evidence(winners)
                 candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
-            confirmed = confirm(measurer, candidates, error=shared.error)
+            schedule = UNCHOSEN if unchosen else CONFIRMATION
+            confirmed = confirm(measurer, candidates, schedule, error=shared.error, once=unchosen)
             seconds = time.monotonic() - self.started
             tuned = Tuned(self.file, self.model, space, result, winners, confirmed, seconds)
             report = write_output(tuned, shared, self.directory, state / "bundles", tracker.mlflow_run)

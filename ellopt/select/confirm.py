@@ -34,6 +34,8 @@ LEAST_VISITS, VISITS, MODAL_VISITS = 2, 3, 6
 DISAGREEMENT = 0.02
 #: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
 CONFIRMATION = Schedule(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
+#: Where times say nothing of the board, as under an emulator, and so choose nothing.
+UNCHOSEN = Schedule(kind="bench", warm_up=0, rounds=3, settle=False)
 
 
 def best_uniform(space: ModelSpace, layers_ms: Mapping[str, Mapping[ConvolutionOptions, float]]) -> Plan | None:
@@ -68,6 +70,7 @@ def confirm(
     schedule: Schedule = CONFIRMATION,
     seconds: float = 600.0,
     error: float = 0.0,
+    once: bool = False,
 ) -> Confirmed:
     """Measure whole models in turns and choose the one with the lowest latency (see ``turns``).
 
@@ -76,7 +79,8 @@ def confirm(
     faster, up to ``MODAL_VISITS`` are made, and what is expected over all of them decides. What is chosen, printed and
     sorted by is one number, so no plan is written that its own comparison says is slower. ``candidates`` has
     ``ASSEMBLED`` and ``BEFORE``. ``error``: where positive, times are estimates that may be off by that share: one
-    visit says all that more would. Raises CandidateError if one of those cannot be measured.
+    visit says all that more would. ``once``: one visit, as nothing is chosen by it. Raises CandidateError if one of
+    those cannot be measured.
     """
     deadline = Deadline.after(seconds)
     samples: dict[Plan, list[float]] = {}
@@ -96,7 +100,7 @@ def confirm(
         )
         most = MODAL_VISITS if standing.states else VISITS
         clear = visits >= min(LEAST_VISITS, len(values)) and standing.clear
-        if error > 0 or visits >= most or deadline.passed or (clear and not standing.states):
+        if once or error > 0 or visits >= most or deadline.passed or (clear and not standing.states):
             return standing.confirmed(visits)
 
 
