@@ -1,4 +1,5 @@
-"""The rooms of the house stand in one order; each large library has one place, and only the command line prints."""
+"""The rooms of the house stand in one order, and no module is long; each large library has one place, and only the
+command line prints."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "ellopt"
+HOUSE = Path(__file__).parents[1]
+PACKAGE = HOUSE / "ellopt"
 
 #: From the ground up: a module imports from its own room and from those before it.
 ROOMS = (
@@ -23,6 +25,8 @@ ALLOWED = {
     "mlflow": ("tracking", "deploy.pyfunc"),
     "optuna": ("search",),
 }
+#: Lines of the longest module: one idea needs no more.
+LONGEST = 350
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 
@@ -74,6 +78,13 @@ def test_no_module_says_its_room_again() -> None:
     for path in MODULES:
         folder = path.parent.name
         assert path.stem == folder or not path.stem.startswith(f"{folder}_"), module_name(path)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "ellopt", "tests"])
+def test_no_module_is_long(folder: str) -> None:
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in (HOUSE / folder).rglob("*.py")}
+    assert lines, f"{folder} has no modules"
+    assert {str(path.relative_to(HOUSE)): count for path, count in lines.items() if count > LONGEST} == {}
 
 
 @pytest.mark.parametrize("library", ALLOWED)

@@ -21,18 +21,17 @@ from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.open import open_pool
-from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.targets import Target, find_target
 from tests.support.devices.benches import benches_of
 from tests.support.devices.bundles import leftovers, script_bundle
+from tests.support.devices.pace import QUICK
 from tests.support.processes import processes_in
 
 #: Every bench of every kind of the registry, and recorded answers, which nothing on the command line means.
 PARTS = [*((kind.name, bench) for kind in DEVICE_KINDS for bench in benches_of(kind.name)), ("replay", "replay")]
-QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 # What RUNNER in tests/support/devices/bundles.py does, for devices that run real binaries only.
 RUNNER_C = r"""

@@ -13,17 +13,16 @@ from ellopt.core.errors import DeadlineExceeded
 from ellopt.devices.base import Device
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.open import open_pool
-from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import find_target
 from tests.support.devices.bundles import leftovers, script_bundle, short_directory
 from tests.support.devices.cluster import API_KEY, ClusterService
 from tests.support.devices.openssh import Sshd, openssh_server
+from tests.support.devices.pace import QUICK
 from tests.support.processes import processes_in
 
 HOST = find_target("host")
 ADDRESSES = ["127.0.0.1", "127.0.0.2"]
-QUICK = Pace(first_rest=0.05, shortest_pause=0.02, longest_pause=0.1)
 
 
 @pytest.fixture

@@ -19,26 +19,15 @@ from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.devices.base import Device
 from ellopt.devices.bundle import Bundle, Execution, Invocation
-from ellopt.measure.measurer import DeviceMeasurer
+from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 from ellopt.select.confirm import ASSEMBLED, BEFORE, confirm
 from ellopt.targets import Target
-from tests.support.pretend import (
-    AT_ONCE,
-    MODEL,
-    SMALL,
-    TARGET,
-    PretendDevice,
-    PretendPool,
-    PretendToolchain,
-    small_space,
-    smooth_latency,
-)
+from tests.support.pretend import PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
+from tests.support.pretend_measurer import NODES, SIMPLE, UNROLLED, pretend_measurer, uniform
 
-NODES = tuple(layer.node_id for layer in SMALL)
-UNROLLED, SIMPLE = ConvolutionOptions("unrolled"), ConvolutionOptions("simple")
 WINOGRAD = frozenset(ConvolutionOptions("winograd", parallel, 0, 1, 1) for parallel in (False, True))
 BUILD_SECONDS, RUN_SECONDS, IDLE_SECONDS = 200.0, 1.0, 120.0
 
@@ -119,9 +108,7 @@ def test_no_build_begins_while_a_device_is_held(
     clock = Clock()
     toolchain = SlowToolchain(plans_per_bundle=plans_per_bundle, checks_in_turns=in_turns, broken=broken, clock=clock)
     device = TimedDevice(smooth_latency(), wrong=wrong, crashing=crashing, hanging=hanging, clock=clock)
-    measurer = DeviceMeasurer(
-        MODEL, toolchain, ClockedPool(clock, device), TARGET, Path("unused"), sleep=lambda s: None
-    )
+    measurer = pretend_measurer(toolchain=toolchain, pool=ClockedPool(clock, device), settings=MeasureSettings())
     space = small_space(toolchain, (1,))
     with TemporaryDirectory() as directory:
         found = search(space, measurer, SearchSettings(sampler="grid", seed=1), Path(directory))
@@ -139,9 +126,8 @@ def test_a_device_is_given_back_when_a_build_or_a_candidate_fails(error: Candida
     crashing = frozenset({SIMPLE}) - broken
     toolchain = SlowToolchain(plans_per_bundle=1, broken=broken, clock=clock)
     device = TimedDevice(smooth_latency(), crashing=crashing, clock=clock)
-    measurer = DeviceMeasurer(MODEL, toolchain, ClockedPool(clock, device), TARGET, Path("unused"), AT_ONCE)
-    plans = [Plan.uniform(NODES, SIMPLE), Plan.uniform(NODES, UNROLLED)]
-    failed, fine = measurer.measure(plans, Schedule())
+    measurer = pretend_measurer(toolchain=toolchain, pool=ClockedPool(clock, device))
+    failed, fine = measurer.measure([uniform(SIMPLE), uniform(UNROLLED)], Schedule())
     assert failed.samples is None
     assert fine.samples is not None
     assert clock.held_since is None

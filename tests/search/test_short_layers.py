@@ -11,20 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ellopt.core.options import ConvolutionOptions
-from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 from ellopt.select.winners import choose_winners
-from tests.support.pretend import (
-    AT_ONCE,
-    MODEL,
-    SMALL,
-    TARGET,
-    PretendDevice,
-    PretendPool,
-    PretendToolchain,
-    small_space,
-)
+from tests.support.pretend import SMALL, PretendDevice, PretendToolchain, small_space
+from tests.support.pretend_measurer import pretend_measurer
 
 STEP = 0.00025
 READINGS = st.sampled_from([0.0, STEP, -STEP, -1e-9, 5 * STEP, 1.0])
@@ -46,9 +37,7 @@ def test_every_sampler_comes_to_an_end_with_winners(
     toolchain = PretendToolchain()
     space = small_space(toolchain, (1,), ("simple", "unrolled"))
     directory: Path = tmp_path_factory.mktemp("search")
-    lab = DeviceMeasurer(
-        MODEL, toolchain, PretendPool(PretendDevice(latency, other_ms=0.0)), TARGET, directory, AT_ONCE
-    )
+    lab = pretend_measurer(PretendDevice(latency, other_ms=0.0), toolchain=toolchain, directory=directory)
     settings = SearchSettings(sampler=sampler, trials=12 if sampler != "auto" else 60)
     result = search(space, lab, settings, directory, identity="pretend")
     assert not lab.failures

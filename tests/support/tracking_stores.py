@@ -9,9 +9,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ellopt.files.redaction import Redactor
+from ellopt.tracking.delivery import Delivery
 from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.record import Destination
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
+
+#: What a delivery told: the name of each notice, and its text.
+Notices = list[tuple[str, str]]
 
 
 def record_run(
@@ -26,6 +30,18 @@ def record_run(
         write_outputs(output_dir, report)
         model.finish_model(report, output_dir)
     return model
+
+
+def deliver(model: TrackedModel, notices: Notices | None = None) -> Delivery:
+    """All that waits in the outbox, into the store. ``notices`` gets what is told meanwhile."""
+    assert model.outbox_path is not None
+    heard = notices if notices is not None else []
+    delivery = Delivery(model.outbox_path, lambda name, text: heard.append((name, text)))
+    delivery.read()
+    for record in delivery.pending():
+        delivery.deliver(record)
+    delivery.flush()
+    return delivery
 
 
 def here(workplace: Path, **more: Any) -> Destination:

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 PI3 = "ARMv7 Processor rev 4 (v7l) (4 cores) BCM2835"
 API_KEY = "api-key-5d1f20"
+#: Addresses of machines; nothing need listen there.
+ONE, TWO = "127.0.2.1", "127.0.2.2"
 
 
 class ClusterService:
