@@ -28,6 +28,7 @@ from ellopt.model.layers import (
     Remap,
     WindowPooling,
 )
+from ellopt.model.loops import collapsed
 
 #: As in C.
 _OUTSIDE = -(1 << 30)
@@ -152,20 +153,9 @@ def _remap(node: General) -> _Told:
 
 def _collapsed(counts: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
     """The same loops with as few axes as can be; at least one."""
-    kept: list[int] = []
-    steps: list[list[int]] = [[] for _ in strides]
-    for axis, count in enumerate(counts):
-        if count == 1 and (kept or axis < len(counts) - 1):
-            continue
-        if kept and all(s[-1] == own[axis] * count for s, own in zip(steps, strides, strict=True)):
-            kept[-1] *= count
-            for s, own in zip(steps, strides, strict=True):
-                s[-1] = own[axis]
-            continue
-        kept.append(count)
-        for s, own in zip(steps, strides, strict=True):
-            s.append(own[axis])
-    return kept, steps
+    if counts and all(count == 1 for count in counts):
+        return [1], [[own[len(counts) - 1]] for own in strides]
+    return collapsed(counts, strides)
 
 
 def _broadcast(node: General) -> _Told:

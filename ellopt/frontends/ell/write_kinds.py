@@ -12,10 +12,11 @@ import numpy as np
 from ellopt.frontends.ell.layouts import packed_layout
 from ellopt.frontends.ell.write_functions import LARGEST, activation, binary, parametric
 from ellopt.frontends.ell.write_moves import joined, moved
-from ellopt.frontends.ell.write_products import axis_weights, collapsed, matrix_product, pool, reduction
+from ellopt.frontends.ell.write_products import axis_weights, matrix_product, pool, reduction
 from ellopt.frontends.onnx.refusals import Refused
 from ellopt.model import layers
 from ellopt.model.layers import FloatArray, MemoryLayout, Node, Shape3
+from ellopt.model.loops import collapsed
 
 if TYPE_CHECKING:
     from ellopt.frontends.ell.write import Writer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from ellopt.frontends.ell.layouts import packed_layout
 from ellopt.frontends.onnx.refusals import Refused
 from ellopt.model import layers
 from ellopt.model.layers import MemoryLayout, Node, Shape3
+from ellopt.model.loops import collapsed
 
 if TYPE_CHECKING:
     from ellopt.frontends.ell.write import Writer
@@ -20,24 +20,6 @@ if TYPE_CHECKING:
 
 def pool(w: Writer, function: str, source: str, read: MemoryLayout, written: MemoryLayout, n: int, step: int) -> str:
     return w.layer("Pooling", source, read, written, variant=f"{function}PoolingFunction", poolingSize=n, stride=step)
-
-
-def collapsed(counts: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
-    """The same loops with as few axes as can be."""
-    kept: list[int] = []
-    steps: list[list[int]] = [[] for _ in strides]
-    for axis, count in enumerate(counts):
-        if count == 1:
-            continue
-        if kept and all(s[-1] == own[axis] * count for s, own in zip(steps, strides, strict=True)):
-            kept[-1] *= count
-            for s, own in zip(steps, strides, strict=True):
-                s[-1] = own[axis]
-            continue
-        kept.append(count)
-        for s, own in zip(steps, strides, strict=True):
-            s.append(own[axis])
-    return kept, steps
 
 
 def _product(

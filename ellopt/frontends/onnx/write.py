@@ -162,18 +162,10 @@ class Writer:
         return self._made[key]
 
     def _unique(self, name: str) -> str:
-        found, number = name, 1
-        while found in self._names:
-            found, number = f"{name}_{number}", number + 1
-        self._names.add(found)
-        return found
+        return _new_name(name, self._names)
 
     def _name(self, name: str) -> str:
-        found, number = name, 1
-        while found in self._node_names:
-            found, number = f"{name}_{number}", number + 1
-        self._node_names.add(found)
-        return found
+        return _new_name(name, self._node_names)
 
     # --- tensors ---
 
@@ -276,3 +268,12 @@ def same_place(written: MemoryLayout, read: MemoryLayout) -> bool:
 def _size(port: Port) -> Shape3:
     rows, columns, channels = port.shape
     return (rows, columns, channels)
+
+
+def _new_name(name: str, taken: set[str]) -> str:
+    """``name``, with a number where it is taken; it is taken from now on."""
+    found, number = name, 1
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    taken.add(found)
+    return found
