@@ -131,7 +131,7 @@ def test_a_stray_process_goes_with_its_directory(shell: str, run_directory: Path
 
 def places(environment: dict[str, str], owner: str = "a" * 32, stale: tuple[str, ...] = ()) -> list[str]:
     answer = subprocess.run(
-        ["sh", "-c", remote.open_command(owner, stale)],
+        ["sh", "-c", remote.open_command(owner, stale, "", remote.process_name(owner, "board"))],
         capture_output=True,
         cwd="/",
         env={"PATH": os.environ["PATH"], **environment},

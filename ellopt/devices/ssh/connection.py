@@ -51,14 +51,17 @@ class SshConnection:
         trusted: Collection[bytes] = (),
         jump: int = 0,
         via: tuple[Address, ...] | None = None,
+        name: str = "ellopt",
     ) -> None:
         """Connect and log in.
 
         ``trusted``: host keys that boards have proved before. ``jump``: how many connections go through this one;
-        ``via``: through which machines this one goes, if not as ~/.ssh/config says. Raises HostKeyError, LoginError,
-        another ConfigurationError where the user has to mend something, or InfrastructureError.
+        ``via``: through which machines this one goes, if not as ~/.ssh/config says. ``name``: what ``execute`` calls
+        its processes. Raises HostKeyError, LoginError, another ConfigurationError where the user has to mend something,
+        or InfrastructureError.
         """
         self.address = address
+        self._name = name
         self._who = f"jump host {address}" if jump else f"board {address}"
         self._jump = jump
         self._way: list[Callable[[], object]] = []  # how to end what lies between
@@ -181,7 +184,7 @@ class SshConnection:
         passes (these are the board's own small commands, not candidates), and ShellError if the login shell ended
         without having run the command.
         """
-        command = framed(script)
+        command = framed(script, self._name)
         with self.channel(command, deadline) as channel:
             view = memoryview(data)
             try:

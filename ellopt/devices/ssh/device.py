@@ -70,7 +70,8 @@ class SshDevice:
         self._fix_frequency = settings.fix_frequency
         self._governor: str | None = None
         self._frequency_told = False
-        self._connection = SshConnection(address, settings, deadline, trusted)
+        self._process_name = remote.process_name(session.owner, self.name)
+        self._connection = SshConnection(address, settings, deadline, trusted, name=self._process_name)
         try:
             self.identity = self._identify(deadline)
             claim(self.identity)
@@ -91,7 +92,8 @@ class SshDevice:
     def _open(self, target: Target, deadline: Deadline) -> None:
         owner = self._session.owner
         stale = self._session.owners_at(self._address, self.identity.board) - {owner}
-        answer = self._connection.execute(remote.open_command(owner, stale, self._place), _step(deadline))
+        command = remote.open_command(owner, stale, self._place, self._process_name)
+        answer = self._connection.execute(command, _step(deadline))
         opening = read_opening(self._lines("getting ready", answer.stdout))
         opening.require_place(self.name, self._place)
         self._places = opening.places
@@ -158,7 +160,8 @@ class SshDevice:
         try:
             owners = self._session.owners_at(self._address, self.identity.board) | {self._session.owner}
             deadline = Deadline.after(_CLEAN_UP_SECONDS)
-            if not self._ask("cleaning up", remote.clean_command(owners, self._place), deadline):
+            command = remote.clean_command(owners, self._place, self._process_name)
+            if not self._ask("cleaning up", command, deadline):
                 self._session.remove_files(self._address, self.identity.board)
         except InfrastructureError as error:
             _LOG.info("board %s: could not clean up yet: %s", self.name, error)

@@ -31,8 +31,10 @@ class FramedCommand:
     marker: bytes
 
 
-def framed(script: str) -> FramedCommand:
+def framed(script: str, name: str = "ellopt") -> FramedCommand:
     """The command that has ``sh`` run ``script`` (POSIX sh), whatever the login shell is.
+
+    ``name`` (letters, digits and hyphens) is what the shell's processes are called in the board's list of processes.
 
     Within single quotes only the quote itself, backslash, newline and ``!`` mean something to one of the shells; they
     and all that is not printable ASCII travel as octal numbers, which sh's printf turns back. The command does not
@@ -51,7 +53,7 @@ def framed(script: str) -> FramedCommand:
             current = ""
     words.append(current)
     quoted = " ".join(f"'{word}'" for word in words if word)
-    return FramedCommand(f'exec sh -c \'IFS=; eval "$(printf "$*")"\' ellopt {quoted}', f"ellopt-{word}\n".encode())
+    return FramedCommand(f'exec sh -c \'IFS=; eval "$(printf "$*")"\' {name} {quoted}', f"ellopt-{word}\n".encode())
 
 
 class AfterMarker:

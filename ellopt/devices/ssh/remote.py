@@ -3,13 +3,17 @@
 Everything of one ellopt process lives in ``BASE/ellopt-OWNER`` (mode 700): ``bundle-DIGEST`` directories, uploaded
 once, and a ``run-NAME`` directory for the length of a run. OWNER is unguessable, so nobody else can have made that
 directory before us. What is in such a directory can be found, its processes ended (by their working directory) and
-the directory removed by a later connection, whatever became of the one that made it.
+the directory removed by a later connection, whatever became of the one that made it. A script that a lost connection
+has left running would make such a directory anew behind its back: it is found by its name (``process_name``) and ended
+before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
+import uuid
 from collections.abc import Iterable
 
 from ellopt.core.errors import InfrastructureError
@@ -35,6 +39,16 @@ sweep() { # end everything that works inside directory $1, also what is being st
     w=$(working "$1")
     [ -z "$w" ] && return
     echo "$w" | while read -r l; do kill -KILL "${l%%/*}" 2>/dev/null; done
+  done
+}
+halt() { # end what connections of owner $1 to this board have left running, but for what is called $2, which is ours
+  name=${2%-*}; name=ellopt-$1-${name##*-}-
+  # the pattern does not match itself
+  cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\000' '\n' | grep "[e]${name#e}" | grep -qv "$2" || return 0
+  for f in /proc/[0-9]*/cmdline; do
+    l=
+    { read -r l < "$f"; } 2>/dev/null
+    case $l in *"$2"*) ;; *"$name"*) f=${f#/proc/}; kill -KILL "${f%/*}" 2>/dev/null ;; esac
   done
 }
 wipe() { # end everything inside directory $1 and remove it; fails if something is left
@@ -72,10 +86,12 @@ echo "boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
 echo done
 """
 
-# Arguments: our owner, days, the folder that the user chose or nothing, stale owners. Removes what is left of earlier
-# clients and of our own earlier connections, then finds a directory in which files can be written and executed.
+# Arguments: our owner, days, the folder that the user chose or nothing, what the connection's processes are called,
+# stale owners. Removes what is left of earlier clients and of our own earlier connections, then finds a directory in
+# which files can be written and executed.
 _OPEN = r"""
-mine=$1 days=$2 place=$3; shift 3
+mine=$1 days=$2 place=$3 name=$4; shift 4
+for o in "$mine" "$@"; do halt "$o" "$name"; done
 bases "$place" | while read -r b; do
   for d in "$b/ellopt-$mine"/run-*; do wipe "$d" || echo "left $d"; done
   for o in "$@"; do wipe "$b/ellopt-$o" || echo "left $b/ellopt-$o"; done
@@ -220,9 +236,11 @@ _FETCH = 'cd "$1" || exit 1; shift; cat "$@"\n'
 # Arguments: directories.
 _WIPE = 'for d in "$@"; do wipe "$d" || exit 1; done; echo wiped\n'
 
-# Arguments: the folder that the user chose or nothing, owners. Removes all of their directories.
+# Arguments: the folder that the user chose or nothing, what the connection's processes are called, owners. Removes all
+# of their directories.
 _CLEAN = r"""
-place=$1; shift
+place=$1 name=$2; shift 2
+for o in "$@"; do halt "$o" "$name"; done
 bases "$place" | while read -r b; do for o in "$@"; do wipe "$b/ellopt-$o" || echo left; done; done
 echo cleaned
 """
@@ -252,8 +270,13 @@ def identity_command() -> str:
     return command(_IDENTITY)
 
 
-def open_command(owner: str, stale_owners: Iterable[str], place: str = "") -> str:
-    return command(_OPEN, owner, ABANDONED_DAYS, place, *sorted(stale_owners))
+def process_name(owner: str, address: str) -> str:
+    """What the processes of one more connection of ``owner`` to ``address`` are called on the board."""
+    return f"ellopt-{owner}-{hashlib.sha256(address.encode()).hexdigest()[:16]}-{uuid.uuid4().hex}"
+
+
+def open_command(owner: str, stale_owners: Iterable[str], place: str, process_name: str) -> str:
+    return command(_OPEN, owner, ABANDONED_DAYS, place, process_name, *sorted(stale_owners))
 
 
 def store_command(file: str) -> str:
@@ -292,8 +315,8 @@ def wipe_command(*directories: str) -> str:
     return command(_WIPE, *directories)
 
 
-def clean_command(owners: Iterable[str], place: str = "") -> str:
-    return command(_CLEAN, place, *sorted(owners))
+def clean_command(owners: Iterable[str], place: str, process_name: str) -> str:
+    return command(_CLEAN, place, process_name, *sorted(owners))
 
 
 def state_command() -> str:

@@ -21,13 +21,18 @@ USER = "pi"
 PASSWORD = "raspberry-8412-secret"
 
 
+#: what runs before a command on which a fault strikes
+_PREFIXES = {"full": "trap '' XFSZ; ulimit -f 0; ", "late": "sleep 1; "}
+
+
 class Board:
     """An SSH server whose commands run in real shells, with $TMPDIR in ``directory``.
 
     ``fault`` is called with every command before it runs and may return the name of a misfortune:
     ``refuse`` (the connection is closed), ``drop_in``, ``drop_out`` (closed in the middle of what the client
     sends or gets), ``garbage`` (noise instead of an answer), ``hang`` (nothing more is heard), ``altered`` (one byte
-    of the answer is another one), ``full`` (files can be made but not written), or None.
+    of the answer is another one), ``full`` (files can be made but not written), ``late`` (the connection is closed and
+    the command runs all the same, a second later), or None.
     """
 
     def __init__(self, host: str, directory: Path, port: int = 0, path: str = "") -> None:
@@ -130,8 +135,10 @@ class _Server(paramiko.ServerInterface):
             channel.send_exit_status(0)
             channel.close()
             return
+        if fault == "late":
+            self._transport.close()
         process = subprocess.Popen(
-            ["sh", "-c", f"trap '' XFSZ; ulimit -f 0; {command}" if fault == "full" else command],
+            ["sh", "-c", _PREFIXES.get(fault or "", "") + command],
             cwd="/",
             env=board.environment,
             stdin=subprocess.PIPE,
