@@ -100,6 +100,7 @@ def _border(offset: Shape3) -> str:
 def _variants(node: Node) -> str:
     if not isinstance(node, layers.Convolution):
         return ""
-    winograd = node.receptive_field == 3 and node.stride == 1 and node.plain
+    straight = node.strides == (1, 1) and node.dilations == (1, 1) and node.groups == 1
+    winograd = straight and node.window in ((3, 3), (1, 3), (3, 1))
     kind = "depthwise: " if node.depthwise else ""
     return kind + "simple, unrolled" + (", winograd" if winograd else "")

@@ -28,6 +28,27 @@ enum {
         for (int i = 0; i < n; i++) { const float u = p[i * ps], v = q[i * qs]; y[i] = (expression); }   \
     break
 
+/* Lines are often as short as a few vectors, for which the compiler's own loops have too much before and behind. */
+static void add_lines(const float *p, const float *q, float *y, int n) {
+    int i = 0;
+    for (; i + VECTOR_WIDTH <= n; i += VECTOR_WIDTH) vec_store(y + i, vec_load(p + i) + vec_load(q + i));
+    for (; i < n; i++) y[i] = p[i] + q[i];
+}
+
+static void multiply_lines(const float *p, const float *q, float *y, int n) {
+    int i = 0;
+    for (; i + VECTOR_WIDTH <= n; i += VECTOR_WIDTH) vec_store(y + i, vec_load(p + i) * vec_load(q + i));
+    for (; i < n; i++) y[i] = p[i] * q[i];
+}
+
+/* y = u p + v q */
+static void mix_lines(const float *p, float u, const float *q, float v, float *y, int n) {
+    int i = 0;
+    for (; i + VECTOR_WIDTH <= n; i += VECTOR_WIDTH)
+        vec_store(y + i, vec_splat(u) * vec_load(p + i) + vec_splat(v) * vec_load(q + i));
+    for (; i < n; i++) y[i] = u * p[i] + v * q[i];
+}
+
 static void broadcast_line(int mode, const float *restrict p, ptrdiff_t ps, const float *restrict q, ptrdiff_t qs,
                            float *y, int n) {
     switch (mode) {
@@ -68,6 +89,10 @@ static void broadcast_part(const void *context, int part, int worker) {
         float *y = a->output + (ptrdiff_t)row * n;
         if (operands == 3)
             for (int i = 0; i < n; i++) y[i] = p[0][i * s[0]] != 0.0f ? p[1][i * s[1]] : p[2][i * s[2]];
+        else if (s[0] == 1 && s[1] == 1 && a->step->mode == ELL_B_MULTIPLY)
+            multiply_lines(p[0], p[1], y, n);
+        else if (s[0] == 1 && s[1] == 1 && a->step->mode == ELL_B_ADD)
+            add_lines(p[0], p[1], y, n);
         else
             broadcast_line(a->step->mode, p[0], s[0], p[1], s[1], y, n);
     }
@@ -171,7 +196,7 @@ static void weights_part(const void *context, int part, int worker) {
         const float *p = in + (ptrdiff_t)index[0] * inner;
         if (taps == 2) {
             const float *q = in + (ptrdiff_t)index[1] * inner;
-            for (int i = 0; i < inner; i++) out[i] = w[0] * p[i] + w[1] * q[i];
+            mix_lines(p, w[0], q, w[1], out, inner);
             continue;
         }
         for (int i = 0; i < inner; i++) out[i] = w[0] * p[i];

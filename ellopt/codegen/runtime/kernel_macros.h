@@ -52,7 +52,8 @@
  *   STRASSEN_SHARED        1: threads share the sums of input blocks; 0: each makes its own
  *
  * NEEDS_WINOGRAD
- *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6
+ *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6. Windows of 1x3 have tiles of one row,
+ *                          those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3
  *
  * NEEDS_WINOGRAD_BLOCKS: tiles in panels, their transforms in a workspace
  *   TILE_ROWS              tiles of a tall row panel, from 1; short ones have one less
@@ -200,6 +201,12 @@
 #ifdef NEEDS_WINOGRAD
 #if !defined WINOGRAD_TILE || WINOGRAD_TILE < 2 || WINOGRAD_TILE > 6
 #error "WINOGRAD_TILE: 2 to 6"
+#endif
+#if defined FIELD && FIELD != 1 && FIELD != 3
+#error "FIELD: 1 or 3"
+#endif
+#if defined FIELD_COLUMNS && FIELD_COLUMNS != 3 && (FIELD_COLUMNS != 1 || FIELD != 3)
+#error "FIELD_COLUMNS: 3, or 1 where FIELD is 3"
 #endif
 #endif
 

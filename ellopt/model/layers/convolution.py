@@ -44,12 +44,6 @@ class Convolution(Node):
         (rows, columns), (down, right) = self.window, self.dilations
         return ((rows - 1) * down + 1, (columns - 1) * right + 1)
 
-    @property
-    def plain(self) -> bool:
-        """Whether it is square, moves alike along rows and columns, and has neither dilation nor groups."""
-        rows, columns = self.window
-        return rows == columns and self.strides[0] == self.strides[1] and self.dilations == (1, 1) and self.groups == 1
-
     def compute(self, buffers: Sequence[FloatArray]) -> Tensor:
         """A sum over the taps of the receptive field: each is a product of matrices over all output pixels at once."""
         source = self.input_layouts[0].view(buffers[0], border=True).astype(np.float64)

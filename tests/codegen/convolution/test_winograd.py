@@ -16,7 +16,9 @@ from ellopt.codegen.convolution.winograd.matrices import (
     TILE_SIZES,
     transforms,
 )
+from ellopt.codegen.convolution.winograd.method import WINDOWS
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.methods import find_method
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS
@@ -35,7 +37,7 @@ DEPTHS = (0, 1, 2, 4, 6, 8, 16)
 
 
 @st.composite
-def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
+def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int]) -> KernelSite:
     rows, columns = draw(st.integers(1, 15)), draw(st.integers(1, 15))
     channels = draw(st.integers(1, 50))
     filters = channels if depthwise else draw(st.integers(1, 100))
@@ -44,7 +46,9 @@ def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
     residual_pixel = filters + draw(st.sampled_from((0, 2)))
     return replace(
         plain_site(rows, columns, channels, filters, depthwise),
-        in_row_stride=(columns + 2) * in_pixel + draw(st.integers(0, 7)),
+        field=window[0],
+        field_columns=window[1],
+        in_row_stride=(columns + window[1] - 1) * in_pixel + draw(st.integers(0, 7)),
         in_pixel_stride=in_pixel,
         out_row_stride=columns * out_pixel + draw(st.integers(0, 7)),
         out_pixel_stride=out_pixel,
@@ -56,13 +60,14 @@ def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
     )
 
 
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(data=st.data())
-def test_agrees_with_the_definition(depthwise: bool, data: st.DataObject) -> None:
+def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], data: st.DataObject) -> None:
     kernels, cases = [], []
     for i in range(2):
-        case = draw_case(data.draw(sites(depthwise)), i)
+        case = draw_case(data.draw(sites(depthwise, window)), i)
         for cpu in CPU_BY_LANES.values():
             site = replace(case.site, cpu=cpu)
             tile = data.draw(st.sampled_from(TILE_SIZES))
@@ -133,11 +138,27 @@ def test_canonical_merges_what_behaves_alike() -> None:
 
 
 def test_not_valid_elsewhere() -> None:
-    winograd = ConvolutionOptions("winograd")
-    for other in ({"stride": 2}, {"receptive_field": 5}):
+    winograd, winograd_method = ConvolutionOptions("winograd"), find_method("winograd")
+    for other in (
+        {"stride": 2},
+        {"column_stride": 2},
+        {"receptive_field": 5},
+        {"field_columns": 5},
+        {"receptive_field": 1},
+        {"receptive_field": 1, "field_columns": 5},
+        {"column_dilation": 2},
+        {"groups": 2},
+    ):
         shape = replace(SHAPE, **other)
         assert canonical(shape, winograd, AVX, 1) is None
     assert canonical(SHAPE, replace(winograd, winograd_tile_size=7), AVX, 1) is None
+    for window in WINDOWS:
+        line = replace(SHAPE, receptive_field=window[0], field_columns=window[1])
+        assert canonical(line, winograd, AVX, 1) is not None
+        assert winograd_method.weight_bytes(line, winograd) == (
+            SHAPE.channels * SHAPE.filters * 4 * (16 if window == (3, 3) else 4)
+        )
+        assert winograd_method.ell_can(line, winograd) == (window == (3, 3))
     site = plain_site(4, 4, 4, 4)
     with pytest.raises(ConfigurationError, match="stride 1"):
         kernel_for(replace(site, stride=2), winograd)

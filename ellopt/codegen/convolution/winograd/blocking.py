@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from ellopt.codegen.convolution.tiling import even_split
 from ellopt.targets import Cpu
@@ -39,7 +39,7 @@ class RegisterTiles:
 class WinogradBlocking:
     """The cut of one layer: see conv_winograd.h for the meaning of the macros."""
 
-    tile: int
+    positions: int
     tiles: RegisterTiles
     block_panels: int
     group_panels: int
@@ -72,14 +72,18 @@ class WinogradBlocking:
     def workspace_floats(self, filter_depth: int) -> int:
         """Floats that one thread needs; ``filter_depth`` 0 means the kernel's own."""
         group = min(filter_depth or self.group_panels, self.panels)
-        positions = (self.tile + 2) ** 2
-        return positions * self.block_panels * (self.input_step + group * self.product_step)
+        return self.positions * self.block_panels * (self.input_step + group * self.product_step)
 
 
 def _step(floats: int) -> int:
     """At least ``floats``: an odd number of cache lines, so that steps spread over all sets of a cache."""
     lines = ceil(floats / _CACHE_LINE)
     return (lines | 1) * _CACHE_LINE
+
+
+def positions(tile: int, window: tuple[int, int]) -> int:
+    """Multiplications of a tile for each channel and filter: ``tile`` + 2 along each direction with three weights."""
+    return prod(tile + 2 for size in window if size > 1)
 
 
 def blocking(
@@ -90,25 +94,27 @@ def blocking(
     tile: int,
     cpu: Cpu,
     cores: int = 1,
+    window: tuple[int, int] = (3, 3),
 ) -> WinogradBlocking:
-    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``."""
-    tiles = ceil(rows / tile) * ceil(columns / tile)
-    positions = (tile + 2) ** 2
-    large = positions * channels * filters > _LARGE_WEIGHTS
+    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile is ``tile`` outputs along
+    each direction in which the ``window`` has three cells, else one."""
+    tiles = prod(ceil(count / (tile if size > 1 else 1)) for count, size in zip((rows, columns), window, strict=True))
+    points = positions(tile, window)
+    large = points * channels * filters > _LARGE_WEIGHTS
     cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
     pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:
         pitch += _CACHE_LINE
     input_step = _step(cut.tile_rows * pitch)
     product_step = _step(cut.tile_rows * cut.vectors * cpu.lanes)
-    panel_floats = positions * (input_step + min(cut.panels, 2) * product_step)
+    panel_floats = points * (input_step + min(cut.panels, 2) * product_step)
     block_panels = max(1, cpu.winograd_block_floats // panel_floats)
     if large:
         block_panels = max(block_panels, ceil(_TILES_PER_PASS / cut.tile_rows))
     block_panels = min(block_panels, cut.row_panels)
     block_panels = ceil(cut.row_panels / ceil(cut.row_panels / block_panels))
-    group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (positions * product_step * block_panels)))
-    return WinogradBlocking(tile, cut, block_panels, group_panels, pitch, input_step, product_step)
+    group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (points * product_step * block_panels)))
+    return WinogradBlocking(points, cut, block_panels, group_panels, pitch, input_step, product_step)
 
 
 def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[int, int, int]:

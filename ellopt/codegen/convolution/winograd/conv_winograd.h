@@ -1,6 +1,6 @@
-/* Method "winograd" of full 3x3 convolutions with stride 1.
+/* Method "winograd" of full 3x3, 1x3 and 3x1 convolutions with stride 1.
  *
- * The output is cut into tiles of WINOGRAD_TILE x WINOGRAD_TILE pixels. The input of each tile is transformed; then
+ * The output is cut into tiles of WINOGRAD_ROWS x WINOGRAD_COLUMNS pixels. The input of each tile is transformed; then
  * every one of the WINOGRAD_POSITIONS positions inside a transformed tile is a matrix multiplication
  * [tiles x channels] x [channels x filters]; the products are transformed back, and bias, residual and activation
  * are applied on the way to the output.

@@ -1,4 +1,4 @@
-/* Method "winograd" of depthwise 3x3 convolutions with stride 1: every channel is filtered alone, so there is nothing
+/* Method "winograd" of depthwise 3x3, 1x3 and 3x1 convolutions with stride 1: every channel is filtered alone, so there is nothing
  * to multiply as matrices; a vector of channels of a tile stays in registers and the first level of cache throughout.
  *
  * Weights: [vector of channels][position][lane], filled up with zeros. SEPARABLE block depth: vectors of channels

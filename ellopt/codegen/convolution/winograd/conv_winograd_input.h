@@ -12,6 +12,22 @@
 #define INPUT_GROUP_FIRST(group) ((group) == 0 ? 0 : 2 * (group)-1)
 #define INPUT_GROUP_END(group) (2 * (group) + 1 < WINOGRAD_SIZE ? 2 * (group) + 1 : WINOGRAD_SIZE)
 
+#if WINOGRAD_LINE
+#define INPUT_LINE_STEP ((ptrdiff_t)(FIELD == 1 ? IN_PIXEL_STRIDE : IN_ROW_STRIDE))
+
+/* One vector of channels of a tile, of which the first `count` values exist. */
+ELL_INLINE void winograd_input_line(const float *input, const int count, int lanes, float *transformed) {
+    vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++)
+        d[i] = i < count ? vec_load_partial(input + i * INPUT_LINE_STEP, lanes) : vec_zero();
+    winograd_input_1d(d, v);
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) vec_store(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
+}
+
+ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float *transformed) {
+    winograd_input_line(input, WINOGRAD_SIZE, lanes, transformed);
+}
+#else
 /* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
 ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float *transformed) {
     ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
@@ -32,6 +48,7 @@ ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float
         }
     }
 }
+#endif
 
 /* `channels` channels of a tile inside the input. */
 static __attribute__((noinline)) void winograd_input_inner(const float *input, int channels, float *transformed) {
@@ -48,6 +65,9 @@ static __attribute__((noinline)) void winograd_input_edge(const float *input, in
                                                           float *transformed) {
     for (int c = 0; c < channels; c += VECTOR_WIDTH) {
         int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+#if WINOGRAD_LINE
+        winograd_input_line(input + c, rows * columns, lanes, transformed + c);
+#else
         vec half[WINOGRAD_SIZE][WINOGRAD_SIZE];
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
             vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
@@ -65,18 +85,20 @@ static __attribute__((noinline)) void winograd_input_edge(const float *input, in
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
                 vec_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
         }
+#endif
     }
 }
 
 /* Transforms `channels` channels of the input of tile (row, column) of the output. */
 static void winograd_input_tile(const float *input, int row, int column, int channels, float *transformed) {
-    int y = row * WINOGRAD_TILE, x = column * WINOGRAD_TILE;
+    int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     const float *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
-    if (y + WINOGRAD_TILE <= OUT_ROWS && x + WINOGRAD_TILE <= OUT_COLUMNS) {
+    if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
         winograd_input_inner(first, channels, transformed);
     } else {
-        int rows = OUT_ROWS + 2 - y < WINOGRAD_SIZE ? OUT_ROWS + 2 - y : WINOGRAD_SIZE;
-        int columns = OUT_COLUMNS + 2 - x < WINOGRAD_SIZE ? OUT_COLUMNS + 2 - x : WINOGRAD_SIZE;
+        const int below = OUT_ROWS + FIELD - 1 - y, right = OUT_COLUMNS + FIELD_COLUMNS - 1 - x;
+        int rows = below < WINOGRAD_INPUT_ROWS ? below : WINOGRAD_INPUT_ROWS;
+        int columns = right < WINOGRAD_INPUT_COLUMNS ? right : WINOGRAD_INPUT_COLUMNS;
         winograd_input_edge(first, rows, columns, channels, transformed);
     }
 }

@@ -16,16 +16,34 @@
 #define OUTPUT_PASSES 2
 #endif
 
-/* The products of one column of positions. */
-ELL_INLINE void winograd_load_column(const float *products, int x, vec m[WINOGRAD_SIZE]) {
-    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
-        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
-}
-
 ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, int row, int column, int lanes) {
     if (RESIDUAL) residual += row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE;
     ell_finish_partial(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
                        lanes);
+}
+
+#if WINOGRAD_LINE
+/* One vector of filters of a tile, of which the first `count` pixels exist. */
+ELL_INLINE void winograd_output_line(const float *products, const float *bias, const float *residual, float *output,
+                                     const int count, const int lanes) {
+    vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE], start = vec_load(bias);
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = vec_load(products + (ptrdiff_t)i * PRODUCT_STEP);
+    winograd_output_1d(m, y);
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_TILE; i++) {
+        if (i < count)
+            winograd_finish(y[i] + start, residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
+    }
+}
+
+ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const float *residual, float *output,
+                                       const int lanes) {
+    winograd_output_line(products, bias, residual, output, WINOGRAD_TILE, lanes);
+}
+#else
+/* The products of one column of positions. */
+ELL_INLINE void winograd_load_column(const float *products, int x, vec m[WINOGRAD_SIZE]) {
+    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
+        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
 }
 
 /* One vector of filters of a whole tile. */
@@ -48,6 +66,7 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
         }
     }
 }
+#endif
 
 /* `filters` filters of a whole tile. */
 static __attribute__((noinline)) void winograd_output_inner(const float *products, const float *bias,
@@ -67,6 +86,9 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
                                                            int filters) {
     for (int f = 0; f < filters; f += VECTOR_WIDTH) {
         int lanes = filters - f < VECTOR_WIDTH ? filters - f : VECTOR_WIDTH;
+#if WINOGRAD_LINE
+        winograd_output_line(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, rows * columns, lanes);
+#else
         vec half[WINOGRAD_TILE][WINOGRAD_SIZE], start = vec_load(bias + f);
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
             vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
@@ -80,23 +102,24 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
             ELL_NO_UNROLL for (int column = 0; column < columns; column++)
                 winograd_finish(y[column] + start, RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
         }
+#endif
     }
 }
 
 /* Filters [filter, filter + filters) of output tile (row, column); `products` are those of its first position. */
 static void winograd_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,
                                  const float *products) {
-    int y = row * WINOGRAD_TILE, x = column * WINOGRAD_TILE;
+    int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     float *output = args->output + y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
     const float *residual = 0;
     if (RESIDUAL)
         residual = args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE + x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter;
     if (FILTERS - filter < filters) filters = FILTERS - filter;
-    if (y + WINOGRAD_TILE <= OUT_ROWS && x + WINOGRAD_TILE <= OUT_COLUMNS) {
+    if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
         winograd_output_inner(products, args->bias + filter, residual, output, filters);
     } else {
-        int rows = OUT_ROWS - y < WINOGRAD_TILE ? OUT_ROWS - y : WINOGRAD_TILE;
-        int columns = OUT_COLUMNS - x < WINOGRAD_TILE ? OUT_COLUMNS - x : WINOGRAD_TILE;
+        int rows = OUT_ROWS - y < WINOGRAD_ROWS ? OUT_ROWS - y : WINOGRAD_ROWS;
+        int columns = OUT_COLUMNS - x < WINOGRAD_COLUMNS ? OUT_COLUMNS - x : WINOGRAD_COLUMNS;
         winograd_output_edge(products, args->bias + filter, residual, output, rows, columns, filters);
     }
 }

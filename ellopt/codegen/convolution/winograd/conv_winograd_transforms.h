@@ -1,17 +1,23 @@
-/* Winograd's minimal filtering F(t x t, 3 x 3): transforms of one row or column of a tile of t + 2 values.
+/* Winograd's minimal filtering F(t x t, 3 x 3) and F(t, 3): transforms of one row or column of a tile of t + 2 values.
  *
  * A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015. Interpolation points: 0, 1, -1 and
  * infinity, for t >= 4 also 2 and -2, for t = 6 also 1/2 and -1/2, for t = 3 one more at 2, for t = 5 one at 1/2.
- * The matrices are in winograd_matrices.py; here they are written out with their common sums. */
+ * The matrices are in matrices.py; here they are written out with their common sums. */
 #ifndef ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
 #define ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
 
 #include "vector.h"
 
 #define WINOGRAD_SIZE (WINOGRAD_TILE + 2)
-#define WINOGRAD_POSITIONS (WINOGRAD_SIZE * WINOGRAD_SIZE)
-#define TILES_DOWN ((OUT_ROWS + WINOGRAD_TILE - 1) / WINOGRAD_TILE)
-#define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_TILE - 1) / WINOGRAD_TILE)
+/* Windows of 1x3 and 3x1 have tiles of one row, or one column: F(t, 3). */
+#define WINOGRAD_LINE (FIELD == 1 || FIELD_COLUMNS == 1)
+#define WINOGRAD_ROWS (FIELD == 1 ? 1 : WINOGRAD_TILE)
+#define WINOGRAD_COLUMNS (FIELD_COLUMNS == 1 ? 1 : WINOGRAD_TILE)
+#define WINOGRAD_INPUT_ROWS (WINOGRAD_ROWS + FIELD - 1)
+#define WINOGRAD_INPUT_COLUMNS (WINOGRAD_COLUMNS + FIELD_COLUMNS - 1)
+#define WINOGRAD_POSITIONS (WINOGRAD_INPUT_ROWS * WINOGRAD_INPUT_COLUMNS)
+#define TILES_DOWN ((OUT_ROWS + WINOGRAD_ROWS - 1) / WINOGRAD_ROWS)
+#define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS)
 #define ELL_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
 
 #if WINOGRAD_TILE == 2 || WINOGRAD_TILE == 3

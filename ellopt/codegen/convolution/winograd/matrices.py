@@ -1,4 +1,4 @@
-"""Matrices of Winograd's minimal filtering F(t x t, 3 x 3).
+"""Matrices of Winograd's minimal filtering F(t x t, 3 x 3), and F(t, 3) of windows of 1x3 and 3x1.
 
 After A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks (2015): an output tile of t x t pixels
 is A^T [(G g G^T) * (B^T d B)] A for weights g and an input tile d of t + 2 pixels (* is element by element), so t^2

@@ -1,4 +1,4 @@
-"""``winograd``: minimal filtering of 3x3 layers with stride 1 (see matrices.py)."""
+"""``winograd``: minimal filtering of 3x3, 1x3 and 3x1 layers with stride 1 (see matrices.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
-from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking
+from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, positions
 from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES
 from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
 from ellopt.core.errors import ConfigurationError
@@ -17,6 +17,8 @@ from ellopt.core.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import Cpu
 
+#: Receptive fields that it computes.
+WINDOWS = ((3, 3), (1, 3), (3, 1))
 #: By tile size, five times and more what was seen on layers of trained and of random networks.
 _ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
 #: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
@@ -36,22 +38,25 @@ class Winograd(GeneratedMethod):
             yield ConvolutionOptions(self.name, parallelize, separable, filters, channels, tile)
 
     def applies(self, shape: ConvolutionShape) -> bool:
-        return shape.receptive_field == 3 and shape.stride == 1 and shape.plain
+        """Whatever the padding: the cells of a border are input like any other."""
+        dilated = shape.row_dilation != 1 or shape.column_dilation != 1
+        return shape.window in WINDOWS and shape.strides == (1, 1) and not dilated and shape.groups == 1
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
-        return plain_weight_bytes(shape) * (options.winograd_tile_size + 2) ** 2 // shape.receptive_field**2
+        taps = shape.window[0] * shape.window[1]
+        return plain_weight_bytes(shape) * positions(options.winograd_tile_size, shape.window) // taps
 
     def rounding(self, options: ConvolutionOptions) -> float:
         return _ROUNDING[options.winograd_tile_size]
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
-        """ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 only."""
-        return options.winograd_tile_size == 2 and not shape.depthwise
+        """ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 of square windows only."""
+        return options.winograd_tile_size == 2 and not shape.depthwise and shape.plain
 
     def ell_canonical(self, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:
         """Depths matter where ELL goes filter by filter: the separable one for depthwise layers, the other two
         elsewhere."""
-        if not self.applies(shape) or options.winograd_tile_size != 2:
+        if not (self.applies(shape) and shape.plain) or options.winograd_tile_size != 2:
             return None
         separable, filters, channels = (getattr(options, name) or d for name, d in ELL_DEFAULT_DEPTHS.items())
         plain = ConvolutionOptions(self.name, options.parallelize)
@@ -78,7 +83,8 @@ class Winograd(GeneratedMethod):
                 nonseparable_filter_block_depth=0,
                 nonseparable_channel_depth=0,
             )
-        cut = blocking(shape.output_rows, shape.output_columns, shape.channels, shape.filters, tile, cpu, cores)
+        size = (shape.output_rows, shape.output_columns)
+        cut = blocking(*size, shape.channels, shape.filters, tile, cpu, cores, shape.window)
         filters = min(filters, cut.panels)
         return replace(
             options,
@@ -88,11 +94,13 @@ class Winograd(GeneratedMethod):
         )
 
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
-        """Raises ConfigurationError if the layer is not 3x3 with stride 1 or there is no such tile size."""
+        """Raises ConfigurationError if the layer is not 3x3, 1x3 or 3x1 with stride 1 or there is no such tile size."""
         tile = options.winograd_tile_size
-        if site.field != 3 or site.stride != 1:
+        window = (site.field, site.field_columns or site.field)
+        if window not in WINDOWS or site.strides != (1, 1):
             raise ConfigurationError(
-                f"winograd needs a 3x3 receptive field and stride 1, not {site.field}x{site.field} and {site.stride}"
+                "winograd needs a receptive field of 3x3, 1x3 or 3x1 and stride 1, "
+                f"not {window[0]}x{window[1]} and {site.strides[0]}x{site.strides[1]}"
             )
         if tile not in TILE_SIZES:
             raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, TILE_SIZES))}")
@@ -101,7 +109,8 @@ class Winograd(GeneratedMethod):
         if site.depthwise:
             depthwise = DepthwiseWinogradPacking(tile, lanes)
             return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
-        cut = blocking(site.out_rows, site.out_columns, site.channels, site.filters, tile, site.cpu, site.cores)
+        size = (site.out_rows, site.out_columns)
+        cut = blocking(*size, site.channels, site.filters, tile, site.cpu, site.cores, window)
         return make_kernel(
             site,
             "conv_winograd.h",
