@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,9 +54,7 @@ def test_every_padding(data: st.DataObject, tmp_path_factory: Any) -> None:
     path = save(make_model(nodes, inputs, [f"y{k}" for k in range(len(nodes))], constants), folder / "model.onnx")
     model = read_model(path)
     toolchain = NativeToolchain()
-    space = narrow(
-        SearchSpace.load(find_options_file("default")), toolchain.layers(model), toolchain, TARGETS["host"]
-    )
+    space = narrow(SearchSpace.load(find_options_file("default")), toolchain.layers(model), toolchain, TARGETS["host"])
     for layer in space.layers:
         alone = layer.shape.depthwise and layer.shape.channels == 1
         assert alone or any(options.method == "winograd" for options in layer.variants), layer.shape

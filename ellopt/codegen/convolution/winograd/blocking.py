@@ -96,8 +96,8 @@ def blocking(
     cores: int = 1,
     window: tuple[int, int] = (3, 3),
 ) -> WinogradBlocking:
-    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile is ``tile`` outputs along
-    each direction in which the ``window`` has three cells, else one."""
+    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile is ``tile`` outputs
+    along each direction in which the ``window`` has three cells, else one."""
     tiles = prod(ceil(count / (tile if size > 1 else 1)) for count, size in zip((rows, columns), window, strict=True))
     points = positions(tile, window)
     large = points * channels * filters > _LARGE_WEIGHTS

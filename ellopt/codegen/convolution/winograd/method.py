@@ -50,7 +50,7 @@ class Winograd(GeneratedMethod):
         return _ROUNDING[options.winograd_tile_size]
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
-        """ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 of square windows only."""
+        """ELL computes depthwise layers wrongly by winograd, and knows tiles of 2 of square windows only."""
         return options.winograd_tile_size == 2 and not shape.depthwise and shape.plain
 
     def ell_canonical(self, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:

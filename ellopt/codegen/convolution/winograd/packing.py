@@ -11,8 +11,8 @@ from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matr
 
 
 def transform_weights(weights: FloatArray, tile: int) -> Matrix:
-    """G g G^T of ``weights`` [filter, row, column, channel], as [position, channel, filter] in double precision. Windows
-    are 3x3, or 1x3 and 3x1, which are transformed along their three weights alone."""
+    """G g G^T of ``weights`` [filter, row, column, channel], as [position, channel, filter] in double precision.
+    Windows are 3x3, or 1x3 and 3x1, which are transformed along their three weights alone."""
     filters, rows, columns, channels = weights.shape
     along_rows, along_columns = (np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[tile] for size in (rows, columns))
     taps = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(rows * columns, -1)
