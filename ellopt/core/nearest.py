@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+#: how alike names are of which one is meant for the other; of short ones half are the same letters
+_ALIKE, _ALIKE_SHORT, _SHORT = 0.6, 0.5, 2
+
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The name of ``known`` that is most like ``given``, whatever the case and with hyphens for underscores; empty if
     none is alike."""
     by_form = {_form(name): name for name in known}
-    close = get_close_matches(_form(given), by_form, 1, 0.6)
+    close = get_close_matches(_form(given), by_form, 1, _ALIKE if len(given) > _SHORT else _ALIKE_SHORT)
     return by_form[close[0]] if close else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from ellopt.select.decisions import LayerReport
 
 _STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as default": "dim"}
 
-
+#: where MLflow shows a store that is no server
+MLFLOW_UI = "http://127.0.0.1:5000"
 #: What stands for a sign where the terminal cannot show it; each of the same width.
 _PLAIN_SIGNS = str.maketrans({"−": "-", "×": "x", "–": "-", "…": ".", "“": '"', "”": '"'})
 
@@ -138,9 +141,18 @@ def _places(report: TuningReport, directory: Path | None) -> list[Text]:
         lines.append(Text(printable(f"Files: {directory}")))
     elif report.files:
         lines.append(Text(printable(f"Files: {', '.join(report.files)}")))
-    run = report.mlflow_run
-    if run.get("run_id"):
-        place = f" at {run['tracking_uri']}" if run.get("tracking_uri") else ""
-        experiment = f" in experiment {run['experiment']}" if run.get("experiment") else ""
-        lines.append(Text(printable(f"MLflow: run {run['run_id']}{experiment}{place}")))
+    lines += [Text(printable(line)) for line in _tracked(report.mlflow_run, directory)]
     return lines
+
+
+def _tracked(run: Mapping[str, str], directory: Path | None) -> Iterator[str]:
+    """Where MLflow shows the run: its address there, and the command that serves the store it is in."""
+    if not run.get("run_id"):
+        return
+    store, page = run.get("tracking_uri", ""), run.get("page", "")
+    if page:
+        yield f"MLflow: {store if store.startswith('http') else MLFLOW_UI}/{page}"
+    else:
+        yield f"MLflow: run {run['run_id']}{f' at {store}' if store else ''}"
+    if directory is not None:
+        yield f"Open it: ellopt ui {shlex.quote(str(directory))}"

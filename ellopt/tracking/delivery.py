@@ -19,11 +19,12 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from ellopt.files.redaction import without_credentials
+from ellopt.tracking.experiment import describe_experiment, find_experiment, publish_views
 from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.reasons import NeverTaken, is_web_page
 from ellopt.tracking.record import Attachment, Destination, Record, digest, has_ended
-from ellopt.tracking.store import NOTE_TAG, find_experiment, log_values, matching, standard_tags
-from ellopt.tracking.views import saved_views
+from ellopt.tracking.store import NOTE_TAG, log_values, matching, standard_tags
+from ellopt.tracking.views import run_page
 
 _LOG = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Delivery:
             "experiment": self.client.get_experiment(self._experiment()).name,
             "experiment_id": self._experiment(),
             "run_id": self._parent_id,
-            "page": f"#/experiments/{self._experiment()}/runs/{self._parent_id}?workflowType=machine_learning",
+            "page": run_page(self._experiment(), self._parent_id),
         }
 
     def parent_params(self) -> Mapping[str, str]:
@@ -166,13 +167,12 @@ class Delivery:
     def _open(self, record: Record) -> None:
         destination = self._meant(record)
         outer = self._outer_run(destination)
+        inside = None if outer is None else str(outer.info.experiment_id)
+        self._experiment_id = inside or find_experiment(self.client, destination)
+        describe_experiment(self.client, self._experiment_id)
         if outer is not None and not destination.nested:
             self._adopt(outer, record)
             return
-        if outer is not None:
-            self._experiment_id = outer.info.experiment_id
-        else:
-            self._experiment_id = find_experiment(self.client, destination)
         tags = dict(record.tags) | ({_PARENT_TAG: outer.info.run_id} if outer is not None else {})
         run_id = self._create(record, tags)
         self._log(run_id, record)
@@ -203,6 +203,7 @@ class Delivery:
     def _move(self, old: str, outer: Run, record: Record) -> None:
         """Move the nested runs below ``outer``: it shows the whole of the work, the interrupted run points to it."""
         self._adopt(outer, self._records[PARENT])
+        describe_experiment(self.client, self._experiment_id)
         there = self._journal.done & self._journal.runs.keys()
         children = [child for key, child in self._records.items() if child.kind == "child" and key in there]
         for child in children:
@@ -215,7 +216,7 @@ class Delivery:
 
     def _parent(self, record: Record) -> None:
         if record.views:
-            record = self._with_views(record)
+            record = publish_views(self.client, self._experiment(), self._parent_id, record)
         self._log(self._parent_id, record)
         if record.table:
             self._table(record)
@@ -229,16 +230,6 @@ class Delivery:
             self._notice("registered", f"{record.registration.name} version {version}")
         if record.status and not self._managed:
             self.client.set_terminated(self._parent_id, record.status, record.end_ms)
-
-    def _with_views(self, record: Record) -> Record:
-        """Save views of the nested runs in the experiment, and lead there from the description."""
-        name = self.client.get_run(self._parent_id).info.run_name
-        views = saved_views(name, self._experiment(), self._parent_id, record.views, record.end_ms)
-        for view in views:
-            self.client.set_experiment_tag(self._experiment(), view.tag, view.value)
-        links = " · ".join(f"[{view.title}]({view.link})" for view in views)
-        note = record.tags.get(NOTE_TAG, "").replace("{views}", links)
-        return replace(record, tags={**record.tags, NOTE_TAG: note})
 
     def _table(self, record: Record) -> None:
         """Log a CSV file as a table that ``mlflow.load_table`` reads, once: a second time would append to it."""

@@ -25,7 +25,7 @@ def probe_store() -> str:
     check_folder()
     uri = mlflow.get_tracking_uri()
     shown = without_credentials(uri)
-    if (place := _sqlite_file(uri)) is not None and not place.exists():
+    if (place := sqlite_file(uri)) is not None and not place.exists():
         _check_folder(place.parent, shown)  # a run would make the file; to look must not
         return f"runs are logged to {shown}, which the first run makes"
     if place is not None:
@@ -42,7 +42,8 @@ def probe_store() -> str:
     return f"{shown} answers" if place is None else f"runs are logged to {shown}"
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store, None for any other store."""
     scheme, _, rest = uri.partition(":///")
     name = rest.partition("?")[0]
     return Path(name) if scheme.startswith("sqlite") and name and name != ":memory:" else None

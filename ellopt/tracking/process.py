@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 
 #: for how long a measurement waits for the writer to come to rest; it usually does in a few milliseconds
 _REST_SECONDS = 0.25
-#: what the writer must not even see
-_SECRET_VARIABLES = ("RPI_APIKEY", "RPI_PASSWORD")
+#: what programs of MLflow's must not even see
+SECRET_VARIABLES = ("RPI_APIKEY", "RPI_PASSWORD")
 
 
 class WriterProcess:
@@ -46,7 +46,7 @@ class WriterProcess:
     def _start(self, environment: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes] | None:
         root = str(Path(ellopt.__file__).parents[1])
         path = os.pathsep.join(part for part in (root, environment.get("PYTHONPATH", "")) if part)
-        variables = {key: value for key, value in environment.items() if key not in _SECRET_VARIABLES}
+        variables = {key: value for key, value in environment.items() if key not in SECRET_VARIABLES}
         # A group of its own: Ctrl-C on the terminal is for the tuning process, which then closes this one in order.
         group: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":

@@ -8,23 +8,14 @@ from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from ellopt.files.user import user_name
-from ellopt.tracking.folder import artifact_location
-from ellopt.tracking.record import Destination
 
 _T = TypeVar("_T")
 
 NOTE_TAG = "mlflow.note.content"  # what the UI shows as a description
 _BATCH = 100  # parameters or tags in one request; MLflow's own limit
 _METRICS = 500
-_EXPERIMENT_NOTE = (
-    "Each run is one model that ellopt tuned for one target; its nested runs are the trials. **Views** (above) holds, "
-    "for each run, the trials sorted by latency and the parallel coordinates of layer choices against latency; the "
-    "run's description links there too. The fastest confirmed combination carries the tag `winner`."
-)
 
 
 def log_values(
@@ -43,23 +34,6 @@ def log_values(
 
 def _pieces(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def find_experiment(client: MlflowClient, destination: Destination) -> str:
-    """The id of the experiment that is meant; it is made if it does not exist. Raises MlflowException if it was
-    deleted."""
-    if destination.experiment_id:
-        return destination.experiment_id
-    if (found := client.get_experiment_by_name(destination.experiment)) is not None:
-        if found.lifecycle_stage != "active":
-            raise MlflowException(
-                f"the experiment {destination.experiment!r} was deleted: restore it, or name another with --experiment",
-                RESOURCE_DOES_NOT_EXIST,
-            )
-        return str(found.experiment_id)
-    tags = {NOTE_TAG: _EXPERIMENT_NOTE, "mlflow.experimentKind": "custom_model_development"}
-    location = artifact_location(client.tracking_uri, destination.experiment)
-    return client.create_experiment(destination.experiment, location, tags)
 
 
 def matching(text: str) -> str:

@@ -53,3 +53,24 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     pytest.fail(f"MLflow's server did not start:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
+def pages_server(directory: Path, store: Path, port: int) -> Iterator[str]:
+    """``ellopt ui`` on a store; yields its address. Ctrl-C ends it, and what it started."""
+    command = [sys.executable, "-m", "ellopt", "ui", "--no_browser", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        address = f"http://127.0.0.1:{port}"
+        printed = [process.stdout.readline() for _ in range(3)]
+        assert printed[1] == f"overview: {address}/#/experiments?workflowType=machine_learning\n"
+        assert printed[2] == "Ctrl-C ends the server.\n"
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))

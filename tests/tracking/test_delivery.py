@@ -83,18 +83,6 @@ def test_the_table_of_measurements_is_a_pandas_frame(workplace: Path) -> None:
     assert winner["median_ms"].tolist() == pytest.approx([1.8])
 
 
-def test_the_description_leads_to_saved_views(workplace: Path) -> None:
-    delivery = deliver(record_run(workplace / "out", here(workplace)))
-    client = MlflowClient()
-    note = client.get_run(delivery.parent_run_id).data.tags["mlflow.note.content"]
-    experiment = client.get_experiment(delivery.where()["experiment_id"])
-    assert "{views}" not in note
-    for title in ("trials by latency", "layer choices against latency"):
-        link = note.split(f"[{title}](")[1].split(")")[0]
-        key = link.rsplit("viewStateShareKey=")[1]
-        assert f'"net on host: {title}"' in experiment.tags[f"mlflow.sharedViewState.{key}"]
-
-
 # inside "mlflow run"
 
 
@@ -118,6 +106,9 @@ def test_inside_mlflow_run_its_run_is_the_parent(workplace: Path) -> None:
     assert only(runs, "trial 002").data.tags["mlflow.parentRunId"] == outer.info.run_id
     assert "net_options.ell" in artifacts(client, parent)
     assert client.get_experiment_by_name("ellopt/net") is None
+    ours = client.get_experiment("0").tags
+    assert ours["mlflow.experimentKind"] == "custom_model_development"
+    assert "ellopt tuned" in ours["mlflow.note.content"]
 
 
 def test_a_name_that_the_user_gave_to_the_run_stays(workplace: Path) -> None:

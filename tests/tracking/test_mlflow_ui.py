@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from ellopt.tracking import TrackingSettings, TrackingSummary, open_tracking
 from tests.support.paths import REPOSITORY
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
-from tests.support.tracking_servers import free_port, running_server
+from tests.support.tracking_servers import free_port, pages_server
 
 PICTURES = REPOSITORY / "tests" / "output" / "mlflow_ui"
 REGISTERED = "tiny16-tuned"
@@ -31,14 +31,16 @@ REGISTERED = "tiny16-tuned"
 def tuned(
     tmp_path_factory: pytest.TempPathFactory, empty_store: Path, shared_models: Path
 ) -> Iterator[tuple[str, TrackingSummary]]:
-    """A server that holds a finished run of a real model, registered; its address and what tracking said."""
+    """A server that holds a finished run of a real model, registered; its address and what tracking said.
+
+    ``ellopt ui`` started it."""
     place = tmp_path_factory.mktemp("ui")
     shutil.copy(empty_store, place / "mlflow.db")
     output = place / "out"
     report = make_report(make_trials(27), name="tiny16")
     write_outputs(output, report)
     shutil.copy(shared_models / "tiny16.ell", output / "tiny16_options.ell")
-    with pytest.MonkeyPatch.context() as patch, running_server(place, free_port(), place / "mlflow.db") as address:
+    with pytest.MonkeyPatch.context() as patch, pages_server(place, place / "mlflow.db", free_port()) as address:
         for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
             patch.delenv(name, raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", address)

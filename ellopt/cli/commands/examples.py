@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report": ("ellopt report out/face",),
     "compare": ("ellopt compare out_monday/face out_tuesday/face --page changes.html",),
     "sync": ("ellopt sync out", "ellopt sync out --to sqlite:///mlflow.db --experiment rescued"),
+    "ui": ("ellopt ui out", "ellopt ui out/face --no_browser"),
     "profile-report": ("ellopt profile-report profiles/run_*.txt",),
     "doctor": ("ellopt doctor --target pi3", "ellopt doctor --target pi3 --ipaddress 192.168.1.20"),
 }
