@@ -19,6 +19,7 @@ from ellopt.deploy.on_board import BoardRun, run_example
 from ellopt.deploy.picture import picture_input
 from ellopt.deploy.ports import Inputs, joined
 from ellopt.deploy.preprocess import Preprocess
+from ellopt.deploy.run_settings import RunSettings
 from ellopt.deploy.times import BenchResult, LayerTime
 from ellopt.frontends.base import convert_model, model_name, read_model
 from ellopt.frontends.discover import tuned_model
@@ -116,7 +117,9 @@ class LoadedModel:
         """
         found = find_target(target)
         device = device_for(found, boards)
-        return deploy.predict_all(self.model, values, _path(options), found, device, threads=threads, check=check)
+        return deploy.predict_all(
+            self.model, values, RunSettings(_path(options), found, device, threads=threads), check
+        )
 
     def compile(
         self, directory: AnyPath, *, target: str = "host", options: AnyPath | None = None, name: str = "",
@@ -169,7 +172,9 @@ class LoadedModel:
         """
         found = find_target(target)
         device = device_for(found, boards, times=True)
-        return deploy.bench(self.model, _path(options), threads, iterations, found, device, interval_ms=interval)
+        return deploy.bench(
+            self.model, RunSettings(_path(options), found, device, threads=threads), iterations, interval
+        )
 
     def profile(
         self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,
@@ -178,7 +183,7 @@ class LoadedModel:
         """What each node takes, in order of computation, here or on a board. Raises as ``bench``."""
         found = find_target(target)
         device = device_for(found, boards, times=True)
-        return deploy.profile(self.model, _path(options), threads, iterations, found, device)
+        return deploy.profile(self.model, RunSettings(_path(options), found, device, threads=threads), iterations)
 
 
 def _path(path: AnyPath | None) -> Path | None:

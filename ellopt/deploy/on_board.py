@@ -14,7 +14,7 @@ import numpy as np
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import BuildError, CandidateError, InfrastructureError
 from ellopt.deploy.library import DeployedLibrary
-from ellopt.deploy.run import UsedDevice, used_device
+from ellopt.deploy.run_settings import UsedDevice, used_device
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.process import run_in_group
 from ellopt.model.check_data import OUTPUT_LIMIT, check_outputs, output_error

@@ -41,7 +41,7 @@ def test_every_method_leaves_nan_where_the_reference_has_it(case: str) -> None:
     assert np.isnan(wanted).sum() > 0
     for method in ("simple", "unrolled"):
         plan = Plan.uniform([node.node_id for node in model.convolutions], ConvolutionOptions(method))
-        found = deploy.predict(model, values, plan).reshape(-1)
+        found = deploy.predict(model, values, deploy.RunSettings(plan)).reshape(-1)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, equal_nan=True)
 
 

@@ -67,10 +67,10 @@ def test_predict_with_a_plan_a_file_and_by_default(
     options = tmp_path / "compile_options.json"
     options.write_text(compile_options_json(plan))
     for chosen in (plan, options, None):
-        found = deploy.predict(model, values, chosen, directory=tmp_path / "bundles")
+        found = deploy.predict(model, values, deploy.RunSettings(chosen, directory=tmp_path / "bundles"))
         assert found.shape == (1, 1, 5)
         np.testing.assert_allclose(found.reshape(-1), expected, rtol=0, atol=1e-5)
-    flat = deploy.predict(model, values.reshape(-1), directory=tmp_path / "bundles")
+    flat = deploy.predict(model, values.reshape(-1), deploy.RunSettings(directory=tmp_path / "bundles"))
     np.testing.assert_array_equal(flat, found)
 
 
@@ -89,13 +89,13 @@ def test_options_that_do_not_apply_fall_back(
     model: Model, values: np.ndarray, expected: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     everywhere = Plan.uniform([n.node_id for n in model.convolutions], ConvolutionOptions("winograd"))
-    found = deploy.predict(model, values, everywhere, directory=tmp_path)
+    found = deploy.predict(model, values, deploy.RunSettings(everywhere, directory=tmp_path))
     np.testing.assert_allclose(found.reshape(-1), expected, rtol=0, atol=1e-4)
     assert [r.args[0] for r in caplog.records if "does not apply" in r.message] == list(everywhere)[1:]
 
 
 def test_bench_gives_raw_samples_of_a_fresh_process(model: Model, plan: Plan, tmp_path: Path) -> None:
-    result = deploy.bench(model, plan, threads=1, iterations=7, directory=tmp_path)
+    result = deploy.bench(model, deploy.RunSettings(plan, directory=tmp_path, threads=1), iterations=7)
     data = json.loads(json.dumps(result.to_json()))
     assert {"median_ms", "min_ms", "samples_ms", "threads", "peak_rss_mb"} <= set(data)
     assert len(data["samples_ms"]) == 7
@@ -109,7 +109,7 @@ def test_bench_gives_raw_samples_of_a_fresh_process(model: Model, plan: Plan, tm
 @pytest.mark.parametrize(("threads", "iterations"), [(-1, 5), (1, 0)])
 def test_bench_refuses_impossible_numbers(model: Model, threads: int, iterations: int) -> None:
     with pytest.raises(ConfigurationError):
-        deploy.bench(model, threads=threads, iterations=iterations)
+        deploy.bench(model, deploy.RunSettings(threads=threads), iterations=iterations)
 
 
 def test_the_library_has_all_its_files(library: deploy.DeployedLibrary) -> None:

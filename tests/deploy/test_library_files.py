@@ -11,7 +11,7 @@ import pytest
 
 from ellopt.cli.main import main
 from ellopt.deploy.manifest import require_ours, write_files
-from ellopt.deploy.run import DeployedLibrary, predict
+from ellopt.deploy.run import DeployedLibrary, RunSettings, predict
 from ellopt.files.disk import Disk, using
 from ellopt.frontends.ell.read import read_model
 from tests.support.paths import DATA
@@ -123,7 +123,7 @@ def test_modes_follow_the_umask(mask: int, tmp_path: Path) -> None:
 def test_what_is_kept_for_the_next_run_follows_the_umask(tmp_path: Path) -> None:
     previous = os.umask(0o027)
     try:
-        predict(read_model(NET), np.zeros((16, 16, 3), np.float32), directory=tmp_path / "kept")
+        predict(read_model(NET), np.zeros((16, 16, 3), np.float32), RunSettings(directory=tmp_path / "kept"))
     finally:
         os.umask(previous)
     found = [tmp_path / "kept", *(tmp_path / "kept").rglob("*")]

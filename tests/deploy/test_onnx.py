@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ellopt.deploy import run as deploy
 from ellopt.frontends.base import read_model
 from ellopt.targets import find_target
 from tests.support.onnx_models import convolution_model, make_model, runtime_outputs, save
+from tests.support.python_wrappers import import_wrapper
 
 NAMES = ("image/0:0", "other")
 
@@ -89,11 +89,7 @@ def test_the_library_has_the_axes_of_the_file(path: Path, values: dict[str, np.n
     header = (library.directory / f"{library.name}.h").read_text()
     assert "input 0: image_0:0: 1 x 3 x 6 x 7 floats, from element 0" in header
     assert f"#define {library.name.upper()}_OUTPUT_1_OFFSET 4\n" in header
-    spec = importlib.util.spec_from_file_location(library.name, library.directory / f"{library.name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_wrapper(library.directory, library.name)
     with module.Model(threads=1) as network:
         same(network.predict(values), runtime_outputs(path, values))
         with pytest.raises(ValueError, match="has the shape"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
@@ -23,6 +22,7 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.deploy.picture import picture_input
 from ellopt.deploy.preprocess import Preprocess
 from tests.support.paths import REPOSITORY, TINY
+from tests.support.python_wrappers import import_wrapper
 
 SAMPLES = REPOSITORY / "ellopt" / "samples"
 MODEL = SAMPLES / "shapes64.ell.zip"
@@ -99,11 +99,7 @@ def test_the_python_module_of_a_library_prepares_pictures_alike(
     picture(tmp_path / "p.png", 90, 130)
     said = ["--size", "80", "--mean", "100,110,120", "--scale", "1/200", "--channel_order", "bgr"]
     assert main(["compile", str(MODEL), "-o", str(tmp_path / "library"), "--name", "face", *said]) == 0
-    spec = importlib.util.spec_from_file_location("face", tmp_path / "library" / "face.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_wrapper(tmp_path / "library", "face")
     preprocess = Preprocess(80, "bgr", (100.0, 110.0, 120.0), (1 / 200,))
     wanted = picture_input(tmp_path / "p.png", (64, 64, 3), preprocess)
     np.testing.assert_array_equal(module.image_input(tmp_path / "p.png"), wanted)

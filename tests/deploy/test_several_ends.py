@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ellopt.deploy import run as deploy
 from ellopt.frontends.base import read_model
 from ellopt.targets import find_target
 from tests.support import ell_archives as build
+from tests.support.python_wrappers import import_wrapper
 
 IMAGE, SECOND = (6, 5, 2), (4, 3, 3)
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 3, 3, 2)).astype(np.float32)
@@ -71,10 +71,6 @@ def test_the_library_says_where_each_lies(path: Path, values: dict[str, np.ndarr
     header = (library.directory / f"{library.name}.h").read_text()
     assert "input 1: more: 4 x 3 x 3 floats, from element 60" in header
     assert f"#define {library.name.upper()}_OUTPUT_1_OFFSET 36\n" in header
-    spec = importlib.util.spec_from_file_location(library.name, library.directory / f"{library.name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_wrapper(library.directory, library.name)
     with module.Model(threads=1) as network:
         same(network.predict(values), values)

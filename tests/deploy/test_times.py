@@ -40,7 +40,9 @@ def test_a_result_has_the_order_statistics_of_its_samples(samples: list[float]) 
 
 def test_first_passes_are_told_by_themselves_and_passes_begin_an_interval_apart(tmp_path: Path) -> None:
     began = time.monotonic()
-    result = deploy.bench(read_model(TINY), threads=1, iterations=5, directory=tmp_path, interval_ms=40)
+    result = deploy.bench(
+        read_model(TINY), deploy.RunSettings(directory=tmp_path, threads=1), iterations=5, interval_ms=40
+    )
     assert time.monotonic() - began >= 0.04 * (FIRST_PASSES + 5 - 1)
     assert (len(result.first_ms), len(result.samples_ms)) == (FIRST_PASSES, 5)
     assert max(result.samples_ms) < 40 * 5  # waiting is not counted

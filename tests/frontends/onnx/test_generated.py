@@ -208,7 +208,7 @@ def test_places_of_extremes(tmp_path: Path) -> None:
 def compare(path: Path, inputs: dict[str, tuple[int, ...]], plan: Plan) -> None:
     values = {name: np.random.default_rng(3).normal(size=shape).astype(np.float32) for name, shape in inputs.items()}
     wanted = runtime_outputs(path, values)
-    found = deploy.predict_all(read_model(path), values, plan, threads=2, check=True)
+    found = deploy.predict_all(read_model(path), values, deploy.RunSettings(plan, threads=2), check=True)
     assert list(found) == list(wanted)
     for name, array in wanted.items():
         assert found[name].shape == array.shape, name
