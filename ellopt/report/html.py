@@ -25,6 +25,7 @@ from ellopt.report.explain import (
     written,
 )
 from ellopt.report.pages import templates
+from ellopt.report.thread_gain import thread_gains
 from ellopt.select.decisions import LayerReport, VariantReport
 
 #: Variants drawn per layer; all others are in the layer's table.
@@ -71,6 +72,7 @@ def render(report: TuningReport) -> str:
             decimals=words.decimals_for([x for layer in report.layers for x in (layer.winner_ms, layer.default_ms)]),
             trials=report.trials[:TRIALS_LISTED],
             unlisted=max(0, len(report.trials) - TRIALS_LISTED),
+            thread_gains=thread_gains(report),
             commands=deploy_commands(report),
         )
     )
