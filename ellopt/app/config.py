@@ -47,6 +47,11 @@ class ModelSettings:
         None, "pick winners from profile reports in this folder instead of measuring", metavar="PATH"
     )
 
+    again: bool = setting(
+        False,
+        "tune anew what the same command has finished, instead of showing what it found; its files are overwritten",
+    )
+
     def __post_init__(self) -> None:
         check_settings(self)
 

@@ -40,6 +40,7 @@ class TuningOptions(BoardOptions, total=False):
     models: Texts
     temp_dir: AnyPath | None
     input_shape: Texts
+    again: bool
     # where to measure
     threads: int | None
     parallel_run: int

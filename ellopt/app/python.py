@@ -30,8 +30,8 @@ def tune(
     """Tune the model in ``path`` as ``ellopt optimize`` does, and return the report of it.
 
     The tuned model, the report and its page are in ``output_path``/<model>. The same call after an interruption goes on
-    where it was. ``options``: those of the command, see TuningOptions. ``display`` is told what goes on; nothing is
-    printed.
+    where it was; after its end it returns what is there, unless ``again`` is true. ``options``: those of the command,
+    see TuningOptions. ``display`` is told what goes on; nothing is printed.
 
     Raises TypeError for an option that there is not; ConfigurationError for a value that cannot be, or a path that
     holds several models (``models`` picks one); ModelFormatError for a model that cannot be used; CandidateError if it

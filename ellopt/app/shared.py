@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ellopt.app.config import TuningConfig
+from ellopt.app.finished import command_digest
 from ellopt.devices.base import DevicePool
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.frontends.base import Shapes, read_model
@@ -63,8 +64,13 @@ class SharedParts:
         """``path`` read for the shapes that inputs of ``file`` are to have, as the toolchain computes it."""
         return self.toolchain.prepare(read_model(path, self.shapes.get(file.tag)))
 
-    def identity(self, model: Model, board: str) -> str:
-        """All that measurements are of: kept ones count only where it is the same."""
+    def command(self, file: ModelFile) -> str:
+        """A digest of what is asked for ``file``: the same for the same command."""
+        return command_digest(self.config, self.space, self.toolchain, self.shapes.get(file.tag, {}))
+
+    def identity(self, model: Model, board: str, times: str = "") -> str:
+        """All that measurements are of: kept ones count only where it is the same. ``times``: how often tuning began
+        anew."""
         facts = {
             "model": model.source.sha256,
             "target": self.target.name,
@@ -72,6 +78,7 @@ class SharedParts:
             "toolchain": [self.toolchain.name, self.toolchain.version],
             "board": board,
             "emulated": self.pool.emulated,
+            **({"again": times} if times else {}),
             **({"inputs": [port.shape for port in model.inputs]} if model.inputs else {}),
         }
         return json.dumps(facts, sort_keys=True)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ellopt.app.config import TuningConfig
 from ellopt.app.estimating import facts_of, simulator_for
+from ellopt.app.finished import STATE_DIRECTORY, command_digest, finished_before
 from ellopt.app.shared import SharedParts
 from ellopt.app.tune_model import tune_model
 from ellopt.core.errors import ConfigurationError, ElloptError
 from ellopt.devices.open import open_pool
 from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
+from ellopt.frontends.base import Shapes
 from ellopt.frontends.discover import ModelFile, discover
 from ellopt.frontends.input_shapes import parse_shapes, shared_out
 from ellopt.measure.executors import make_executor
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import Display
 from ellopt.space.space import SearchSpace, find_options_file
+from ellopt.toolchains.base import Toolchain
 from ellopt.toolchains.registry import make_toolchain
 from ellopt.tracking import QuietPool, TrackingSummary, open_tracking
 
@@ -32,12 +36,14 @@ _LONGEST_TASK = 80
 
 @dataclass(frozen=True)
 class ModelOutcome:
-    """What became of one model: a report and where it lies, or why there is none."""
+    """What became of one model: a report and where it lies, or why there is none. ``before``: the same command had
+    finished it, and nothing was done."""
 
     file: ModelFile
     directory: Path
     report: TuningReport | None = None
     error: ElloptError | OSError | None = None
+    before: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class TuningOutcome:
 
 
 def tune(config: TuningConfig, display: Display) -> TuningOutcome:
-    """Tune every model that ``config`` names. A model that fails does not keep the others from being tuned.
+    """Tune every model that ``config`` names but those that the same command has finished before, unless ``again`` is
+    set. A model that fails does not keep the others from being tuned.
 
     Raises ConfigurationError for settings with which no model can be tuned.
     """
@@ -60,6 +67,12 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     space = SearchSpace.load(find_options_file(config.options_file))
     toolchain = make_toolchain(config.build, config.toolchains, target)
     _make_directory(config.models.output_path)
+    before = {} if config.models.again else _before(files, config, space, toolchain, shapes)
+    order = [file.tag for file in files]
+    done = [before[file.tag] for file in files if file.tag in before]
+    files = [file for file in files if file.tag not in before]
+    if not files:
+        return TuningOutcome(tuple(done), TrackingSummary())
     simulator = simulator_for(config, target)
     devices = replace(config.devices, job_name=task_name(config, files), simulator=simulator)
     with (
@@ -69,8 +82,27 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         estimate = None if simulator is None else facts_of(simulator)
         quiet = QuietPool(pool, tracker.quiet)
         shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes)
-        outcomes = _tune_all(files, shared, display)
+        tuned = _tune_all(files, shared, display)
+    outcomes = tuple(sorted((*done, *tuned), key=lambda outcome: order.index(outcome.file.tag)))
     return TuningOutcome(outcomes, tracker.summary)
+
+
+def _before(
+    files: Sequence[ModelFile],
+    config: TuningConfig,
+    space: SearchSpace,
+    toolchain: Toolchain,
+    shapes: Mapping[str, Shapes],
+) -> dict[str, ModelOutcome]:
+    """Tag -> what the same command has finished."""
+    found = {}
+    for file in files:
+        directory, shape = config.models.output_path / file.tag, shapes.get(file.tag, {})
+        command = command_digest(config, space, toolchain, shape)
+        report = finished_before(directory / STATE_DIRECTORY, directory, file, shape, command)
+        if report is not None:
+            found[file.tag] = ModelOutcome(file, directory, report, before=True)
+    return found
 
 
 def _make_directory(path: Path) -> None:

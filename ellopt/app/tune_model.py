@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ellopt.app.finished import STATE_DIRECTORY, begin, keep_finished
 from ellopt.app.output import Tuned, write_output
 from ellopt.app.shared import SharedParts
 from ellopt.core.trial import Trial
@@ -31,9 +32,6 @@ from ellopt.space.space import narrow
 from ellopt.tracking import ModelTracker
 
 _LOG = logging.getLogger(__name__)
-
-#: below the model's output directory: what an interrupted run goes on from
-STATE_DIRECTORY = ".ellopt"
 
 
 def tune_model(file: ModelFile, directory: Path, shared: SharedParts, observer: SearchObserver) -> TuningReport:
@@ -73,12 +71,13 @@ class _Tuning:
         space = narrow(shared.space, shared.toolchain.layers(self.model), shared.toolchain, shared.target)
         if shared.toolchain.packs_weights:
             space = within_bytes(space)
-        state = self._state_directory()
+        state, kept = self._state_directory(), self.directory / STATE_DIRECTORY
         measurer = DeviceMeasurer(
             self.model, shared.toolchain, shared.pool, shared.target, state / "bundles", shared.measure, config.build
         )
         board = measurer.board()
-        identity = shared.identity(self.model, board)
+        times = begin(kept, config.models.again)
+        identity = shared.identity(self.model, board, times)
         tracker = shared.tracker.start_model(shared.start_of(self.file, self.directory, identity, board, space))
         shown = UntilConfirmed(self.observer)
         try:
@@ -115,6 +114,7 @@ class _Tuning:
         pictures = self._pictures(report, state / "plots") if config.tracking.mlflow else ()
         tracker.finish_model(report, self.directory, self.model.input_ports[0].shape, extra=pictures)
         shutil.rmtree(state / "bundles", ignore_errors=True)
+        keep_finished(kept, self.directory, report, shared.command(self.file))
         shown.finish()
         return report
 

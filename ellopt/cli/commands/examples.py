@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "sync": ("ellopt sync out", "ellopt sync out --to sqlite:///mlflow.db --experiment rescued"),
     "ui": ("ellopt ui out", "ellopt ui out/face --no_browser"),
     "profile-report": ("ellopt profile-report profiles/run_*.txt",),
+    "cache": ("ellopt cache", "ellopt cache clear"),
     "doctor": ("ellopt doctor --target pi3", "ellopt doctor --target pi3 --ipaddress 192.168.1.20"),
 }
 

@@ -14,8 +14,10 @@ from ellopt.cli.options import add_options, given_options, read_options
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from ellopt.app.tune_all import ModelOutcome, TuningOutcome
+    from ellopt.report.document import TuningReport
 
 _EXAMPLES = """\
 examples:
@@ -25,7 +27,8 @@ examples:
   ellopt optimize --model_path model.ell --target pi4_64 --estimate -o out
   ellopt optimize --model_path model.ell --target pi0 --emulate --accept_emulated_timings -o out
 
-The same command, given again after an interruption, continues where it was.
+The same command, given again after an interruption, continues where it was; after its end it shows what was found,
+and tunes anew with --again.
 """
 
 
@@ -82,21 +85,39 @@ def _summary(model: ModelOutcome) -> dict[str, Any]:
     from ellopt.report.summary import report_summary
 
     if model.report is not None:
-        return report_summary(model.report, model.directory)
+        return report_summary(model.report, model.directory) | {"finished_before": model.before}
     return {"model": model.file.name, "directory": str(model.directory), "error": str(model.error)}
+
+
+def _finished_before(tag: str, report: TuningReport) -> Text:
+    from rich.text import Text
+
+    from ellopt.report import words
+
+    return Text(
+        f"{tag}: the same command finished at {words.moment(report.created)}; this is what it found, and nothing was "
+        "done now. --again tunes anew, with --no_warm_start as well it measures everything again."
+    )
 
 
 def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
     """The closing table of every model that was tuned, an error line for every other, on standard error."""
+    from ellopt.report.several import ModelRow, several
     from ellopt.report.text import closing
 
     errors = type(console)(stderr=True)
     for model in outcome.models:
         if model.report is not None and not silent:
             console.print(closing(model.report, model.directory))
+            if model.before:
+                console.print(_finished_before(model.file.tag, model.report), style="cyan", soft_wrap=True)
             console.print()
         elif model.error is not None:
             show_failure(model.file.path, model.error, console)
+    if len(outcome.models) > 1 and not silent:
+        rows = [ModelRow(model.file.tag, model.directory, model.report, str(model.error)) for model in outcome.models]
+        console.print(several(rows))
+        console.print()
     for name in outcome.tracking.unregistered:
         errors.print(
             f"ellopt: --register: {name} is not registered yet; 'ellopt sync' does it when MLflow takes it",

@@ -1,0 +1,81 @@
+"""``ellopt cache``: what is kept between runs, and where; and how to be rid of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.options import add_options, read_options
+from ellopt.core.settings import setting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ellopt.app.kept import Kept
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """What ``ellopt cache clear`` removes."""
+
+    all: bool = setting(
+        False,
+        "remove also what is no cache, or another program's too: boards' host keys, factors of `ellopt calibrate`, "
+        "records of killed runs, zig's own cache",
+    )
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "cache",
+        help="show or remove what is kept between runs",
+        description="Shows the files that ellopt keeps between runs outside of output directories, with their sizes, "
+        "or removes those that can be made again. Remove nothing while a tuning runs.",
+    )
+    parser.add_argument(
+        "action", nargs="?", choices=("show", "clear"), default="show", help="show (the default) or clear"
+    )
+    add_options(parser, "options", CacheSettings, JsonSettings)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    from ellopt.app.kept import clear, kept
+
+    clearing, as_json = arguments.action == "clear", read_options(JsonSettings, arguments).json
+    found = clear(read_options(CacheSettings, arguments).all) if clearing else kept()
+    if as_json:
+        print_json({"removed" if clearing else "kept": found})
+        return 0
+    rows = [row for row in found if row.files] if clearing else found
+    if clearing and not rows:
+        console.print("there was nothing to remove")
+        return 0
+    console.print(_table(rows, "removed" if clearing else "kept"))
+    if not clearing:
+        console.print(
+            "\n'ellopt cache clear' removes what can be made again; with --all also what is marked *.\n"
+            "Output directories keep their own: delete OUT/MODEL/.ellopt to forget a search.",
+            markup=False, highlight=False,
+        )  # fmt: skip
+    return 0
+
+
+def _table(rows: Sequence[Kept], title: str) -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ellopt.core.numbers import storage
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in ((title, False), ("size", True), ("files", True), ("where", False)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for row in rows:
+        what = f"{row.what} *" if row.lasting and title == "kept" else row.what
+        table.add_row(Text(what), storage(row.bytes), str(row.files), Text(str(row.place)))
+    if len(rows) > 1:
+        table.add_row("all", storage(sum(row.bytes for row in rows)), str(sum(row.files for row in rows)), "")
+    return table
