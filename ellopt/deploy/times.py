@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ellopt.core.numbers import unit_of
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.model.graph import Model
@@ -71,16 +72,18 @@ class BenchResult:
 
     def summary(self) -> str:
         """Lines for a person."""
+        unit = unit_of([*self.samples_ms, *self.first_ms])
+        text = unit.text
         apart = f", {self.interval_ms:g} ms apart" if self.interval_ms else ""
         lines = [
-            f"{self.model}: median {_digits(self.median_ms)} ms, mean {_digits(self.mean_ms)}, "
-            f"p90 {_digits(self.quantile_ms(0.9))}, p99 {_digits(self.quantile_ms(0.99))}, "
-            f"min {_digits(self.min_ms)} of {len(self.samples_ms)}{apart} on {self.threads} thread"
+            f"{self.model}: median {text(self.median_ms)} {unit.name}, mean {text(self.mean_ms)}, "
+            f"p90 {text(self.quantile_ms(0.9))}, p99 {text(self.quantile_ms(0.99))}, "
+            f"min {text(self.min_ms)} of {len(self.samples_ms)}{apart} on {self.threads} thread"
             f"{'s' if self.threads > 1 else ''}; "
             f"peak memory {self.peak_rss_mb:.1f} MB, code {self.code_bytes / 1024:.0f} KiB"
         ]
         if self.first_ms:
-            lines.append(f"the first passes of the process: {', '.join(map(_digits, self.first_ms))} ms")
+            lines.append(f"the first passes of the process: {', '.join(map(text, self.first_ms))} {unit.name}")
         return "\n".join(lines)
 
 
@@ -113,8 +116,3 @@ def layer_times(model: Model, plan: Plan, samples: PlanSamples, fused: Mapping[s
         for node in model.nodes
         if node.node_id in medians and node.node_id not in fused
     )  # fmt: skip
-
-
-def _digits(ms: float) -> str:
-    """Microseconds of a large model, four digits of one that takes less than that."""
-    return f"{ms:.3f}" if ms >= 1 else f"{ms:.4g}"

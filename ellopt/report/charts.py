@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ellopt.core.statistics import quantile
 from ellopt.core.trial import TrialState
 from ellopt.report.svg import Scale, dots, element, label, number, picture, scale_for, tick_text
-from ellopt.report.words import milliseconds
+from ellopt.report.words import TimeUnit, duration, milliseconds, unit_of
 
 WIDTH = 880
 ROW = 26
@@ -63,10 +63,11 @@ def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
     scores = [s.score_ms for s in strips if s.score_ms is not None]
     slowest, low = max([slowest, *scores]), min([low, *scores])
     limit = slowest + max(0.15 * slowest, 0.25 * (slowest - low))
-    scale = scale_for([*(v for s in strips for v in s.samples_ms if v <= limit), *scores], start, end)
+    shown_ms = [*(v for s in strips for v in s.samples_ms if v <= limit), *scores]
+    scale = scale_for(shown_ms, start, end)
     top = 8
     bottom = top + ROW * len(strips)
-    body = _x_axis(scale, top, bottom, "ms" + (", logarithmic" if scale.logarithmic else ""))
+    body = _x_axis(scale, top, bottom, unit_of(shown_ms))
     described = []
     for index, strip in enumerate(strips):
         middle = top + ROW * index + ROW / 2
@@ -101,15 +102,24 @@ def strip_chart(identity: str, title: str, strips: Sequence[Strip]) -> str:
     return picture(identity, WIDTH, bottom + 40, title, "; ".join(described) + ".", body)
 
 
-def _x_axis(scale: Scale, top: float, bottom: float, unit: str, format_: str = "") -> list[str]:
+def _x_axis(scale: Scale, top: float, bottom: float, unit: TimeUnit) -> list[str]:
     ticks = scale.ticks()
     body = []
-    for tick in ticks:
+    for tick, text in zip(ticks, _tick_texts(ticks, unit), strict=True):
         x = scale(tick)
         body.append(element("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
-        body.append(label(x, bottom + 16, format_ or tick_text(tick, ticks), text_anchor="middle", class_="axis"))
-    body.append(label(scale.end, bottom + 33, unit, text_anchor="end", class_="axis"))
+        body.append(label(x, bottom + 16, text, text_anchor="middle", class_="axis"))
+    body.append(label(scale.end, bottom + 33, _axis_name(scale, unit), text_anchor="end", class_="axis"))
     return body
+
+
+def _tick_texts(ticks: Sequence[float], unit: TimeUnit) -> list[str]:
+    scaled = [unit.scale * tick for tick in ticks]
+    return [tick_text(tick, scaled) for tick in scaled]
+
+
+def _axis_name(scale: Scale, unit: TimeUnit) -> str:
+    return unit.name + (", logarithmic" if scale.logarithmic else "")
 
 
 @dataclass(frozen=True)
@@ -131,12 +141,12 @@ def progress_chart(identity: str, steps: Sequence[Step], before_ms: float | None
     bottom, right = height - 48, WIDTH - 14
     across = scale_for([0.0, *(s.board_seconds for s in steps)], left, right, zero=True)
     up = scale_for([*values, *([before_ms] if before_ms else [])], bottom, top)
-    body = _x_axis(across, top, bottom, "board-seconds")
-    ticks = up.ticks(5)
-    for tick in ticks:
+    body = _x_axis(across, top, bottom, TimeUnit("seconds of measuring", 1.0, 0))
+    ticks, unit = up.ticks(5), unit_of([*values, before_ms])
+    for tick, text in zip(ticks, _tick_texts(ticks, unit), strict=True):
         body.append(element("line", x1=left, x2=right, y1=up(tick), y2=up(tick), class_="grid"))
-        body.append(label(left - 8, up(tick) + 4, tick_text(tick, ticks), text_anchor="end", class_="axis"))
-    body.append(label(left, 13, "ms" + (", logarithmic" if up.logarithmic else ""), class_="axis"))
+        body.append(label(left - 8, up(tick) + 4, text, text_anchor="end", class_="axis"))
+    body.append(label(left, 13, _axis_name(up, unit), class_="axis"))
     if before_ms:
         y = up(before_ms)
         body.append(element("line", x1=left, x2=right, y1=y, y2=y, class_="before"))
@@ -151,10 +161,10 @@ def progress_chart(identity: str, steps: Sequence[Step], before_ms: float | None
     line = _staircase([(across(s.board_seconds), up(s.best_ms)) for s in steps if s.best_ms], right)
     body.append(element("path", d=line, class_="best"))
     finished = [s.best_ms for s in steps if s.best_ms]
-    description = f"{len(steps)} trials over {steps[-1].board_seconds:.0f} board-seconds"
+    description = f"{len(steps)} trials over {duration(steps[-1].board_seconds)} of measuring"
     if finished:
         description += f"; the best known latency goes from {milliseconds(finished[0])} to {milliseconds(finished[-1])}"
-    return picture(identity, WIDTH, height, "Best latency so far against board-seconds", description + ".", body)
+    return picture(identity, WIDTH, height, "Best latency so far against time spent measuring", description + ".", body)
 
 
 def _staircase(points: Sequence[tuple[float, float]], right: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ellopt.core.statistics import Comparison
 from ellopt.report.document import TuningReport
 from ellopt.report.words import before_and_after, count, percent, sentence, significant
+from ellopt.select.confirm import ASSEMBLED, BEFORE, TRIAL, UNIFORM
 from ellopt.select.decisions import LayerReport, VariantReport
 
 STATES = ("measured", "pruned", "failed", "untried")
@@ -46,9 +47,19 @@ def evidence(report: TuningReport) -> Comparison | None:
     return against
 
 
+_WRITTEN = {
+    ASSEMBLED: "Every layer was written with its winner.",
+    BEFORE: "Every layer was written with ELL's default.",
+    UNIFORM: "All layers were written with one option.",
+    TRIAL: "The layers were written as the fastest trial had them.",
+}
+
+
 def written(report: TuningReport) -> str:
     """What was written to the output model, and why, as sentences."""
-    return f"Written: {report.confirmation.chosen}. {sentence(report.confirmation.why)}".rstrip()
+    chosen = report.confirmation.chosen
+    what = _WRITTEN.get(chosen, f"What was written is called {chosen!r}.") if chosen else ""
+    return f"{what} {sentence(report.confirmation.why)}".strip()
 
 
 def states(report: TuningReport) -> str:

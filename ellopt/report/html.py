@@ -69,7 +69,7 @@ def render(report: TuningReport) -> str:
             evidence=evidence(report),
             states=states(report),
             progress=Markup(progress_chart("progress", steps, before)),
-            decimals=words.decimals_for([x for layer in report.layers for x in (layer.winner_ms, layer.default_ms)]),
+            unit=words.unit_of(x for layer in report.layers for x in (layer.winner_ms, layer.default_ms)),
             trials=report.trials[:TRIALS_LISTED],
             unlisted=max(0, len(report.trials) - TRIALS_LISTED),
             thread_gains=thread_gains(report),

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import model_gain
+from ellopt.report.tables import WordTable
 from ellopt.report.text import Encodable
 
 
@@ -31,7 +31,7 @@ def several(rows: Sequence[ModelRow]) -> RenderableType:
     """A row a model: latencies of the whole model before and after, and where its files are."""
     failed = sum(row.report is None for row in rows)
     title = f"{words.count(len(rows) - failed, 'model')} tuned" + (f", {failed} failed" if failed else "")
-    table = Table(
+    table = WordTable(
         title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0),
         header_style="dim",
     )  # fmt: skip

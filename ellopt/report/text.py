@@ -16,6 +16,7 @@ from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import doubt, evidence, layer_gain, model_gain, states, verdict, written
+from ellopt.report.tables import WordTable
 from ellopt.select.decisions import LayerReport
 
 _STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as default": "dim"}
@@ -23,7 +24,7 @@ _STYLES = {"faster": "green", "tie": "yellow", "not significant": "yellow", "as 
 #: where MLflow shows a store that is no server
 MLFLOW_UI = "http://127.0.0.1:5000"
 #: What stands for a sign where the terminal cannot show it; each of the same width.
-_PLAIN_SIGNS = str.maketrans({"−": "-", "×": "x", "–": "-", "…": ".", "“": '"', "”": '"'})
+_PLAIN_SIGNS = str.maketrans({"−": "-", "×": "x", "–": "-", "…": ".", "µ": "u", "“": '"', "”": '"'})
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def closing(report: TuningReport, directory: Path | None = None) -> RenderableTy
 
 
 def _table(report: TuningReport) -> Table:
-    table = Table(
+    table = WordTable(
         title=Text(
             f"{printable(report.model)} on {printable(report.target)}{' (estimated)' if report.estimate else ''}"
         ),
@@ -75,27 +76,25 @@ def _table(report: TuningReport) -> Table:
     )
     table.add_column("layer", overflow="fold")
     table.add_column("winner", overflow="fold")
-    unit, scale = ("ms", 1.0) if report.estimate is None else ("k cycles", report.estimate.mhz)
-    table.add_column(unit, justify="right", no_wrap=True)
-    table.add_column(f"default {unit}", justify="right", no_wrap=True)
+    times = [time for layer in report.layers for time in (layer.winner_ms, layer.default_ms)]
+    unit = words.unit_of(times) if report.estimate is None else words.unit_of(times, "k cycles", report.estimate.mhz)
+    table.add_column(unit.name, justify="right", no_wrap=True)
+    table.add_column(f"default {unit.name}", justify="right", no_wrap=True)
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", ratio=1)
-    times = [scale * time for layer in report.layers for time in (layer.winner_ms, layer.default_ms)]
-    decimals = words.decimals_for(times)
     for layer in report.layers:
-        table.add_row(*_row(layer, decimals, scale))
+        table.add_row(*_row(layer, unit))
     return table
 
 
-def _row(layer: LayerReport, decimals: int, scale: float) -> tuple[Text, ...]:
-    """``scale``: what times are shown in, a millisecond being so many of it."""
+def _row(layer: LayerReport, unit: words.TimeUnit) -> tuple[Text, ...]:
     style = _STYLES.get(verdict(layer), "")
     gain = layer_gain(layer)
     return (
         Text(printable(f"{layer.node_id} {layer.name}".strip())),
         Text(printable(str(layer.winner)), style=style),
-        Text(f"{scale * layer.winner_ms:.{decimals}f}"),
-        Text(f"{scale * layer.default_ms:.{decimals}f}"),
+        Text(unit.text(layer.winner_ms)),
+        Text(unit.text(layer.default_ms)),
         Text("" if gain is None else words.change(gain), style=style),
         Text(printable(_why(layer)), style="dim"),
     )

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from ellopt.core.numbers import TimeUnit as TimeUnit
 from ellopt.core.numbers import less as less
 from ellopt.core.numbers import milliseconds as milliseconds
 from ellopt.core.numbers import percent as percent
 from ellopt.core.numbers import significant as significant
+from ellopt.core.numbers import unit_of as unit_of
 from ellopt.core.statistics import Comparison
 from ellopt.report.document import TuningReport
-
-
-def decimals_for(values: Iterable[float | None]) -> int:
-    """Decimals for a column of milliseconds whose numbers are to stand below each other."""
-    largest = max((v for v in values if v is not None), default=0.0)
-    return 3 if largest < 100 else 2 if largest < 1000 else 1 if largest < 10_000 else 0
 
 
 def change(gain: float) -> str:
@@ -44,7 +39,9 @@ def interval(comparison: Comparison) -> str:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min; below 10 s with one decimal."""
+    """40 ms, 1.2 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if 0 < seconds < 0.0995:
+        return f"{significant(1e3 * seconds, 2)} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -11,6 +11,7 @@ from ellopt.core.statistics import Comparison
 from ellopt.frontends.base import frontend_of
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import written
+from ellopt.report.words import count, duration
 from ellopt.select.decisions import LayerReport, VariantReport
 
 #: MLflow cuts longer descriptions; the links to the views, some 300 characters, come on top
@@ -92,7 +93,8 @@ def _cost(report: TuningReport) -> list[str]:
     trials = f"{cost.trials_complete} trials complete, {cost.trials_pruned} pruned, {cost.trials_failed} failed"
     return [
         "",
-        f"{trials}; {cost.builds} builds, {cost.board_seconds:.0f} s of measuring, {cost.wall_seconds:.0f} s in all "
+        f"{trials}; {count(cost.builds, 'build')}, {duration(cost.board_seconds)} of measuring, "
+        f"{duration(cost.wall_seconds)} in all "
         f"(sampler {report.sampler}, {space.distinct} distinct variants of {len(report.layers)} layers).",
         "",
         f"The tuned model is `{_model_file(report)}` among the artifacts. "

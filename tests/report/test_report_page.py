@@ -307,5 +307,5 @@ def test_a_report_of_an_earlier_version_is_read_and_its_slower_model_is_called_t
     report = TuningReport.load(case)
     text = Page(render(report)).text
     assert "What was written takes 4.9 % more time than ELL's default: tune the model again." in text
-    assert "0.000110 ms now" in text
+    assert "0.110 µs now" in text
     assert "95 % confidence" not in text.split("The network")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.report import words
 from ellopt.report.deploying import deploy_commands
 from ellopt.report.document import TuningReport
+from ellopt.report.explain import written as written_text
 from ellopt.report.pictures import write_pictures
 from ellopt.report.svg import scale_for, tick_text
 from ellopt.report.text import closing
@@ -33,7 +35,8 @@ def test_the_closing_table_has_what_counts() -> None:
     row = next(line for line in lines if line.startswith("1034"))
     assert row.split("  ")[-1].startswith("11 % less than winograd t6")
     assert "winograd t4 f4 c8 parallel" in row
-    assert "0.097" in row
+    assert lines[1].split()[2:5] == ["µs", "default", "µs"]
+    assert re.search(r" 96\.6 ", row)
     assert "−67 %" in row
     assert "tie with" in next(line for line in lines if line.startswith("1047"))
     assert "for ELL itself: unrolled" in next(line for line in lines if line.startswith("1055"))
@@ -83,10 +86,44 @@ def test_a_console_with_few_signs() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.01234, "0.0123 ms"), (1.234, "1.23 ms"), (12.34, "12.3 ms"), (1234.5, "1234 ms"), (0, "0 ms"), (None, "–")],
+    [
+        (0.01234, "12.3 µs"),
+        (0.0001, "0.100 µs"),
+        (0.09996, "100 µs"),
+        (0.1, "0.100 ms"),
+        (9.996, "10.0 ms"),
+        (1.234, "1.23 ms"),
+        (12.34, "12.3 ms"),
+        (1234.5, "1234 ms"),
+        (0, "0 ms"),
+        (None, "–"),
+    ],
 )
 def test_milliseconds(value: float | None, text: str) -> None:
     assert words.milliseconds(value) == text
+
+
+@given(st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=12))
+def test_times_below_each_other_have_one_unit_and_short_ones_are_microseconds(times: list[float]) -> None:
+    unit = words.unit_of(times)
+    for time in times:
+        number, _, other = unit.text(time).partition(" ")
+        in_ms = float(number) * (1e-3 if "µs" in (other, unit.name) else 1)
+        assert in_ms == pytest.approx(time, rel=0.006, abs=0.51 * 10**-unit.decimals / unit.scale)
+        assert time >= 0.1 or "µs" in (other, unit.name)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [("assembled", "its winner"), ("ELL's default", "ELL's default"), ("best single option", "one option")],
+)
+def test_what_was_written_is_said_in_plain_words(chosen: str, text: str) -> None:
+    report = sample_report()
+    said = written_text(
+        replace(report, confirmation=replace(report.confirmation, chosen=chosen, why="it was the fastest"))
+    )
+    assert text in said
+    assert said.endswith(" It was the fastest.")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +135,15 @@ def test_change(gain: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.96, "10 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+    [
+        (0, "0.0 s"),
+        (0.04, "40 ms"),
+        (0.0996, "0.1 s"),
+        (9.96, "10 s"),
+        (59.7, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text

@@ -6,13 +6,13 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
+from ellopt.report.tables import WordTable
 from ellopt.targets import TARGETS, find_target
 from ellopt.targets.settings import target_setting
 
@@ -101,8 +101,8 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if any(row.state in ("unreachable", "refused") for row in rows) else 0
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(*columns: str) -> WordTable:
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -65,12 +65,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _table(rows: Sequence[Kept], title: str) -> object:
-    from rich.table import Table
     from rich.text import Text
 
     from ellopt.core.numbers import storage
+    from ellopt.report.tables import WordTable
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
     for name, right in ((title, False), ("size", True), ("files", True), ("where", False)):
         table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in rows:

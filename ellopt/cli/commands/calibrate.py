@@ -38,18 +38,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    from rich.table import Table
     from rich.text import Text
 
     from ellopt.app.calibrate import calibrate
     from ellopt.core.numbers import percent
+    from ellopt.report.tables import WordTable
 
     target = read_options(CalibrateSettings, arguments).target
     found, path = calibrate(settings_from(arguments, target), find_target(target, 1))
     if read_options(JsonSettings, arguments).json:
         print_json({"kept": path, "factor": found.factor, "spread": found.spread, **asdict(found)})
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
     table.add_column("what ran")
     table.add_column("times as long as estimated", justify="right")
     for name, ratio in found.ratios.items():

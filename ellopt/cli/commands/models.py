@@ -270,15 +270,18 @@ def bench(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _layers(layers: Sequence[LayerTime]) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    from ellopt.core.numbers import unit_of
+    from ellopt.report.tables import WordTable
+
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
     for name in ("layer", "type", "computed by"):
         table.add_column(name, overflow="fold")
-    for name in ("median ms", "p90 ms", "share"):
+    unit = unit_of(time for row in layers for time in (row.median_ms, row.p90_ms))
+    for name in (f"median {unit.name}", f"p90 {unit.name}", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in layers:
         texts = (f"{row.node_id} {row.name}".strip(), row.type_name, row.options)
-        table.add_row(*map(Text, texts), f"{row.median_ms:.4f}", f"{row.p90_ms:.4f}", f"{row.share:.1%}")
+        table.add_row(*map(Text, texts), unit.text(row.median_ms), unit.text(row.p90_ms), f"{row.share:.1%}")
     return table

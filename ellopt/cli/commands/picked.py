@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from ellopt.cli.commands.failures import exit_code, show_failure
+from ellopt.core.numbers import milliseconds
 from ellopt.frontends.ell.profile import CLOCK_STEP_MS
+from ellopt.report.tables import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def _shown(ms: float) -> str:
-    return f"{ms:.4f}" if ms > CLOCK_STEP_MS else f"at most {CLOCK_STEP_MS:g}"
+    return milliseconds(ms) if ms > CLOCK_STEP_MS else f"at most {milliseconds(CLOCK_STEP_MS)}"
 
 
-def _summary(picked: Picked) -> Table:
+def _summary(picked: Picked) -> WordTable:
     """A row a layer for the terminal."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table = WordTable(box=None, pad_edge=False, header_style="dim", title_justify="left")
     table.title = Text(f"{picked.model.name}, from {picked.reports} profile reports")
-    for heading in ("layer", "winner", "ms", "next", "ms", "report"):
-        table.add_column(heading, justify="right" if heading == "ms" else "left", no_wrap=heading == "ms")
+    for heading in ("layer", "winner", "time", "next", "time", "report"):
+        table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading == "time")
     for node_id, measured in picked.layers.items():
         name = picked.model.by_id[node_id].name
         best = measured[0] if measured else None

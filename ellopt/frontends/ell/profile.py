@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.numbers import unit_of
 from ellopt.core.samples import PlanSamples
 from ellopt.model.graph import Model
 
@@ -288,13 +289,14 @@ def table(report: ProfileReport) -> Table:
     if report.has_ancestors:
         shown.add_column("made of")
     shown.add_column("type", footer=f"{passes} passes")
-    shown.add_column("ms a pass", justify="right", footer=f"{whole:.5f}")
+    unit = unit_of([whole, *(node.ms for node in report.nodes)])
+    shown.add_column(f"{unit.name} a pass", justify="right", footer=unit.text(whole))
     shown.add_column("share", justify="right")
 
     def add(node_id: str, ancestor: str, kind: str, ms: float, style: str = "") -> None:
         cells = [Text(node_id), *([Text(ancestor)] if report.has_ancestors else []), Text(kind)]
         share = f"{ms / whole:.1%}" if whole > 0 else ""
-        shown.add_row(*cells, f"{ms:.5f}", share, style=style)
+        shown.add_row(*cells, unit.text(ms), share, style=style)
 
     if report.form:
         shown.title = Text("passed through LLVM's opt and llc" if report.form == "opt" else "ELL's compile alone")

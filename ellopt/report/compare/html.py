@@ -28,7 +28,7 @@ def render_comparison(comparison: ReportComparison) -> str:
             drift=drift_remark(comparison),
             whole=Markup(_whole_chart(comparison)),
             rows=list(zip(comparison.layers, map(Markup, charts), strict=True)),
-            decimals=words.decimals_for(x.winner_ms for d in comparison.layers for x in (d.a, d.b) if x),
+            unit=words.unit_of(x.winner_ms for d in comparison.layers for x in (d.a, d.b) if x),
         )
     )
 

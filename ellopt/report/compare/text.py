@@ -10,6 +10,7 @@ from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.compare.compare import LayerDifference, ReportComparison, drift_remark, headline
 from ellopt.report.document import TuningReport
+from ellopt.report.tables import WordTable
 from ellopt.report.text import Encodable
 
 _STYLES = {"faster": "green", "slower": "red", "same": "dim"}
@@ -39,21 +40,21 @@ def describe_run(report: TuningReport) -> str:
 
 
 def _table(comparison: ReportComparison) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = WordTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("layer", "winner A", "winner B"):
         table.add_column(name, overflow="fold")
-    for name in ("A ms", "B ms", "change"):
+    unit = words.unit_of(x.winner_ms for d in comparison.layers for x in (d.a, d.b) if x)
+    for name in (f"A {unit.name}", f"B {unit.name}", "change"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("B is", no_wrap=True)
-    decimals = words.decimals_for(x.winner_ms for d in comparison.layers for x in (d.a, d.b) if x)
     for layer in comparison.layers:
-        table.add_row(*_row(layer, decimals))
+        table.add_row(*_row(layer, unit))
     return table
 
 
-def _row(layer: LayerDifference, decimals: int) -> tuple[Text, ...]:
+def _row(layer: LayerDifference, unit: words.TimeUnit) -> tuple[Text, ...]:
     style = _STYLES.get(layer.verdict, "yellow")
-    times = [f"{x.winner_ms:.{decimals}f}" if x else "–" for x in (layer.a, layer.b)]
+    times = [unit.text(x.winner_ms) if x else "–" for x in (layer.a, layer.b)]
     winners = [printable(str(x.winner)) if x else "–" for x in (layer.a, layer.b)]
     return (
         Text(printable(layer.title)),

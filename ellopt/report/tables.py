@@ -1,0 +1,74 @@
+"""Tables for the terminal that break no word: where the columns do not fit, each row stands below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+#: in characters; what is longer (a path, a key) may be broken wherever it must be
+_LONGEST_WORD = 32
+
+
+class WordTable(Table):
+    """A rich table without a box, whose columns are as wide as their longest words. On a console that is too narrow for
+    that, a row is a heading, its first cell, and a line for each other cell that is not empty."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = [[_text(console, cell) for cell in (column.header, *column.cells)] for column in self.columns]
+        footers = [_text(console, column.footer) for column in self.columns] if self.show_footer else []
+        shown = [[*cells, *footers[index : index + 1]] for index, cells in enumerate(columns)]
+        _, right, _, left = self.padding
+        room = options.max_width - (left + right) * len(columns)
+        least = [
+            max(_width(text, column.no_wrap) for text in texts)
+            for column, texts in zip(self.columns, shown, strict=True)
+        ]
+        if sum(least) <= room:
+            most = [max(text.cell_len for text in texts) for texts in shown]
+            for column, width in zip(self.columns, _shared(least, most, room), strict=True):
+                column.width = width
+            yield from super().__rich_console__(console, options)
+            return
+        if self.title:
+            yield console.render_str(self.title, style="bold") if isinstance(self.title, str) else self.title
+        headings = [cells[0].plain for cells in columns]
+        for row in zip(*(column[1:] for column in columns), strict=True):
+            yield from _stacked(headings, row)
+        if footers:
+            yield from _stacked(headings, footers)
+
+
+def _shared(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """Widths between what columns need ``least`` and ``most``, which come to ``room`` at most."""
+    wanted = [top - bottom for bottom, top in zip(least, most, strict=True)]
+    spare = min(room - sum(least), sum(wanted))
+    if not sum(wanted):
+        return list(least)
+    return [bottom + more * spare // sum(wanted) for bottom, more in zip(least, wanted, strict=True)]
+
+
+def _stacked(headings: list[str], cells: Sequence[Text]) -> RenderResult:
+    first, *others = cells
+    if first.plain:
+        first = first.copy()
+        first.stylize("bold")
+        yield first
+    for heading, cell in zip(headings[1:], others, strict=True):
+        if cell.plain:
+            line = Text(f"  {heading}: ", style="dim", overflow="fold")
+            line.append_text(cell)
+            yield line
+
+
+def _text(console: Console, cell: object) -> Text:
+    return cell if isinstance(cell, Text) else console.render_str(str(cell))
+
+
+def _width(text: Text, whole: bool) -> int:
+    """What a column needs for ``text``; ``whole``: it is not wrapped."""
+    if whole:
+        return text.cell_len
+    return max((min(Text(word).cell_len, _LONGEST_WORD) for word in text.plain.split()), default=0)
