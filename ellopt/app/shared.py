@@ -116,4 +116,5 @@ class SharedParts:
                 **({"estimated": self.estimate.label} if self.estimate else {}),
                 **self.toolchain.parameters(),
             },
+            layer_names={layer.node_id: layer.layer.name for layer in space.layers},
         )

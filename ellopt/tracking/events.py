@@ -1,8 +1,9 @@
 """What tracking is told when a model's tuning begins, and the records that a tuning run's events become.
 
-Names are chosen for MLflow's own views: ``layer.<id>`` parameters are the axes of parallel coordinates,
-``latency_ms`` sorts, and ``layer_ms/<id>`` makes a group of charts of its own. ``latency_ms`` comes first, because what
-comes first is what MLflow shows and compares unasked.
+Names are chosen for MLflow's own views, and say what a value is. Of a trial, ``layer.<id> <name>`` are the parameters
+and axes of parallel coordinates, and ``trial_ms/<id> <name>`` what its samples came to, also in the parent's charts
+over trials. Of the parent, ``winner.<id> <name>`` is the choice, ``winner_ms/...`` and ``default_ms/...`` what all
+samples say of it. ``latency_ms`` comes first, because what comes first is what MLflow shows and compares unasked.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.trial import Trial, TrialState
 from ellopt.report.document import TuningReport
 from ellopt.select.decisions import WholeModel
+from ellopt.tracking.codes import code
 from ellopt.tracking.record import Record, Status
-from ellopt.tracking.summary import gain_of
+from ellopt.tracking.summary import gain_of, plan_table
+from ellopt.tracking.views import TUNED
 
 _STATUS: dict[TrialState, Status] = {
     TrialState.COMPLETE: "FINISHED",
@@ -27,6 +30,7 @@ _STATUS: dict[TrialState, Status] = {
     TrialState.FAILED: "FAILED",
 }
 _MAX_NAME = 250
+_MAX_LAYER_NAME = 40
 _MAX_TAG = 4900  # MLflow's own limit, less room for databases with shorter columns
 
 
@@ -47,6 +51,12 @@ class ModelStart:
     board_kind: str
     identity: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    layer_names: Mapping[str, str] = field(default_factory=dict)  # by node id
+
+    def label(self, node_id: str) -> str:
+        """A layer as a part of the name of an MLflow metric or parameter: its id, and the name that people know."""
+        known = name(self.layer_names.get(node_id, ""))[:_MAX_LAYER_NAME].strip()
+        return name(f"{node_id} {known}") if self.layer_names.get(node_id) else name(node_id)
 
     @property
     def full_identity(self) -> str:
@@ -74,14 +84,16 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
     There ``latency_ms`` is that of the best choices so far and ``trials/latency_ms`` the trial's own.
     """
     latencies = {} if trial.total_ms is None else {"latency_ms": trial.total_ms}
-    layers = {f"layer_ms/{name(node)}": value for node, value in trial.layers_ms.items()}
+    layers = {f"trial_ms/{start.label(node)}": value for node, value in trial.layers_ms.items()}
     best = {} if trial.best_total_ms is None else {"latency_ms": trial.best_total_ms}
     tags = start.tags() | {"kind": "trial", "state": trial.state.value}
     if trial.device:
         tags["board"] = trial.device
+    note = plan_table({f"{node} {start.layer_names.get(node, '')}": options for node, options in trial.plan.items()})
     if trial.reason:
         tags["reason"] = trial.reason
-        tags["mlflow.note.content"] = f"**{trial.state.capitalize()}**: {trial.reason}"
+        note = f"**{trial.state.capitalize()}**: {trial.reason}\n\n{note}"
+    tags["mlflow.note.content"] = note
     return Record(
         key=trial_key(trial.number),
         kind="child",
@@ -89,7 +101,7 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
         status=_STATUS[trial.state],
         start_ms=start_ms,
         end_ms=end_ms,
-        params=_plan_params(trial.plan),
+        params=_choices("layer", trial.plan, start),
         metrics=_finite(latencies | layers | {"board_seconds": trial.board_seconds}),
         tags=texts(tags),
         history=_finite(best | {f"trials/{key}": value for key, value in latencies.items()} | layers),
@@ -117,14 +129,21 @@ def confirmation_record(whole: WholeModel, report: TuningReport, start: ModelSta
         status="FINISHED",
         start_ms=now_ms,
         end_ms=now_ms,
-        params=_plan_params(whole.plan),
+        params=_choices("layer", whole.plan, start),
         metrics=_finite({"latency_ms": whole.latency_ms, "samples": len(whole.samples_ms)}),
         tags=texts(tags | ({"mlflow.note.content": note} if note else {})),
     )
 
 
-def final_metrics(report: TuningReport) -> dict[str, float]:
-    """What the parent run says of the outcome. Latencies are those of the last, interleaved comparison."""
+def place_of(report: TuningReport) -> str:
+    """Where a model was timed, and how: times of one place can be compared."""
+    how = " estimated" if report.estimate is not None else " emulated" if report.emulated else ""
+    return name(f"{report.target}{how}")
+
+
+def final_metrics(report: TuningReport, start: ModelStart) -> dict[str, float]:
+    """What the parent run says of the outcome. Whole models' latencies are those of the last, interleaved comparison,
+    layers' are what all samples say."""
     medians = {whole.name: whole.latency_ms for whole in report.confirmation.candidates}
     before, after = medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
     cost = report.cost
@@ -133,6 +152,11 @@ def final_metrics(report: TuningReport) -> dict[str, float]:
         metrics["default_latency_ms"] = before
     if before and after is not None:
         metrics["gain_percent"] = 100 * gain_of(before, after, report.confirmation.against_before)
+    if after is not None:
+        metrics[TUNED + place_of(report)] = after
+    for layer in report.layers:
+        metrics[f"winner_ms/{start.label(layer.node_id)}"] = layer.winner_ms
+        metrics[f"default_ms/{start.label(layer.node_id)}"] = layer.default_ms
     return _finite(
         metrics
         | {
@@ -148,16 +172,17 @@ def final_metrics(report: TuningReport) -> dict[str, float]:
     )
 
 
-def winning_params(report: TuningReport) -> dict[str, str]:
+def winning_params(report: TuningReport, start: ModelStart) -> dict[str, str]:
     """The options of the model that was written, one parameter a layer."""
     chosen = [whole.plan for whole in report.confirmation.candidates if whole.name == report.confirmation.chosen]
-    return _plan_params(chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers})
+    plan = chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers}
+    return _choices("winner", plan, start)
 
 
-def layer_params(report: TuningReport) -> tuple[str, ...]:
+def layer_params(report: TuningReport, start: ModelStart) -> tuple[str, ...]:
     """The parameters of the layers, those with the largest share of the model's time first."""
     layers = sorted(report.layers, key=lambda layer: -layer.share_of_model)
-    return tuple(f"layer.{name(layer.node_id)}" for layer in layers)
+    return tuple(f"layer.{start.label(layer.node_id)}" for layer in layers)
 
 
 def best_trial_marks(report: TuningReport) -> dict[str, dict[str, str]]:
@@ -186,8 +211,8 @@ def texts(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _plan_params(plan: Mapping[str, ConvolutionOptions]) -> dict[str, str]:
-    return texts({f"layer.{name(node)}": str(options) for node, options in plan.items()})
+def _choices(prefix: str, plan: Mapping[str, ConvolutionOptions], start: ModelStart) -> dict[str, str]:
+    return texts({f"{prefix}.{start.label(node)}": code(options) for node, options in plan.items()})
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

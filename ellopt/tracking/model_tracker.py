@@ -269,14 +269,14 @@ class TrackedModel(ModelTracker):
                     kind="parent",
                     status="FINISHED",
                     end_ms=now,
-                    params=winning_params(report),
-                    metrics=final_metrics(report),
+                    params=winning_params(report, self.start),
+                    metrics=final_metrics(report, self.start),
                     step=step,
                     tags=texts({"state": "complete", "mlflow.note.content": note}),
                     files=files,
                     table="measurements.csv" if any(file.name == "measurements.csv" for file in files) else "",
                     marks=best_trial_marks(report),
-                    views=layer_params(report),
+                    views=layer_params(report, self.start),
                 )
             )
             self._registration(files, input_shape, step)

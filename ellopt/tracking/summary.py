@@ -6,13 +6,16 @@ import csv
 import io
 import re
 import statistics
+from collections.abc import Mapping
 
+from ellopt.core.options import ConvolutionOptions
 from ellopt.core.statistics import Comparison
 from ellopt.frontends.base import frontend_of
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import written
 from ellopt.report.words import count, duration
 from ellopt.select.decisions import LayerReport, VariantReport
+from ellopt.tracking.codes import code
 
 #: MLflow cuts longer descriptions; the links to the views, some 300 characters, come on top
 _LENGTH = 4300
@@ -21,6 +24,7 @@ COLUMNS = (
     "layer",
     "shape",
     "options",
+    "code",
     "median_ms",
     "winner",
     "default",
@@ -73,11 +77,20 @@ def _headline(report: TuningReport) -> list[str]:
     ]
 
 
+def plan_table(plan: Mapping[str, ConvolutionOptions]) -> str:
+    """How each layer was computed, in words and as the code that stands for it in charts."""
+    rows = [f"| {_cell(layer.strip())} | {_cell(str(o))} | {code(o)} |" for layer, o in plan.items()]
+    head = ["| layer | computed by | code |", "|---|---|---|"]
+    while len("\n".join((*head, *rows))) > _LENGTH:
+        rows.pop()
+    return "\n".join((*head, *rows))
+
+
 def _row(layer: LayerReport) -> str:
     gain = gain_of(layer.default_ms, layer.winner_ms, layer.against_default)
-    winner = f"{_cell(str(layer.winner))}{' (tie)' if layer.tie else ''}"
+    winner = f"{_cell(str(layer.winner))} `{code(layer.winner)}`{' (tie)' if layer.tie else ''}"
     cells = (
-        _cell(layer.node_id),
+        _cell(f"{layer.node_id} {layer.name}".strip()),
         _cell(layer.shape),
         winner,
         f"{layer.winner_ms:.3f}",
@@ -149,6 +162,7 @@ def _measurement(layer: LayerReport, variant: VariantReport) -> tuple[object, ..
         layer.name,
         layer.shape,
         str(variant.options),
+        code(variant.options),
         "" if median is None else median,
         variant.options == layer.winner,
         variant.options == layer.default,

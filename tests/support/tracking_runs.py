@@ -39,6 +39,7 @@ def make_start(output_dir: Path, name: str = "net", target: str = "host") -> Mod
         board_kind="local",
         identity=f"sha256 of {name}",
         params={"seed": "0", "options_file": "search_spaces/quick.json"},
+        layer_names={node: f"conv{i}" for i, node in enumerate(node_ids(300))},
     )
 
 

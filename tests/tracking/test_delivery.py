@@ -11,8 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ellopt.files.redaction import Redactor
+from ellopt.tracking.codes import code
 from ellopt.tracking.model_tracker import TrackedModel
-from tests.support.tracking_runs import make_report, make_trials
+from tests.support.tracking_runs import WINNER, make_report, make_trials
 from tests.support.tracking_stores import Notices, artifacts, deliver, here, only, record_run, runs_by_name
 
 
@@ -26,7 +27,10 @@ def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
     assert set(runs) == {"net on host", "winner: assembled", "compared: ell default"} | expected
 
     assert parent.info.status == "FINISHED"
-    assert parent.data.params["layer.1038"] == "winograd s8 f2 c4 parallel"
+    assert parent.data.params["winner.1038 conv1"] == code(WINNER)
+    assert parent.data.metrics["winner_ms/1038 conv1"] == pytest.approx(1.2)
+    assert parent.data.metrics["default_ms/1038 conv1"] == pytest.approx(3.2)
+    assert parent.data.metrics["tuned_ms/host"] == pytest.approx(3.8)
     assert parent.data.params["seed"] == "0"
     assert parent.data.metrics["latency_ms"] == pytest.approx(3.8)
     tags = ("model", "target", "toolchain", "sampler", "board_kind", "ellopt_version", "state")
@@ -44,9 +48,11 @@ def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
 
     report_trial = make_trials(14)[3]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert trial.data.params == {f"layer.{node}": str(options) for node, options in report_trial.plan.items()}
+    assert trial.data.params == {
+        f"layer.{node} conv{i}": code(options) for i, (node, options) in enumerate(report_trial.plan.items())
+    }
     assert trial.data.metrics["latency_ms"] == pytest.approx(report_trial.total_ms, abs=1e-5)
-    assert trial.data.metrics["layer_ms/1042"] == pytest.approx(report_trial.layers_ms["1042"], abs=1e-5)
+    assert trial.data.metrics["trial_ms/1042 conv2"] == pytest.approx(report_trial.layers_ms["1042"], abs=1e-5)
     assert artifacts(client, trial) == {"profile_report.txt", "compile_options.json"}
     assert trial.info.start_time < trial.info.end_time
 

@@ -155,7 +155,7 @@ def test_a_model_with_very_many_layers_fits_into_mlflow_s_batches(workplace: Pat
     deliver(model)
     trial = only(runs_by_name(MlflowClient()), "trial 000")
     assert len(trial.data.params) == 250
-    assert len([key for key in trial.data.metrics if key.startswith("layer_ms/")]) == 250
+    assert len([key for key in trial.data.metrics if key.startswith("trial_ms/")]) == 250
 
 
 def test_a_full_disk_stops_nothing_and_the_end_tries_again(

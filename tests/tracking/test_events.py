@@ -16,9 +16,10 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import Trial, TrialState
+from ellopt.tracking.codes import code
 from ellopt.tracking.events import best_trial_marks, confirmation_record, final_metrics, texts, trial_record
 from ellopt.tracking.summary import description, measurements_csv
-from tests.support.tracking_runs import make_report, make_start, make_trials
+from tests.support.tracking_runs import WINNER, make_report, make_start, make_trials
 
 _TEXT = st.text(min_size=1, max_size=300)
 
@@ -28,10 +29,10 @@ def measured(node: str, ms: float = 1.0) -> Trial:
     return Trial(plan, PlanSamples(plan, (ms,), {node: (ms,)}), number=1)
 
 
-@given(node=_TEXT, reason=st.text(max_size=9000))
-def test_mlflow_takes_whatever_a_model_calls_its_nodes(node: str, reason: str) -> None:
+@given(node=_TEXT, layer=st.text(max_size=300), reason=st.text(max_size=9000))
+def test_mlflow_takes_whatever_a_model_calls_its_nodes(node: str, layer: str, reason: str) -> None:
     trial = replace(measured(node), state=TrialState.PRUNED, reason=reason)
-    record = trial_record(trial, make_start(Path()), 0, 1)
+    record = trial_record(trial, replace(make_start(Path()), layer_names={node: layer}), 0, 1)
     for key, value in record.params.items():
         _validate_param(key, value)
     for key in (*record.metrics, *record.history):
@@ -47,6 +48,25 @@ def test_mlflow_takes_odd_node_ids(node: str) -> None:
         _validate_metric_name(key)
 
 
+def test_times_of_different_machines_are_different_metrics() -> None:
+    report, start = make_report(make_trials(2)), make_start(Path())
+    reports = (report, replace(report, target="pi3"), replace(report, target="pi3", emulated=True))
+    names = [{key for key in final_metrics(r, start) if key.startswith("tuned_ms/")} for r in reports]
+    assert names == [{"tuned_ms/host"}, {"tuned_ms/pi3"}, {"tuned_ms/pi3 emulated"}]
+
+
+def test_the_parent_has_the_outcome_of_each_layer_and_trials_what_they_saw() -> None:
+    report, start = make_report(make_trials(5)), make_start(Path())
+    final, raw = final_metrics(report, start), trial_record(report.trials[0], start, 0, 1).metrics
+    for layer in report.layers:
+        label = f"{layer.node_id} {layer.name}"
+        assert (final[f"winner_ms/{label}"], final[f"default_ms/{label}"]) == pytest.approx(
+            (layer.winner_ms, layer.default_ms)
+        )
+        assert raw[f"trial_ms/{label}"] == pytest.approx(report.trials[0].layers_ms[layer.node_id], abs=1e-5)
+    assert not any(key.startswith("trial_ms/") for key in final)
+
+
 def test_infinite_and_missing_latencies_are_no_metrics() -> None:
     trial = measured("7", float("inf"))
     assert set(trial_record(trial, make_start(Path()), 0, 1).metrics) == {"board_seconds"}
@@ -56,7 +76,7 @@ def test_infinite_and_missing_latencies_are_no_metrics() -> None:
 def test_a_trial_s_state_is_its_status_and_its_reason_can_be_read(state: TrialState, status: str) -> None:
     record = trial_record(replace(measured("7"), state=state, reason="because"), make_start(Path()), 5, 9)
     assert (record.status, record.tags["state"], record.tags["reason"]) == (status, state, "because")
-    assert record.tags["mlflow.note.content"] == f"**{state.capitalize()}**: because"
+    assert record.tags["mlflow.note.content"].startswith(f"**{state.capitalize()}**: because\n")
     assert (record.start_ms, record.end_ms) == (5, 9)
 
 
@@ -85,7 +105,7 @@ def test_the_winner_is_marked_and_the_best_trial_too() -> None:
 
 
 def test_the_outcome_s_metrics_are_those_of_the_confirmation() -> None:
-    metrics = final_metrics(make_report(make_trials(5)))
+    metrics = final_metrics(make_report(make_trials(5)), make_start(Path()))
     assert metrics["latency_ms"] == pytest.approx(3.8)
     assert metrics["default_latency_ms"] == pytest.approx(9.8)
     assert metrics["gain_percent"] == pytest.approx(61.22449)
@@ -95,7 +115,9 @@ def test_the_description_tells_the_outcome() -> None:
     text = description(make_report(make_trials(5)))
     assert text.startswith("**9.800 ms → 3.800 ms** a pass, 61.2 % less than ELL's default · {views}\n")
     assert "95 % confidence interval of the gain: 55.0 to 65.0 %." in text
-    assert "| 1042 | 3x3/1 16x16x8 -\\> 16x16x8 | winograd s8 f2 c4 parallel | 1.800 | 4.800 |" in text
+    assert (
+        f"| 1042 conv2 | 3x3/1 16x16x8 -\\> 16x16x8 | winograd s8 f2 c4 parallel `{code(WINNER)}` | 1.800 | 4.800 |"
+    ) in text
     assert "`net_options.ell`" in text
 
 
@@ -103,7 +125,7 @@ def test_the_description_of_a_large_model_fits_and_says_what_it_leaves_out() -> 
     text = description(make_report(make_trials(2, 300), 300))
     assert len(text) < 4500
     assert "smaller layers: see `tuning_report.json`" in text
-    assert "| 2230 |" in text  # the layer with the largest share stays
+    assert "| 2230 conv299 |" in text  # the layer with the largest share stays
 
 
 def test_an_emulated_run_says_so_and_a_slower_result_too() -> None:

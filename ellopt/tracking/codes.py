@@ -1,0 +1,44 @@
+"""Options as short codes: axes of parallel coordinates have room for eight letters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from ellopt.core.methods import method_names
+from ellopt.core.options import ConvolutionOptions
+
+LENGTH = 8
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def code(options: ConvolutionOptions) -> str:
+    """``w4 f1 p`` for ``winograd t4 f1 parallel``: at most 8 letters, another one for other options.
+
+    The method's first letter (more, if another begins with it) and tile size, depths, blocking, and ``p`` on all
+    cores. Depths from 10 on are one letter as in base 36 where there is no room for more; what is longer still ends in
+    a digest in capital letters.
+    """
+    return next(text for text in _forms(options) if len(text) <= LENGTH)
+
+
+def _forms(options: ConvolutionOptions) -> Iterator[str]:
+    """Codes from the most readable to the shortest."""
+    method = f"{_initial(options.method)}{options.winograd_tile_size or ''}"
+    parallel = ["p"] * options.parallelize
+    blocking = options.gemm_blocking[:3] if options.gemm_blocking.isalpha() else options.gemm_blocking
+    given = [(key, depth) for key, depth in zip("sfc", options.depths, strict=True) if depth]
+    depths = [f"{key}{depth}" for key, depth in given]
+    for parts in (depths, [f"{key}{_DIGITS[min(depth, 35)]}" for key, depth in given if depth < len(_DIGITS)]):
+        if len(parts) == len(given):
+            whole = [method, *parts, *([f"g{blocking}"] if blocking else []), *parallel]
+            yield " ".join(whole)
+            yield "".join(whole)
+    digest = "".join(_DIGITS[byte % 36] for byte in hashlib.sha256(str(options).encode()).digest()).upper()
+    yield f"{method[:3]}{digest}"[: LENGTH - len(parallel)] + "".join(parallel)
+
+
+def _initial(method: str) -> str:
+    others = [name for name in method_names() if name != method]
+    lengths = range(1, len(method) + 1)
+    return next((method[:n] for n in lengths if not any(name.startswith(method[:n]) for name in others)), method)
