@@ -20,6 +20,7 @@ _OURS = "ellopt-"
 _TRIALS, _CHOICES, _MODELS = "trials", "choices", "all-models"
 #: begins the parent runs' metrics of latencies that can be compared: on one kind of board, measured alike
 TUNED = "tuned_ms/"
+_NARROWEST = 110  # pixels of a column
 _LAYERS = 16  # more axes than this cannot be told apart
 #: opens MLflow's UI in its mode for model training, whatever mode it was in
 _MODE = "workflowType=machine_learning"
@@ -30,8 +31,6 @@ _STATE: Mapping[str, Any] = {
     "lifecycleFilter": "Active",
     "datasetsFilter": [],
     "modelVersionFilter": "All Runs",
-    "columnOrder": [],
-    "columnWidths": {},
     "runsHiddenMode": "SHOWALL",
     "viewMaximized": False,
     "runListHidden": False,
@@ -88,16 +87,17 @@ def views_of_run(
 ) -> tuple[SavedView, ...]:
     """The views of the nested runs of a parent run, which they belong to. ``name`` is that of the parent run.
     ``layers`` are parameters, those that matter most first."""
+    columns = [
+        "metrics.`latency_ms`",
+        *(f"tags.`{tag}`" for tag in ("state", "winner", "best_trial", "reason")),
+        *(f"params.`{layer}`" for layer in layers[:_LAYERS]),
+    ]
     state = {
         **_STATE,
+        **_table(columns),
         "searchFilter": f"tags.mlflow.parentRunId = '{run_id}'",
         "orderByKey": "metrics.`latency_ms`",
         "orderByAsc": True,
-        "selectedColumns": [
-            "metrics.`latency_ms`",
-            *(f"tags.`{tag}`" for tag in ("state", "winner", "best_trial", "reason")),
-            *(f"params.`{layer}`" for layer in layers[:_LAYERS]),
-        ],
     }
     parallel = _card("PARALLEL", "ellopt-parallel", 10) | {
         "selectedParams": list(layers[:_LAYERS]),
@@ -116,21 +116,28 @@ def views_of_run(
 def models_view(experiment_id: str, places: Sequence[str], now_ms: int) -> SavedView:
     """The view of the parent runs: what each model came to. Each of ``places`` where models were timed has a chart of
     its own, for times of different machines say nothing beside each other; gains do."""
+    columns = [
+        *(f"tags.`{tag}`" for tag in ("model", "target")),
+        *(f"metrics.`{metric}`" for metric in ("default_latency_ms", "latency_ms", "gain_percent")),
+        "attributes.`Created`",
+        "tags.`state`",
+    ]
     state = {
         **_STATE,
+        **_table(columns),
         "searchFilter": _ARE_MODELS,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
-        "selectedColumns": [
-            *(f"tags.`{tag}`" for tag in ("model", "target")),
-            *(f"metrics.`{metric}`" for metric in ("default_latency_ms", "latency_ms", "gain_percent")),
-            "attributes.`Created`",
-            "tags.`state`",
-        ],
     }
     metrics = ("gain_percent", *(TUNED + place for place in places))
     charts = _charts("Gain of each model, and its latency by target", 2, 320, [_bars(metric) for metric in metrics])
     return _view("", "all models", "TABLE", experiment_id, _OURS + _MODELS, state | charts, now_ms)
+
+
+def _table(columns: Sequence[str]) -> dict[str, Any]:
+    """Columns in this order, wide enough to read their names."""
+    widths = {column: max(_NARROWEST, 8 * len(column) - 40) for column in columns}
+    return {"selectedColumns": list(columns), "columnOrder": list(columns), "columnWidths": widths}
 
 
 def _card(kind: str, uuid: str, runs: int) -> dict[str, Any]:
