@@ -32,7 +32,7 @@ from ellopt.space.space import ModelSpace
 #: Of one variant in the original: two builds, of each a run with 10 passes of warm-up and 20 timed ones.
 SWEEP_RUNS = 2
 SWEEP_PASSES = SWEEP_RUNS * (10 + 20)
-#: Seconds between the visits of a live search, as when a model is tuned.
+#: Between the visits of a live search, as when a model is tuned.
 VISIT_SPACING = MeasureSettings.visit_spacing
 #: Visits in which a live search's model is compared, as between processes variants differ; an even number, since the
 #: two models change places from one to the next.

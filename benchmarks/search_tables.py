@@ -54,7 +54,7 @@ class Bench:
         narrowed = narrow(space, toolchain.layers(model), toolchain, find_target("host"))
         return cls(name, model, narrowed, toolchain, directory)
 
-    def measurer(self, visit_spacing: float = 0.0) -> DeviceMeasurer:
+    def measurer(self, visit_spacing: float | None = 0.0) -> DeviceMeasurer:
         settings = MeasureSettings(visit_spacing=visit_spacing)
         directory = self.directory / self.name
         return DeviceMeasurer(self.model, self.toolchain, LocalPool(), find_target("host"), directory, settings)

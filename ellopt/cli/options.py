@@ -26,7 +26,12 @@ def optional(kind: Callable[[str], Any], default: Any = None) -> Callable[[str],
     """``kind``, or ``default`` for an empty text."""
 
     def convert(text: str) -> Any:
-        return default if text == "" else kind(text)
+        try:
+            return default if text == "" else kind(text)
+        except ValueError as error:
+            if isinstance(kind, type):  # argparse says it
+                raise
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     convert.__name__ = getattr(kind, "__name__", "value")  # argparse names it in its messages
     return convert

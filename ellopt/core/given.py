@@ -71,4 +71,7 @@ def _single(part: SettingField, kind: Any, value: Any) -> Any:
         return float(value)
     if kind in _CALLED and (not isinstance(value, kind) or (kind is not bool and isinstance(value, bool))):
         raise ConfigurationError(f"{part.key}: {_CALLED[kind]} is needed, not {value!r}")
-    return value if isinstance(kind, type) else kind(value)
+    try:
+        return value if isinstance(kind, type) else kind(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{part.key}: {error}") from None

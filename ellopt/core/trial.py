@@ -30,7 +30,8 @@ class TrialState(StrEnum):
 class Visit:
     """One run of one job on one device. Samples of one visit were measured interleaved, round by round.
 
-    ``disturbed`` says what was wrong with the device around it; empty if nothing was.
+    ``disturbed`` says what was wrong with the device around it; empty if nothing was. ``paused``: the seconds that were
+    waited before it, so that visits are apart.
     """
 
     uid: str
@@ -38,6 +39,7 @@ class Visit:
     board: str
     emulated: bool = False
     disturbed: str = ""
+    paused: float = 0.0
 
 
 @dataclass(frozen=True)

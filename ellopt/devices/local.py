@@ -17,6 +17,7 @@ from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
+from ellopt.devices.state import foreign_load
 from ellopt.targets import Target
 
 # Measurements on one machine disturb each other, whichever pool they belong to.
@@ -32,12 +33,19 @@ class LocalDevice:
     def __init__(self) -> None:
         self.name = "local"
         self.board = f"host {cpu_model()}"
+        self._foreign_load: float | None = None
 
     def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
-        return run_here(bundle, invocation, deadline)
+        before, own = _processors(), _own_seconds()
+        try:
+            return run_here(bundle, invocation, deadline)
+        finally:
+            self._foreign_load = foreign_load(before, _processors(), _own_seconds() - own, os.cpu_count() or 0)
 
     def state(self) -> DeviceState:
-        """What Linux says of the CPU's frequency, temperature and load; facts it does not offer are None."""
+        """What Linux says of the CPU's frequency, temperature and load; facts it does not offer are None.
+        ``foreign_load`` belongs to the last run and is told once."""
+        foreign, self._foreign_load = self._foreign_load, None
         cpufreq = Path("/sys/devices/system/cpu/cpu0/cpufreq")
         frequency = _number(cpufreq / "scaling_cur_freq")
         temperature = _number(Path("/sys/class/thermal/thermal_zone0/temp"))
@@ -47,6 +55,7 @@ class LocalDevice:
             frequency_mhz=None if frequency is None else frequency / 1000,
             temperature_c=None if temperature is None else temperature / 1000,
             load=load,
+            foreign_load=foreign,
         )
 
 
@@ -94,6 +103,18 @@ def cpu_model() -> str:
             if facts.get(key):
                 return facts[key]
     return platform.processor() or platform.machine() or "unknown"
+
+
+def _processors() -> str:
+    """What Linux says of all processors: the first line of ``/proc/stat``."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/stat").read_text(encoding="ascii", errors="replace").partition("\n")[0]
+    return ""
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of those that it waited for."""
+    return sum(os.times()[:4])
 
 
 def _text(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from ellopt.devices.base import Device
 from ellopt.measure.checking import require_steps
 from ellopt.measure.disturbance import disturbance
 from ellopt.measure.limits import explained, longest_seconds
+from ellopt.measure.pauses import seen
 from ellopt.measure.results import DefaultHangError, Fault, HangError, Pace, VisitResult
 from ellopt.measure.site import MeasureSite
 
@@ -52,6 +53,7 @@ class _Visit:
     result: JobResult | None = None
     disturbed: str = ""
     fault: Fault | None = None
+    paused: float = 0.0
 
     def __post_init__(self) -> None:
         self.facts = self.task.facts(self.device.board)
@@ -62,7 +64,7 @@ class _Visit:
         emulated = self.site.pool.emulated or self.device.times == "emulated"
         return VisitResult(
             self.device.name, self.device.board, emulated, tuple(self.runs), self.pace, self.checks, self.result,
-            self.disturbed, self.fault, error,
+            self.disturbed, self.fault, error, self.paused,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -103,11 +105,14 @@ class _Visit:
         """Run ``job``; again after a pause if the device was throttled or loaded."""
         limits, device = self.task.limits, self.device
         for attempt in range(1, limits.disturbed_attempts + 1):
-            self.site.space_measurements(device, limits.visit_spacing, self.deadline)
+            self.paused += self.site.space_measurements(device, limits.visit_spacing, self.deadline)
             before = device.state()
             result = self._run(self.task.bundle, job)
+            after = device.state()
+            foreign = None if after.foreign_load is None else after.foreign_load / max(1, self.task.cores)
+            self.site.remember(device, seen(result.samples, foreign))
             cores = self.task.cores if device.times == "real" and not device.here else 0
-            self.disturbed = disturbance(before, device.state(), cores)
+            self.disturbed = disturbance(before, after, cores)
             if not self.disturbed:
                 break
             log.warning("%s was %s (attempt %d)", device.name, self.disturbed, attempt)

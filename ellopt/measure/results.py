@@ -45,7 +45,7 @@ class VisitResult:
     """What came of a visit. ``device`` is empty if none could be had, and ``error`` says why a device failed.
 
     ``checks`` are those made before the job; if one of them is wrong the job was not run, and ``result`` is None.
-    ``runs``: seconds of every run on the device. ``disturbed`` as in ``Visit``.
+    ``runs``: seconds of every run on the device. ``disturbed`` and ``paused`` as in ``Visit``.
     """
 
     device: str = ""
@@ -58,3 +58,4 @@ class VisitResult:
     disturbed: str = ""
     fault: Fault | None = None
     error: InfrastructureError | None = None
+    paused: float = 0.0

@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ellopt.core.settings import OwnGroups, check_settings, setting
+from ellopt.measure.pauses import LONGEST
 
 _FIXED = "decides what measurements are worth; found by experiment"
+_AUTO = "auto"
+
+
+def spacing(value: str | float) -> float | None:
+    """What ``--visit_spacing`` says: a number of seconds, or None for ``auto``. Raises ValueError."""
+    if value == _AUTO:
+        return None
+    try:
+        return float(value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else "")
+    except ValueError:
+        raise ValueError(f"{value!r} is neither a number of seconds nor {_AUTO}") from None
 
 
 @dataclass(frozen=True)
@@ -17,14 +29,17 @@ class MeasureSettings:
     where a plan's usual pace is not known; no run is said to hang before ``run_least``, see ``limits``. Each of the
     ``attempts`` is on a device of the pool's choice, ``disturbed_attempts`` are of a measurement on a throttled or
     loaded device, ``disturbed_pause`` apart. ``threads`` 0: the target's cores.
+    ``visit_spacing`` None: as ``pauses.wait_between`` says.
     """
 
-    visit_spacing: float = setting(
-        3.0,
+    visit_spacing: float | None = setting(
+        None,
         "least time between the starts of two measurements on a board, so that what disturbs it for a moment is not in "
-        "all of them",
+        "all of them; `auto`: as long as the noise that was seen demands",
         metavar="SECONDS",
         least=0,
+        kind=spacing,
+        default_text=f"`auto`, none on a quiet board, {LONGEST:g} on a loud one",
     )
     accept_emulated_timings: bool = setting(False, "let times measured under emulation choose winners")
     run_limit: float = setting(120.0, "seconds after which a job stops", no_option=_FIXED)

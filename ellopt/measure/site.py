@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import InfrastructureError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle
+from ellopt.measure.pauses import REMEMBERED, Seen, wait_between
 from ellopt.model.graph import Model
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
@@ -39,6 +41,7 @@ class MeasureSite:
         self._lock = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
         self._measured_at: dict[str, float] = {}  # device -> when its last measurement began
+        self._seen: dict[str, deque[Seen]] = {}  # device -> what its last measurements showed
         self._busy = 0
 
     @property
@@ -68,17 +71,27 @@ class MeasureSite:
             finally:
                 self._count(-1)
 
-    def space_measurements(self, device: Device, spacing: float, deadline: Deadline) -> None:
-        """Wait until ``spacing`` seconds after the last measurement began on ``device``: what slows a machine for some
-        seconds then meets one visit in many."""
+    def space_measurements(self, device: Device, spacing: float | None, deadline: Deadline) -> float:
+        """Wait until ``spacing`` seconds after the last measurement began on ``device``; with None as long as what
+        measurements there showed demands (``pauses``). What slows a machine for some seconds then meets one visit in
+        many. Returns the seconds that were waited."""
         with self._lock:
             last = self._measured_at.get(device.name)
+            seen = tuple(self._seen.get(device.name, ()))
+        wait = 0.0
         if last is not None and device.times == "real":
-            wait = last + spacing - time.monotonic()
+            apart = wait_between(seen) if spacing is None else spacing
+            wait = max(0.0, min(last + apart - time.monotonic(), deadline.remaining))
             if wait > 0:
-                self.sleep(min(wait, deadline.remaining))
+                self.sleep(wait)
         with self._lock:
             self._measured_at[device.name] = time.monotonic()
+        return wait
+
+    def remember(self, device: Device, seen: Seen) -> None:
+        """What a measurement on ``device`` showed: the pause before the next one follows from it."""
+        with self._lock:
+            self._seen.setdefault(device.name, deque(maxlen=REMEMBERED)).append(seen)
 
     def _count(self, change: int) -> None:
         with self._lock:

@@ -195,7 +195,8 @@ class Trying:
 
     def _samples(self, result: VisitResult, plans: Sequence[Plan], schedule: Schedule) -> list[Trial]:
         done = result.result or JobResult()
-        visit = Visit(uuid.uuid4().hex[:12], result.device, result.board, result.emulated, result.disturbed)
+        uid = uuid.uuid4().hex[:12]
+        visit = Visit(uid, result.device, result.board, result.emulated, result.disturbed, round(result.paused, 3))
         busy = [sum(samples.total_ms) for samples in done.samples]
         self._ledger.observed(sum(len(s.layers_ms) for s in done.samples if s.total_ms))
         limit = f"exceeded the limit of {schedule.job(plans).limit_seconds:g} s"

@@ -274,6 +274,7 @@ class _Search:
                 trials_failed=states.count(TrialState.FAILED),
                 saved_seconds=sum(trial.saved_seconds for trial in trials),
                 wall_seconds=self._elapsed,
+                paused_seconds=sum({visit.uid: visit.paused for visit in visits}.values()),
                 stopped_because=stopped,
             ),
             boards=BoardReport(

@@ -1,0 +1,134 @@
+"""How long to wait between two visits: as long as the noise that was seen demands.
+
+What slows a machine for some seconds must not be in all visits of a search, so visits are apart in time. Where nothing
+slows it, that is time lost. What tells is whether visits agree: the turns of a visit scatter about its mean, and the
+means of two visits differ by as much as that explains, unless something held for the length of one of them (an analysis
+of variance between and within groups: Fisher 1925). Nothing here knows the time or the machine: the same visits give
+the same pauses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from ellopt.core.samples import PlanSamples
+from ellopt.core.statistics import MAD_TO_DEVIATION, median
+
+#: Seconds between the starts of two visits at most, and before anything is known of a device.
+LONGEST, UNKNOWN = 3.0, 1.0
+#: Pairs of visits that agree before visits follow each other at once; each of them halves the wait until then.
+PROOF = 3
+#: The visits that count: what was long ago says little of now.
+REMEMBERED = 5
+#: Visits that differ by this, on a log scale, beyond what their turns explain are as far apart as may be ...
+FULL_SHIFT = 0.10
+#: ... and so are those beside which others kept this share of the processors busy; less than the first is the clock's
+#: ticks and the system's own work.
+IDLE_SHARE, FULL_SHARE = 0.08, 0.40
+#: Differences of fewer standard errors are explained: the largest of some eighty counts, groups of pairs of visits.
+EXPLAINED = 3.0
+#: How much a variant differs from process to process, pages lying elsewhere, and a turn from the next at least: log
+#: scale, standard deviations.
+OWN_DEVIATION, TURN_DEVIATION = 0.06, 0.03
+
+#: what is slowed as one (a method, sequential or parallel), and what is measured
+Cell = tuple[Hashable, Hashable]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one visit showed. ``turns``: of each turn of a plan the log of each cell's milliseconds. ``share``: of the
+    processors, what others kept busy meanwhile; None where nobody knows."""
+
+    turns: tuple[Mapping[Cell, float], ...]
+    share: float | None = None
+
+
+def seen(samples: Sequence[PlanSamples], share: float | None = None) -> Seen:
+    """What the samples of a visit say: layer by layer, or whole plans where layers were not timed."""
+    turns: list[Mapping[Cell, float]] = []
+    for one in samples:
+        rounds = one.rounds or tuple(range(len(one.total_ms)))
+        columns: dict[Cell, Sequence[float]] = {
+            ((options.method, options.parallelize), (node, options)): one.layers_ms[node]
+            for node, options in one.plan.items()
+            if node in one.layers_ms
+        }
+        columns = columns or {("", one.plan): one.total_ms}
+        for turn in dict.fromkeys(rounds):
+            at = [i for i, number in enumerate(rounds) if number == turn]
+            turns.append({c: math.log(max(1e-9, median([ms[i] for i in at]))) for c, ms in columns.items()})
+    return Seen(tuple(turns), share)
+
+
+def disagreement(a: Seen, b: Seen) -> float | None:
+    """By how much the visits differ beyond what their turns explain, on a log scale, for the group that differs the
+    most; None if they have nothing in common that was measured twice."""
+    levels_a, levels_b = _levels(a), _levels(b)
+    common = levels_a.keys() & levels_b.keys()
+    groups: dict[Hashable, set[Cell]] = {}
+    for cell in common:
+        groups.setdefault(cell[0], set()).add(cell)
+    found = [beyond for cells in groups.values() if (beyond := _beyond(a, b, cells, levels_a, levels_b)) is not None]
+    return max(found, default=None)
+
+
+def wait_between(visits: Sequence[Seen]) -> float:
+    """Seconds from the start of the last of ``visits``, on one device and in order, to that of the next one.
+
+    They never exceed ``LONGEST``, and grow with what visits differ by and with what others kept busy.
+    """
+    recent = visits[-REMEMBERED:]
+    shifts = [shift for a, b in combinations(recent, 2) if (shift := disagreement(a, b)) is not None]
+    shares = [one.share for one in recent if one.share is not None]
+    return max(_of_shift(max(shifts, default=0.0)), _of_share(max(shares, default=0.0)), _unproven(shifts))
+
+
+def _unproven(shifts: Sequence[float]) -> float:
+    return UNKNOWN / 2 ** len(shifts) if len(shifts) < PROOF else 0.0
+
+
+def _of_shift(shift: float) -> float:
+    return LONGEST * min(1.0, shift / FULL_SHIFT)
+
+
+def _of_share(share: float) -> float:
+    return LONGEST * min(1.0, max(0.0, share - IDLE_SHARE) / (FULL_SHARE - IDLE_SHARE))
+
+
+def _levels(visit: Seen) -> dict[Cell, float]:
+    """The median of each cell over the turns."""
+    found: dict[Cell, list[float]] = {}
+    for turn in visit.turns:
+        for cell, value in turn.items():
+            found.setdefault(cell, []).append(value)
+    return {cell: median(values) for cell, values in found.items()}
+
+
+def _beyond(
+    a: Seen, b: Seen, cells: set[Cell], levels_a: Mapping[Cell, float], levels_b: Mapping[Cell, float]
+) -> float | None:
+    """By how much ``cells`` differ from visit to visit, less the standard errors that chance may explain."""
+    middle = {cell: (levels_a[cell] + levels_b[cell]) / 2 for cell in cells}
+    means, errors = [], []
+    for visit in (a, b):
+        values = [
+            fmean(turn[cell] - middle[cell] for cell in turn.keys() & cells)
+            for turn in visit.turns
+            if turn.keys() & cells
+        ]
+        if len(values) < 2:
+            return None  # one turn says nothing of its own error
+        means.append(median(values))
+        errors.append(max(TURN_DEVIATION, _deviation(values)) ** 2 * math.pi / 2 / len(values))
+    error = math.sqrt(sum(errors) + 2 * OWN_DEVIATION**2 / len(cells))
+    return max(0.0, abs(means[1] - means[0]) - EXPLAINED * error)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """The standard deviation, as the median distance from the median says it: one slow turn does not count."""
+    return MAD_TO_DEVIATION * median([abs(value - median(values)) for value in values])

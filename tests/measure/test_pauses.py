@@ -1,0 +1,147 @@
+"""Pauses between visits: none where they agree, the longest where they do not, and nothing but what was seen counts."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ellopt.core.errors import ConfigurationError
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.core.samples import DeviceState, PlanSamples
+from ellopt.core.schedule import Schedule
+from ellopt.core.settings import check_settings
+from ellopt.measure.pauses import FULL_SHARE, LONGEST, UNKNOWN, Seen, disagreement, seen, wait_between
+from ellopt.measure.settings import MeasureSettings, spacing
+from tests.support.pretend import SMALL, PretendDevice, constant
+from tests.support.pretend_measurer import pretend_measurer, uniform
+
+KINDS = tuple(ConvolutionOptions(method, parallel) for method in ("unrolled", "winograd") for parallel in (False, True))
+NODES = tuple(layer.node_id for layer in SMALL)
+
+
+def visit(seed: int, *, noise: float = 0.02, slower: float = 1.0, of: tuple[ConvolutionOptions, ...] = KINDS,
+          share: float | None = None, turns: int = 10) -> Seen:  # fmt: skip
+    """Turns of mixed plans with ``noise`` in each, all that is computed by ``of`` being ``slower`` throughout."""
+    generator = random.Random(seed)
+    samples = []
+    for turn in range(turns):
+        plan = Plan.of({node: KINDS[(i + turn) % len(KINDS)] for i, node in enumerate(NODES)})
+        factor = generator.lognormvariate(0, noise)
+        ms = {n: ((i + 1) * factor * (slower if plan[n] in of else 1.0),) for i, n in enumerate(NODES)}
+        samples.append(PlanSamples(plan, (sum(row[0] for row in ms.values()),), ms, {}, (0,)))
+    return seen(samples, share)
+
+
+SEEDS = st.integers(0, 10_000)
+VISITS = st.lists(
+    st.builds(
+        visit,
+        SEEDS,
+        noise=st.floats(0, 0.3),
+        slower=st.floats(0.3, 4),
+        of=st.lists(st.sampled_from(KINDS), max_size=4).map(tuple),
+        share=st.none() | st.floats(0, 1),
+        turns=st.integers(0, 4),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(VISITS, SEEDS)
+def test_a_pause_is_never_longer_than_the_longest_and_follows_from_what_was_seen(visits: list[Seen], seed: int) -> None:
+    wait = wait_between(visits)
+    assert 0 <= wait <= LONGEST
+    assert wait_between(list(visits)) == wait
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.floats(1, 3), st.floats(1, 3), st.lists(st.sampled_from(KINDS), min_size=1, max_size=4).map(tuple))
+def test_the_more_visits_differ_the_longer_the_pause(
+    seed: int, one: float, more: float, of: tuple[ConvolutionOptions, ...]
+) -> None:
+    same, shifted, further = (visit(seed, slower=factor, of=of) for factor in (1.0, one, one * more))
+    assert disagreement(same, same) == 0
+    assert wait_between([same] * 3 + [shifted]) <= wait_between([same] * 3 + [further])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.floats(0, 1))
+def test_the_more_others_compute_the_longer_the_pause(shares: list[float], more: float) -> None:
+    quiet = [visit(i, share=share) for i, share in enumerate(shares)]
+    louder = [*quiet[:-1], replace(quiet[-1], share=max(shares[-1], more))]
+    assert wait_between(quiet) <= wait_between(louder)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.0, 0.12))
+def test_a_machine_whose_visits_agree_is_known_as_quiet_after_a_few(seed: int, noise: float) -> None:
+    visits = [visit(10 * seed + i, noise=noise, share=0.02) for i in range(5)]
+    waits = [wait_between(visits[:n]) for n in range(6)]
+    assert waits[0] == waits[1] == UNKNOWN
+    assert waits[5] < 0.1 * LONGEST
+    assert sum(waits[1:]) < LONGEST, "all five pauses together are shorter than one was"
+
+
+@pytest.mark.parametrize("slowed", [KINDS, tuple(o for o in KINDS if o.parallelize), KINDS[3:]],
+                         ids=["all", "parallel", "one method"])  # fmt: skip
+def test_what_held_for_a_whole_visit_makes_the_pauses_long(slowed: tuple[ConvolutionOptions, ...]) -> None:
+    calm = [visit(seed) for seed in range(4)]
+    assert wait_between([*calm, visit(9, slower=1.8, of=slowed)]) == LONGEST
+    forgotten = [*calm, visit(9, slower=1.8, of=slowed), *(visit(seed) for seed in range(20, 25))]
+    assert wait_between(forgotten) == 0
+
+
+def test_processors_that_others_use_make_the_pauses_long_although_visits_agree() -> None:
+    assert wait_between([visit(seed, share=FULL_SHARE) for seed in range(5)]) == LONGEST
+
+
+def test_whole_models_that_take_turns_are_compared_as_such() -> None:
+    def whole(ms: float) -> Seen:
+        plans = [Plan.of(dict.fromkeys(NODES, options)) for options in KINDS[:2]]
+        rounds = tuple(r for r in range(10) for _ in range(4))
+        return seen(
+            [PlanSamples(plan, tuple(ms + 0.001 * (i % 7) for i in range(40)), {}, {}, rounds) for plan in plans]
+        )
+
+    assert wait_between([whole(2.0)] * 3) == 0
+    assert wait_between([whole(2.0)] * 3 + [whole(3.0)]) == LONGEST
+
+
+def test_visits_to_a_board_are_as_far_apart_as_its_noise_demands() -> None:
+    def waited(factor: float, share: float | None = None) -> list[float]:
+        """Seconds waited before each visit to a board on which every other visit is so many times slower."""
+        slow, slept = [1.0], []
+
+        def begin(job: Job) -> None:
+            if job.kind == "profile":
+                slow[0] = factor if slow[0] == 1.0 else 1.0
+
+        device = PretendDevice(
+            lambda node, options: slow[0] * constant({})(node, options),
+            before_run=begin,
+            states=lambda: DeviceState(foreign_load=share),
+        )
+        lab = pretend_measurer(device, settings=MeasureSettings(), sleep=slept.append)
+        visits = [lab.measure([uniform(KINDS[0])], Schedule())[0].visit for _ in range(8)]
+        assert [round(v.paused) for v in visits if v] == [0, *(round(seconds) for seconds in slept)] + [0] * (
+            7 - len(slept)
+        )
+        return slept
+
+    assert sum(waited(1.0)) < 2.0
+    assert sum(waited(1.5)) > 5 * 2.9
+    assert sum(waited(1.0, share=4.0)) > 6 * 2.9
+
+
+def test_a_spacing_is_a_number_of_seconds_or_automatic() -> None:
+    assert (spacing("auto"), spacing("2.5"), spacing(0)) == (None, 2.5, 0.0)
+    for nonsense in ("never", "", True, None):
+        with pytest.raises(ValueError, match="neither a number of seconds nor auto"):
+            spacing(nonsense)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        check_settings(MeasureSettings(visit_spacing=spacing("-1")))
