@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, prod
 
 from ellopt.codegen.convolution.tiling import even_split
@@ -86,6 +87,7 @@ def positions(tile: int, window: tuple[int, int]) -> int:
     return prod(tile + 2 for size in window if size > 1)
 
 
+@lru_cache(maxsize=1024)  # of the options of a layer, hundreds have the same tile
 def blocking(
     rows: int,
     columns: int,
