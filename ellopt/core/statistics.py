@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
+
+from ellopt.core.ranks import rank_sum_p, signed_rank_p
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,11 @@ def compare(a: Sequence[float], b: Sequence[float], paired: bool) -> Comparison:
         n = differences.size
         i, j = np.triu_indices(n)
         estimates = np.sort((differences[i] + differences[j]) / 2)
-        p_value = _signed_rank_p(differences)
+        p_value = signed_rank_p(differences)
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
     else:
         estimates = np.sort((log_a[:, None] - log_b[None, :]).ravel())
-        p_value = _rank_sum_p(log_a, log_b)
+        p_value = rank_sum_p(log_a, log_b)
         spread = math.sqrt(log_a.size * log_b.size * (log_a.size + log_b.size + 1) / 12)
     rank = max(0, int(estimates.size / 2 - 1.96 * spread))
     slow, fast = float(estimates[estimates.size - 1 - rank]), float(estimates[rank])
@@ -245,25 +246,3 @@ def _log(gain: float) -> float:
 
 def _gain(log_ratio: float) -> float:
     return 1.0 - math.exp(min(log_ratio, 50.0))
-
-
-def _signed_rank_p(differences: npt.NDArray[np.float64]) -> float:
-    if not np.any(differences):
-        return 1.0
-    from scipy import stats  # takes half a second to import; most commands never need it
-
-    nonzero = differences[differences != 0]
-    method = "exact" if nonzero.size <= 25 and np.unique(np.abs(nonzero)).size == nonzero.size else "approx"
-    return _probability(stats.wilcoxon(nonzero, method=method).pvalue)
-
-
-def _rank_sum_p(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    if np.unique(np.concatenate([a, b])).size == 1:
-        return 1.0
-    from scipy import stats
-
-    return _probability(stats.mannwhitneyu(a, b, alternative="two-sided").pvalue)
-
-
-def _probability(value: float) -> float:
-    return float(min(1.0, max(0.0, value))) if math.isfinite(value) else 1.0
