@@ -23,8 +23,8 @@ class CostReport:
     trials_failed: int = 0
     saved_seconds: float = 0.0  # by pruning
     wall_seconds: float = 0.0
-    paused_seconds: float = 0.0  # between visits
     stopped_because: str = ""
+    paused_seconds: float = 0.0  # between visits
 
 
 @dataclass(frozen=True)
