@@ -24,6 +24,7 @@ ALLOWED = {
     "requests": ("devices.cluster",),
     "mlflow": ("tracking", "deploy.pyfunc"),
     "optuna": ("search",),
+    "distributed": ("measure.executors.dask",),
 }
 #: Lines of the longest module: one idea needs no more.
 LONGEST = 350

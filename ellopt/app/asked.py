@@ -17,6 +17,7 @@ from ellopt.devices.kinds import DEVICE_KINDS
 from ellopt.devices.settings import DeviceSettings
 from ellopt.frontends.settings import ShapeSettings
 from ellopt.measure.executors import executor_groups
+from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search.settings import SearchSettings
 from ellopt.space.settings import SpaceSettings
@@ -57,18 +58,27 @@ def tuning_config(given: Mapping[str, Any]) -> TuningConfig:
     models, target = read_settings(ModelSettings, given), read_settings(TargetSettings, given)
     if os.environ.get("MLFLOW_RUN_ID"):  # MLflow has changed the folder: what is printed must be found from any
         models = replace(models, output_path=models.output_path.resolve(), model_path=models.model_path.resolve())
+    devices = device_settings(given, target.target)
     return TuningConfig(
         models,
         target,
         shapes=read_settings(ShapeSettings, given),
-        devices=device_settings(given, target.target),
-        measure=read_settings(MeasureSettings, given, own=_own(executor_groups(), given)),
+        devices=devices,
+        measure=read_settings(MeasureSettings, given, own=_executors(given, devices)),
         space=read_settings(SpaceSettings, given),
         search=read_settings(SearchSettings, given),
         build=read_settings(BuildSettings, given),
         toolchains=_own(toolchain_groups(), given),
         tracking=read_settings(TrackingSettings, given),
     )
+
+
+def _executors(given: Mapping[str, Any], devices: DeviceSettings) -> OwnGroups:
+    """What executors bring. Where boards are given, a fleet that only the environment names is not meant."""
+    own = _own(executor_groups(), given)
+    asked = given.get("scheduler") or given.get("scheduler_file")
+    boards = devices.addresses or devices.cluster or devices.emulate or devices.estimate
+    return own + OwnGroups(FleetSettings()) if boards and not asked else own
 
 
 def device_settings(given: Mapping[str, Any], target: str) -> DeviceSettings:

@@ -1,4 +1,4 @@
-"""The board that one program is to run on."""
+"""The boards of a tuning, and the board that one program is to run on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ellopt.app.asked import device_settings
+from ellopt.app.config import TuningConfig
 from ellopt.app.options import BoardOptions
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
-from ellopt.devices.base import Device
+from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.open import open_pool
+from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target
+
+
+@contextmanager
+def open_places(config: TuningConfig, devices: DeviceSettings, target: Target) -> Iterator[DevicePool]:
+    """Where the models of a run are measured: on a fleet's boards, or on those that ``devices`` mean. Raises as
+    ``open_pool`` of either."""
+    if not config.fleet.meant:
+        with open_pool(devices, target) as pool:
+            yield pool
+        return
+    from ellopt.measure.executors.dask.pool import open_pool as open_fleet
+
+    with open_fleet(config.fleet, target, devices.board_timeout) as boards:
+        yield boards
 
 
 def device_for(

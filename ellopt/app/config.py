@@ -10,6 +10,7 @@ from ellopt.core.settings import OwnGroups, check_settings, setting
 from ellopt.devices.settings import DeviceSettings
 from ellopt.frontends.input_shapes import parse_shapes
 from ellopt.frontends.settings import ShapeSettings
+from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search.settings import SearchSettings
 from ellopt.space.settings import SpaceSettings
@@ -79,12 +80,32 @@ class TuningConfig:
         parse_shapes(self.shapes.input_shape)
         if self.devices.estimate:
             self._require_estimable()
+        if self.fleet.meant:
+            self._require_no_boards()
+
+    @property
+    def fleet(self) -> FleetSettings:
+        """The fleet that measures, if one is meant."""
+        return self.measure.own[FleetSettings]
+
+    def _require_no_boards(self) -> None:
+        for option, given in self._boards():
+            if given:
+                raise ConfigurationError(
+                    f"--scheduler and {option} contradict each other: boards of a fleet are given to 'ellopt worker'"
+                )
+        self.fleet.address()
+
+    def _boards(self) -> tuple[tuple[str, object], ...]:
+        devices = self.devices
+        return (
+            ("--ipaddress", devices.addresses), ("--cluster", devices.cluster), ("--emulate", devices.emulate),
+            ("--estimate", devices.estimate),
+        )  # fmt: skip
 
     def _require_estimable(self) -> None:
-        devices = self.devices
-        boards = (("--ipaddress", devices.addresses), ("--cluster", devices.cluster), ("--emulate", devices.emulate))
-        for option, given in boards:
-            if given:
+        for option, given in self._boards():
+            if given and option != "--estimate":
                 raise ConfigurationError(f"--estimate and {option} contradict each other: leave one out")
         if self.target.target == "host":
             raise ConfigurationError("--estimate: host is this machine, which is measured: give a board's --target")

@@ -31,7 +31,11 @@ NOTICE = "no board was given: tuned by estimate; with --ipaddress it is measured
 
 def is_implied(config: TuningConfig, target: Target) -> bool:
     """Whether nothing says where to measure, so that an estimate is all that can be had."""
-    said = config.devices.estimate or any(kind.meant(config.devices, target) for kind in DEVICE_KINDS)
+    said = (
+        config.fleet.meant
+        or config.devices.estimate
+        or any(kind.meant(config.devices, target) for kind in DEVICE_KINDS)
+    )
     return not said and config.build.toolchain == "native"
 
 

@@ -48,6 +48,13 @@ class TuningOptions(BoardOptions, total=False):
     estimate: bool
     visit_spacing: float
     accept_emulated_timings: bool
+    scheduler: str | None
+    scheduler_file: AnyPath | None
+    board_kind: str | None
+    tls_ca: AnyPath | None
+    tls_cert: AnyPath | None
+    tls_key: AnyPath | None
+    allow_insecure_scheduler: bool
     # search
     options: str
     sampler: str

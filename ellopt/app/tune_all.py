@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ellopt.app.boards import open_places
 from ellopt.app.config import TuningConfig
 from ellopt.app.estimating import facts_of, simulator_for
 from ellopt.app.finished import STATE_DIRECTORY, command_digest, finished_before
 from ellopt.app.shared import SharedParts
 from ellopt.app.tune_model import tune_model
 from ellopt.core.errors import ConfigurationError, ElloptError
-from ellopt.devices.open import open_pool
 from ellopt.files.atomic import make_directory
 from ellopt.files.full_disk import disk_full, is_full
 from ellopt.frontends.base import Shapes
@@ -76,11 +76,11 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     simulator = simulator_for(config, target)
     devices = replace(config.devices, job_name=task_name(config, files), simulator=simulator)
     with (
-        open_pool(devices, target) as pool,
+        open_places(config, devices, target) as pool,
         open_tracking(config.tracking, len(files), config.secrets) as tracker,
     ):
         estimate = None if simulator is None else facts_of(simulator)
-        quiet = QuietPool(pool, tracker.quiet)
+        quiet = pool if config.fleet.meant else QuietPool(pool, tracker.quiet)
         shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes)
         tuned = _tune_all(files, shared, display)
     outcomes = tuple(sorted((*done, *tuned), key=lambda outcome: order.index(outcome.file.tag)))

@@ -15,7 +15,20 @@ from collections.abc import Iterator, Sequence
 import shtab
 
 from ellopt import __version__
-from ellopt.cli.commands import boards, cache, calibrate, convert, demo, deploy, doctor, models, optimize, reports, ui
+from ellopt.cli.commands import (
+    boards,
+    cache,
+    calibrate,
+    convert,
+    demo,
+    deploy,
+    doctor,
+    models,
+    optimize,
+    reports,
+    ui,
+    worker,
+)
 from ellopt.cli.commands.console import SafeConsole
 from ellopt.cli.commands.examples import add_examples
 from ellopt.cli.commands.parser import CommandParser
@@ -49,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ellopt {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (optimize, models, convert, boards, calibrate, reports, ui, demo, deploy, doctor, cache):
+    for module in (optimize, models, convert, boards, worker, calibrate, reports, ui, demo, deploy, doctor, cache):
         module.register(subparsers)
     add_examples(subparsers)
     return parser

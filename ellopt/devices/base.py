@@ -57,9 +57,11 @@ class PoolReport:
 class DevicePool(Protocol):
     """Leases devices; closes in a ``with``."""
 
-    #: how many leases can be out at once
-    capacity: int
     emulated: bool
+
+    @property
+    def capacity(self) -> int:
+        """How many leases can be out at once."""
 
     def lease(self, deadline: Deadline) -> AbstractContextManager[Device]:
         """A device for the length of a ``with``. An InfrastructureError, other than DeadlineExceeded, that leaves the

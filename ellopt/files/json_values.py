@@ -37,7 +37,7 @@ class Form:
     read: Callable[[object, str], Any]
 
 
-Forms = Mapping[type, Form]
+Forms = Mapping[Any, Form]
 
 
 def encode(value: object, forms: Forms | None = None) -> Any:
@@ -70,7 +70,7 @@ def _decode(kind: Any, value: object, where: str, forms: Forms) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
-    if isinstance(kind, type) and (form := forms.get(kind)) is not None:
+    if (form := forms.get(kind if isinstance(kind, type) else origin)) is not None:
         return form.read(value, where)
     if isinstance(kind, type) and issubclass(kind, Enum):
         if isinstance(value, bool) or value not in [member.value for member in kind]:

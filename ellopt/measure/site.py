@@ -7,7 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import InfrastructureError
@@ -17,6 +19,19 @@ from ellopt.measure.pauses import REMEMBERED, Seen, wait_between
 from ellopt.model.graph import Model
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
+
+
+@dataclass(frozen=True)
+class SiteRecipe:
+    """What a site is made of where there are devices: a value, which can be sent. Without a model nothing is built."""
+
+    toolchain: Toolchain
+    target: Target
+    model: Model | None
+
+    def settle(self, pool: DevicePool, directory: Path) -> MeasureSite:
+        """The site with the devices of ``pool`` and its files in ``directory``."""
+        return MeasureSite(cast(Model, self.model), self.toolchain, pool, self.target, directory)
 
 
 class MeasureSite:
@@ -49,6 +64,10 @@ class MeasureSite:
         """How many devices are held now."""
         return self._busy
 
+    def recipe(self, builds: bool) -> SiteRecipe:
+        """What makes such a site elsewhere; only builds need the model."""
+        return SiteRecipe(self.toolchain, self.target, self.model if builds else None)
+
     def keep(self, bundle: Bundle) -> None:
         with self._lock:
             self._bundles[bundle.digest] = bundle
@@ -65,11 +84,11 @@ class MeasureSite:
     def lease(self, seconds: float) -> Iterator[Device]:
         """A device for the length of the ``with``, as ``DevicePool.lease``, waiting at most for ``seconds``."""
         with self.pool.lease(Deadline.after(seconds)) as device:  # a pool bounds the wait itself
-            self._count(+1)
+            self.count(+1)
             try:
                 yield device
             finally:
-                self._count(-1)
+                self.count(-1)
 
     def space_measurements(self, device: Device, spacing: float | None, deadline: Deadline) -> float:
         """Wait until ``spacing`` seconds after the last measurement began on ``device``; with None as long as what
@@ -93,7 +112,8 @@ class MeasureSite:
         with self._lock:
             self._seen.setdefault(device.name, deque(maxlen=REMEMBERED)).append(seen)
 
-    def _count(self, change: int) -> None:
+    def count(self, change: int) -> None:
+        """So many more devices are held now."""
         with self._lock:
             self._busy += change
         self._changed()

@@ -57,6 +57,11 @@ class VisitTask:
     boards: Mapping[str, BoardFacts] = field(default_factory=dict)
     seconds: float = math.inf
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The digests of the bundles that must be where it runs."""
+        return (self.bundle,) if self.default is None else tuple(dict.fromkeys((self.bundle, self.default.bundle)))
+
     def facts(self, board: str) -> BoardFacts:
         """What is known of this kind of board: that nothing was checked on it, if it was never seen."""
         return self.boards.get(board) or BoardFacts(to_check(self.job.plans, frozenset()))

@@ -30,6 +30,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "ellopt devices --target pi3 --ipaddress 192.168.1.20 192.168.1.21",
         "ellopt devices --target pi3 --cluster https://cluster:1337/api/",
     ),
+    "worker": (
+        "ellopt worker --scheduler tcp://127.0.0.1:8786 --target host",
+        "ellopt worker --scheduler tls://lab:8786 --target pi3 --ipaddress 192.168.1.20 --tls_ca ca.pem "
+        "--tls_cert site.pem --tls_key site.key",
+        "ellopt worker --scheduler_file scheduler.json --builds 4",
+    ),
     "calibrate": ("ellopt calibrate --target pi4_64 --ipaddress 192.168.1.20",),
     "report": ("ellopt report out/face",),
     "compare": ("ellopt compare out_monday/face out_tuesday/face --page changes.html",),

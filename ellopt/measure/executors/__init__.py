@@ -29,6 +29,11 @@ class ExecutorRow:
 EXECUTORS: dict[str, ExecutorRow] = {
     "inline": ExecutorRow("ellopt.measure.executors.inline:InlineExecutor"),
     "threads": ExecutorRow("ellopt.measure.executors.threads:ThreadsExecutor"),
+    "dask": ExecutorRow(
+        "ellopt.measure.executors.dask.executor:DaskExecutor",
+        "ellopt.measure.executors.dask.settings:FleetSettings",
+        lambda fleet: fleet.meant,
+    ),
 }
 
 

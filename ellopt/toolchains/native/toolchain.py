@@ -58,6 +58,9 @@ class NativeToolchain:
         self._parallel_build = parallel_build
         self._networks: WeakKeyDictionary[Model, Network] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return NativeToolchain, (self._parallel_build,)  # what it has lowered stays behind
+
     @property
     def version(self) -> str:
         """A hash over the generator's sources and the compiler's version."""

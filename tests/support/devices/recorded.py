@@ -10,12 +10,13 @@ from pathlib import Path
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CandidateError, InfrastructureError
 from ellopt.core.job import Job, JobResult
+from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import LayerCheck, PlanSamples
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
 from ellopt.targets import Target
-from tests.support.pretend import Latency, PretendToolchain
+from tests.support.pretend import Latency, PretendToolchain, smooth_latency
 
 _RUNNER = """#!/bin/sh
 sleep 0.05
@@ -23,6 +24,16 @@ awk -F '\\t' 'NR == FNR { ms[$1 FS $2] = $3; next }
   { n++; if (($2 FS $3) in ms) print $1 FS $2 FS ms[$2 FS $3]; else exit 3 }
   END { print "end" FS n }' recorded job > result
 """
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """``smooth_latency``, as a value that travels."""
+
+    seed: int
+
+    def __call__(self, node_id: str, options: ConvolutionOptions) -> float:
+        return smooth_latency(self.seed)(node_id, options)
 
 
 @dataclass

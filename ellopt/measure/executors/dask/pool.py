@@ -1,0 +1,87 @@
+"""The boards of all workers as a pool: how many there are, and what became of them. They are leased at the workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError, InfrastructureError
+from ellopt.devices.base import Device, PoolReport
+from ellopt.devices.local import cpu_model
+from ellopt.measure.executors.dask.fleet import Fleet
+from ellopt.measure.executors.dask.offer import Offer, Wanted
+from ellopt.measure.executors.dask.settings import FleetSettings
+from ellopt.targets import Target
+
+log = logging.getLogger(__name__)
+
+
+class FleetPool:
+    """See ``DevicePool``. ``wanted``: the target, and the kind of its boards."""
+
+    def __init__(self, fleet: Fleet, wanted: Wanted, emulated: bool) -> None:
+        self.fleet, self.wanted, self.emulated = fleet, wanted, emulated
+
+    @property
+    def capacity(self) -> int:
+        """How many boards are offered now."""
+        return max(1, sum(o.visits for o in self.fleet.offers.values() if not o.refusal(self.wanted)))
+
+    @contextmanager
+    def lease(self, deadline: Deadline) -> Iterator[Device]:
+        raise InfrastructureError("the boards of a fleet are leased at its workers")
+        yield
+
+    def report(self) -> PoolReport:
+        refused = {o.worker: o.refusal(self.wanted) for o in self.fleet.offers.values()}
+        set_aside = {worker: why for worker, why in refused.items() if why and "only builds" not in why}
+        return PoolReport(0, self.fleet.losses, set_aside)
+
+    def close(self) -> None:
+        self.fleet.close()
+
+
+@contextmanager
+def open_pool(settings: FleetSettings, target: Target, patience: float) -> Iterator[FleetPool]:
+    """The boards for ``target`` of the fleet, all of one kind: the one asked for, else that of which there are most.
+    A machine that builds for itself builds for none with another processor.
+
+    Waits ``patience`` seconds for the first worker. Raises ConfigurationError, with what each worker says, if none
+    offers such boards, InfrastructureError if the scheduler does not answer or no worker comes.
+    """
+    with Fleet(settings, patience) as fleet:
+        offers = _first_offers(fleet, patience)
+        kind = settings.board_kind or (f"host {cpu_model()}" if target.is_host else "")
+        wanted = _chosen(offers, Wanted(target.name, kind))
+        emulated = any(offer.emulated for offer in offers.values() if not offer.refusal(wanted))
+        for offer in offers.values():
+            if (why := offer.refusal(wanted)) and offer.target:
+                log.warning("the worker %s is not used: %s", offer.worker, why)
+        yield FleetPool(fleet, wanted, emulated)
+
+
+def _first_offers(fleet: Fleet, patience: float) -> Mapping[str, Offer]:
+    until = time.monotonic() + patience
+    if not fleet.offers:
+        log.warning("the scheduler has no worker that 'ellopt worker' started: waiting for one")
+    while not fleet.offers:
+        if time.monotonic() > until:
+            raise InfrastructureError(f"no 'ellopt worker' has come to the scheduler within {patience:g} s")
+        time.sleep(0.1)
+    return fleet.offers
+
+
+def _chosen(offers: Mapping[str, Offer], wanted: Wanted) -> Wanted:
+    """``wanted`` with a kind of board."""
+    counts: dict[str, int] = {}
+    for offer in offers.values():
+        if not offer.refusal(wanted):
+            counts[offer.kind] = counts.get(offer.kind, 0) + offer.visits
+    if not counts:
+        reasons = "; ".join(sorted({f"{o.worker}: {o.refusal(wanted)}" for o in offers.values()}))
+        kind = f" of the kind {wanted.kind!r}" if wanted.kind else ""
+        raise ConfigurationError(f"--target {wanted.target}: no worker of the fleet has boards{kind}: {reasons}")
+    return Wanted(wanted.target, max(counts, key=lambda kind: (counts[kind], kind)))

@@ -1,0 +1,140 @@
+"""A worker of the fleet: offers this process's boards, or builds, to a scheduler, and comes back when that was away."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import platform
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ConfigurationError
+from ellopt.devices.base import DevicePool
+from ellopt.devices.local import LocalPool
+from ellopt.devices.open import open_pool
+from ellopt.devices.pool.leasing import Pace
+from ellopt.devices.settings import DeviceSettings
+from ellopt.measure.executors.dask.connection import security_of
+from ellopt.measure.executors.dask.offer import KEY, Offer, our_version
+from ellopt.measure.executors.dask.offered import WorkerSettings
+from ellopt.measure.executors.dask.settings import FleetSettings, is_loopback
+from ellopt.measure.executors.dask.work import Place, settle
+from ellopt.targets import Target, find_target
+
+log = logging.getLogger(__name__)
+_PAUSE_SECONDS = 1.0
+
+
+def run_worker(
+    settings: WorkerSettings, devices: DeviceSettings, fleet: FleetSettings, pace: Pace | None = None
+) -> None:
+    """Offer until this process is interrupted or terminated; then boards are given back.
+
+    Raises ConfigurationError for what cannot be offered, InfrastructureError if no board can be used.
+    """
+    fleet.address()  # what is wrong with it is said before boards are looked at
+    with _pool(settings, devices, pace) as pool, tempfile.TemporaryDirectory(prefix="ellopt-worker-") as directory:
+        offer = _offer(settings, devices, pool)
+        log.info("offering %s", ", ".join(f"{n:g} x {name}" for name, n in offer.resources.items()))
+        settle(Place(offer.worker, pool, Path(directory)))
+        try:
+            asyncio.run(_serve(settings, fleet, offer, directory))
+        finally:
+            settle(None)
+
+
+@contextmanager
+def _pool(settings: WorkerSettings, devices: DeviceSettings, pace: Pace | None) -> Iterator[DevicePool | None]:
+    boards = bool(devices.addresses or devices.cluster or devices.emulate)
+    if not settings.target:
+        if boards:
+            raise ConfigurationError("--target is missing: say what the boards are ('ellopt targets' lists them)")
+        yield None
+        return
+    target = find_target(settings.target)
+    with ExitStack() as stack:
+        if boards or target.is_host:
+            yield stack.enter_context(open_pool(devices, target, pace))
+        else:
+            _require_itself(target)
+            yield stack.enter_context(LocalPool())
+
+
+def _require_itself(target: Target) -> None:
+    machine = platform.machine()
+    is_arm = machine.startswith("armv") and target.triple.startswith("arm-")
+    if machine != target.triple.partition("-")[0] and not is_arm:
+        raise ConfigurationError(
+            f"--target {target.name}: no board was given (--ipaddress, --cluster), and this machine ({machine}) is none"
+        )
+
+
+def _offer(settings: WorkerSettings, devices: DeviceSettings, pool: DevicePool | None) -> Offer:
+    host = socket.gethostname()
+    name = settings.name or host
+    site = f"{_user()}@{host}"
+    if pool is None:
+        return Offer(our_version(), name, site, builds=1 if settings.builds is None else settings.builds)
+    with pool.lease(Deadline.after(devices.board_timeout)) as device:
+        kind, found, emulated = device.board, device.name, pool.emulated or device.times == "emulated"
+    boards = tuple(dict.fromkeys(devices.addresses)) or (
+        (f"boards of {devices.cluster}",) if devices.cluster else (found,)
+    )
+    return Offer(
+        our_version(), name, site, settings.target, kind, boards, pool.capacity, emulated, settings.builds or 0
+    )  # fmt: skip
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "nobody"
+
+
+async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, directory: str) -> None:
+    import dask
+    from distributed import Worker
+
+    class FleetWorker(Worker):  # type: ignore[misc]  # a library without types
+        """Leaves visits under way when the scheduler goes: nobody waits for them, and they end by themselves."""
+
+        async def close(self, *arguments: Any, **more: Any) -> Any:
+            return await super().close(*arguments, **{**more, "executor_wait": False})
+
+    dask.config.set({"distributed.worker.profile.enabled": False, "distributed.scheduler.work-stealing": False})
+    while True:
+        try:
+            address = fleet.address()
+        except ConfigurationError as error:  # a scheduler that starts writes its file anew
+            log.warning("%s", error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
+        host = settings.worker_host or ("127.0.0.1" if is_loopback(address.split("//")[1].rpartition(":")[0]) else None)
+        worker = FleetWorker(
+            address,
+            nthreads=offer.visits + offer.builds + 2,
+            name=offer.worker,
+            host=host,
+            port=settings.worker_port,
+            resources=offer.resources,
+            local_directory=directory,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            security=security_of(fleet),
+            startup_information={KEY: lambda _: offer.to_json()},
+        )
+        try:
+            async with worker:
+                log.info("at the scheduler %s", address)
+                await worker.finished()
+        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            log.warning("the scheduler at %s: %s", address, error)
+        log.warning("the scheduler at %s has gone: waiting for it", address)
+        await asyncio.sleep(_PAUSE_SECONDS)

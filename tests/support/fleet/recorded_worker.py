@@ -1,0 +1,75 @@
+"""``ellopt worker`` whose boards answer what is recorded in bundles.
+
+The first argument is the boards' folder; the others are the command's. ``FLEET_TEST_VERSION``: the version that it says
+it has; ``FLEET_TEST_SECONDS``: what a run on a board takes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import ellopt
+from ellopt.core.deadline import Deadline
+from ellopt.devices.base import DevicePool
+from ellopt.devices.bundle import Bundle, Execution, Invocation
+from ellopt.devices.kinds import DEVICE_KINDS, DeviceKind
+from ellopt.devices.pool.fixed import FixedSource
+from ellopt.devices.pool.leasing import Pace, Pool
+from ellopt.devices.replay import ReplayDevice
+from ellopt.devices.settings import DeviceSettings
+from ellopt.devices.staging import run_here
+from ellopt.targets import Target
+from tests.support.executors import SITES
+
+if version := os.environ.get("FLEET_TEST_VERSION"):
+    ellopt.__version__ = version
+SECONDS = float(os.environ.get("FLEET_TEST_SECONDS", "0"))
+assert SITES == []  # what a worker has is its own
+
+
+def _answer(folder: Path, name: str, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+    """Run it here; a file says so meanwhile, another that somebody was there at the same time."""
+    busy = folder / f"{name}.busy"
+    try:
+        busy.touch(exist_ok=False)
+    except FileExistsError:
+        if busy.read_text() == str(os.getpid()):
+            (folder / f"{name}.shared").touch()
+    busy.write_text(str(os.getpid()))
+    try:
+        time.sleep(SECONDS)
+        return run_here(bundle, invocation, deadline)
+    finally:
+        busy.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open(folder: Path, worker: str, settings: DeviceSettings) -> Iterator[Pool]:
+    names = [f"{worker}-{address}" for address in settings.addresses]
+    devices = [
+        ReplayDevice(lambda *asked, name=name: _answer(folder, name, *asked), name.partition("-")[2], "recorded")
+        for name in names
+    ]
+    with Pool(FixedSource(devices), len(devices), settings.board_timeout, Pace(first_rest=0.2, longest_rest=1)) as pool:
+        yield pool
+
+
+if __name__ == "__main__":
+    from ellopt.cli.main import main
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    worker = sys.argv[sys.argv.index("--name") + 1]
+
+    def open_recorded(
+        settings: DeviceSettings, target: Target, pace: Pace | None
+    ) -> AbstractContextManager[DevicePool]:
+        return _open(folder, worker, settings)
+
+    DEVICE_KINDS.insert(0, DeviceKind("recorded", lambda settings, target: bool(settings.addresses), open_recorded))
+    sys.exit(main(["worker", *sys.argv[2:]]))
