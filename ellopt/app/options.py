@@ -63,6 +63,7 @@ class TuningOptions(BoardOptions, total=False):
     seed: int
     tolerance: float
     warm_start: bool
+    store: str | None
     pruner: str
     storage: str | None
     # toolchain

@@ -93,7 +93,7 @@ class SharedParts:
             self.pool.emulated,
             self.target.cores,
         )
-        return WarmStart(MeasurementStore.default(), context, use=self.config.search.warm_start)
+        return WarmStart(MeasurementStore.named(self.config.search.store), context, use=self.config.search.warm_start)
 
     def start_of(self, file: ModelFile, directory: Path, identity: str, board: str, space: ModelSpace) -> ModelStart:
         """What the tracker is told when a model's tuning begins."""

@@ -132,5 +132,5 @@ def _given_secrets(arguments: argparse.Namespace) -> Iterator[str]:
     """The secrets among the arguments, and those in addresses among them."""
     for name in ("apikey", "password"):
         yield getattr(arguments, name, None) or ""
-    for name in ("cluster", "to", "storage"):
+    for name in ("cluster", "to", "storage", "store"):
         yield from address_secrets(getattr(arguments, name, None) or "")

@@ -43,6 +43,12 @@ def measurements_path() -> Path:
     return Path(given) if given else cache_directory() / "measurements.sqlite"
 
 
+def measurements_url() -> str:
+    """The URL of the database that ``ELLOPT_STORE`` names; empty where it names a file, or nothing."""
+    given = os.environ.get("ELLOPT_STORE", "")
+    return given if "://" in given else ""
+
+
 def zig_cache() -> Path:
     """Where zig keeps what it has compiled; it asks for XDG's variable on macOS too."""
     given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")

@@ -55,6 +55,14 @@ class SearchSettings:
     seed: int = setting(0, "seed of the sampler")
     tolerance: float = setting(0.01, "stop when less than this share is left to gain", metavar="SHARE")
     warm_start: bool = setting(True, "do not use measurements of earlier runs")
+    store: str | None = setting(
+        None,
+        "where measurements are kept for later runs: a file, or the URL of a database that many share",
+        metavar="URL",
+        default_text="`ELLOPT_STORE`, or a file in the cache",
+        secret=True,
+        no_parameter="MLflow keeps parameters, and a URL may hold a password",
+    )
     warm_up: int | None = setting(None, "untimed passes of a plan in a visit", no_option=_OWN)
     rounds: int | None = setting(None, "timed passes of a plan in a visit", no_option=_OWN)
     plans_per_visit: int | None = setting(None, "plans that one visit measures", no_option=_OWN)

@@ -41,10 +41,12 @@ class WarmStart:
     def remember(self, evidence: Evidence, trials: Iterable[Trial]) -> None:
         """Keep the samples of ``trials``, apart from those of disturbed visits."""
         measurements: dict[tuple[ConvolutionShape, ConvolutionOptions, str], list[tuple[int, str, float]]] = {}
+        devices: dict[str, str] = {}
         for trial in trials:
             samples, visit = trial.samples, trial.visit
             if samples is None or visit is None or visit.disturbed:
                 continue
+            devices[visit.uid] = visit.device
             rounds = samples.rounds or range(len(samples.total_ms))
             for node_id, values in samples.layers_ms.items():
                 key = (evidence.shape_of(node_id), trial.plan[node_id], visit.uid)
@@ -54,7 +56,7 @@ class WarmStart:
         self.store.add(
             self.context,
             [
-                StoredSamples(shape, options, visit, tuple(v))
+                StoredSamples(shape, options, visit, tuple(v), devices[visit])
                 for (shape, options, visit), v in measurements.items()
                 if v
             ],
