@@ -75,7 +75,7 @@ class MeasurementStore:
 
     @classmethod
     def named(cls, place: str | None) -> MeasurementStore:
-        """The store at ``place``, a path or a URL; without one the store that ``ELLOPT_STORE`` names, else the one in the
+        """The store at ``place``, a path or a URL; without one the one that ``ELLOPT_STORE`` names, else that in the
         user's cache directory."""
         place = place or measurements_url()
         if not place:
