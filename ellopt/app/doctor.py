@@ -18,6 +18,7 @@ from ellopt.devices.bundle import Bundle
 from ellopt.devices.emulator import EmulatedDevice, find_qemu
 from ellopt.devices.open import list_devices, open_pool
 from ellopt.devices.settings import DeviceSettings
+from ellopt.estimate.cores import core_of
 from ellopt.targets import Target
 from ellopt.toolchains.zig import zig_command, zig_version
 
@@ -134,6 +135,19 @@ def device_findings(settings: DeviceSettings, target: Target) -> Iterator[Findin
             yield from _board_findings(settings, target, bundle)
     except (ElloptError, OSError) as error:
         yield Finding("boards", "failed", str(error), "check the address, the key and the network")
+
+
+def no_board_finding(target: Target) -> Finding:
+    """That no board was named for ``target``, and what comes next."""
+    try:
+        core_of(target)
+        without = f"without one, 'ellopt optimize --target {target.name}' tunes by estimate"
+    except ConfigurationError:
+        without = "without one, --emulate checks what the code computes, and chooses nothing"
+    advice = (
+        f"next: 'ellopt doctor --target {target.name} --ipaddress ADDRESS' (or --cluster URL) tries a board; {without}"
+    )
+    return Finding("boards", "warning", "none was named, so none was tried", advice)
 
 
 def _board_findings(settings: DeviceSettings, target: Target, bundle: Bundle) -> Iterator[Finding]:

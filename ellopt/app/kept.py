@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ellopt.files.locks import FileLock
 from ellopt.files.user_dirs import cache_directory, config_directory, measurements_path, state_directory, zig_cache
+from ellopt.toolchains.set_up import NOTE
 
 #: what zig has in its directory; only these are removed, wherever the directory is
 _ZIG = ("b", "c", "h", "o", "p", "tmp", "z")
@@ -73,7 +74,8 @@ def _kinds() -> Iterator[_Kind]:
         yield _Kind(name, what, cache / name, (cache / name,))
     beside = (store.with_name(store.name + ending) for ending in ("-wal", "-shm", "-journal", ".damaged"))
     yield _Kind("measurements", "measurements of earlier runs, for warm starts", store, (store, *beside))
-    yield _Kind("zig", "zig's own cache, which other programs may use", zig, tuple(zig / n for n in _ZIG), lasting=True)
+    of_zig = (*(zig / name for name in _ZIG), *sorted(zig.glob(f"{NOTE}*")))
+    yield _Kind("zig", "zig's own cache, which other programs may use", zig, of_zig, lasting=True)
     place = state / "calibrations"
     yield _Kind("calibrations", "factors of 'ellopt calibrate'", place, (place,), lasting=True)
     place = state / "sessions"

@@ -32,6 +32,11 @@ _LOG = logging.getLogger(__name__)
 
 #: names of models that are longer together, in characters, are counted instead
 _LONGEST_TASK = 80
+_EMULATED = (
+    "emulated: this checks that the code computes the right thing; times will not choose, every layer keeps ELL's "
+    "default. A board's --ipaddress, or --estimate for 64-bit boards, tunes"
+)
+_EMULATED_CHOOSES = "emulated: times choose, as asked for, but they say nothing of a board"
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
         open_places(config, devices, target) as pool,
         open_tracking(config.tracking, len(files), config.secrets) as tracker,
     ):
+        if pool.emulated and simulator is None:
+            _LOG.warning(_EMULATED_CHOOSES if config.measure.accept_emulated_timings else _EMULATED)
         estimate = None if simulator is None else facts_of(simulator)
         quiet = pool if config.fleet.meant else QuietPool(pool, tracker.quiet)
         shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes)

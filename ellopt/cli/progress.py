@@ -263,7 +263,7 @@ def _work(progress: SearchProgress) -> str:
 
 
 def _time(progress: SearchProgress) -> str:
-    text = words.duration(progress.elapsed)
+    text = words.duration(round(progress.elapsed, 1))
     if progress.time_left is not None and progress.phase != "done":
         text += f", about {words.duration(progress.time_left)} left"
     return text

@@ -25,6 +25,7 @@ from ellopt.files.sealed import FileCache
 from ellopt.files.user_dirs import zig_cache
 from ellopt.targets import CPUS, Cpu, Target
 from ellopt.toolchains.object_cache import trim
+from ellopt.toolchains.set_up import SetUp
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +183,8 @@ class Compiler:
 
     def link(self, objects: Iterable[Path], output: Path, deadline: Deadline, flags: Sequence[str] = ()) -> None:
         """Link a program. For boards (musl) it is static and needs nothing but the kernel."""
+        setup = SetUp(self._target)
+        setup.announce()
         static = ("-static",) if "musl" in self._target.triple else ()
         with tempfile.TemporaryDirectory(dir=output.parent) as name:
             directory = Path(name)
@@ -198,6 +201,7 @@ class Compiler:
             )
             self._run(command, directory, deadline, output.name)
             (directory / output.name).replace(output)
+        setup.done()
 
     def archive(self, objects: Mapping[str, Path], output: Path, deadline: Deadline) -> None:
         """Make a static library. The objects' names in it are their names in ``objects``."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ellopt.app.doctor import Finding, basic_findings
+from ellopt.app.doctor import Finding, basic_findings, no_board_finding
+from ellopt.cli.main import main
 from ellopt.devices.emulator import find_qemu
-from ellopt.targets import find_target
+from ellopt.targets import TARGETS, find_target
 from ellopt.toolchains.zig import zig_command
 from tests.support.paths import REPOSITORY
 
@@ -86,3 +87,18 @@ def test_a_static_emulator_runs_programs_but_makes_no_estimates(
 def test_all_is_well_where_both_are_there(tmp_path: Path) -> None:
     found = {finding.subject: finding.state for finding in basic_findings(BOARD, tmp_path)}
     assert [found[f"{what} for pi3_64"] for what in ("compiler", "emulator", "estimates")] == ["ok"] * 3
+
+
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if not target.is_host])
+def test_without_a_board_it_says_that_none_was_named_and_what_comes_next(name: str) -> None:
+    found = no_board_finding(TARGETS[name])
+    assert (found.subject, found.state) == ("boards", "warning")
+    assert "none was named" in found.detail
+    assert f"ellopt doctor --target {name} --ipaddress" in found.advice
+    assert ("by estimate" in found.advice) == (name in ("pi3_64", "pi4_64", "pi5"))
+
+
+@pytest.mark.parametrize(("target", "told"), [("host", False), ("pi3_64", True)])
+def test_the_command_says_so(target: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--target", target, "-o", str(tmp_path)]) == 0
+    assert ("none was named" in capsys.readouterr().out) == told

@@ -70,3 +70,5 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     yield from doctor.tracking_findings()
     if settings.cluster or settings.addresses:
         yield from doctor.device_findings(settings, target)
+    elif not target.is_host:
+        yield doctor.no_board_finding(target)
