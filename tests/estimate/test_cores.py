@@ -77,3 +77,17 @@ def test_the_same_program_takes_the_same_each_time() -> None:
     first = loop(A72, sums(8))
     loop.cache_clear()
     assert loop(A72, sums(8)) == first
+
+
+def test_what_was_simulated_is_counted() -> None:
+    short, long = (loop(A53, sums(12), rounds=rounds) for rounds in (100, 300))
+    assert long.instructions - short.instructions == 200 * (12 + 2)
+    assert (short.operations, long.operations) == (100 * 12 * 8, 300 * 12 * 8)
+
+
+@pytest.mark.parametrize("target", [A53, A72, A76])
+def test_what_warmed_the_caches_is_not_waited_for(target: str) -> None:
+    """No time goes by while caches are warmed, so what was asked of memory then is no queue."""
+    lines = 20000
+    once = loop(target, "str q0, [x2]\nadd x2, x2, #64", rounds=lines, before="    ldr x3, [x1]\n    add x3, x3, x3")
+    assert once.cycles < 8

@@ -94,4 +94,12 @@ static uint64_t fetch(uint64_t line, uint64_t now) {
     return extra + start - now + (uint64_t)(stream ? core.dram_line : core.dram_latency);
 }
 
+/* The line as it was asked for at a time that is not simulated: nobody will wait for its way. */
+static void warm(uint64_t line) {
+    const uint64_t l2_before = l2_free, memory_before = memory_free;
+    fetch(line, 0);
+    l2_free = l2_before;
+    memory_free = memory_before;
+}
+
 #endif

@@ -3,7 +3,8 @@
  *   -plugin simulator.so,table=FILE,clock=FILE,khz=N,cores=N
  *
  * The program says what is to be simulated by calls of getpriority(MARK, COMMAND, key, parallel), which do nothing
- * else; see codegen/program/simulated.h. The clock is a file of a page that both map: nanoseconds.
+ * else; see codegen/program/simulated.h. The clock is a file of a page that both map: nanoseconds, and behind them the
+ * instructions and floating-point operations that were simulated.
  *
  * A step that was measured once is not measured again: its cycles are known, and only caches and branch predictor see
  * it (functional warming: Wunderlich et al., SMARTS, 2003). A step that runs on several cores is simulated on one; it
@@ -43,6 +44,7 @@ static volatile int64_t *page;
 static uint64_t total;                                       /* cycles on the clock */
 static uint64_t step_key, step_parallel, step_start, step_lines; /* the step that is measured */
 static int measuring;
+static uint64_t instructions, operations;
 
 enum { KNOWN = 1 << 16 };
 static struct { uint64_t key, cycles; } known[KNOWN];
@@ -101,9 +103,11 @@ static void finish_block(uint64_t next) {
         for (; a < access_count && accesses[a].instruction == i; a++)
             if ((!count || lines[count - 1] != accesses[a].line) && count < 16) lines[count++] = accesses[a].line;
         execute(block->rows[i], lines, count);
+        operations += block->rows[i]->flops;
         if (block->rows[i]->flags & BRANCH) branch(block->rows[i], block->address + 4 * i, next != after);
     }
     access_count = 0;
+    instructions += block->count;
 }
 
 static void on_block(unsigned cpu, void *data) {
@@ -118,7 +122,7 @@ static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address
     const uint64_t first = address >> 6, last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) >> 6;
     for (uint64_t line = first; line <= last; line++) {
         if (!measuring) {
-            fetch(line, cycles_so_far());
+            warm(line);
         } else if (access_count < MOST_ACCESSES) {
             accesses[access_count].instruction = (size_t)(uintptr_t)data;
             accesses[access_count++].line = line;
@@ -181,7 +185,11 @@ static void on_syscall(qemu_plugin_id_t id, unsigned cpu, int64_t number, uint64
         break;
     case READ:
         end_step();
-        if (page) page[0] = (int64_t)((double)total * 1e6 / (double)khz);
+        if (page) {
+            page[1] = (int64_t)instructions;
+            page[2] = (int64_t)operations;
+            page[0] = (int64_t)((double)total * 1e6 / (double)khz);
+        }
         if (mode == MEASURE && !stepping) begin_step(0, 0);
         break;
     default: break;

@@ -15,8 +15,6 @@ CHANNEL_UNIT = 16
 _CACHE_LINE = 16
 #: Products of the filter panels of one pass.
 _PRODUCT_FLOATS = 64 * 1024
-#: Weights beyond this many floats crowd out everything else from the second level of cache: few passes over them.
-_LARGE_WEIGHTS = 160 * 1024
 #: Tiles that make a pass over large weights worth its while: as many multiply-adds for each value that is loaded.
 _TILES_PER_PASS = 18
 #: What an idle core counts when register tiles are compared, as one kernel serves one thread and all of them.
@@ -102,7 +100,7 @@ def blocking(
     along each direction in which the ``window`` has three cells, else one."""
     tiles = prod(ceil(count / (tile if size > 1 else 1)) for count, size in zip((rows, columns), window, strict=True))
     points = positions(tile, window)
-    large = points * channels * filters > _LARGE_WEIGHTS
+    large = points * channels * filters > cpu.winograd_large_floats
     cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
     pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:

@@ -1,0 +1,227 @@
+"""ellopt and other runtimes on simulated Cortex-A53, A72 and A76: ``python -m benchmarks.arm [MODEL ...]``.
+
+Each model is tuned by estimate for one thread and compiled as it would be deployed; ncnn, MNN, LiteRT and onnxruntime
+come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it. All run the same way: under
+qemu in a userland of aarch64 (benchmarks/arm_userland.py), where /proc and /sys say what a board's would; the first
+passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs are compared with the
+recorded ones. A compile_options.json at options/TARGET/MODEL.json below --keep spares the tuning. Ratios are best
+peer / ellopt, in cycles: above 1 ellopt is ahead, within 10 % it is a tie. What could not be run is said with the
+reason. What --keep has of a peer from an earlier run is not run again: a pass takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.arm_userland import WHEELS, NotHere, Userland, make_userland
+from benchmarks.peers import MODELS, TOLERANCE, Case, convert, ellopt, read_case
+from ellopt.app.estimating import make_simulator
+from ellopt.core.deadline import Deadline
+from ellopt.core.errors import ElloptError
+from ellopt.estimate.elf import code_words
+from ellopt.estimate.simulator import CLOCK, PLUGIN, TABLE, Simulator
+from ellopt.estimate.table import encode
+from ellopt.files.process import run_in_group
+from ellopt.files.user_dirs import cache_directory
+from ellopt.targets import find_target
+from ellopt.toolchains.native.toolchain import NativeToolchain
+
+TARGETS = ("pi3_64", "pi4_64", "pi5")
+OWN = "ellopt"
+_SECONDS = 3600.0
+_ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass. ``flop``: what the model's convolutions are by definition; ``operations``: what was computed."""
+
+    model: str
+    target: str
+    runtime: str
+    cycles: float
+    instructions: int
+    operations: int
+    flop: int
+    peak: int
+
+    @property
+    def share_of_peak(self) -> float:
+        return self.flop / self.cycles / self.peak
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``value``: cycles of the best peer over ellopt's."""
+
+    model: str
+    target: str
+    best_peer: str
+    value: float
+
+
+def ratios(runs: Iterable[Run]) -> list[Ratio]:
+    """A row for each model and target that ellopt and a peer ran."""
+    by_case: dict[tuple[str, str], dict[str, float]] = {}
+    for run in runs:
+        by_case.setdefault((run.model, run.target), {})[run.runtime] = run.cycles
+    rows = []
+    for (model, target), cycles in by_case.items():
+        peers = {runtime: value for runtime, value in cycles.items() if runtime != OWN}
+        if OWN in cycles and peers:
+            best = min(peers, key=lambda runtime: peers[runtime])
+            rows.append(Ratio(model, target, best, peers[best] / cycles[OWN]))
+    return rows
+
+
+def simulate(simulator: Simulator, userland: Userland, runtime: str, site: str, arguments: Sequence[str],
+             programs: Iterable[Path]) -> tuple[float, int, int]:  # fmt: skip
+    """Cycles, instructions and floating-point operations of a pass; see arm_pass.py. Raises NotHere, ElloptError."""
+    words = sorted({word for program in programs for word in code_words(program)})
+    with tempfile.TemporaryDirectory(prefix="ellopt-arm-") as name:
+        folder = Path(name)
+        (folder / CLOCK).write_bytes(bytes(4096))
+        (folder / TABLE).write_bytes(encode(simulator.core, words))
+        shutil.copy(simulator.plugin, folder / PLUGIN)
+        variables = userland.environment(userland.site(site), _ROOT)
+        command = [*simulator.wrapper, "-L", str(userland.view(simulator.core))]
+        command += [word for key, value in variables.items() for word in ("-E", f"{key}={value}")]
+        command += [str(userland.python), "-m", "benchmarks.arm_pass", runtime, *arguments]
+        done = run_in_group(command, folder, Deadline.after(_SECONDS))
+        if done.exit_code:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise NotHere(f"it ended with {done.exit_code}: {said[-1] if said else 'and said nothing'}")
+        nanoseconds, instructions, operations = struct.unpack_from("<3q", (folder / CLOCK).read_bytes())
+    if not nanoseconds:
+        raise NotHere("nothing of it was simulated")
+    return nanoseconds * simulator.mhz / 1000, instructions, operations
+
+
+def tuned_library(case: Case, target: str, keep: Path) -> Path:
+    """The Python wrapper of the model's library, with the options of the file that was given, or tuned by estimate for
+    one thread. It is compiled anew each time, from what the generator writes now."""
+    name = case.model.name
+    folder = keep / "tuned" / target
+    tuned = folder / name / f"{name}_options.{'onnx' if case.is_onnx else 'ell'}"
+    given = keep / "options" / target / f"{name}.json"
+    if given.exists():
+        tuned = case.model.path
+    elif not tuned.exists():
+        what = ("optimize", "--model_path", str(case.model.path), "--target", target, "--threads", "1", "--estimate")
+        ellopt(*what, "-o", str(folder), *case.shapes)
+    library = keep / "libraries" / target / name
+    options = ("--target", target, "-o", str(library), "--force", *case.shapes)
+    ellopt("compile", str(tuned), *options, *(("--options", str(given)) if given.exists() else ()))
+    return next(library.glob("*.py"))
+
+
+def run_all(path: Path, arguments: argparse.Namespace, userland: Userland) -> tuple[list[Run], list[str]]:
+    """All that was asked for of one model, and what could not be run."""
+    case = read_case(path)
+    name, runs, missing = case.model.name, [], []
+    flop = 2 * sum(layer.shape.multiply_adds for layer in NativeToolchain().layers(case.model))
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        for file, given in (("peers", case.inputs), ("own", case.own)):
+            arrays = {f"in:{key}": array for key, array in given.items()}
+            np.savez(folder / f"{file}.npz", outputs=np.array(case.outputs), **arrays)  # type: ignore[arg-type]
+        files = convert(case, folder) if set(arguments.runtimes) - {OWN} else {}
+        for target_name in arguments.targets:
+            simulator = make_simulator(find_target(target_name, 1), calibrated=False)
+            for runtime in arguments.runtimes:
+                kept = arguments.keep / "runs" / f"{name} {target_name} {runtime}.json"
+                if runtime != OWN and kept.exists():
+                    runs.append(Run(**json.loads(kept.read_text())))
+                    continue
+                try:
+                    if runtime == OWN:
+                        model, site = tuned_library(case, target_name, arguments.keep), "onnxruntime"
+                        programs = [*userland.programs(site)[:1], *model.parent.glob("*.so")]
+                    elif runtime in files:
+                        model, site = files[runtime], runtime
+                        programs = userland.programs(site)
+                    else:
+                        raise NotHere("it has no form of the model, or cannot convert it here")
+                    inputs = folder / ("own.npz" if runtime == OWN else "peers.npz")
+                    output = folder / "output"
+                    words = (str(model), str(inputs), str(output))
+                    figures = simulate(simulator, userland, runtime, site, words, programs)
+                    check(np.fromfile(output, np.float32), case)
+                except (NotHere, ElloptError, subprocess.SubprocessError) as error:
+                    missing.append(f"{runtime} on {name}, {target_name}: {error}")
+                    print(f"not run: {missing[-1]}", file=sys.stderr, flush=True)
+                    continue
+                runs.append(Run(name, target_name, runtime, *figures, flop, simulator.core.peak))
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(asdict(runs[-1])))
+                print(line(runs[-1]), file=sys.stderr, flush=True)
+    return runs, missing
+
+
+def check(output: np.ndarray, case: Case) -> None:
+    """Raises NotHere if ``output`` is not what was recorded."""
+    error = float(np.abs(output - case.expected).max()) if output.size == case.expected.size else float("inf")
+    if not error <= TOLERANCE * max(1.0, float(np.abs(case.expected).max())):
+        raise NotHere(f"it computes something else than what is recorded: off by {error}")
+
+
+def line(run: Run) -> str:
+    return (
+        f"{run.model:<12} {run.target:<7} {run.runtime:<12} {run.cycles / 1e6:8.2f} M cycles "
+        f"{run.instructions / 1e6:8.1f} M instructions  {100 * run.share_of_peak:3.0f} % of peak"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", type=Path, help="model files (default: the four large shared models)")
+    parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared" / "models")
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="TARGET")
+    runtimes = (OWN, *WHEELS)
+    parser.add_argument("--runtimes", nargs="+", choices=runtimes, default=list(runtimes), metavar="RUNTIME")
+    keep = cache_directory() / "arm-benchmark"
+    parser.add_argument("--keep", type=Path, default=keep, help="folder of userland, tuned models and peers' runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the runs and ratios there")
+    arguments = parser.parse_args(argv)
+    arguments.keep = arguments.keep.resolve()
+    runs: list[Run] = []
+    missing: list[str] = []
+    try:
+        userland = make_userland(arguments.keep)
+        for path in arguments.models or [arguments.shared / f"{name}.ell.zip" for name in MODELS]:
+            found, not_run = run_all(path.resolve(), arguments, userland)
+            runs += found
+            missing += not_run
+    except NotHere as error:
+        missing.append(f"anything: {error}")
+    for run in runs:
+        print(line(run))
+    for ratio in ratios(runs):
+        print(f"{ratio.model:<12} {ratio.target:<7} best peer {ratio.best_peer:<12} / ellopt {ratio.value:.2f}")
+    for reason in missing:
+        print(f"not run: {reason}")
+    if arguments.json:
+        rows = [{**asdict(run), "share_of_peak": run.share_of_peak} for run in runs]
+        report = {
+            "benchmark": "arm",
+            "runs": rows,
+            "ratios": [asdict(ratio) for ratio in ratios(runs)],
+            "not_run": missing,
+        }
+        arguments.json.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

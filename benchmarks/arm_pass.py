@@ -1,0 +1,42 @@
+"""Run on a simulated processor by arm.py: passes of one runtime on one model, the last of which is simulated whole.
+
+What is marked is a system call without effect, see ellopt/codegen/program/simulated.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peer_runner import PEERS
+
+_MARK = 0x454C4C
+_OFF, _WARM, _MEASURE, _READ = 0, 1, 2, 4
+
+
+def mark(command: int) -> None:
+    with contextlib.suppress(OSError):
+        os.getpriority(_MARK, command)
+
+
+def main(runtime: str, model: str, inputs: str, outputs: str) -> None:
+    with np.load(inputs) as arrays:
+        given = {name[3:]: np.ascontiguousarray(arrays[name]) for name in arrays.files if name.startswith("in:")}
+        names = [str(name) for name in arrays["outputs"]]
+    predict = PEERS[runtime](Path(model), given, names, 1)
+    predict()
+    mark(_WARM)
+    predict()
+    mark(_MEASURE)
+    found = predict()
+    mark(_READ)
+    mark(_OFF)
+    Path(outputs).write_bytes(np.concatenate([np.asarray(one, np.float32).reshape(-1) for one in found]).tobytes())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
