@@ -40,6 +40,8 @@ from ellopt.files.redaction import Redactor, address_secrets, environment_secret
 from ellopt.files.user import settle_user
 
 _LOG = logging.getLogger(__name__)
+#: commands whose run in MLflow is that of a model
+_TUNING = ("optimize", "demo")
 
 _EXAMPLES = """\
 examples:
@@ -61,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ellopt {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for module in (optimize, models, convert, boards, worker, calibrate, reports, ui, demo, deploy, doctor, cache):
         module.register(subparsers)
     add_examples(subparsers)
@@ -91,9 +93,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
 
 
+def _name_outer_run(arguments: argparse.Namespace) -> None:
+    """What ``mlflow run`` started is called as what it does; a tuning's run is named by its tracking."""
+    from ellopt.tracking.outer_run import inside_mlflow_run, name_outer_run
+
+    if inside_mlflow_run() and arguments.command not in _TUNING:
+        file = getattr(arguments, "model", None) or getattr(arguments, "first", None) or ""
+        name_outer_run(f"{arguments.command} {os.path.basename(str(file))}".strip())
+
+
 def _run(arguments: argparse.Namespace) -> int:
     try:
         settle_user()
+        _name_outer_run(arguments)
         with terminable():
             return int(arguments.run(arguments, SafeConsole()))
     except (ConfigurationError, ModelFormatError) as error:

@@ -26,7 +26,6 @@ class MessageSettings:
         False,
         "nothing but errors; excludes `--verbosity`",
         exclusive="loudness",
-        no_parameter="`verbosity=ERROR` says the same",
     )
     logfile: Path | None = setting(
         None, "also log everything here; the file and its older parts stay below 50 MB", metavar="PATH"

@@ -1,6 +1,6 @@
 """Command-line options of groups of settings: made from what the fields say, and read back into the groups.
 
-An empty text means "not given", so that ``mlflow run`` can pass every parameter.
+An empty text means "not given".
 """
 
 from __future__ import annotations

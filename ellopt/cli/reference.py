@@ -13,7 +13,6 @@ _HEAD = "| option | meaning | default |\n|---|---|---|\n"
 _TABLE = re.compile(re.escape(_HEAD) + r"(?:\|.*\n)*")
 _SECTION = re.compile(r"^## `ellopt (?P<name>[a-z-]+)[^\n]*\n(?:(?!^## ).*\n?)*", re.MULTILINE)
 _MAIN = re.compile(r"(?<=  main:\n)(?:    .*\n)+")
-_WIDTH = 110
 
 #: Before a command of the project: Debian has only python3. A line of bash's and of cmd's, as MLflow starts it.
 _PYTHON = 'python -c pass || python() ( exec python3 "$@" ) &&'
@@ -67,30 +66,19 @@ def with_tables(reference: str, parser: argparse.ArgumentParser) -> str:
 
 
 def project_parameters(groups: tuple[type, ...]) -> dict[str, str]:
-    """The parameters of the project's main entry point and their defaults; empty means "not given"."""
-    found = {}
-    for group in groups:
-        for part in options_of(group):
-            if not part.setting.no_parameter:
-                default = "false" if isinstance(part.default, bool) else ""
-                found[part.option.replace("-", "_")] = part.setting.project_default or default
-    return found
+    """The parameters that the project's main entry point names, and their defaults. MLflow passes any other that is
+    given as an option of its name, and none that is not."""
+    parts = (part for group in groups for part in options_of(group))
+    return {
+        part.option.replace("-", "_"): part.setting.project_default for part in parts if part.setting.project_default
+    }
 
 
 def with_parameters(project: str, groups: tuple[type, ...]) -> str:
     """The project file with its main entry point made anew."""
     parameters = project_parameters(groups)
     lines = ["    parameters:"]
-    for name, default in parameters.items():
-        shown = default if default and default != "false" else f'"{default}"'
-        lines.append(f"      {name}: {{type: string, default: {shown}}}")
+    lines += [f"      {name}: {{type: string, default: {default}}}" for name, default in parameters.items()]
     lines += ["    command: >-", f"      {_PYTHON}", "      python profile_and_optimize.py"]
-    line = "     "
-    for name in parameters:
-        word = f" --{name} {{{name}}}"
-        if len(line + word) > _WIDTH:
-            lines.append(line)
-            line = "     "
-        line += word
-    lines.append(line)
+    lines.append("     " + "".join(f" --{name} {{{name}}}" for name in parameters))
     return _MAIN.sub(lambda _: "".join(f"{text}\n" for text in lines), project, count=1)

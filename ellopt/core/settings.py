@@ -26,8 +26,8 @@ class Setting:
     ``choices``: all values that there are; ``suggestions``: some of them, for a shell to complete. ``least``: the
     smallest number allowed. ``exclusive``: options of the same word exclude each other. ``repeated``: the option may be
     given several times, a text each. ``kind``: what reads the option's text, where the field's type does not say it.
-    ``no_option`` and ``no_parameter``: why there is none on the command line, or in the project file.
-    ``project_default``: what the project file gives instead of leaving it out.
+    ``no_option``: why there is none on the command line. ``project_default``: what the project file gives where the
+    user gives nothing.
     """
 
     help: str
@@ -44,7 +44,6 @@ class Setting:
     exclusive: str = ""
     kind: Callable[[str], Any] | None = None
     no_option: str = ""
-    no_parameter: str = ""
     project_default: str = ""
 
 

@@ -12,8 +12,6 @@ from ellopt.estimate.simulator import Simulator
 #: who logs in on a board if nobody says anything else
 DEFAULT_USER = "pi"
 
-_SECRET = "MLflow keeps parameters: a secret belongs into the environment"
-
 
 @dataclass(frozen=True)
 class DeviceSettings:
@@ -48,7 +46,6 @@ class DeviceSettings:
         metavar="TEXT",
         environment="RPI_PASSWORD",
         default_text="none: keys, agent",
-        no_parameter=_SECRET,
     )
     key_files: tuple[Path, ...] = setting(
         (),
@@ -68,7 +65,6 @@ class DeviceSettings:
         secret=True,
         metavar="TEXT",
         environment="RPI_APIKEY",
-        no_parameter=_SECRET,
     )
     allow_insecure_cluster: bool = setting(False, "allow `http` to a service that is not on this machine")
     platform_regex: str | None = setting(

@@ -61,7 +61,6 @@ class SearchSettings:
         metavar="URL",
         default_text="`ELLOPT_STORE`, or a file in the cache",
         secret=True,
-        no_parameter="MLflow keeps parameters, and a URL may hold a password",
     )
     warm_up: int | None = setting(None, "untimed passes of a plan in a visit", no_option=_OWN)
     rounds: int | None = setting(None, "timed passes of a plan in a visit", no_option=_OWN)
@@ -81,7 +80,6 @@ class SearchSettings:
         metavar="URL",
         default_text="a journal file",
         secret=True,
-        no_parameter="MLflow keeps parameters, and a URL may hold a password",
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,6 @@ and a run whose making was begun but not noted is looked for by its unique tag b
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from ellopt.files.redaction import without_credentials
 from ellopt.tracking.experiment import describe_experiment, find_experiment, publish_views
 from ellopt.tracking.outbox import Journal, Reader
+from ellopt.tracking.outer_run import is_random
 from ellopt.tracking.reasons import NeverTaken, is_web_page
 from ellopt.tracking.record import Attachment, Destination, Record, digest, has_ended
 from ellopt.tracking.store import NOTE_TAG, log_values, matching, standard_tags
@@ -31,7 +31,6 @@ _LOG = logging.getLogger(__name__)
 PARENT = "model"  # key of the record that opens the parent run
 _KEY_TAG = "ellopt.key"
 _PARENT_TAG = "mlflow.parentRunId"
-_RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # what MLflow calls a run when nobody names it
 _TOO_OLD = "the MLflow server is too old for --register: it needs MLflow 3 or later there"
 _CHILDREN = 25  # nested runs whose points in the parent's charts are logged together
 
@@ -181,7 +180,7 @@ class Delivery:
         """Make the run that ``mlflow run`` started the parent run of the model."""
         run_id = outer.info.run_id
         self._experiment_id = outer.info.experiment_id
-        if _RANDOM_NAME.fullmatch(outer.info.run_name or ""):
+        if is_random(outer.info.run_name or ""):
             self.client.update_run(run_id, name=record.name)
         self._log(run_id, record)
         self._journal.note(key=PARENT, run=run_id)

@@ -16,13 +16,12 @@ class TrackingSettings:
     output model, empty for none; with several models, ``-<tag>`` is added.
     """
 
-    mlflow: bool = setting(True, "do not log to MLflow", no_parameter="a project's run is kept in MLflow")
+    mlflow: bool = setting(True, "do not log to MLflow")
     experiment: str = setting(
         "",
         "the MLflow experiment",
         metavar="NAME",
         default_text="one a model, `ellopt/<model>`",
-        no_parameter="`mlflow run --experiment-name` says it",
     )
     register: str = setting("", "register the tuned model in the MLflow Model Registry", metavar="NAME")
     patience: float | None = setting(

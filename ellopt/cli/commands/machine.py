@@ -14,7 +14,7 @@ from ellopt.core.settings import setting
 class JsonSettings:
     """How a command says what it found."""
 
-    json: bool = setting(False, "print one JSON document instead of a table", no_parameter="its output is for programs")
+    json: bool = setting(False, "print one JSON document instead of a table")
 
 
 def print_json(document: Any) -> None:
