@@ -46,7 +46,7 @@ class TuningOptions(BoardOptions, total=False):
     parallel_run: int
     fix_frequency: bool
     estimate: bool
-    visit_spacing: float
+    visit_spacing: float | None
     accept_emulated_timings: bool
     scheduler: str | None
     scheduler_file: AnyPath | None

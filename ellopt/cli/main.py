@@ -26,6 +26,7 @@ from ellopt.cli.commands import (
     models,
     optimize,
     reports,
+    store,
     ui,
     worker,
 )
@@ -64,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ellopt {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for module in (optimize, models, convert, boards, worker, calibrate, reports, ui, demo, deploy, doctor, cache):
+    looking = (boards, worker, calibrate, reports, ui)
+    for module in (optimize, models, convert, *looking, demo, deploy, doctor, cache, store):
         module.register(subparsers)
     add_examples(subparsers)
     return parser

@@ -12,6 +12,7 @@ from ellopt.cli.commands.device_arguments import add_device_options, settings_fr
 from ellopt.cli.commands.machine import JsonSettings, print_json
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
+from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.report.tables import WordTable
 from ellopt.targets import TARGETS, find_target
 from ellopt.targets.settings import target_setting
@@ -43,9 +44,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "devices",
         help="list boards, free those that a killed run left locked",
-        description="Lists the boards of a cluster service, or those at the given addresses: state and holder.",
+        description="Lists the boards of a cluster service, those at the given addresses, or those of a fleet: state "
+        "and holder.",
     )
     add_device_options(parser, "boards", DevicesSettings, JsonSettings)
+    add_options(parser, "a fleet", FleetSettings, without=("board_kind",))
     parser.set_defaults(run=devices)
 
 
@@ -89,7 +92,13 @@ def devices(arguments: argparse.Namespace, console: Console) -> int:
         what = ", ".join(released) if released else "nothing of yours was left locked"
         console.print(f"released: {what}", markup=False, highlight=False)
         return 0
-    rows = list_devices(settings, find_target(asked.target))
+    fleet, target = read_options(FleetSettings, arguments), find_target(asked.target)
+    if fleet.meant and not (settings.addresses or settings.cluster):
+        from ellopt.measure.executors.dask.pool import list_offers
+
+        rows = list_offers(fleet, target)
+    else:
+        rows = list_devices(settings, target)
     table = _table("board", "state", "holder", "fits", "platform", "remark")
     for row in rows:
         texts = (row.name, row.state, row.holder, "yes" if row.fits else "no", row.platform, row.comment)

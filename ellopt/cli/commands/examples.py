@@ -29,6 +29,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "devices": (
         "ellopt devices --target pi3 --ipaddress 192.168.1.20 192.168.1.21",
         "ellopt devices --target pi3 --cluster https://cluster:1337/api/",
+        "ellopt devices --target pi3 --scheduler tcp://127.0.0.1:8786",
+    ),
+    "store": (
+        "ellopt store list",
+        "ellopt store export measurements.jsonl --store postgresql+psycopg://user@host/name",
+        "ellopt store prune --older_than 90 --target pi3",
     ),
     "worker": (
         "ellopt worker --scheduler tcp://127.0.0.1:8786 --target host",

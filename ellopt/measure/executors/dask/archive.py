@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from ellopt.core.errors import InfrastructureError
@@ -55,7 +56,7 @@ def unpack(data: bytes, directory: Path) -> None:
         except OSError:  # another thread was faster
             if not directory.exists():
                 raise
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError) as error:
         raise InfrastructureError(f"a bundle arrived damaged: {error}") from error
     finally:
         shutil.rmtree(made, ignore_errors=True)

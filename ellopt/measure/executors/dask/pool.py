@@ -11,8 +11,10 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.base import Device, PoolReport
 from ellopt.devices.local import cpu_model
+from ellopt.devices.open import DeviceRow
+from ellopt.measure.executors.dask.connection import Connection
 from ellopt.measure.executors.dask.fleet import Fleet
-from ellopt.measure.executors.dask.offer import Offer, Wanted
+from ellopt.measure.executors.dask.offer import Offer, Wanted, our_version
 from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.targets import Target
 
@@ -61,6 +63,24 @@ def open_pool(settings: FleetSettings, target: Target, patience: float) -> Itera
             if (why := offer.refusal(wanted)) and offer.target:
                 log.warning("the worker %s is not used: %s", offer.worker, why)
         yield FleetPool(fleet, wanted, emulated)
+
+
+def list_offers(settings: FleetSettings, target: Target) -> list[DeviceRow]:
+    """The boards of all workers, and those that only build. Raises as ``Connection.open``."""
+    connection = Connection(settings, 0)
+    connection.open()
+    try:
+        offers = connection.offers()
+    finally:
+        connection.close()
+    wanted, rows = Wanted(target.name), []
+    for offer in sorted(offers.values(), key=lambda offer: offer.worker):
+        why = offer.refusal(wanted)
+        state = "offered" if offer.version == our_version() else "other version"
+        for board in offer.boards or (f"builds {offer.builds} at once",):
+            name, remark = f"{offer.worker}: {board}", why if state != "offered" else offer.site
+            rows.append(DeviceRow(name, state, "", offer.kind, not why, remark))
+    return rows
 
 
 def _first_offers(fleet: Fleet, patience: float) -> Mapping[str, Offer]:

@@ -66,7 +66,7 @@ def _write_error(error: ElloptError) -> dict[str, Any]:
 
 def _read_error(base: type[ElloptError], value: object, where: str) -> ElloptError:
     kinds = {kind.__name__: kind for kind in _errors() if issubclass(kind, base)}
-    if not isinstance(value, dict) or value.get("kind") not in kinds:
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or value["kind"] not in kinds:
         raise ValueError(f"{where}: an error of ellopt expected")
     words, more = value.get("words"), value.get("more")
     plain = (str, bool)

@@ -17,7 +17,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.base import DevicePool
 from ellopt.devices.local import LocalPool
-from ellopt.devices.open import open_pool
+from ellopt.devices.open import list_devices, open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.measure.executors.dask.connection import security_of
@@ -83,9 +83,9 @@ def _offer(settings: WorkerSettings, devices: DeviceSettings, pool: DevicePool |
         return Offer(our_version(), name, site, builds=1 if settings.builds is None else settings.builds)
     with pool.lease(Deadline.after(devices.board_timeout)) as device:
         kind, found, emulated = device.board, device.name, pool.emulated or device.times == "emulated"
-    boards = tuple(dict.fromkeys(devices.addresses)) or (
-        (f"boards of {devices.cluster}",) if devices.cluster else (found,)
-    )
+    boards = tuple(dict.fromkeys(devices.addresses)) or (found,)
+    if devices.cluster:
+        boards = tuple(row.name for row in list_devices(devices, find_target(settings.target)) if row.fits)
     return Offer(
         our_version(), name, site, settings.target, kind, boards, pool.capacity, emulated, settings.builds or 0
     )  # fmt: skip
