@@ -33,10 +33,11 @@ def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[li
     last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
     buffers: dict[str, _Buffer] = {}
     for i, step in enumerate(steps):
-        tensor = tensors[step.output]
-        if tensor.place != "arena":
-            continue
-        last = last_read.get(step.output, i)
+        whole = tensors[step.output].buffer
+        tensor = tensors[whole]
+        if tensor.place != "arena" or whole in buffers:
+            continue  # of a tensor that is written in slices the first makes its buffer
+        last = last_read.get(whole, i)
         host = next((name for name in step.inputs if _in_place(step, tensors, name, i, last_read)), None)
         if host is not None and host in buffers:
             buffer = buffers[host]
@@ -44,14 +45,15 @@ def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[li
             buffer.last = max(buffer.last, last)
         else:
             size = -(-(tensor.floats + _SLACK) // ALIGNMENT) * ALIGNMENT
-            buffer = _Buffer([step.output], size, i, last)
-        buffers[step.output] = buffer
+            buffer = _Buffer([whole], size, i, last)
+        buffers[whole] = buffer
     unique = list({id(buffer): buffer for buffer in buffers.values()}.values())
     floats = _place(unique)
     planned = dict(tensors)
     for name, tensor in tensors.items():
-        base = buffers[name].offset if name in buffers else 0
-        planned[name] = replace(tensor, offset=base + tensor.origin)
+        base = buffers[tensor.buffer].offset if tensor.buffer in buffers else 0
+        start = tensor.slice.start if tensor.slice else tensor.origin
+        planned[name] = replace(tensor, offset=base + start)
     return list(steps), planned, floats
 
 
@@ -61,7 +63,8 @@ def _in_place(step: Step, tensors: Mapping[str, Tensor], name: str, i: int, last
         return False
     source, result = tensors[name], tensors[step.output]
     return (
-        source.place == "arena"
+        not result.slice
+        and source.place == "arena"
         and source.border == result.border
         and (source.rows, source.columns, source.channels) == (result.rows, result.columns, result.channels)
     )

@@ -6,6 +6,7 @@ one of the generator's own, and ends the program: AssertionError.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ellopt.codegen.network import CopyStep, Network, Step, Tensor
@@ -16,22 +17,28 @@ Span = tuple[int, int]
 def check_steps(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> None:
     """What the planner of the arena assumes: every result is written once, before it is read, and read by somebody.
 
-    The caller's output is written once and read by nobody. Raises AssertionError.
+    The caller's output is written once and read by nobody. Of a tensor that is written in slices every slice is written
+    before the whole is read. Raises AssertionError.
     """
     written: set[str] = set()
     read = {name for step in steps for name in step.inputs}
+    missing = Counter(tensors[step.output].buffer for step in steps)
     for step in steps:
         for name in step.inputs:
             given = tensors[name].place in ("input", "weights")
-            _hold(given or name in written, step, f"reads {name} before it is written")
+            _hold(given or not missing.get(name, 1), step, f"reads {name} before it is written")
         place = tensors[step.output].place
         _hold(place in ("arena", "output"), step, f"writes {step.output}, which is not its own")
         _hold(step.output not in written, step, f"writes {step.output} again")
-        _hold((step.output in read) != (place == "output"), step, f"writes {step.output}, which is dead")
+        whole = tensors[step.output].buffer
+        _hold((whole in read) != (place == "output"), step, f"writes {step.output}, which is dead")
         written.add(step.output)
+        missing[whole] -= 1
     for tensor in tensors.values():
         if tensor.place in ("input", "output") and tensor.border:
             raise AssertionError(f"{tensor.name}: the caller's array has a border")
+        if tensor.slice and not _inside(tensor, tensors[tensor.slice.whole]):
+            raise AssertionError(f"{tensor.name}: a slice that leaves {tensor.slice.whole}")
 
 
 def check_memory(network: Network) -> None:
@@ -46,14 +53,16 @@ def check_memory(network: Network) -> None:
     last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
     alive: dict[str, Span] = {}
     for i, step in enumerate(steps):
-        output = tensors[step.output]
+        output = tensors[tensors[step.output].buffer]
         if output.place == "arena":
             span = _span(output)
             _hold(span[0] >= 0 and span[1] <= network.arena_floats, step, "writes outside the arena")
             for name, other in alive.items():
+                if name == output.name:
+                    continue  # its other slices
                 in_place = last_read[name] == i and name in step.inputs and span == other
                 _hold(in_place or span[1] <= other[0] or other[1] <= span[0], step, f"writes over {name}")
-            alive[step.output] = span
+            alive[output.name] = span
         alive = {name: span for name, span in alive.items() if last_read.get(name, -1) > i}
 
 
@@ -65,6 +74,14 @@ def _check_copy(step: CopyStep, source: Tensor, result: Tensor) -> None:
         used = strides or (tensor.row_stride, tensor.pixel_stride, 1)
         last = offset + sum((n - 1) * stride for n, stride in zip(step.size, used, strict=True))
         _hold(offset >= 0 and last < tensor.floats - tensor.origin, step, f"leaves {tensor.name}")
+
+
+def _inside(tensor: Tensor, whole: Tensor) -> bool:
+    """Whether a slice lies in the tensor that it is one of."""
+    assert tensor.slice is not None
+    last = (tensor.rows - 1) * tensor.row_stride + (tensor.columns - 1) * tensor.pixel_stride + tensor.channels
+    fits = 0 <= tensor.slice.start <= whole.elements - last
+    return fits and not whole.border and not tensor.border and tensor.place == whole.place
 
 
 def _span(tensor: Tensor) -> Span:

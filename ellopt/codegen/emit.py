@@ -130,7 +130,7 @@ class _Emitter:
         b = t.border
         return (
             f"{{ELL_{t.place.upper()}, {offset}u, {t.rows}, {t.columns}, {t.channels}, {t.row_stride}, "
-            f"{b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}}}"
+            f"{t.pixel_stride}, {b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}}}"
         )
 
     def _step(self, step: Step, convolution: int) -> str:

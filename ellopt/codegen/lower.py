@@ -12,6 +12,7 @@ from ellopt.codegen.borders import Borders
 from ellopt.codegen.dataflow import check_memory, check_steps
 from ellopt.codegen.fuse import Group, fuse
 from ellopt.codegen.network import Network
+from ellopt.codegen.slices import write_slices
 from ellopt.codegen.steps import STEP_KINDS
 from ellopt.codegen.steps.lowering import Lowering
 from ellopt.codegen.values import Values
@@ -31,8 +32,9 @@ def lower(model: Model) -> Network:
     if not values.input_name or not values.output_name:
         raise ModelFormatError(f"{model.path}: the model has no input or no output node")
     values.write_output_directly()
-    check_steps(values.steps, values.tensors)
-    steps, tensors, floats = plan_arena(values.steps, values.tensors)
+    direct, sliced = write_slices(values.steps, values.tensors)
+    check_steps(direct, sliced)
+    steps, tensors, floats = plan_arena(direct, sliced)
     network = Network(tuple(steps), tensors, values.constants, values.input_name, values.output_name, floats)
     check_memory(network)
     return network

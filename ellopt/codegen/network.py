@@ -41,10 +41,21 @@ class Border:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A part of the tensor ``whole``, which has no border: its first element, and its own strides."""
+
+    whole: str
+    start: int
+    row_stride: int
+    pixel_stride: int
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A tensor in memory. Strides and offsets are in floats.
 
-    ``offset`` is that of element (0, 0, 0) from the start of its place; the planner of the arena sets it.
+    ``offset`` is that of element (0, 0, 0) from the start of its place; the planner of the arena sets it. ``slice``
+    says where in another tensor it lies, if it has no memory of its own; then it has no border.
     """
 
     name: str
@@ -54,6 +65,12 @@ class Tensor:
     channels: int
     border: Border = Border()
     offset: int = 0
+    slice: Slice | None = None
+
+    @property
+    def buffer(self) -> str:
+        """The tensor in whose memory it lies."""
+        return self.slice.whole if self.slice else self.name
 
     @property
     def elements(self) -> int:
@@ -61,10 +78,12 @@ class Tensor:
 
     @property
     def pixel_stride(self) -> int:
-        return self.channels
+        return self.slice.pixel_stride if self.slice else self.channels
 
     @property
     def row_stride(self) -> int:
+        if self.slice:
+            return self.slice.row_stride
         return (self.border.left + self.columns + self.border.right) * self.channels
 
     @property

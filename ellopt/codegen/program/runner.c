@@ -106,7 +106,7 @@ static double compare(const ell_tensor *t, float *data, const float *reference, 
     memset(errors, 0, channels * sizeof *errors);
     for (int y = 0; y < t->rows; y++, data += t->row_stride) {
         float *pixel = data;
-        for (int x = 0; x < t->columns; x++, pixel += channels, reference += channels)
+        for (int x = 0; x < t->columns; x++, pixel += t->pixel_stride, reference += channels)
             for (size_t c = 0; c < channels; c++) {
                 const uint32_t difference = magnitude(pixel[c] - reference[c]);
                 if (difference > errors[c]) errors[c] = difference;

@@ -241,23 +241,23 @@ static void softmax_part(const void *context, int part, int worker) {
 }
 
 /* --- concatenation ----------------------------------------------------------------------------------------------
- * numbers: outer, inputs, and of each input its tensor and how many elements it has in each of the outer parts. */
+ * numbers: outer, elements of an outer part, inputs, and of each input its tensor, how many elements it has in each of
+ * the outer parts, and where they begin there. Inputs that are not among them were written into their places. */
 
 static void concatenation_part(const void *context, int part, int worker) {
     (void)worker;
     const general_work *work = (const general_work *)context;
     const ell_layer_args *a = work->args;
     const int32_t *numbers = a->step->numbers;
-    const int inputs = numbers[1], first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
-    int64_t whole = 0, offset = 0;
-    for (int k = 0; k < inputs; k++) whole += numbers[3 + 2 * k];
+    const int inputs = numbers[2], first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
+    const ptrdiff_t whole = numbers[1];
     for (int k = 0; k < inputs; k++) {
-        const float *in = ell_tensor_data(a->network, a->memory, numbers[2 + 2 * k]);
-        const int inner = numbers[3 + 2 * k];
+        const int32_t *own = numbers + 3 + 3 * k;
+        const float *in = ell_tensor_data(a->network, a->memory, own[0]);
+        const int inner = own[1];
+        float *out = a->output + own[2];
         for (int row = first; row < behind; row++)
-            memcpy(a->output + (ptrdiff_t)row * (ptrdiff_t)whole + offset, in + (ptrdiff_t)row * inner,
-                   (size_t)inner * sizeof(float));
-        offset += inner;
+            memcpy(out + row * whole, in + (ptrdiff_t)row * inner, (size_t)inner * sizeof(float));
     }
 }
 

@@ -20,7 +20,7 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
     const ell_tensor *in = &network->tensor[step->input];
     ell_conv_args args;
     args.input = ell_tensor_data(network, memory, step->input) - (ptrdiff_t)step->top * in->row_stride -
-                 (ptrdiff_t)step->left * in->channels;
+                 (ptrdiff_t)step->left * in->pixel_stride;
     args.output = ell_tensor_data(network, memory, step->output);
     args.residual = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
     args.weights = memory->weights + variant->weights;

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -76,6 +76,40 @@ class GeneralStep(Step):
     def fields(self, weights: WeightFile) -> dict[str, str | int]:
         found: dict[str, str | int] = {"mode": self.mode, "outside": c_float(self.fill), "loops": self.loops}
         return found if self.weights is None else found | {"weights": f"{weights.add(self.weights)}u"}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """An input of a concatenation: ``outer`` portions, each at ``start`` of ``whole`` elements of the output."""
+
+    outer: int
+    whole: int
+    start: int
+
+
+def joined(step: Step) -> tuple[Joined, ...]:
+    """Of each input of a concatenation where it goes; nothing for other steps."""
+    if not isinstance(step, GeneralStep) or step.loops != "ELL_CONCATENATION":
+        return ()
+    outer, whole = step.numbers[:2].tolist()
+    return tuple(Joined(outer, whole, int(step.numbers[slot + 2])) for slot in step.slots)
+
+
+def without(step: Step, inputs: Collection[str]) -> GeneralStep | None:
+    """The concatenation ``step`` without ``inputs``, which are written by others; None if none is left."""
+    assert isinstance(step, GeneralStep)
+    kept = [(name, slot) for name, slot in zip(step.inputs, step.slots, strict=True) if name not in inputs]
+    if not kept:
+        return None
+    numbers = [*step.numbers[:2].tolist(), len(kept)]
+    for _, slot in kept:
+        numbers += step.numbers[slot : slot + 3].tolist()
+    return replace(
+        step,
+        inputs=tuple(name for name, _ in kept),
+        numbers=np.asarray(numbers, np.int32),
+        slots=tuple(range(3, len(numbers), 3)),
+    )
 
 
 def lower(lowering: Lowering, group: Group) -> None:
@@ -188,10 +222,11 @@ def _axis_softmax(node: General) -> _Told:
 
 def _concatenation(node: General) -> _Told:
     assert isinstance(node, Concatenation)
-    numbers = [node.outer, len(node.inners)]
+    numbers, start = [node.outer, sum(node.inners), len(node.inners)], 0
     for inner in node.inners:
-        numbers += [0, inner]
-    return _Told("concatenation", numbers, slots=tuple(range(2, len(numbers), 2)))
+        numbers += [0, inner, start]
+        start += inner
+    return _Told("concatenation", numbers, slots=tuple(range(3, len(numbers), 3)))
 
 
 def _window_pooling(node: General) -> _Told:

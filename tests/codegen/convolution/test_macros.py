@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ellopt.codegen.convolution.base import canonical, kernel_for
-from ellopt.codegen.convolution.kernel import Kernel, KernelSite
+from ellopt.codegen.convolution.kernel import FUSED, Kernel, KernelSite
 from ellopt.codegen.sources import C_FOLDERS, c_text
 from ellopt.core.methods import Choices, find_method, method_names
 from ellopt.core.shapes import ConvolutionShape
@@ -74,6 +74,14 @@ def test_a_value_out_of_range_is_named(change: dict[str, int], name: str) -> Non
     kernel = BY_TEMPLATE["conv_simple.h"]
     changed = replace(kernel, macros=tuple(sorted(site.macros.items())))
     assert re.findall(r'error: "?([A-Z_]+): ', preprocess(changed.source("k"))) == [name]
+
+
+def test_every_function_that_is_fused_is_within_the_contract() -> None:
+    kernel = BY_TEMPLATE["conv_simple.h"]
+    for name in FUSED:
+        site = replace(plain_site(12, 12, 64, 64), activation=name)
+        changed = replace(kernel, macros=tuple(sorted(site.macros.items())))
+        assert "error" not in preprocess(changed.source("k")), name
 
 
 @pytest.mark.parametrize("target", ["host", "pi0", "pi3", "aarch64"])
