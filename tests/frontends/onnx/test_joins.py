@@ -91,7 +91,7 @@ def test_joins_of_every_kind(data: st.DataObject, tmp_path_factory: pytest.TempP
     )
     values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
     wanted = runtime_outputs(path, values)
-    found = deploy.predict_all(model, values, plan, threads=2, check=True)
+    found = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True)
     for name, array in wanted.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5 * np.abs(array).max(), err_msg=name)
 

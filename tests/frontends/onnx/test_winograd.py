@@ -67,6 +67,6 @@ def test_every_padding(data: st.DataObject, tmp_path_factory: Any) -> None:
     )
     values = {name: random.normal(size=shape).astype(np.float32) for name, shape in inputs.items()}
     wanted = runtime_outputs(path, values)
-    found = deploy.predict_all(model, values, plan, threads=2, check=True)
+    found = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True)
     for name, array in wanted.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-4 * np.abs(array).max(), err_msg=name)
