@@ -75,7 +75,7 @@ def network_diagram(report: TuningReport, identity: str = "network") -> str:
             id="arrow", viewBox="0 0 6 6", refX=5, refY=3, markerWidth=6, markerHeight=6, orient="auto",
         ),
     )  # fmt: skip
-    return picture(identity, WIDTH, y, f"The network {report.model}", _said(blocks, layers), [arrow, *body])
+    return picture(identity, WIDTH, y, f"The network {report.model}", _said(blocks, layers), [arrow, *body], "group")
 
 
 def _layer(

@@ -37,15 +37,18 @@ def label(x: float, y: float, text: str, **attributes: str | float | None) -> st
     return element("text", x=x, y=y, text=text, **attributes)
 
 
-def picture(identity: str, width: float, height: float, title: str, description: str, body: Iterable[str]) -> str:
-    """A whole inline SVG with its title and description tied to it for screen readers."""
+def picture(
+    identity: str, width: float, height: float, title: str, description: str, body: Iterable[str], role: str = "img"
+) -> str:
+    """A whole inline SVG with its title and description tied to it for screen readers. ``role``: ``group`` where there
+    are links in it."""
     return element(
         "svg",
         element("title", id=f"{identity}-title", text=title),
         element("desc", id=f"{identity}-desc", text=description),
         *body,
         viewBox=f"0 0 {number(width)} {number(height)}",
-        role="img",
+        role=role,
         aria_labelledby=f"{identity}-title {identity}-desc",
         xmlns="http://www.w3.org/2000/svg",
     )

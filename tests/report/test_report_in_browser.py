@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import axe_core_python
 import matplotlib.image
 import numpy as np
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from ellopt.report.compare.compare import compare
 from ellopt.report.compare.html import render_comparison
@@ -84,3 +88,64 @@ def test_the_policy_lets_no_script_run(pages: Path) -> None:
     injected = html.replace("</body>", "<script>document.title = 'it ran'</script></body>")
     (pages / "injected.html").write_text(injected, encoding="utf-8")
     assert "<title>it ran</title>" not in browse(pages, "injected.html", "--dump-dom")
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--hide-scrollbars"):
+        options.add_argument(argument)
+    program = shutil.which("chromedriver")
+    if program is None:
+        pytest.skip("chromedriver is not installed")
+    made = webdriver.Chrome(options=options, service=Service(program))
+    made.set_script_timeout(120)
+    yield made
+    made.quit()
+
+
+def shown(driver: webdriver.Chrome, page: Path, width: int, height: int = 900, **media: object) -> None:
+    """Open a page in a window of so many pixels, everything in it unfolded."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    driver.get(page.as_uri())
+    driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+
+
+@pytest.mark.parametrize("page", ["report.html", "comparison.html"])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1200, "dark")])
+def test_axe_finds_nothing(driver: webdriver.Chrome, pages: Path, page: str, width: int, scheme: str) -> None:
+    shown(driver, pages / page, width, features=[{"name": "prefers-color-scheme", "value": scheme}])
+    driver.execute_script((Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = driver.execute_async_script("axe.run(document, {resultTypes: ['violations']}).then(arguments[0])")
+    assert len(found["passes"]) > 10
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+
+
+def test_winners_are_read_on_a_phone_without_moving_anything_sideways(driver: webdriver.Chrome, pages: Path) -> None:
+    shown(driver, pages / "report.html", 400)
+    cells = "[...document.querySelectorAll('table.rows tbody > tr > *')]"
+    places = driver.execute_script(
+        f"return {cells}.map(c => [c.getBoundingClientRect(), c.scrollWidth - c.clientWidth])"
+    )
+    assert len(places) == 7 * len(sample_report().layers)
+    for box, beyond in places:
+        assert box["left"] >= 0
+        assert box["right"] <= 400
+        assert beyond <= 0
+    labels = driver.execute_script(f"return {cells}.map(c => getComputedStyle(c, '::before').content)")
+    assert labels[1:7] == [f'"{name}"' for name in ("winner", "latency, µs", "default, µs", "change", "share", "why")]
+
+
+def test_the_first_page_on_paper_is_full(driver: webdriver.Chrome, pages: Path) -> None:
+    """What may not be broken and crosses the end of the page begins near it."""
+    width, height = (round(96 * mm / 25.4) for mm in (210 - 2 * 12, 297 - 2 * 14))  # A4 less the margins
+    shown(driver, pages / "report.html", width, height, media="print")
+    unbroken = "'header.top > *, h2, tr, svg, .card, p'"
+    blocks = driver.execute_script(
+        f"return [...document.querySelectorAll({unbroken})].map(one => one.getBoundingClientRect())"
+    )
+    across = [block["top"] for block in blocks if block["top"] < height < block["bottom"]]
+    assert max(block["bottom"] for block in blocks) > height
+    assert all(top > 0.8 * height for top in across)
