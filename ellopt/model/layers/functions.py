@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf
 
 Tensor = npt.NDArray[np.float64]
 
@@ -23,6 +22,13 @@ class Function:
     exact: bool = False
 
 
+def _erf(x: Tensor) -> Tensor:
+    from scipy.special import erf  # takes a third of a second to import; few networks need it
+
+    found: Tensor = erf(x)
+    return found
+
+
 def _sigmoid(x: Tensor) -> Tensor:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
@@ -34,7 +40,7 @@ def _softplus(x: Tensor) -> Tensor:
 
 
 def _gelu(x: Tensor) -> Tensor:
-    found: Tensor = 0.5 * x * (1 + erf(x / np.sqrt(2.0)))
+    found: Tensor = 0.5 * x * (1 + _erf(x / np.sqrt(2.0)))
     return found
 
 
@@ -54,7 +60,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "gelu": Function(lambda x, a, b: _gelu(x), 1.5),
     "gelu_tanh": Function(lambda x, a, b: _gelu_tanh(x), 1.5),
     "absolute": Function(lambda x, a, b: np.abs(x), 1.0, exact=True),
-    "erf": Function(lambda x, a, b: erf(x), 1.5),
+    "erf": Function(lambda x, a, b: _erf(x), 1.5),
     "exponential": Function(lambda x, a, b: np.exp(x), None),
     "logarithm": Function(lambda x, a, b: np.log(x), None),
     "square_root": Function(lambda x, a, b: np.sqrt(x), None),
