@@ -16,7 +16,8 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, ElloptError
 from ellopt.devices.bundle import Bundle
 from ellopt.devices.emulator import EmulatedDevice, find_qemu
-from ellopt.devices.open import list_devices, open_pool
+from ellopt.devices.listing import list_devices
+from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.estimate.cores import core_of
 from ellopt.targets import Target

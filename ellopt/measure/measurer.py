@@ -23,7 +23,7 @@ from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.site import MeasureSite
 from ellopt.measure.trying import Trying
 from ellopt.measure.visit import LookTask
-from ellopt.measure.whole_model import WholeOutputs
+from ellopt.measure.whole_model import ReferenceTask, WholeOutputs
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
@@ -99,7 +99,12 @@ class DeviceMeasurer:
     def prepare(self, space: ModelSpace) -> None:
         """Build all that ``space`` may ask for, where one bundle can hold it. Raises BuildError if not even ELL's
         default options build; others that do not build become failures."""
-        self._ledger.reject_layers(self._wait_for(self._bundles.prepare(space)))
+        beside = make_executor("threads", self._outputs, 1)
+        beside.submit(ReferenceTask())  # what it raises, whoever needs it gets to know
+        try:
+            self._ledger.reject_layers(self._wait_for(self._bundles.prepare(space)))
+        finally:
+            beside.rest()  # nothing computes beside a measurement
 
     def reject(self, failures: Sequence[Failure]) -> None:
         self._ledger.reject(failures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from zlib import crc32
 
 import numpy as np
@@ -23,6 +24,7 @@ _SCALES = (1.0, 2.0**-7, 2.0**-20, 2.0**-60, 2.0**-100)
 WHOLE_INPUTS, OUTPUT_LIMIT = 4, 1e-3
 
 _told: set[tuple[str, int]] = set()
+_telling = Lock()
 
 
 def check_inputs(model: Model, count: int = 1) -> tuple[FloatArray, list[dict[str, FloatArray]]]:
@@ -44,8 +46,10 @@ def check_inputs(model: Model, count: int = 1) -> tuple[FloatArray, list[dict[st
     node = next(filter(None, (_overflowing(model, buffers) for buffers in first)))
     # A copy of the model with other options is the same model.
     key = (node.node_id, crc32(b"".join(convolution.weights.tobytes() for convolution in model.convolutions)))
-    if key not in _told:
+    with _telling:
+        known = key in _told
         _told.add(key)
+    if not known:
         _LOG.warning(
             "%s: node %s (%s) computes values that are not finite from every input that was tried: the model is at "
             "fault. Where they lead, outputs are not checked.",

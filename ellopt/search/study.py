@@ -20,12 +20,10 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.study import Study, StudyDirection
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.files.atomic import set_aside
-from ellopt.search.study_claim import StudyClaim
+from ellopt.search.study_claim import StudyClaim, database_errors
 from ellopt.search.study_journal import StudyJournal
 
 _LOG = logging.getLogger(__name__)
@@ -138,23 +136,27 @@ def _storage(url: str) -> BaseStorage:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}, skip_table_creation=False)
     except ImportError as error:
         raise ConfigurationError(f"--storage: {shown} needs a library that is not installed: {error}") from error
-    except (SQLAlchemyError, OptunaError, ValueError) as error:
+    except database_errors(ValueError) as error:
         raise ConfigurationError(f"--storage: {_shown(url)} cannot be used: {_reason(error)}") from error
 
 
 @contextmanager
 def storage_errors(url: str | None) -> Iterator[None]:
     """What a database does wrong in the ``with`` becomes an InfrastructureError that names it."""
+    if url is None:
+        yield
+        return
     try:
         yield
-    except (SQLAlchemyError, OptunaError) as error:
-        if url is None:
-            raise
+    except database_errors() as error:
         raise InfrastructureError(f"--storage: {_shown(url)}: {_reason(error)}") from error
 
 
 def _shown(url: str) -> str:
     """The URL without a password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         return make_url(url).render_as_string(hide_password=True)
     except SQLAlchemyError as error:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from optuna.exceptions import OptunaError
 from optuna.study import Study
-from sqlalchemy.exc import SQLAlchemyError
 
 from ellopt.core.errors import ConfigurationError
 
@@ -21,6 +20,13 @@ _LOG = logging.getLogger(__name__)
 _KEY = "searched from "
 #: where a network card's address is not known, uuid gives a random number that has this bit set
 _RANDOM = 1 << 40
+
+
+def database_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What a study raises whose database does not work, and ``others``."""
+    from sqlalchemy.exc import SQLAlchemyError  # takes half a second to import; most studies are files
+
+    return SQLAlchemyError, OptunaError, *others
 
 
 class StudyClaim:
@@ -46,7 +52,7 @@ class StudyClaim:
         """Leave the study to others. What goes wrong is logged."""
         try:
             self._study.set_user_attr(self._key, False)
-        except (SQLAlchemyError, OptunaError) as error:
+        except database_errors() as error:
             _LOG.warning("--storage: the study %s is not given back: %s", self._study.study_name, error)
 
 

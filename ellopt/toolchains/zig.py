@@ -165,6 +165,8 @@ class Compiler:
         keys = {name: _hash([self._common, *flags, text]) for name, text in sources.items()}
         found = self._cached.find(keys.values())
         missing = {key: sources[name] for name, key in keys.items() if key not in found}
+        # The longest first: no processor waits at the end for one that began late.
+        missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
         if missing:
             self._cache.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()

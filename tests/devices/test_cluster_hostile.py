@@ -24,7 +24,8 @@ from ellopt.cli.main import main
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.cluster import client as cluster
 from ellopt.devices.cluster.client import ClusterClient
-from ellopt.devices.open import list_devices, open_pool
+from ellopt.devices.listing import list_devices
+from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import find_target
 from tests.support.devices.cluster import API_KEY, PI3, ClusterService

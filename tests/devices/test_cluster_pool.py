@@ -13,7 +13,8 @@ from ellopt.core.errors import ConfigurationError, DeadlineExceeded, Infrastruct
 from ellopt.devices.bundle import Invocation
 from ellopt.devices.cluster.client import ClusterClient
 from ellopt.devices.cluster.source import ClusterSource
-from ellopt.devices.open import list_devices, open_pool, release_mine
+from ellopt.devices.listing import list_devices, release_mine
+from ellopt.devices.open import open_pool
 from ellopt.devices.sessions import HeldLock, Session
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import TARGETS, find_target

@@ -80,7 +80,7 @@ def targets(arguments: argparse.Namespace, console: Console) -> int:
 
 def devices(arguments: argparse.Namespace, console: Console) -> int:
     """Returns 1 if a board that was given cannot be reached or refuses us."""
-    from ellopt.devices.open import list_devices, release_mine
+    from ellopt.devices.listing import list_devices, release_mine
 
     asked, as_json = read_options(DevicesSettings, arguments), read_options(JsonSettings, arguments).json
     settings = settings_from(arguments, asked.target)
