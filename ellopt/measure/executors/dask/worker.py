@@ -17,7 +17,8 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.base import DevicePool
 from ellopt.devices.local import LocalPool
-from ellopt.devices.open import list_devices, open_pool
+from ellopt.devices.listing import list_devices
+from ellopt.devices.open import open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.measure.executors.dask.connection import security_of
