@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.devices.base import Device, PoolReport
-from ellopt.devices.local import cpu_model
 from ellopt.devices.listing import DeviceRow
+from ellopt.devices.local import cpu_model
 from ellopt.measure.executors.dask.connection import Connection
 from ellopt.measure.executors.dask.fleet import Fleet
 from ellopt.measure.executors.dask.offer import Offer, Wanted, our_version

@@ -16,8 +16,8 @@ from typing import Any
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError
 from ellopt.devices.base import DevicePool
-from ellopt.devices.local import LocalPool
 from ellopt.devices.listing import list_devices
+from ellopt.devices.local import LocalPool
 from ellopt.devices.open import open_pool
 from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
