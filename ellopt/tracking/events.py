@@ -141,19 +141,23 @@ def place_of(report: TuningReport) -> str:
     return name(f"{report.target}{how}")
 
 
-def final_metrics(report: TuningReport, start: ModelStart) -> dict[str, float]:
-    """What the parent run says of the outcome. Whole models' latencies are those of the last, interleaved comparison,
-    layers' are what all samples say."""
+def whole_metrics(report: TuningReport) -> dict[str, float]:
+    """The whole model before and after, by the last, interleaved comparison."""
     medians = {whole.name: whole.latency_ms for whole in report.confirmation.candidates}
     before, after = medians.get(report.confirmation.before), medians.get(report.confirmation.chosen)
-    cost = report.cost
     metrics: dict[str, float] = {} if after is None else {"latency_ms": after}
     if before is not None:
         metrics["default_latency_ms"] = before
     if before and after is not None:
         metrics["gain_percent"] = 100 * gain_of(before, after, report.confirmation.against_before)
-    if after is not None:
-        metrics[TUNED + place_of(report)] = after
+    return metrics
+
+
+def final_metrics(report: TuningReport, start: ModelStart) -> dict[str, float]:
+    """What the parent run says of the outcome. Layers' times are what all samples say."""
+    cost, metrics = report.cost, whole_metrics(report)
+    if "latency_ms" in metrics:
+        metrics[TUNED + place_of(report)] = metrics["latency_ms"]
     for layer in report.layers:
         metrics[f"winner_ms/{start.label(layer.node_id)}"] = layer.winner_ms
         metrics[f"default_ms/{start.label(layer.node_id)}"] = layer.default_ms
@@ -170,6 +174,12 @@ def final_metrics(report: TuningReport, start: ModelStart) -> dict[str, float]:
             "layers": len(report.layers),
         }
     )
+
+
+def version_tags(report: TuningReport) -> dict[str, str]:
+    """What a version of a registered model says of itself: of which model, for what, how fast."""
+    facts = {"model": report.model, "model_sha256": report.model_sha256, "target": place_of(report)}
+    return texts(facts | {key: f"{value:.5g}" for key, value in whole_metrics(report).items()})
 
 
 def winning_params(report: TuningReport, start: ModelStart) -> dict[str, str]:

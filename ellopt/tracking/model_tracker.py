@@ -26,6 +26,7 @@ from ellopt.tracking.events import (
     texts,
     trial_key,
     trial_record,
+    version_tags,
     winning_params,
 )
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, guard_of, outboxes_of
@@ -40,6 +41,7 @@ _LOG = logging.getLogger(__name__)
 #: files of this kind are logged with a secret cut out; any other that holds one is not logged at all
 _TEXTS = (".json", ".txt", ".md", ".html", ".csv", ".log")
 _FINISH = "finish"
+Shape = tuple[int, ...]
 #: how long a reader of ``mlflow_run`` waits for the answer; a store that is made for the first time takes some seconds
 _ANSWER_SECONDS = 5.0
 
@@ -62,11 +64,10 @@ class ModelTracker:
     def trials_resumed(self, trials: Sequence[Trial]) -> None:
         """The trials that an interrupted run had finished; those that were not recorded then are now."""
 
-    def state_changed(self, progress: SearchProgress) -> None:
-        """Nothing to keep."""
+    def state_changed(self, progress: SearchProgress) -> None: ...
 
     def finish_model(
-        self, report: TuningReport, output_dir: Path, input_shape: tuple[int, ...] = (), extra: Sequence[Path] = ()
+        self, report: TuningReport, output_dir: Path, input_shape: Shape = (), extra: Sequence[Path] = ()
     ) -> None:
         """The model is tuned; its output files are in ``output_dir``. ``input_shape`` (rows, columns, channels) goes
         into the signature of a registered model. ``extra``: further files to log."""
@@ -246,7 +247,7 @@ class TrackedModel(ModelTracker):
         return tuple(stored)
 
     def finish_model(
-        self, report: TuningReport, output_dir: Path, input_shape: tuple[int, ...] = (), extra: Sequence[Path] = ()
+        self, report: TuningReport, output_dir: Path, input_shape: Shape = (), extra: Sequence[Path] = ()
     ) -> None:
         with self._lock:
             for trial in report.trials:  # those that a full disk swallowed
@@ -279,7 +280,7 @@ class TrackedModel(ModelTracker):
                     views=layer_params(report, self.start),
                 )
             )
-            self._registration(files, input_shape, step)
+            self._register_model(report, files, input_shape, step)
             self._end_of_records()
 
     def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
@@ -303,10 +304,10 @@ class TrackedModel(ModelTracker):
         text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
         return Attachment.of(path.name, self.outbox.store_text(f"output/{path.name}", text), outbox)
 
-    def _registration(self, files: tuple[Attachment, ...], shape: tuple[int, ...], step: int) -> None:
+    def _register_model(self, report: TuningReport, files: Sequence[Attachment], shape: Shape, step: int) -> None:
         model = next((file for file in files if frontend_of(file.name)), None)
         if self._register and model is not None:
-            registration = Registration(self._register, model.path, shape, step)
+            registration = Registration(self._register, model.path, shape, step, version_tags(report))
             self._append(Record(key="register", kind="parent", registration=registration))
 
     def failed_model(self, reason: str) -> None:

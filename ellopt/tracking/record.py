@@ -58,13 +58,14 @@ class Attachment:
 class Registration:
     """The output model is to become a version of a registered model. ``shape``: rows, columns, channels.
 
-    ``step`` is that of the metrics of the parent run which belong to this model.
+    ``step`` is that of the metrics of the parent run which belong to this model. ``tags`` are the version's.
     """
 
     name: str
     model: str  # artifact name of the .ell file among the record's files
     shape: tuple[int, ...] = ()
     step: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

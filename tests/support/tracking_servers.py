@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -30,20 +32,49 @@ def running_server(directory: Path, port: int, store: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{store}", "--artifacts-destination", str(directory / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    log = directory / "server.log"
-    with log.open("wb") as output:
+    with _served(command, environment, directory, port) as address:
+        yield address
+
+
+@contextmanager
+def serving(model: str, tracking_uri: str) -> Iterator[str]:
+    """MLflow's own server of a registered model, in this environment; yields its address."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        model,
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with _served(command, environment, Path.cwd(), port) as address:
+        yield address
+
+
+@contextmanager
+def _served(command: list[str], environment: dict[str, str], directory: Path, port: int) -> Iterator[str]:
+    """A server as a process, killed with all that it started; yields its address once it is healthy."""
+    with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, cwd=directory, stdout=output, stderr=output, env=environment, start_new_session=True
+            command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True
         )
-    try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            _wait_until_healthy(f"http://127.0.0.1:{port}/health", process, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: IO[str]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -52,7 +83,8 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    pytest.fail(f"MLflow's server did not start:\n{log.read_text()[-3000:]}")
+    log.seek(0)
+    pytest.fail(f"MLflow's server did not start:\n{log.read()[-3000:]}")
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import requests
 from mlflow import MlflowClient
+from mlflow.pyfunc import PyFuncModel
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -18,10 +20,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from ellopt.core.errors import ConfigurationError
 from ellopt.tracking import TrackingSettings, TrackingSummary, open_tracking
 from tests.support.paths import REPOSITORY
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
-from tests.support.tracking_servers import free_port, pages_server
+from tests.support.tracking_servers import free_port, pages_server, serving
 
 PICTURES = REPOSITORY / "tests" / "output" / "mlflow_ui"
 REGISTERED = "tiny16-tuned"
@@ -52,6 +55,12 @@ def tuned(
                 model.trial_finished(trial, {"profile_report.txt": "Node statistics\n"})
             model.finish_model(report, output, (16, 16, 3))
         yield address, tracker.summary
+
+
+@pytest.fixture(scope="module")
+def registered(tuned: tuple[str, TrackingSummary]) -> PyFuncModel:
+    """The registered model, compiled for this machine."""
+    return mlflow.pyfunc.load_model(f"models:/{REGISTERED}@champion")
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +153,34 @@ def test_the_registered_model_computes_what_ell_computed(
     np.testing.assert_allclose(output.ravel(), np.load(shared_models / "tiny16.expected.npy").ravel(), atol=1e-5)
 
 
-def test_the_registered_model_says_what_it_takes(tuned: tuple[str, TrackingSummary]) -> None:
-    signature = mlflow.models.get_model_info(f"models:/{REGISTERED}/1").signature
-    assert signature is not None
-    assert signature.inputs.input_types()[0] == np.dtype("float32")
-    assert signature.inputs.inputs[0].shape == (16, 16, 3)
-    version = MlflowClient().get_model_version(REGISTERED, "1")
+@pytest.mark.parametrize("kind", ["float32", "float64", "uint8"])
+def test_the_registered_model_takes_batches_of_any_numbers(kind: str, registered: PyFuncModel) -> None:
+    images = (np.random.default_rng(3).random((3, 16, 16, 3)) * 9).astype(kind)
+    outputs = registered.predict(images)
+    singles = [registered.predict(image) for image in images]
+    assert outputs.shape == (3, *singles[0].shape)
+    np.testing.assert_array_equal(outputs, np.stack(singles))
+    with pytest.raises(ConfigurationError, match="16"):
+        registered.predict(images[:, :15])
+
+
+def test_the_registered_model_is_served(tuned: tuple[str, TrackingSummary], registered: PyFuncModel) -> None:
+    images = np.random.default_rng(4).random((2, 16, 16, 3))
+    with serving(f"models:/{REGISTERED}@champion", tuned[0]) as address:
+        answer = requests.post(f"{address}/invocations", json={"inputs": images.tolist()}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_allclose(answer.json()["predictions"], registered.predict(images), rtol=1e-5)
+
+
+def test_the_registered_model_says_what_it_is(tuned: tuple[str, TrackingSummary]) -> None:
+    client = MlflowClient()
+    version = client.get_model_version_by_alias(REGISTERED, "champion")
+    assert (str(version.version), version.tags["target"], version.tags["latency_ms"]) == ("1", "host", "3.8")
+    assert float(version.tags["gain_percent"]) == pytest.approx(61.2, abs=0.1)
     assert "9.800 ms → 3.800 ms" in version.description
-    logged = MlflowClient().get_logged_model(version.source.removeprefix("models:/"))
+    assert "16 x 16 x 3, or a batch of them" in version.description
+    assert "champion" in client.get_registered_model(REGISTERED).description
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
     metrics = {metric.key: metric.value for metric in logged.metrics}
     assert metrics["latency_ms"] == pytest.approx(3.8)
 
