@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,15 @@ from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
+from tests.support.devices.boards import PASSWORD, Board
+from tests.support.devices.cluster import API_KEY, ClusterService
 from tests.support.devices.recorded import RecordedToolchain, Smooth
 from tests.support.fleet import ProcessFleet, eventually, process_fleet
 from tests.support.paths import module_command
 from tests.support.pretend import MODEL, TARGET, small_space
+from tests.support.processes import free_port
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the whole of 127.0.0.0/8, which Linux has")
 
 BOARDS = ("--target", "pi3", "--ipaddress", "one", "two")
 
@@ -165,3 +171,41 @@ def test_two_clients_share_boards_and_a_worker_of_another_version_is_refused(
         assert "it has ellopt 0.0.9" in found["set_aside"]["old"]
         assert {device.partition(":")[0] for device in found["devices"]} <= {"east", "west", "slow"}
     assert not list((fleet.folder / "boards").glob("*.shared"))
+
+
+def test_no_board_is_left_locked_by_a_site_that_was_killed(fleet: ProcessFleet, tmp_path: Path) -> None:
+    """Real locks of a cluster service, and boards over SSH; their password is the worker's alone."""
+    for name in [name for name in fleet.processes if name not in ("scheduler",)]:
+        fleet.kill(name)
+    port = free_port("127.0.3.1")
+    made = [Board(f"127.0.3.{i}", tmp_path / f"board-{i}", port) for i in (1, 2)]
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text("".join(board.known_hosts_line() for board in made))
+    try:
+        with ClusterService([board.host for board in made]) as service:
+            arguments = (fleet.address, service.url, port, known_hosts, tmp_path / "state")
+
+            def start() -> None:
+                command = module_command("fleet.cluster_worker", *arguments)
+                fleet.start("site", command, RPI_APIKEY=API_KEY, RPI_PASSWORD=PASSWORD)
+
+            start()
+            assert eventually(lambda: fleet.is_there("site")), fleet.log("site")
+            client = Client(fleet, tmp_path / "client", 3)
+            assert client.goes_on(2)
+            assert eventually(lambda: service.locked)
+            fleet.kill("site")
+            assert service.locked, "it was killed while it held boards"
+            start()
+            client.end()
+            assert fleet.kill("site", signal.SIGTERM) == 128 + signal.SIGTERM
+            assert service.locked == []
+            assert service.problems == []
+    finally:
+        for board in made:
+            board.close()
+    wanted, count = undisturbed(tmp_path / "calm", 3)
+    assert result(client.folder)["best"] == wanted
+    assert len(set(trials(client.folder))) == len(trials(client.folder)) == count
+    seen = fleet.log(client.name) + client.folder.with_suffix(".log").read_text() + fleet.log("scheduler")
+    assert PASSWORD not in seen + (client.folder / "result.json").read_text()

@@ -1,0 +1,80 @@
+"""The page on fleets: its commands run on this machine, and its units are what systemd understands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_commands import commands
+from tests.support.fleet import ProcessFleet, eventually
+from tests.support.paths import REPOSITORY, TINY, module_environment
+
+PAGE = REPOSITORY / "docs" / "fleet.md"
+PROGRAMS = Path(sys.executable).parent
+
+
+def test_one_site_works_as_written(tmp_path: Path) -> None:
+    """A scheduler, a builder, this machine in the place of boards, a tuning, and what the fleet and the store list."""
+    (tmp_path / "model.ell").write_bytes(TINY.read_bytes())
+    lines = [command.text for command in commands(PAGE) if "tls" not in command.text]
+    [scheduler] = [line for line in lines if line.startswith("dask scheduler")]
+    workers = [line for line in lines if line.startswith("ellopt worker")]
+    [tuning, *_] = [line for line in lines if line.startswith("ellopt optimize")]
+    [devices] = [line for line in lines if line.startswith("ellopt devices")]
+    fleet = ProcessFleet(tmp_path / "fleet")
+    environment = {**module_environment(), "ELLOPT_STORE": str(tmp_path / "store.sqlite")}
+
+    def here(line: str) -> list[str]:
+        """The line as it is run: on a free port, with this machine in the place of boards."""
+        line = re.sub(r"--target pi3( --ipaddress( [\d.]+)+)?", "--target host", line.replace("8786", str(fleet.port)))
+        program, *arguments = shlex.split(line)
+        return [str(PROGRAMS / program), *arguments]
+
+    def run(line: str) -> str:
+        done = subprocess.run(
+            here(line), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    try:
+        fleet.start("scheduler", here(scheduler))
+        for number, line in enumerate(workers):
+            fleet.start(f"worker{number}", here(f"{line} --verbosity INFO"))
+        for number in range(len(workers)):
+            assert eventually(lambda number=number: fleet.is_there(f"worker{number}")), fleet.log(f"worker{number}")
+        run(f"{tuning} --trials 2 --no_mlflow")
+        listed = run(devices)
+        assert "gateway: local" in listed
+        assert "builder: builds 4 at once" in listed
+        assert "host" in run("ellopt store list")
+        for number in range(len(workers)):
+            assert fleet.kill(f"worker{number}", signal.SIGTERM) == 128 + signal.SIGTERM
+    finally:
+        fleet.__exit__()
+    report = (tmp_path / "out" / "model" / "tuning_report.json").read_text()
+    assert "gateway: local" in report
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_units_are_units(tmp_path: Path) -> None:
+    units = re.findall(r"`/etc/systemd/system/([a-z-]+\.service)`.*?```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(units) == 2
+    for name, text in units:
+        path = tmp_path / name
+        path.write_text(
+            text.replace("/opt/ellopt/bin/dask", "/bin/true").replace("/opt/ellopt/bin/ellopt", "/bin/true")
+        )
+        done = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=60)
+        complaints = [line for line in done.stderr.splitlines() if name in line]
+        assert (done.returncode, complaints) == (0, []), done.stderr
+        path.write_text(text.replace("Restart=always", "Restart=perhaps"))
+        wrong = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=60)
+        assert "perhaps" in wrong.stderr
