@@ -50,7 +50,7 @@ def test_one_site_works_as_written(tmp_path: Path) -> None:
             fleet.start(f"worker{number}", here(f"{line} --verbosity INFO"))
         for number in range(len(workers)):
             assert eventually(lambda number=number: fleet.is_there(f"worker{number}")), fleet.log(f"worker{number}")
-        run(f"{tuning} --trials 2 --no_mlflow")
+        run(f"{tuning} --trials 2 --visit_spacing 0 --no_mlflow")
         listed = run(devices)
         assert "gateway: local" in listed
         assert "builder: builds 4 at once" in listed
