@@ -12,8 +12,9 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import CandidateError
 from ellopt.deploy.library import DeployedLibrary
 from ellopt.files.process import run_in_group
-from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS, check_outputs, output_error
+from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS
 from ellopt.model.graph import Model
+from ellopt.model.wanted import Wanted
 
 _SECONDS = 600.0
 #: As programs that use the library: by what its module has in public. Inputs and outputs: [input, element], flat.
@@ -41,7 +42,8 @@ def check_loaded(library: DeployedLibrary, model: Model, allowed: float = 1.0) -
     ``allowed``: how far off outputs may be, in units of OUTPUT_LIMIT. Raises CandidateError if they are off by more, or
     the library cannot be loaded or ends with an error; InfrastructureError if it does not end.
     """
-    inputs, wanted = check_outputs(model, WHOLE_INPUTS)
+    wanted = Wanted.of(model, WHOLE_INPUTS)
+    inputs = wanted.inputs
     module = (library.directory / f"{library.name}.py").resolve()
     for threads in sorted({1, library.threads}):
         with tempfile.TemporaryDirectory(prefix="ellopt-loaded-") as name:
@@ -53,7 +55,7 @@ def check_loaded(library: DeployedLibrary, model: Model, allowed: float = 1.0) -
                 said = done.stderr.decode(errors="replace").strip().splitlines()
                 why = said[-1] if said else f"exit code {done.exit_code}"
                 raise CandidateError(f"{model.path}: the finished library does not run on this machine: {why}")
-            error = output_error(np.load(place / "outputs.npy"), wanted, model.output_ports) / OUTPUT_LIMIT
+            error = wanted.error(np.load(place / "outputs.npy")) / OUTPUT_LIMIT
         if not error <= allowed:
             raise CandidateError(
                 f"{model.path}: every step is right, but the finished library's output on {threads} "

@@ -17,8 +17,9 @@ from ellopt.deploy.library import DeployedLibrary
 from ellopt.deploy.run_settings import UsedDevice, used_device
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.process import run_in_group
-from ellopt.model.check_data import OUTPUT_LIMIT, check_outputs, output_error
+from ellopt.model.check_data import OUTPUT_LIMIT
 from ellopt.model.graph import Model
+from ellopt.model.wanted import Wanted
 from ellopt.targets import Target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import target_flags, zig_command
@@ -57,10 +58,10 @@ def run_example(
     The program is static: it needs nothing of the board but its kernel. Raises BuildError, CandidateError if it does
     not run or computes something else, InfrastructureError.
     """
-    inputs, wanted = check_outputs(NativeToolchain().prepare(model), 1)
+    wanted = Wanted.of(NativeToolchain().prepare(model), 1)
     with tempfile.TemporaryDirectory(prefix="ellopt-example-") as name:
         bundle = _build(library, target, Path(name))
-        given = np.ascontiguousarray(inputs[0], "<f4").tobytes()
+        given = np.ascontiguousarray(wanted.inputs[0], "<f4").tobytes()
         command = (f"./{bundle.files[0]}", _INPUT, str(passes + 1), _TIMES)
         with used_device(device, target) as used:
             done = used.run(bundle, Invocation(command, {_INPUT: given}, (_TIMES,)), Deadline.after(_SECONDS))
@@ -70,7 +71,7 @@ def run_example(
             f"{library.name}: the example ended with exit code {done.exit_code}: {done.stderr.strip()}"
         )
     times, output = _read(done, passes + 1)
-    error = output_error(output[None], wanted.reshape(1, -1), model.output_ports) / OUTPUT_LIMIT
+    error = wanted.error(output) / OUTPUT_LIMIT
     if not error <= 1:
         raise CandidateError(f"{library.name}: the output on {board} is off by {error:.3g} times what is allowed")
     return BoardRun(board, times[0], times[1:])

@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from ellopt.core.errors import BuildError, CandidateError
 from ellopt.core.job import Job, JobResult
 from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
-from ellopt.model import reference
-from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS, check_outputs, output_error
+from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
+from ellopt.model.wanted import Wanted
 from ellopt.toolchains.base import Toolchain
 
 #: A plan may be off by so many times as much as ELL's default: then it is the model that amplifies rounding errors.
@@ -125,7 +123,7 @@ class WholeOutputs:
             for plan in plans:
                 self._run(bundle, [plan], run)
             return
-        job = Job("outputs", tuple(plans), inputs=self._data[0]) if whole else Job("check", tuple(plans))
+        job = Job("outputs", tuple(plans), inputs=self._wanted.inputs) if whole else Job("check", tuple(plans))
         try:
             result = run(bundle, job)
         except CandidateError:
@@ -142,13 +140,9 @@ class WholeOutputs:
             self._known[plan] = self._error(outputs)
 
     def _error(self, outputs: FloatArray) -> float:
-        return output_error(outputs, self._data[1], self.model.output_ports) / OUTPUT_LIMIT
+        return self._wanted.error(outputs) / OUTPUT_LIMIT
 
     @cached_property
-    def _data(self) -> tuple[FloatArray, FloatArray]:
+    def _wanted(self) -> Wanted:
         """Several inputs of the model, and what the reference makes of them."""
-        inputs, outputs = check_outputs(self.model, WHOLE_INPUTS)
-        if self.values is None:
-            return inputs, outputs
-        output = reference.predict(self.model, self.values)
-        return np.concatenate([inputs, self.values.reshape(1, *inputs.shape[1:])]), np.vstack([outputs, output])
+        return Wanted.of(self.model, WHOLE_INPUTS, [] if self.values is None else [self.values])
