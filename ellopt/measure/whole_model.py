@@ -94,7 +94,7 @@ class WholeOutputs:
     def know_reference(self) -> None:
         """Find out what the reference makes of the inputs, before it is needed."""
         if self.toolchain.gives_outputs:
-            _ = self._data
+            _ = self._wanted
 
     def errors(
         self,
