@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import ellopt
-from ellopt.cli.main import main
+from ellopt.cli.commands.optimize import config_from
+from ellopt.cli.main import build_parser, main
 from ellopt.report.document import TuningReport
 from ellopt.search.observation_log import ObservationLog
 from tests.support.paths import TINY
@@ -177,3 +178,18 @@ def test_again_after_an_interruption_goes_on_with_what_it_had_begun(
     assert began != before
     assert main(command) == 0
     assert begun(tuned.out / "face") == began
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_in_a_run_of_a_project_paths_are_found_from_any_folder(
+    inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow starts a project that has an address in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    if inside:
+        monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    arguments = build_parser().parse_args(["optimize", "--model_path", "models", "-o", "out", "--target", "host"])
+    models = config_from(arguments).models
+    root = tmp_path if inside else Path()
+    assert (models.model_path, models.output_path) == (root / "models", root / "out")
