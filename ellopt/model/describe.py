@@ -32,8 +32,17 @@ def describe(model: Model) -> tuple[NodeRow, ...]:
     return tuple(_row(model, node) for node in model.nodes)
 
 
-def format_table(rows: Sequence[NodeRow]) -> str:
-    """The rows as plain text, with a line of totals; columns that are empty everywhere are left out."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of nodes. The last of the cells is of the line of totals."""
+
+    title: str
+    cells: tuple[str, ...]
+    numeric: bool
+
+
+def table_columns(rows: Sequence[NodeRow]) -> tuple[Column, ...]:
+    """The rows as columns; those that are empty everywhere are left out."""
     titles = {
         "node_id": "id",
         "type_name": "type",
@@ -57,9 +66,17 @@ def format_table(rows: Sequence[NodeRow]) -> str:
         numeric = field.type == "int"
         cells = [f"{value:,}" if numeric and value else "" if numeric else str(value) for value in values]
         if any(cells):
-            cells = [titles[field.name], *cells, totals.get(field.name, "")]
-            width = max(map(len, cells))
-            columns.append([cell.rjust(width) if numeric else cell.ljust(width) for cell in cells])
+            columns.append(Column(titles[field.name], (*cells, totals.get(field.name, "")), numeric))
+    return tuple(columns)
+
+
+def format_table(rows: Sequence[NodeRow]) -> str:
+    """The rows as plain text, with a line of totals."""
+    columns = []
+    for column in table_columns(rows):
+        cells = (column.title, *column.cells)
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) if column.numeric else cell.ljust(width) for cell in cells])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 

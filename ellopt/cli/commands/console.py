@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from ellopt.files.terminal import harmless
 
@@ -24,9 +27,33 @@ class SafeConsole(Console):
         if not self.is_terminal and "width" not in settings and not os.environ.get("COLUMNS"):
             self.width = _WIDEST
 
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **settings: Any) -> None:
+        """As rich prints. Prose (``soft_wrap``) is wrapped between words on a terminal, which would break them; what is
+        longer than a line, such as a path, stays in one piece to be copied."""
+        if soft_wrap and self.is_terminal and len(objects) == 1 and isinstance(objects[0], (str, Text)):
+            text = objects[0]
+            if isinstance(text, str):
+                marks = {name: settings.pop(name, None) for name in ("markup", "emoji", "highlight")}
+                text = self.render_str(text, **marks)
+            lines = [part for line in text.split("\n", allow_blank=True) for part in _wrapped(line, self.width)]
+            objects = (Text("\n").join(lines),)
+        super().print(*objects, soft_wrap=soft_wrap, **settings)
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
             else:
                 yield Segment(harmless(segment.text), segment.style)
+
+
+def _wrapped(line: Text, width: int) -> Iterable[Text]:
+    """Parts of a line that are not wider, unless a word is."""
+    plain, begin, breaks = line.plain, 0, []
+    for word in re.finditer(r"\S+", plain):
+        if cell_len(plain[begin : word.end()]) > width and plain[begin : word.start()].strip():
+            begin = word.start()
+            breaks.append(begin)
+    for part in line.divide(breaks):
+        part.rstrip()
+        yield part

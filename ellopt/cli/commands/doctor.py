@@ -44,6 +44,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Show each finding as it comes. Returns 1 if something that is needed is missing."""
+    from rich.text import Text
+
     if read_options(JsonSettings, arguments).json:
         findings = list(_findings(arguments))
         print_json(findings)
@@ -51,10 +53,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     failed = False
     for finding in _findings(arguments):
         word, style = _STYLES[finding.state]
-        console.print(f"[{style}]{word:>8}[/]  [bold]{finding.subject}[/]: ", end="")
-        console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        line = Text(f"{word:>8}", style=style)
+        line.append(f"  {finding.subject}: ", style="bold not dim default")
+        line.append(finding.detail, style="default")
+        console.print(line, soft_wrap=True)
         if finding.advice and finding.state != "ok":
-            console.print(f"{'':>10}{finding.advice}", markup=False, highlight=False, soft_wrap=True)
+            console.print(Text(f"{'':>10}{finding.advice}"), soft_wrap=True)
         failed = failed or finding.state == "failed"
     return 1 if failed else 0
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
-    from rich.table import Table
 
     from ellopt.app.loaded import LoadedModel
     from ellopt.deploy.times import LayerTime
+    from ellopt.model.describe import Column
+    from ellopt.report.tables import WordTable
 
 
 _OPTIONS_FILE = "a `compile_options.json`"
@@ -189,15 +190,30 @@ def _read(arguments: argparse.Namespace) -> LoadedModel:
 
 
 def show(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.model.describe import describe, format_table
+    from ellopt.model.describe import describe, format_table, table_columns
 
     loaded = _read(arguments)
     rows = describe(loaded.model)
     if read_options(JsonSettings, arguments).json:
         print_json({"model": loaded.name, "inputs": loaded.inputs, "outputs": loaded.outputs, "nodes": rows})
+    elif console.is_terminal:
+        console.print(_nodes(table_columns(rows)))
     else:
         print(format_table(rows))
     return 0
+
+
+def _nodes(columns: Sequence[Column]) -> WordTable:
+    from rich.text import Text
+
+    from ellopt.report.tables import WordTable
+
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.numeric else "left", overflow="fold")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, cells))
+    return table
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
@@ -269,7 +285,7 @@ def bench(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _layers(layers: Sequence[LayerTime]) -> Table:
+def _layers(layers: Sequence[LayerTime]) -> WordTable:
     from rich.text import Text
 
     from ellopt.core.numbers import unit_of

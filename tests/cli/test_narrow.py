@@ -1,0 +1,67 @@
+"""A narrow terminal: lines end between words, and what is longer than a line can still be copied."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ellopt.cli.commands.console import SafeConsole
+from tests.support.paths import TINY
+from tests.support.reports import sample_report
+
+WIDTH = 50
+
+
+@given(st.lists(st.text("abcdefgh/", min_size=1, max_size=60), min_size=1, max_size=12))
+def test_prose_is_wrapped_between_words_and_no_word_is_broken(words: list[str]) -> None:
+    shown = StringIO()
+    console = SafeConsole(file=shown, force_terminal=True, width=WIDTH, color_system=None)
+    console.print(" ".join(words), markup=False, highlight=False, soft_wrap=True)
+    lines = shown.getvalue().splitlines()
+    assert [word for line in lines for word in line.split()] == words
+    assert all(len(line.rstrip()) <= WIDTH or len(line.split()) == 1 for line in lines)
+
+
+def in_terminal(*arguments: str | Path) -> list[str]:
+    """What a command shows in a terminal that is narrow."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "ellopt", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm", "NO_COLOR": "1"}
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError as error:  # the other end is closed
+        if error.errno != errno.EIO:
+            raise
+    finally:
+        os.close(ours)
+    assert process.wait(60) == 0, shown
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", shown.decode()).splitlines()
+
+
+@pytest.mark.parametrize("command", ["targets", "cache", "show", "report"])
+def test_commands_in_a_narrow_terminal(command: str, tmp_path: Path) -> None:
+    (tmp_path / "tuning_report.json").write_text(sample_report().to_json())
+    arguments = {"show": ("show", TINY), "report": ("report", tmp_path)}
+    lines = in_terminal(*arguments.get(command, (command,)))
+    long = [line for line in lines if len(line.rstrip()) > WIDTH]
+    assert all(str(tmp_path) in line or line.strip().count(" ") <= 1 for line in long), long
