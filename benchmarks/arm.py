@@ -30,7 +30,7 @@ from ellopt.app.estimating import make_simulator
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ElloptError
 from ellopt.estimate.elf import code_words
-from ellopt.estimate.simulator import CLOCK, PLUGIN, TABLE, Simulator
+from ellopt.estimate.simulator import CLOCK, MODEL_VERSION, PLUGIN, TABLE, Simulator
 from ellopt.estimate.table import encode
 from ellopt.files.process import run_in_group
 from ellopt.files.user_dirs import cache_directory
@@ -85,14 +85,30 @@ def ratios(runs: Iterable[Run]) -> list[Ratio]:
     return rows
 
 
-def simulate(simulator: Simulator, userland: Userland, runtime: str, site: str, arguments: Sequence[str],
-             programs: Iterable[Path]) -> tuple[float, int, int]:  # fmt: skip
+def peers_table(simulator: Simulator, userland: Userland, runtime: str, keep: Path) -> bytes:
+    """What the simulator is told of a peer's code: a minute of work and more than 100 MB, so it is kept."""
+    path = keep / "tables" / f"{runtime} {simulator.core.name} {MODEL_VERSION}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_bytes(table(simulator, userland.programs(runtime)))
+        partial.rename(path)
+    return path.read_bytes()
+
+
+def table(simulator: Simulator, programs: Iterable[Path]) -> bytes:
+    """The simulator's table of all code in ``programs``."""
+    return encode(simulator.core, sorted({word for program in programs for word in code_words(program)}))
+
+
+def simulate(
+    simulator: Simulator, userland: Userland, runtime: str, site: str, arguments: Sequence[str], known_code: bytes
+) -> tuple[float, int, int]:  # fmt: skip
     """Cycles, instructions and floating-point operations of a pass; see arm_pass.py. Raises NotHere, ElloptError."""
-    words = sorted({word for program in programs for word in code_words(program)})
     with tempfile.TemporaryDirectory(prefix="ellopt-arm-") as name:
         folder = Path(name)
         (folder / CLOCK).write_bytes(bytes(4096))
-        (folder / TABLE).write_bytes(encode(simulator.core, words))
+        (folder / TABLE).write_bytes(known_code)
         shutil.copy(simulator.plugin, folder / PLUGIN)
         variables = userland.environment(userland.site(site), _ROOT)
         command = [*simulator.wrapper, "-L", str(userland.view(simulator.core))]
@@ -147,16 +163,16 @@ def run_all(path: Path, arguments: argparse.Namespace, userland: Userland) -> tu
                 try:
                     if runtime == OWN:
                         model, site = tuned_library(case, target_name, arguments.keep), "onnxruntime"
-                        programs = [*userland.programs(site)[:1], *model.parent.glob("*.so")]
+                        code = table(simulator, [*userland.programs(site)[:1], *model.parent.glob("*.so")])
                     elif runtime in files:
                         model, site = files[runtime], runtime
-                        programs = userland.programs(site)
+                        code = peers_table(simulator, userland, runtime, arguments.keep)
                     else:
                         raise NotHere("it has no form of the model, or cannot convert it here")
                     inputs = folder / ("own.npz" if runtime == OWN else "peers.npz")
                     output = folder / "output"
                     words = (str(model), str(inputs), str(output))
-                    figures = simulate(simulator, userland, runtime, site, words, programs)
+                    figures = simulate(simulator, userland, runtime, site, words, code)
                     check(np.fromfile(output, np.float32), case)
                 except (NotHere, ElloptError, subprocess.SubprocessError) as error:
                     missing.append(f"{runtime} on {name}, {target_name}: {error}")

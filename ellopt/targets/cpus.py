@@ -27,7 +27,7 @@ class Cpu:
     there transforms count more, and their results stay nearer with fewer tiles at once.
     ``winograd_block_floats``: transformed input and products of a block, some of the second level of cache, which on
     small boards all cores share. ``winograd_large_floats``: transformed weights beyond this many crowd out everything
-    else from that level, so that few passes are made over them.
+    else from that level, so that few passes are made over them, each for ``winograd_pass_tiles`` tiles or more.
     ``own_weight_bytes``: weights of more bytes are split among cores; of fewer, every core reads all, and output rows
     are split. Rows keep what a core wrote in its own cache until it reads it again, which pays where cores have large
     caches of their own.
@@ -47,6 +47,7 @@ class Cpu:
     in_order: bool = False
     winograd_block_floats: int = 16 * 1024
     winograd_large_floats: int = 160 * 1024
+    winograd_pass_tiles: int = 18
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
     library_name: str = ""
@@ -91,7 +92,8 @@ _ROWS = (
         in_order=True,
         blockings=("8x8", "6x8"),
         winograd_tiles=((2, 8),),
-        winograd_large_floats=64 * 1024,
+        winograd_large_floats=96 * 1024,
+        winograd_pass_tiles=32,
     ),
     replace(_NEON_64, name="cortex-a72", compiler_name="cortex_a72", cache_mib=1),
     replace(_NEON_64, name="cortex-a76", compiler_name="cortex_a76", cache_mib=2),

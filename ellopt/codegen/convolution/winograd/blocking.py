@@ -15,8 +15,6 @@ CHANNEL_UNIT = 16
 _CACHE_LINE = 16
 #: Products of the filter panels of one pass.
 _PRODUCT_FLOATS = 64 * 1024
-#: Tiles that make a pass over large weights worth its while: as many multiply-adds for each value that is loaded.
-_TILES_PER_PASS = 18
 #: What an idle core counts when register tiles are compared, as one kernel serves one thread and all of them.
 _IDLE_WEIGHT = 0.3
 
@@ -110,7 +108,7 @@ def blocking(
     panel_floats = points * (input_step + min(cut.panels, 2) * product_step)
     block_panels = max(1, cpu.winograd_block_floats // panel_floats)
     if large:
-        block_panels = max(block_panels, ceil(_TILES_PER_PASS / cut.tile_rows))
+        block_panels = max(block_panels, ceil(cpu.winograd_pass_tiles / cut.tile_rows))
     block_panels = min(block_panels, cut.row_panels)
     block_panels = ceil(cut.row_panels / ceil(cut.row_panels / block_panels))
     group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (points * product_step * block_panels)))
