@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: How often an order is sent again that was lost with the worker, or with the scheduler.
 MOST_LOSSES = 5
 _LOOK_SECONDS = 1.0
+#: What fetching an answer raises when it is gone, together with a worker or the scheduler.
+_GONE = (OSError, TimeoutError, RuntimeError, ValueError, KeyError, CancelledError)
 
 
 @dataclass(eq=False)
@@ -61,6 +63,7 @@ class Fleet:
         self._stranded: set[Errand] = set()
         #: (worker, hash) -> Dask's future, and who waits
         self._travelling: dict[tuple[str, str], tuple[Any, list[Errand]]] = {}
+        self._arrivals: list[tuple[Errand, Any]] = []  # answers that can be fetched
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="fleet", daemon=True)
         self._thread.start()
@@ -92,6 +95,9 @@ class Fleet:
             while not self._closed:
                 with contextlib.suppress(queue.Empty):
                     self._events.get(timeout=_LOOK_SECONDS)()
+                    while not self._closed:
+                        self._events.get_nowait()()
+                self._take_in()
                 if time.monotonic() - looked > _LOOK_SECONDS:
                     self._look()
                     looked = time.monotonic()
@@ -117,9 +123,13 @@ class Fleet:
         if client is None:
             self._stranded.add(errand)
             return
-        sent = client.submit(
-            perform, errand.order, resources={errand.resource: 1}, key=f"ellopt-{uuid.uuid4().hex}", pure=False
-        )
+        key = f"ellopt-{uuid.uuid4().hex}"
+        try:
+            sent = client.submit(perform, errand.order, resources={errand.resource: 1}, key=key, pure=False)
+        except _GONE as error:  # at this moment
+            log.debug("nothing can be sent: %s", error)
+            self._stranded.add(errand)
+            return
         errand.sent = sent
         sent.add_done_callback(lambda done: self._events.put(lambda: self._came(errand, done)))
 
@@ -128,16 +138,29 @@ class Fleet:
         if errand.sent is not sent or errand not in self._errands:
             return
         errand.sent = None
-        try:
-            if sent.status != "finished":
-                self._failed(errand, sent)
-                return
-            answer = Answer.read(sent.result(timeout=60))
-        except (OSError, TimeoutError, RuntimeError, ValueError) as error:  # with whoever had it
-            self._lost(errand, str(error) or type(error).__name__)
-            return
-        finally:
+        if sent.status == "finished":
+            self._arrivals.append((errand, sent))
+        else:
+            self._failed(errand, sent)
             sent.release()
+
+    def _take_in(self) -> None:
+        """Fetch the answers that have come, all at once: one by one each would wait for its own way to and fro."""
+        arrivals, self._arrivals = self._arrivals, []
+        texts: list[Any] | None = None
+        if len(arrivals) > 1:
+            with contextlib.suppress(*_GONE):  # one is gone: which, shows when they are fetched one by one
+                texts = arrivals[0][1].client.gather([sent for _, sent in arrivals])
+        for number, (errand, sent) in enumerate(arrivals):
+            try:
+                answer = Answer.read(sent.result(timeout=60) if texts is None else texts[number])
+            except _GONE as error:  # with whoever had it
+                self._lost(errand, str(error) or type(error).__name__)
+            else:
+                self._answered(errand, answer)
+            sent.release()
+
+    def _answered(self, errand: Errand, answer: Answer) -> None:
         if answer.missing:
             self._supply(errand, answer)
             return
@@ -160,14 +183,18 @@ class Fleet:
             key = (answer.address, digest)
             if key not in self._travelling:
                 try:
-                    parcel = errand.parcel(digest)
+                    sent = client.submit(
+                        receive, errand.parcel(digest), workers=[answer.address], allow_other_workers=True,
+                        key=f"ellopt-parcel-{uuid.uuid4().hex}", pure=False,
+                    )  # fmt: skip
                 except ElloptError as error:
                     self._end(errand, error=error)
                     return
-                sent = client.submit(
-                    receive, parcel, workers=[answer.address], allow_other_workers=True,
-                    key=f"ellopt-parcel-{uuid.uuid4().hex}", pure=False,
-                )  # fmt: skip
+                except _GONE as error:
+                    log.debug("nothing can be sent: %s", error)
+                    errand.parcels.clear()
+                    self._stranded.add(errand)
+                    return
                 self._travelling[key] = (sent, [])
                 sent.add_done_callback(lambda _, key=key: self._events.put(lambda: self._arrived(key)))
             self._travelling[key][1].append(errand)
@@ -177,7 +204,7 @@ class Fleet:
         sent, waiting = self._travelling.pop(key)
         for errand in waiting:
             errand.parcels.discard(key[1])
-            if errand in self._errands and not errand.parcels:
+            if errand in self._errands and not errand.parcels and errand.sent is None:
                 if sent.status == "finished":
                     self._send(errand)
                 else:
@@ -191,9 +218,12 @@ class Fleet:
         if sent.status != "error":
             self._lost(errand, f"Dask says {sent.status}")
             return
-        error = sent.exception(timeout=60)
+        try:
+            error = sent.exception(timeout=60)
+        except _GONE as gone:
+            error = OSError(str(gone))
         if isinstance(error, (KilledWorker, OSError)):
-            self._lost(errand, str(error).splitlines()[0])
+            self._lost(errand, str(error) or type(error).__name__)
         else:
             self._end(errand, error=RuntimeError(f"at a worker: {type(error).__name__}: {error}"))
 
