@@ -1,4 +1,4 @@
-"""A tuning on this machine imports what it needs: each of these takes a third of a second and more."""
+"""A search on this machine imports what it needs: each of these takes a third of a second and more."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ PROGRAM = f"""
 import json, sys
 import ellopt.cli.commands.optimize, ellopt.app.tune_all, ellopt.devices.local, ellopt.search.samplers.racing
 from ellopt.core.statistics import compare
-from ellopt.core.turns import compare_runs
 compare([1.0, 2.0, 3.0], [1.5, 2.5, 3.5], paired=True)
 compare([1.0, 2.0, 3.0], [1.5, 2.5, 3.5], paired=False)
-compare_runs(1.0, [1.0, 1.1], 2.0, [2.0, 2.1])
 print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
 """
 
