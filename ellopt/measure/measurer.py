@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -23,7 +24,7 @@ from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.site import MeasureSite
 from ellopt.measure.trying import Trying
 from ellopt.measure.visit import LookTask
-from ellopt.measure.whole_model import ReferenceTask, WholeOutputs
+from ellopt.measure.whole_model import WholeOutputs
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
@@ -99,12 +100,13 @@ class DeviceMeasurer:
     def prepare(self, space: ModelSpace) -> None:
         """Build all that ``space`` may ask for, where one bundle can hold it. Raises BuildError if not even ELL's
         default options build; others that do not build become failures."""
-        beside = make_executor("threads", self._outputs, 1)
-        beside.submit(ReferenceTask())  # what it raises, whoever needs it gets to know
+        ahead = self._outputs.ahead()
         try:
             self._ledger.reject_layers(self._wait_for(self._bundles.prepare(space)))
         finally:
-            beside.rest()  # nothing computes beside a measurement
+            interrupted = sys.exception()
+            if ahead.is_alive() and (interrupted is None or isinstance(interrupted, Exception)):
+                ahead.join()  # nothing computes beside a measurement
 
     def reject(self, failures: Sequence[Failure]) -> None:
         self._ledger.reject(failures)

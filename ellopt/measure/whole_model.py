@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Thread
 
 from ellopt.core.errors import BuildError, CandidateError
 from ellopt.core.job import Job, JobResult
@@ -71,14 +73,6 @@ def _allowed(error_of_default: float) -> float:
     return max(1.0, AMPLIFICATION * error_of_default)
 
 
-@dataclass(frozen=True)
-class ReferenceTask:
-    """The reference's outputs as work that an executor does while compilers are waited for."""
-
-    def run(self, site: WholeOutputs) -> None:
-        site.know_reference()
-
-
 @dataclass
 class WholeOutputs:
     """How far the outputs of plans are off, in units of what is allowed, each found once.
@@ -91,10 +85,18 @@ class WholeOutputs:
     values: FloatArray | None = None
     _known: dict[Plan, float] = field(default_factory=dict)
 
-    def know_reference(self) -> None:
-        """Find out what the reference makes of the inputs, before it is needed."""
+    def ahead(self) -> Thread:
+        """A thread that finds out what the reference makes of the inputs, before that is needed. Who interrupts this
+        process need not wait for it."""
+
+        def compute() -> None:
+            with suppress(Exception):  # whoever needs it gets to know
+                _ = self._wanted
+
+        thread = Thread(target=compute, name="reference", daemon=True)
         if self.toolchain.gives_outputs:
-            _ = self._wanted
+            thread.start()
+        return thread
 
     def errors(
         self,
