@@ -43,11 +43,13 @@ class WordTable(Table):
 
 def _shared(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
     """Widths between what columns need ``least`` and ``most``, which come to ``room`` at most."""
-    wanted = [top - bottom for bottom, top in zip(least, most, strict=True)]
-    spare = min(room - sum(least), sum(wanted))
-    if not sum(wanted):
-        return list(least)
-    return [bottom + more * spare // sum(wanted) for bottom, more in zip(least, wanted, strict=True)]
+    widths, spare = list(least), room - sum(least)
+    order = sorted(range(len(least)), key=lambda index: most[index] - least[index])
+    for rank, index in enumerate(order):  # who wants little gets it, the others share what is left
+        more = min(most[index] - least[index], spare // (len(order) - rank))
+        widths[index] += more
+        spare -= more
+    return widths
 
 
 def _stacked(headings: list[str], cells: Sequence[Text]) -> RenderResult:
