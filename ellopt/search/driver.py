@@ -108,6 +108,7 @@ class _Search:
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
         self.prepared = False
+        self.known = 0  # variants that earlier runs measured
 
     def run(self) -> SearchResult:
         try:
@@ -137,6 +138,7 @@ class _Search:
                     stopped = self.sampler.ended
         if self.warm_start is not None:
             self.warm_start.remember(self.evidence, self.record.trials)
+        self.record.explain(self.known, self.evidence)
         self._tell("done", stopped)
         return self._result(stopped)
 
@@ -148,7 +150,7 @@ class _Search:
             self.sampler.learn(trial, place)
         if self.warm_start is not None and not self.exhaustive:
             own = {trial.visit.uid for trial, _ in found if trial.visit is not None}
-            self.warm_start.recall(self.evidence, own)
+            self.known = self.warm_start.recall(self.evidence, own)
         self.record.resume()
         if found:
             log.info("%d finished trials were found and are not run again", len(found))

@@ -20,6 +20,8 @@ from optuna.trial import TrialState as OptunaState
 from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Costs, Failure, Trial, TrialState, Visit
+from ellopt.search.evidence.estimates import Evidence
+from ellopt.search.known_study import HOLDS, known_name, write_known
 from ellopt.search.observation_log import Observation, ObservationLog
 from ellopt.search.observer import SearchObserver
 from ellopt.search.pruning import Verdict, plain_verdict, should_prune
@@ -68,6 +70,7 @@ class SearchRecord:
         self._log = ObservationLog(directory / LOG_FILE, identity, sampler.space)
         what = StudyOf(name, identity, self._log.begun)
         opened = open_study(directory, storage, what, sampler, pruner, self._check)
+        self._in_file = storage is None
         self._search_space: dict[str, BaseDistribution] = dict(sampler.distributions)
         self._study, self._storage, self._flush = opened.study, opened.storage, opened.flush
         self.close = opened.release
@@ -168,6 +171,24 @@ class SearchRecord:
             if self._announced not in self._resumed:
                 self._observer.trial_finished(finished)
             self._announced += 1
+
+    def explain(self, known: int, evidence: Evidence) -> None:
+        """Say in the study what its trials are, when earlier runs had measured so many variants that are ``known``; in
+        a file, write another study of what they let one expect."""
+        name, holds = self._study.study_name, "plans that were measured in this search"
+        if known:
+            holds += (
+                "; earlier runs had measured variants of the layers (known_variants), so these plans differ little, "
+                f"and the importance of parameters here is noise: see the study {known_name(name)!r}"
+            )
+        said = {HOLDS: holds, "known_variants": known}
+        if said.items() <= self._study.user_attrs.items():
+            return  # the search was over already
+        for key, value in said.items():
+            self._study.set_user_attr(key, value)
+        if known and self._in_file:
+            write_known(self._storage, name, evidence)
+        self._flush()
 
     def _tell(
         self,

@@ -7,7 +7,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import optuna
 import pytest
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.storages import JournalStorage
 
 from ellopt.core.options import ConvolutionOptions
 from ellopt.measure.measurer import DeviceMeasurer
@@ -15,6 +19,8 @@ from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
+from ellopt.search.study import STUDY_FILE
+from ellopt.search.study_journal import StudyJournal
 from ellopt.search.warm_start import WarmStart
 from ellopt.select.winners import choose_winners
 from tests.support.pretend import (
@@ -137,6 +143,26 @@ def test_a_finished_run_does_not_count_its_own_samples_twice(tmp_path: Path) -> 
     for s in first.space.by_shape:
         for options, estimate in first.evidence.estimates(s).items():
             assert again.evidence.estimates(s)[options].count == estimate.count
+
+
+def test_the_study_says_what_was_known_and_what_matters_stands_beside_it(tmp_path: Path) -> None:
+    warm = WarmStart(MeasurementStore(tmp_path / "store.sqlite"), CONTEXT)
+    toolchain, device = PretendToolchain(), PretendDevice(smooth_latency(), noise=0.01)
+    run(tmp_path / "a", device, toolchain, warm, "auto")
+    for _ in range(2):
+        second = run(tmp_path / "b", device, toolchain, warm, "auto")
+    storage = JournalStorage(StudyJournal(tmp_path / "b" / STUDY_FILE))
+    own, known = sorted(optuna.get_all_study_summaries(storage), key=lambda study: len(study.study_name))
+    assert own.user_attrs["known_variants"] > 0
+    assert known.study_name in own.user_attrs["holds"]
+    assert "none was measured" in known.user_attrs["holds"]
+    study = optuna.load_study(study_name=known.study_name, storage=storage)
+    spreads = {}
+    for layer in second.space.layers:
+        times = [second.evidence.layer_ms(layer.node_id, options) for options in layer.variants]
+        spreads[f"layer {layer.node_id}"] = float(np.std([ms for ms in times if ms is not None]))
+    importances = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    assert max(importances, key=importances.__getitem__) == max(spreads, key=spreads.__getitem__)
 
 
 def test_without_warm_start_everything_is_measured(tmp_path: Path) -> None:
