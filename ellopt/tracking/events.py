@@ -1,6 +1,6 @@
 """What tracking is told when a model's tuning begins, and the records that a tuning run's events become.
 
-Names are chosen for MLflow's own views, and say what a value is. Of a trial, ``layer.<id> <name>`` are the parameters
+Names are chosen for MLflow's own views, and say what a value is. Of a trial, ``<id> <name>`` are the parameters
 and axes of parallel coordinates, and ``trial_ms/<id> <name>`` what its samples came to, also in the parent's charts
 over trials. Of the parent, ``winner.<id> <name>`` is the choice, ``winner_ms/...`` and ``default_ms/...`` what all
 samples say of it. ``latency_ms`` comes first, because what comes first is what MLflow shows and compares unasked.
@@ -101,7 +101,7 @@ def trial_record(trial: Trial, start: ModelStart, start_ms: int, end_ms: int) ->
         status=_STATUS[trial.state],
         start_ms=start_ms,
         end_ms=end_ms,
-        params=_choices("layer", trial.plan, start),
+        params=_choices("", trial.plan, start),
         metrics=_finite(latencies | layers | {"board_seconds": trial.board_seconds}),
         tags=texts(tags),
         history=_finite(best | {f"trials/{key}": value for key, value in latencies.items()} | layers),
@@ -129,7 +129,7 @@ def confirmation_record(whole: WholeModel, report: TuningReport, start: ModelSta
         status="FINISHED",
         start_ms=now_ms,
         end_ms=now_ms,
-        params=_choices("layer", whole.plan, start),
+        params=_choices("", whole.plan, start),
         metrics=_finite({"latency_ms": whole.latency_ms, "samples": len(whole.samples_ms)}),
         tags=texts(tags | ({"mlflow.note.content": note} if note else {})),
     )
@@ -186,13 +186,13 @@ def winning_params(report: TuningReport, start: ModelStart) -> dict[str, str]:
     """The options of the model that was written, one parameter a layer."""
     chosen = [whole.plan for whole in report.confirmation.candidates if whole.name == report.confirmation.chosen]
     plan = chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers}
-    return _choices("winner", plan, start)
+    return _choices("winner.", plan, start)
 
 
 def layer_params(report: TuningReport, start: ModelStart) -> tuple[str, ...]:
     """The parameters of the layers, those with the largest share of the model's time first."""
     layers = sorted(report.layers, key=lambda layer: -layer.share_of_model)
-    return tuple(f"layer.{start.label(layer.node_id)}" for layer in layers)
+    return tuple(start.label(layer.node_id) for layer in layers)
 
 
 def best_trial_marks(report: TuningReport) -> dict[str, dict[str, str]]:
@@ -222,7 +222,7 @@ def texts(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _choices(prefix: str, plan: Mapping[str, ConvolutionOptions], start: ModelStart) -> dict[str, str]:
-    return texts({f"{prefix}.{start.label(node)}": code(options) for node, options in plan.items()})
+    return texts({f"{prefix}{start.label(node)}": code(options) for node, options in plan.items()})
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

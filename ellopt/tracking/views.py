@@ -67,6 +67,11 @@ def trials_page(experiment_id: str, run_id: str) -> str:
     return _link(experiment_id, "TABLE", f"{_OURS}{_TRIALS}-{run_id}")
 
 
+def choices_page(experiment_id: str, run_id: str) -> str:
+    """The saved view of a run's choices against latency, from any page of the UI."""
+    return _link(experiment_id, "CHART", f"{_OURS}{_CHOICES}-{run_id}")
+
+
 def all_models_page(experiment_ids: Sequence[str]) -> str:
     """What the models came to that were tuned in these experiments, from any page of the UI."""
     if len(experiment_ids) == 1:

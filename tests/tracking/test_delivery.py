@@ -49,7 +49,7 @@ def test_a_run_as_a_user_finds_it(workplace: Path) -> None:
     report_trial = make_trials(14)[3]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert trial.data.params == {
-        f"layer.{node} conv{i}": code(options) for i, (node, options) in enumerate(report_trial.plan.items())
+        f"{node} conv{i}": code(options) for i, (node, options) in enumerate(report_trial.plan.items())
     }
     assert trial.data.metrics["latency_ms"] == pytest.approx(report_trial.total_ms, abs=1e-5)
     assert trial.data.metrics["trial_ms/1042 conv2"] == pytest.approx(report_trial.layers_ms["1042"], abs=1e-5)

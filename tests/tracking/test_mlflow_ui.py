@@ -212,7 +212,7 @@ def test_parallel_coordinates_show_choices_against_latency(pages: Pages, parent:
     pages.open(parent["page"])
     pages.follow("layer choices against latency")
     pages.text("Parallel Coordinates")
-    for axis in ("layer.1034 conv0", "layer.1038 conv1", "layer.1042 conv2", "latency_ms"):
+    for axis in ("1034 conv0", "1038 conv1", "1042 conv2", "latency_ms"):
         pages.wait_for(f"//*[name()='svg']//*[name()='text' and contains(., '{axis}')]")
     pages.picture("4-parallel-coordinates")
 
@@ -223,7 +223,7 @@ def test_selected_trials_can_be_compared(pages: Pages, parent: dict[str, str]) -
     experiment = parent["experiment_id"]
     pages.open(f"#/compare-runs?runs=[%22{ids}%22]&experiments=[%22{experiment}%22]&workflowType=machine_learning")
     pages.text("Parallel Coordinates Plot")
-    for axis in ("layer.1034 conv0", "layer.1038 conv1", "layer.1042 conv2", "latency_ms"):
+    for axis in ("1034 conv0", "1038 conv1", "1042 conv2", "latency_ms"):
         pages.wait_for(f"//*[name()='svg']//*[name()='text' and contains(., '{axis}')]")
     pages.picture("5-compare")
 
