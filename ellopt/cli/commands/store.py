@@ -46,7 +46,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="list, prune, export and import kept measurements",
         description="Looks after a store of measurements, which later searches begin with.",
     )
-    parser.add_argument("action", choices=ACTIONS, help="what to do")
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (list is the default)")
     parser.add_argument("file", nargs="?", type=Path, help="the file to export to or to import from")
     add_options(parser, "options", StoreSettings, JsonSettings)
     parser.set_defaults(run=run)
