@@ -27,7 +27,7 @@ from ellopt.report.document import TuningReport
 from ellopt.report.html import render
 from ellopt.report.text import closing
 from ellopt.tracking.serving import served
-from ellopt.tracking.ui import find_store
+from ellopt.tracking.ui import find_store, pages_of
 from ellopt.tracking.views import choices_page, trials_page
 
 IMAGES = Path(__file__).parent / "images"
@@ -73,7 +73,7 @@ def smaller(picture: Path) -> None:
 def photograph_mlflow(browser: str, directory: Path) -> None:
     """The saved views of the run, as ``ellopt ui`` opens them."""
     store = find_store(directory)
-    run = store.runs[0].run_id
+    run, experiment = store.runs[0].run_id, pages_of(store).runs[0].run.split("/")[2]
     with served(store.uri) as server:
         server.ready()
         options = Options()
@@ -88,7 +88,7 @@ def photograph_mlflow(browser: str, directory: Path) -> None:
             pages = {"mlflow-trials": trials_page, "mlflow-parallel-coordinates": choices_page}
             for name, page in pages.items():
                 driver.get("about:blank")
-                driver.get(f"{server.address}/{page(experiment_of(directory), run)}")
+                driver.get(f"{server.address}/{page(experiment, run)}")
                 WebDriverWait(driver, 90).until(lambda found: "latency_ms" in found.page_source)
                 WebDriverWait(driver, 30).until(lambda found: "trial 0" in found.page_source)
                 time.sleep(3)  # charts move until they have their place
@@ -96,10 +96,6 @@ def photograph_mlflow(browser: str, directory: Path) -> None:
                 smaller(IMAGES / f"{name}.png")
         finally:
             driver.quit()
-
-
-def experiment_of(directory: Path) -> str:
-    return TuningReport.load(directory / "tuning_report.json").mlflow_run["experiment_id"]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ellopt.app.asked import tuning_config, tuning_groups
@@ -108,7 +109,9 @@ def _show(outcome: TuningOutcome, console: Console, silent: bool) -> None:
     errors = type(console)(stderr=True)
     for model in outcome.models:
         if model.report is not None and not silent:
-            console.print(closing(model.report, model.directory))
+            # A store that was slow to answer while the report was written has said by now where the run is.
+            run = model.report.mlflow_run or outcome.tracking.runs.get(model.file.tag, {})
+            console.print(closing(replace(model.report, mlflow_run=run), model.directory))
             if model.before:
                 console.print(_finished_before(model.file.tag, model.report), style="cyan", soft_wrap=True)
             console.print()
