@@ -80,7 +80,15 @@ def test_the_tests_of_the_source_distribution_run(built: Path, tmp_path: Path) -
     [root] = tmp_path.iterdir()
     for folder in ("benchmarks", "docs", "ellopt", "experiments", "search_spaces", "tests"):
         assert {f"{root.name}/{name}" for name in files(built / "tree" / folder)} <= files(root), folder
-    for name in ("CHANGELOG.md", "CITATION.cff", "LICENSE", "MLproject", "python_env.yaml", "profile_and_optimize.py"):
+    for name in (
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "MLproject",
+        "python_env.yaml",
+        "conda.yaml",
+        "profile_and_optimize.py",
+    ):
         assert (root / name).is_file()
     chosen = ("tests/space/test_budget.py", "tests/docs/test_packages.py")
     command = [

@@ -36,8 +36,11 @@ def test_python_is_the_one_that_mlflow_runs_on() -> None:
     assert environment.python == platform.python_version()
 
 
-def test_mlflow_finds_no_other_list_of_packages() -> None:
-    """One list besides the package's own is enough to keep in step."""
+def test_conda_installs_the_same() -> None:
+    """``conda.yaml`` is for who makes an environment of conda's; ``mlflow run`` does not read it."""
+    text = (REPOSITORY / "conda.yaml").read_text(encoding="utf-8")
+    [python] = re.findall(r"^  - python=([\d.]+)$", text, re.MULTILINE)
+    assert SpecifierSet(PROJECT["requires-python"]).contains(f"{python}.0")
+    assert bounds(re.findall(r"^      - (.*?)\s*$", text, re.MULTILINE)) == bounds(PROJECT["dependencies"])
     project = (REPOSITORY / "MLproject").read_text(encoding="utf-8")
     assert re.findall(r"^(?:conda_env|python_env|docker_env): *(.*)$", project, re.MULTILINE) == ["python_env.yaml"]
-    assert not (REPOSITORY / "conda.yaml").exists()
