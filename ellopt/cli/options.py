@@ -17,8 +17,8 @@ import shtab
 from ellopt.core.given import kind_of, read_settings
 from ellopt.core.settings import SettingField, settings_of
 
-_TRUE = ("true", "yes", "1")
-_FALSE = ("false", "no", "0", "")
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0", "")
 Group = TypeVar("Group")
 
 

@@ -170,3 +170,28 @@ def test_whatever_is_typed_is_answered_in_two_lines(words: list[str]) -> None:
         except SystemExit as ended:
             if ended.code == 2:
                 assert len(said.getvalue().splitlines()) == 2
+
+
+def switches() -> Iterator[tuple[str, str]]:
+    """Every switch of every command that takes files, folders or words without an option."""
+    for name, parser in commands().items():
+        takes = any(not action.option_strings for action in parser._actions)
+        switched = [action for action in parser._actions if action.const is True and takes]
+        yield from ((name, option) for action in switched for option in action.option_strings)
+
+
+@pytest.mark.parametrize(("command", "option"), list(switches()))
+def test_a_switch_leaves_the_file_behind_it_alone(command: str, option: str) -> None:
+    actions = commands()[command]._actions
+    words, given = [], []
+    for action in actions:
+        if not action.option_strings:
+            words.append(str(next(iter(action.choices))) if action.choices else "m.ell")
+        elif action.required:
+            given += [action.option_strings[0], "x"]
+    (switch,) = [action.dest for action in actions if option in action.option_strings]
+    behind = vars(build_parser().parse_args([command, *words, *given, option]))
+    before = vars(build_parser().parse_args([command, option, *words, *given]))
+    assert before[switch] is True
+    assert before == behind
+    assert vars(build_parser().parse_args([command, option, "off", *words, *given])) == {**before, switch: False}

@@ -21,7 +21,7 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         if args is not None:
-            args = self._given = tuple(self._spelt(args))
+            args = self._given = tuple(self._switched(tuple(self._spelt(args))))
         return super().parse_known_args(args, namespace)
 
     def _spelt(self, args: Sequence[str]) -> Iterator[str]:
@@ -38,6 +38,27 @@ class CommandParser(argparse.ArgumentParser):
             else:
                 yield word
         yield from words
+
+    def _switched(self, args: Sequence[str]) -> Iterator[str]:
+        """The arguments with ``=true`` behind each switch before a word that is not its value but a file's, as in
+        ``show --json model.ell``."""
+        files = any(not action.option_strings for action in self._actions)
+        for place, word in enumerate(args):
+            if word == "--" or word in self._commands():
+                yield from args[place:]
+                return
+            action = self._option_string_actions.get(word)
+            following = args[place + 1] if place + 1 < len(args) else "-"
+            if (
+                files
+                and action
+                and action.const is True
+                and not following.startswith("-")
+                and _refuses(action, following)
+            ):
+                yield f"{word}=true"
+            else:
+                yield word
 
     @staticmethod
     def _begun(name: str, declared: Mapping[str, str]) -> str:
@@ -100,6 +121,17 @@ class CommandParser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 return dict(action.choices)
         return {}
+
+
+def _refuses(action: argparse.Action, word: str) -> bool:
+    """Whether ``word`` cannot be the value of ``action``'s option."""
+    if action.nargs != "?" or not callable(action.type):
+        return False
+    try:
+        action.type(word)
+    except (argparse.ArgumentTypeError, ValueError):
+        return True
+    return False
 
 
 def _form(option: str) -> str:
