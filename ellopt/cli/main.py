@@ -7,6 +7,7 @@ Exit codes: 0 all done; 1 something failed on the way (a board, a service, a can
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
@@ -15,25 +16,11 @@ from collections.abc import Iterator, Sequence
 import shtab
 
 from ellopt import __version__
-from ellopt.cli.commands import (
-    boards,
-    cache,
-    calibrate,
-    convert,
-    demo,
-    deploy,
-    doctor,
-    models,
-    optimize,
-    reports,
-    store,
-    ui,
-    worker,
-)
 from ellopt.cli.commands.console import SafeConsole
 from ellopt.cli.commands.examples import add_examples
 from ellopt.cli.commands.parser import CommandParser
 from ellopt.cli.commands.streams import guarded_output
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.termination import Terminated, terminable
 from ellopt.core.errors import ConfigurationError, ElloptError, ModelFormatError
 from ellopt.files.full_disk import disk_full, is_full
@@ -54,22 +41,31 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; with ``only``, of other commands than that one nothing but the names."""
     parser: argparse.ArgumentParser = CommandParser(
         prog="ellopt",
-        description="Finds the fastest way to compute every convolution layer of an ELL model.",
+        description="Finds the fastest way to compute every convolution layer of a network (.onnx or .ell).",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ellopt {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a shell's completion script")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    looking = (boards, worker, calibrate, reports, ui)
-    for module in (optimize, models, convert, *looking, demo, deploy, doctor, cache, store):
-        module.register(subparsers)
+    for name, command in COMMANDS.items():
+        if only is not None and (only not in COMMANDS or COMMANDS[only].module != command.module):
+            subparsers.add_parser(name, help=command.help)
+        elif name not in subparsers.choices:  # its module has not registered all of its commands yet
+            importlib.import_module(f"ellopt.cli.commands.{command.module}").register(subparsers)
     add_examples(subparsers)
     return parser
+
+
+def _needed(argv: Sequence[str]) -> str | None:
+    """The command that ``argv`` begins with, no command (empty) for help and version, else None: all may be meant."""
+    if not argv or argv[0] in ("-h", "--help", "--version"):
+        return ""
+    return argv[0] if argv[0] in COMMANDS else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     secrets = environment_secrets(os.environ)
     with guarded_output(Redactor(secrets)) as output:
         try:
-            arguments = build_parser().parse_args(sys.argv[1:] if argv is None else argv)
+            given = sys.argv[1:] if argv is None else argv
+            arguments = build_parser(_needed(given)).parse_args(given)
         except SystemExit:  # help, or a mistake; what it printed may not have arrived
             if trouble := output.trouble():
                 _say(f"ellopt: {trouble}", style="red")

@@ -38,9 +38,9 @@ def config_directory() -> Path:
 
 
 def measurements_path() -> Path:
-    """The store of measurements: ``ELLOPT_STORE``, or a file in the cache."""
-    given = os.environ.get("ELLOPT_STORE")
-    return Path(given) if given else cache_directory() / "measurements.sqlite"
+    """The file of measurements that ``ELLOPT_STORE`` names, or the one in the cache: a database's URL names no file."""
+    given = os.environ.get("ELLOPT_STORE", "")
+    return Path(given) if given and not measurements_url() else cache_directory() / "measurements.sqlite"
 
 
 def measurements_url() -> str:

@@ -51,7 +51,7 @@ def fill() -> None:
     (cache_directory() / "simulator").mkdir()
     (cache_directory() / "simulator" / "s.so").write_bytes(b"s")
     entry = StoredSamples(shape(), ConvolutionOptions("unrolled", True), "visit", ((0, "1034", 1.25),))
-    MeasurementStore.default().add(StoreContext("pi3", "native", "1", "board", False), [entry])
+    MeasurementStore.named(None).add(StoreContext("pi3", "native", "1", "board", False), [entry])
     keep(state_directory(), Calibration(find_target("pi4_64").name, "board", {"loop": 1.5}))
     config_directory().mkdir(parents=True)
     (config_directory() / "known_hosts").write_text("pi ssh-ed25519 AAAA\n")
@@ -148,3 +148,15 @@ def test_what_a_running_process_holds_stays_and_what_a_dead_one_held_goes(
 )
 def test_sizes_read_well(count: int, text: str) -> None:
     assert storage(count) == text
+
+
+def test_a_database_that_the_store_names_is_no_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill()
+    monkeypatch.setenv("ELLOPT_STORE", "postgresql+psycopg://pi:very-secret@db.example/name")
+    assert main(["cache", "show"]) == 0
+    said = capsys.readouterr().out
+    assert str(cache_directory() / "measurements.sqlite") in "".join(said.split())
+    assert "very-secret" not in said
+    assert "postgresql" not in said

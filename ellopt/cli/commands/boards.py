@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
 from ellopt.measure.executors.dask.settings import FleetSettings
@@ -37,13 +38,15 @@ class DevicesSettings:
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("targets", help="list the targets", description="Lists what ellopt compiles for.")
+    parser = subparsers.add_parser(
+        "targets", help=COMMANDS["targets"].help, description="Lists what ellopt compiles for."
+    )
     add_options(parser, "options", JsonSettings)
     parser.set_defaults(run=targets)
 
     parser = subparsers.add_parser(
         "devices",
-        help="list boards, free those that a killed run left locked",
+        help=COMMANDS["devices"].help,
         description="Lists the boards of a cluster service, those at the given addresses, or those of a fleet: state "
         "and holder.",
     )

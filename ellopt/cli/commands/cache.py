@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
 
@@ -31,7 +32,7 @@ class CacheSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "cache",
-        help="show or remove what is kept between runs",
+        help=COMMANDS["cache"].help,
         description="Shows the files that ellopt keeps between runs outside of output directories, with their sizes, "
         "or removes those that can be made again. Remove nothing while a tuning runs.",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import read_options
 from ellopt.targets import find_target
 from ellopt.targets.settings import target_setting
@@ -29,7 +30,7 @@ class CalibrateSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "calibrate",
-        help="compare estimates with a board, and keep the factor",
+        help=COMMANDS["calibrate"].help,
         description="Runs loops and two small networks on a board and on its simulated processor. The factor between "
         "them is kept for this kind of board and used by later estimates.",
     )

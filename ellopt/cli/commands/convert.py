@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.settings import setting
 from ellopt.files.terminal import printable
@@ -31,7 +32,7 @@ class ConvertSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "convert",
-        help="write an ONNX model for ELL, or an .ell model as ONNX",
+        help=COMMANDS["convert"].help,
         description="Writes a model in the other file format. What the format has nothing for is said at once: each "
         "operator with the number and the first names of its nodes.",
     )

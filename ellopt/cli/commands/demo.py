@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.settings import setting
 
@@ -26,7 +27,7 @@ class DemoSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "demo",
-        help="tune the model that comes along, and classify pictures with it",
+        help=COMMANDS["demo"].help,
         description="Tunes a small model of shapes and colours, which comes with ellopt, for this machine with few "
         "things to try, and classifies two pictures with the tuned model.",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_running_options, boards_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.settings import setting
 from ellopt.frontends.settings import ShapeSettings
@@ -38,7 +39,7 @@ class DeploySettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "deploy",
-        help="build a model's library and example, run it on a board",
+        help=COMMANDS["deploy"].help,
         description="Writes a model's C library, builds its example program, copies it to a board, runs it there, "
         "compares its output with the reference, and shows its latency beside the tuned one.",
     )

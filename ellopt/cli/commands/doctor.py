@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.device_arguments import add_device_options, settings_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import read_options
 from ellopt.core.settings import setting
 from ellopt.targets import find_target
@@ -35,7 +36,7 @@ class DoctorSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "doctor",
-        help="check compiler, emulator, boards, MLflow and disk",
+        help=COMMANDS["doctor"].help,
         description="Checks what a tuning run needs and says what to do where something is missing.",
     )
     add_device_options(parser, "what to check", DoctorSettings, JsonSettings)

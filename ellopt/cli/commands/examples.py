@@ -33,7 +33,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "store": (
         "ellopt store list",
-        "ellopt store export measurements.jsonl --store postgresql+psycopg://user@host/name",
+        "ellopt store export measurements.jsonl --store postgresql+psycopg://host/name",
         "ellopt store prune --older_than 90 --target pi3",
     ),
     "worker": (

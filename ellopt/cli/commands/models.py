@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ellopt.cli.commands.device_arguments import add_running_options, boards_from
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
@@ -130,7 +131,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "show",
-        help="show what is in a model",
+        help=COMMANDS["show"].help,
         description="Shows the nodes of a model with shapes, parameters and multiply-adds, and what can be tried on "
         "its convolution layers.",
     )
@@ -142,7 +143,7 @@ def _register_show(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
 def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "predict",
-        help="run a model once",
+        help=COMMANDS["predict"].help,
         description="Runs a model once on a picture, or on an input given as a NumPy file: rows x columns x channels, "
         "and for ONNX models the shape that they say.",
     )
@@ -156,7 +157,7 @@ def _register_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
 def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "compile",
-        help="write a model as a C library to deploy",
+        help=COMMANDS["compile"].help,
         description="Writes a C header, a static library, a CMake file, an example and a Python wrapper. The options "
         "found in the model are honoured.",
     )
@@ -169,7 +170,7 @@ def _register_compile(subparsers: argparse._SubParsersAction[argparse.ArgumentPa
 def _register_bench(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "bench",
-        help="time a model as it would be deployed",
+        help=COMMANDS["bench"].help,
         description="Times a model in a fresh process on this machine or a board: what its first runs take, and what "
         "all later ones do.",
     )

@@ -10,6 +10,7 @@ from ellopt.app.asked import tuning_config, tuning_groups
 from ellopt.app.config import TuningConfig
 from ellopt.cli.commands.failures import exit_code, show_failure
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.messages import MessageSettings
 from ellopt.cli.options import add_options, given_options, read_options
 
@@ -36,7 +37,7 @@ and tunes anew with --again.
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "optimize",
-        help="tune every convolution layer of one or many models",
+        help=COMMANDS["optimize"].help,
         description="Tries many ways to compute each convolution layer, measures them on the target, and writes a "
         "new model in which every layer carries the fastest.",
         epilog=_EXAMPLES,

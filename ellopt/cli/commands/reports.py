@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import setting
@@ -47,7 +48,7 @@ class SyncSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     report = subparsers.add_parser(
         "report",
-        help="draw a tuning run's page again",
+        help=COMMANDS["report"].help,
         description=f"Draws {PAGE_NAME} again from {REPORT_NAME}, and shows the closing table.",
     )
     add_path(report, "directory", metavar="DIR", help="the output directory of one or many models")
@@ -56,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     compare = subparsers.add_parser(
         "compare",
-        help="compare two tuning runs",
+        help=COMMANDS["compare"].help,
         description="Shows which layers changed between two tuning runs, by how much, and whether it is significant.",
     )
     add_path(compare, "first", metavar="OUT_A", help="the output directory of a run")
@@ -66,7 +67,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     sync = subparsers.add_parser(
         "sync",
-        help="deliver records that wait for MLflow",
+        help=COMMANDS["sync"].help,
         description="Delivers to MLflow what could not be delivered while a model was tuned.",
     )
     add_path(sync, "directory", metavar="DIR", help="the --output_path of a tuning run")
@@ -75,7 +76,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     profile = subparsers.add_parser(
         "profile-report",
-        help="read ELL's profile reports",
+        help=COMMANDS["profile-report"].help,
         description="Reads profile reports that ELL's tools or ellopt wrote into a table.",
     )
     add_path(profile, "files", nargs="+", metavar="FILE", help="profile reports")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ellopt.cli.commands.machine import JsonSettings, print_json
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.settings import check_settings, setting
@@ -43,7 +44,7 @@ class StoreSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "store",
-        help="list, prune, export and import kept measurements",
+        help=COMMANDS["store"].help,
         description="Looks after a store of measurements, which later searches begin with.",
     )
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (list is the default)")

@@ -7,6 +7,7 @@ import webbrowser
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.options import add_options, add_path, read_options
 from ellopt.core.settings import setting
 
@@ -27,7 +28,7 @@ class UiSettings:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "ui",
-        help="show a run's trials in MLflow's pages",
+        help=COMMANDS["ui"].help,
         description="Starts 'mlflow ui' on the store that holds the runs of an output directory and opens the view of "
         "their trials in a browser. Ends with Ctrl-C.",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ellopt.app.asked import device_groups
 from ellopt.cli.commands.device_arguments import settings_from
+from ellopt.cli.commands.table import COMMANDS
 from ellopt.cli.messages import MessageSettings
 from ellopt.cli.options import add_options, read_options
 from ellopt.core.errors import ConfigurationError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "worker",
-        help="offer boards or builds to a fleet",
+        help=COMMANDS["worker"].help,
         description="Offers boards, this machine or builds to the clients of a Dask scheduler, until it is stopped. "
         "What is needed to reach the boards stays here.",
     )
