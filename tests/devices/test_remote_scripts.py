@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from ellopt.core.errors import InfrastructureError
 from ellopt.devices.ssh import remote
+from ellopt.devices.ssh.framing import framed
 from tests.support.devices.bundles import RUNNER
 from tests.support.processes import processes_in
 
@@ -205,3 +207,24 @@ def test_an_answer_that_is_cut_off_is_noticed(garbage: bytes) -> None:
 def test_output_names_are_plain(name: str) -> None:
     with pytest.raises(ValueError, match="plain"):
         remote.run_command("/run", 1, [name], ["./runner"])
+
+
+@pytest.mark.usefixtures("only_here")
+def test_scripts_for_several_owners_do_not_end_themselves(shell: str, tmp_path: Path) -> None:
+    """Nor what works for the same owner at another address of this machine; what an earlier connection left ends."""
+    mine, stale = "b" * 32, ["a" * 32, "c" * 32]
+    ours, *theirs = (remote.process_name(owner, "pi@board:22") for owner in (mine, *stale, mine))
+    elsewhere = remote.process_name(stale[0], "pi@other:22")
+    left = [subprocess.Popen(["sh", "-c", framed("sleep 30; :", name).text]) for name in (*theirs, elsewhere)]
+    for script, last in (
+        (remote.open_command(mine, stale, "", ours), b"done\n"),
+        (remote.clean_command([mine, *stale], "", ours), b"cleaned\n"),
+    ):
+        command = framed(script, ours)
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+        answer = subprocess.run(["sh", "-c", command.text], capture_output=True, cwd="/", env=environment)
+        assert answer.stdout.endswith(last)
+    assert [process.wait(10) for process in left[:-1]] == [-signal.SIGKILL] * 3
+    assert left[-1].poll() is None
+    left[-1].kill()
+    left[-1].wait(10)

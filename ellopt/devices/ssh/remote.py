@@ -42,13 +42,13 @@ sweep() { # end everything that works inside directory $1, also what is being st
   done
 }
 halt() { # end what connections of owner $1 to this board have left running, but for what is called $2, which is ours
-  name=${2%-*}; name=ellopt-$1-${name##*-}-
+  theirs=${2%-*}; theirs=ellopt-$1-${theirs##*-}-
   # the pattern does not match itself
-  cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\000' '\n' | grep "[e]${name#e}" | grep -qv "$2" || return 0
+  cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\000' '\n' | grep "[e]${theirs#e}" | grep -qv "$2" || return 0
   for f in /proc/[0-9]*/cmdline; do
     l=
     { read -r l < "$f"; } 2>/dev/null
-    case $l in *"$2"*) ;; *"$name"*) f=${f#/proc/}; kill -KILL "${f%/*}" 2>/dev/null ;; esac
+    case $l in *"$2"*) ;; *"$theirs"*) f=${f#/proc/}; kill -KILL "${f%/*}" 2>/dev/null ;; esac
   done
 }
 wipe() { # end everything inside directory $1 and remove it; fails if something is left
