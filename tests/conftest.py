@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ellopt.cli.logs import BoundedFileHandler, TerminalHandler
 from ellopt.core.deadline import Deadline
 from ellopt.devices.local import LocalDevice, LocalPool
 from tests.support.ell_standin.install import install
@@ -24,8 +25,10 @@ settings.load_profile("ellopt")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither read nor fill the user's store and cache; all share one that is new."""
+    """Tests neither read nor fill the user's store and cache; all share one that is new. No width is said, either, as
+    pytest-xdist says one to its workers."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
         patch.setenv("ELLOPT_STORE", str(tmp_path_factory.mktemp("store") / "measurements.sqlite"))
         base = tmp_path_factory.getbasetemp()
         patch.setenv("ELLOPT_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
@@ -42,16 +45,20 @@ def shared_models() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """Commands that run inside the tests set logging up; the next test must not notice."""
-    loggers = (logging.getLogger(), logging.getLogger("ellopt"))
-    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+def _logging_as_at_the_start() -> Iterator[None]:
+    """Commands that run inside tests and their fixtures set logging up; the next test must not notice."""
+    _forget_logging()
     yield
-    for logger, (level, handlers) in zip(loggers, before, strict=True):
-        logger.setLevel(level)
-        for handler in [h for h in logger.handlers if h not in handlers]:
-            logger.removeHandler(handler)
-            handler.close()
+    _forget_logging()
+
+
+def _forget_logging() -> None:
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, (TerminalHandler, BoundedFileHandler))]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ellopt").setLevel(logging.NOTSET)
     logging.captureWarnings(False)
 
 

@@ -34,7 +34,7 @@ def tracked_runs(directory: Path) -> tuple[TrackedRun, ...]:
     if not directory.is_dir():
         raise ConfigurationError(f"{directory}: no such directory; give the --output_path of a tuning run")
     newest: dict[Path, TrackedRun] = {}
-    for run in (*_reported(directory), *_delivered(directory)):
+    for run in sorted((*_reported(directory), *_delivered(directory)), key=lambda run: run.changed):
         newest[run.directory] = run
     if not newest:
         raise ConfigurationError(

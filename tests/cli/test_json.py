@@ -19,7 +19,7 @@ from tests.support.paths import TINY
 from tests.support.reports import sample_report
 
 #: they show no table
-WITHOUT = {"compile", "convert", "sync", "ui"}
+WITHOUT = {"compile", "convert", "sync", "ui", "worker"}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

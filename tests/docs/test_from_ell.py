@@ -24,9 +24,9 @@ def default(option: str) -> str:
 
 
 def reference(option: str) -> str:
-    """The default that the reference names."""
+    """The default that the reference names, wherever it has the option."""
     text = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
-    (row,) = re.findall(rf"^\| `--{option}\b.*\| ([^|]*) \|$", text, re.MULTILINE)
+    (row,) = set(re.findall(rf"^\| `--{option}\b.*\| ([^|]*) \|$", text, re.MULTILINE))
     return str(row)
 
 

@@ -32,7 +32,10 @@ def running_server(directory: Path, port: int, store: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{store}", "--artifacts-destination", str(directory / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with _served(command, environment, directory, port) as address:
+    with (
+        (directory / "server.log").open("a+") as log,  # a test looks for secrets in it
+        _served(command, environment, directory, port, log) as address,
+    ):
         yield address
 
 
@@ -55,23 +58,20 @@ def serving(model: str, tracking_uri: str) -> Iterator[str]:
     ]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with _served(command, environment, Path.cwd(), port) as address:
+    with tempfile.TemporaryFile("w+") as log, _served(command, environment, Path.cwd(), port, log) as address:
         yield address
 
 
 @contextmanager
-def _served(command: list[str], environment: dict[str, str], directory: Path, port: int) -> Iterator[str]:
+def _served(command: list[str], environment: dict[str, str], directory: Path, port: int, log: IO[str]) -> Iterator[str]:
     """A server as a process, killed with all that it started; yields its address once it is healthy."""
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        _wait_until_healthy(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: IO[str]) -> None:
