@@ -7,12 +7,16 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ellopt import __version__
 from ellopt.app.config import TuningConfig
 from ellopt.core.errors import ElloptError
 from ellopt.files.atomic import write_text
+from ellopt.files.json_values import decode, encode, parse_object
+from ellopt.files.sealed import digest_of_file
 from ellopt.frontends.base import Shapes, read_model
 from ellopt.frontends.discover import REPORT_NAME, ModelFile
 from ellopt.report.document import TuningReport
@@ -26,7 +30,18 @@ STATE_DIRECTORY = ".ellopt"
 FINISHED_FILE = "finished.json"
 _AGAIN_FILE = "again"
 _REDRAWN = ".html"  # by 'ellopt report', from the report
-_VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What ``FINISHED_FILE`` holds: digests of the command, the model and the files that were written."""
+
+    version: Literal[1]
+    command: str
+    model: str
+    files: Mapping[str, str]
+
+
 #: inside another run of MLflow the whole is to be shown there
 _ENVIRONMENT = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI")
 
@@ -45,13 +60,9 @@ def command_digest(config: TuningConfig, space: SearchSpace, toolchain: Toolchai
 
 def keep_finished(state: Path, directory: Path, report: TuningReport, command: str) -> None:
     """Remember in ``state`` that ``command`` has written ``report``, and all files, to ``directory``."""
-    facts = {
-        "version": _VERSION,
-        "command": command,
-        "model": report.model_sha256,
-        "files": {name: _digest(directory / name) for name in report.files if not name.endswith(_REDRAWN)},
-    }
-    write_text(state / FINISHED_FILE, json.dumps(facts, indent=1) + "\n")
+    files = {name: digest_of_file(directory / name) for name in report.files if not name.endswith(_REDRAWN)}
+    finished = _Finished(1, command, report.model_sha256, files)
+    write_text(state / FINISHED_FILE, json.dumps(encode(finished), indent=1) + "\n")
 
 
 def begin(state: Path, again: bool) -> str:
@@ -78,19 +89,14 @@ def finished_before(state: Path, directory: Path, file: ModelFile, shapes: Shape
     None if it has not come to its end, if the model, a file or what is asked for is another.
     """
     try:
-        facts = json.loads((state / FINISHED_FILE).read_text(encoding="utf-8"))
-        if not isinstance(facts, Mapping) or (facts.get("version"), facts.get("command")) != (_VERSION, command):
+        finished = decode(_Finished, parse_object((state / FINISHED_FILE).read_bytes()))
+        if finished.command != command:
             return None
-        if any(_digest(directory / name) != digest for name, digest in facts["files"].items()):
+        if any(digest_of_file(directory / name) != digest for name, digest in finished.files.items()):
             return None
-        if read_model(file.path, shapes).source.sha256 != facts["model"]:
+        if read_model(file.path, shapes).source.sha256 != finished.model:
             return None
         return TuningReport.load(directory / REPORT_NAME)
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, ElloptError) as error:
+    except (OSError, ValueError, ElloptError) as error:
         _LOG.debug("%s: nothing finished is known: %s", directory, error)
         return None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ellopt.core.errors import ConfigurationError
-from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.samples import PlanSamples
 from ellopt.core.trial import Trial, TrialState, Visit
 from ellopt.files.json_values import Form, decode
 from ellopt.select.decisions import LayerReport
+from ellopt.space.forms import OPTION_FORMS
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,6 @@ def _read_trial(value: object, where: str) -> Trial:
     )
 
 
-def _read_options(value: object, where: str) -> ConvolutionOptions:
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: a text expected, not {repr(value)[:60]}")
-    try:
-        return ConvolutionOptions.parse(value)
-    except ConfigurationError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _read_plan(value: object, where: str) -> Plan:
-    return Plan.of(decode(Mapping[str, ConvolutionOptions], value, where, _PARTS))  # type: ignore[type-abstract]
-
-
 _NONE_IS_EMPTY = ("runner_up", "ell_options")
 
 
@@ -91,9 +77,5 @@ def _read_layer(value: object, where: str) -> LayerReport:
     return decode(LayerReport, value, where, _PARTS)
 
 
-_PARTS = {
-    ConvolutionOptions: Form(str, _read_options),
-    Plan: Form(dict, _read_plan),
-    Trial: Form(_write_trial, _read_trial),
-}
+_PARTS = {**OPTION_FORMS, Trial: Form(_write_trial, _read_trial)}
 FORMS = _PARTS | {LayerReport: Form(_write_layer, _read_layer)}

@@ -18,11 +18,12 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from ellopt.files.redaction import without_credentials
+from ellopt.files.sealed import digest_of_file
 from ellopt.tracking.experiment import describe_experiment, find_experiment, publish_views
 from ellopt.tracking.outbox import Journal, Reader
 from ellopt.tracking.outer_run import is_random
 from ellopt.tracking.reasons import NeverTaken, is_web_page
-from ellopt.tracking.record import Attachment, Destination, Record, digest, has_ended
+from ellopt.tracking.record import Attachment, Destination, Record, has_ended
 from ellopt.tracking.store import NOTE_TAG, log_values, matching, standard_tags
 from ellopt.tracking.views import run_page
 
@@ -313,7 +314,7 @@ class Delivery:
         path = self._path / file.path
         if not path.is_file():
             self._notice("missing", f"{file.name} is no longer there and was not logged ({path})")
-        elif digest(path) != file.sha256:
+        elif digest_of_file(path) != file.sha256:
             self._notice("missing", f"{file.name} was changed since and was not logged ({path})")
         else:
             folder = str(PurePosixPath(file.name).parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ellopt.files.json_values import decode
+from ellopt.files.sealed import digest_of_file
 
 FORMAT_VERSION = 1
 
@@ -51,7 +51,7 @@ class Attachment:
 
     @classmethod
     def of(cls, name: str, file: Path, outbox: Path) -> Attachment:
-        return cls(name, Path(os.path.relpath(file, outbox)).as_posix(), digest(file))
+        return cls(name, Path(os.path.relpath(file, outbox)).as_posix(), digest_of_file(file))
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,3 @@ def has_ended(records: Iterable[Record]) -> bool:
         elif record.kind == "parent" and record.status:
             ended = True
     return ended
-
-
-def digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -131,13 +131,18 @@ def test_what_a_dead_process_left_locked_is_freed(service: ClusterService, setti
         assert service.locked == []
 
 
+def leave_locked(service: ClusterService, settings: DeviceSettings, key: str = "key") -> None:
+    """As a process does that dies while it holds a board, which the service has locked with ``key``."""
+    dead = Session(settings.state_directory)
+    dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
+    dead.guard.release()
+    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey=key)
+
+
 def test_a_lock_of_a_dead_process_that_somebody_took_over_is_left_alone(
     service: ClusterService, settings: DeviceSettings
 ) -> None:
-    dead = Session(settings.state_directory)
-    dead.add_lock(HeldLock(service.url, ONE, "old key", "ada"))
-    dead.guard.release()
-    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="new key")
+    leave_locked(service, settings, "new key")
     assert release_mine(settings) == []
     assert service.machines[ONE]["LockKey"] == "new key"
     assert not list(Path(settings.state_directory or "").rglob("*.json"))
@@ -159,10 +164,7 @@ def test_a_lock_that_cannot_be_freed_stays_on_record(
 def test_a_wrong_key_releases_nothing_and_says_so(
     service: ClusterService, settings: DeviceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = Session(settings.state_directory)
-    dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead.guard.release()
-    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
+    leave_locked(service, settings)
     with pytest.raises(InfrastructureError, match=rf"could not release {ONE}: .*refuses the API key"):
         release_mine(replace(settings, apikey="another key"))
     assert service.locked == [ONE]
@@ -172,10 +174,7 @@ def test_a_wrong_key_releases_nothing_and_says_so(
 def test_a_dead_process_s_lock_that_cannot_be_freed_at_once_is_tried_again(
     service: ClusterService, settings: DeviceSettings
 ) -> None:
-    dead = Session(settings.state_directory)
-    dead.add_lock(HeldLock(service.url, ONE, "key", "ada"))
-    dead.guard.release()
-    service.machines[ONE].update(Command="Lock", CurrentUserName="ada", LockKey="key")
+    leave_locked(service, settings)
     service.before = lambda method, path: (400, b"<html>") if path == "free" else None
     with open_pool(settings, PI3_TARGET, QUICK):
         assert service.locked == [ONE]

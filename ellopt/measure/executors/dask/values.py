@@ -11,12 +11,12 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from ellopt.core.errors import ConfigurationError, ElloptError
+from ellopt.core.errors import ElloptError
 from ellopt.core.options import ConvolutionOptions
-from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
 from ellopt.files.json_values import Form, Forms, decode, encode
 from ellopt.measure.executors.base import Task
+from ellopt.space.forms import OPTION_FORMS
 from ellopt.targets import Target
 
 #: a result may have so many numbers in an array
@@ -40,8 +40,7 @@ def from_json(kind: Any, value: object, target: Target | None = None) -> Any:
 
 def _forms(target: Target | None) -> Forms:
     return {
-        Plan: Form(lambda plan: {n: str(o) for n, o in plan.items()}, _read_plan),
-        ConvolutionOptions: Form(str, _read_options),
+        **OPTION_FORMS,
         float: Form(lambda number: number.hex(), _read_float),
         np.ndarray: Form(_write_array, _read_array),
         Bundle: Form(_write_bundle, lambda value, where: _read_bundle(value, where, target)),
@@ -80,21 +79,6 @@ def _read_error(base: type[ElloptError], value: object, where: str) -> ElloptErr
         raise ValueError(f"{where}: an error that nobody raises") from wrong
     vars(error).update({name: more[name] for name in more if name in vars(error)})
     return error
-
-
-def _read_options(value: object, where: str) -> ConvolutionOptions:
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: options expected")
-    try:
-        return ConvolutionOptions.parse(value)
-    except ConfigurationError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _read_plan(value: object, where: str) -> Plan:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: a plan expected")
-    return Plan.of({node_id: _read_options(text, where) for node_id, text in value.items()})
 
 
 def _read_float(value: object, where: str) -> float:
@@ -139,13 +123,14 @@ def _write_bundle(bundle: Bundle) -> dict[str, Any]:
 def _read_bundle(value: object, where: str, target: Target | None) -> Bundle:
     if not isinstance(value, dict) or target is None:
         raise ValueError(f"{where}: a bundle expected")
-    choices = decode(dict[str, tuple[str, ...]], value.get("choices"), where)
+    kind = dict[str, tuple[ConvolutionOptions, ...]]
+    choices = decode(kind, value.get("choices"), where, OPTION_FORMS)
     return Bundle(
         Path(),
         decode(str, value.get("digest"), where),
         decode(tuple[str, ...], value.get("files"), where),
         decode(str, value.get("toolchain"), where),
         target,
-        {n: frozenset(_read_options(text, where) for text in some) for n, some in choices.items()},
+        {node_id: frozenset(some) for node_id, some in choices.items()},
         decode(int, value.get("code_bytes"), where),
     )
