@@ -39,7 +39,8 @@ from ellopt.measure.executors.dask.pool import FleetPool, open_pool
 from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
-from tests.support.fleet import ProcessFleet, eventually
+from tests.support.fleet import ProcessFleet
+from tests.support.patience import eventually
 from tests.support.pretend import MODEL, TARGET
 
 LAYERS = 20

@@ -70,3 +70,8 @@ class Confirmation:
     why: str = ""
     visits: int = 0
     states: str = ""  # what depended on the state of the machine, in sentences; empty if nothing did
+
+    @property
+    def written(self) -> WholeModel | None:
+        """The candidate that was written: not always the winners of the layers, another may be faster as a whole."""
+        return next((candidate for candidate in self.candidates if candidate.name == self.chosen), None)

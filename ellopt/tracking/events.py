@@ -184,8 +184,8 @@ def version_tags(report: TuningReport) -> dict[str, str]:
 
 def winning_params(report: TuningReport, start: ModelStart) -> dict[str, str]:
     """The options of the model that was written, one parameter a layer."""
-    chosen = [whole.plan for whole in report.confirmation.candidates if whole.name == report.confirmation.chosen]
-    plan = chosen[0] if chosen else {layer.node_id: layer.winner for layer in report.layers}
+    written = report.confirmation.written
+    plan = written.plan if written else {layer.node_id: layer.winner for layer in report.layers}
     return _choices("winner.", plan, start)
 
 

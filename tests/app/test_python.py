@@ -121,7 +121,8 @@ def test_the_notebook_runs_and_leaves_what_the_command_line_reads(
     report, image, output = names["report"], names["image"], names["output"]
     assert isinstance(report, ellopt.TuningReport)
     assert all(str(layer.winner) in printed for layer in report.layers)
-    assert names["model"].options == {layer.node_id: str(layer.winner) for layer in report.layers}
+    assert report.confirmation.written is not None
+    assert names["model"].options == {key: str(options) for key, options in report.confirmation.written.plan.items()}
     np.save("in.npy", image)
     assert main(["predict", "notebook-out/cnn64", "--input", "in.npy", "--output", "out.npy"]) == 0
     np.testing.assert_allclose(np.load("out.npy"), output, rtol=1e-4, atol=1e-5)

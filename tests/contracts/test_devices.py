@@ -28,6 +28,7 @@ from ellopt.targets import Target, find_target
 from tests.support.devices.benches import benches_of
 from tests.support.devices.bundles import leftovers, script_bundle
 from tests.support.devices.pace import QUICK
+from tests.support.patience import SOON
 from tests.support.processes import processes_in
 
 #: Every bench of every kind of the registry, and recorded answers, which nothing on the command line means.
@@ -120,13 +121,13 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]
         bench.at_end()
 
 
-def run(device: Device, bundle: Bundle, *arguments: str, seconds: float = 20.0) -> Execution:
+def run(device: Device, bundle: Bundle, *arguments: str, seconds: float = 60.0) -> Execution:
     invocation = Invocation(("./runner", *arguments), {"job": b"job \x00\xff "}, ("result", "missing"))
     return device.run(bundle, invocation, Deadline.after(seconds))
 
 
 def test_runs_with_inputs_and_returns_outputs(setting: Setting) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         for word in ("one", "two; $(exit) 'quoted' \"twice\""):
             execution = run(device, setting.bundle, "answer", word)
             assert execution.exit_code == 0
@@ -137,13 +138,13 @@ def test_runs_with_inputs_and_returns_outputs(setting: Setting) -> None:
 
 
 def test_exit_codes_and_signals_are_results(setting: Setting) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         assert run(device, setting.bundle, "answer", "x", "3").exit_code == 3
         assert run(device, setting.bundle, "crash").exit_code < 0
 
 
 def test_every_run_has_a_directory_of_its_own_that_goes_away(setting: Setting) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         places = [run(device, setting.bundle, "pwd").outputs["result"] for _ in range(2)]
     assert len(set(places)) == 2
     for place in places:
@@ -152,29 +153,29 @@ def test_every_run_has_a_directory_of_its_own_that_goes_away(setting: Setting) -
 
 @pytest.mark.parametrize("how", ["hang", "ignore"])
 def test_a_deadline_kills_the_command(setting: Setting, how: str) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             run(device, setting.bundle, how, seconds=1.0)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < SOON
         if setting.place is not None:
             assert processes_in(setting.place) == []
         assert run(device, setting.bundle, "answer", "still there").exit_code == 0
 
 
 def test_a_command_that_outlives_its_own_limit_is_to_blame_itself(setting: Setting) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         assert run(device, setting.bundle, "answer", "x").exit_code == 0
         started = time.monotonic()
         with pytest.raises(CommandTimeout):
             device.run(setting.bundle, Invocation(("./runner", "hang"), limit_seconds=1.0), Deadline.after(60))
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < SOON
         if setting.place is not None:
             assert processes_in(setting.place) == []
 
 
 def test_a_device_says_what_it_is(setting: Setting) -> None:
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         assert device.name
         assert device.board
         state = device.state()
@@ -186,12 +187,12 @@ def test_a_device_says_what_it_is(setting: Setting) -> None:
 def test_leases_are_bounded_by_capacity(setting: Setting) -> None:
     assert setting.pool.capacity == 1
     with (
-        setting.pool.lease(Deadline.after(20)),
+        setting.pool.lease(Deadline.after(60)),
         pytest.raises(DeadlineExceeded),
         setting.pool.lease(Deadline.after(0.2)),
     ):
         pass
-    with setting.pool.lease(Deadline.after(20)):
+    with setting.pool.lease(Deadline.after(60)):
         pass
     assert setting.pool.report().leases == 2
 
@@ -201,9 +202,9 @@ def test_leases_are_bounded_by_capacity(setting: Setting) -> None:
     [InfrastructureError("board"), CandidateError("x"), ValueError("bug"), KeyboardInterrupt(), DeadlineExceeded("x")],
 )
 def test_a_lease_ends_whatever_leaves_the_block(setting: Setting, error: BaseException) -> None:
-    with pytest.raises(type(error)), setting.pool.lease(Deadline.after(20)):
+    with pytest.raises(type(error)), setting.pool.lease(Deadline.after(60)):
         raise error
-    with setting.pool.lease(Deadline.after(20)) as device:
+    with setting.pool.lease(Deadline.after(60)) as device:
         assert run(device, setting.bundle, "answer", "again").exit_code == 0
 
 
@@ -211,17 +212,17 @@ def test_a_lease_is_handed_to_the_next_in_line(setting: Setting) -> None:
     order: list[int] = []
 
     def work(number: int) -> None:
-        with setting.pool.lease(Deadline.after(20)):
+        with setting.pool.lease(Deadline.after(60)):
             order.append(number)
 
-    with setting.pool.lease(Deadline.after(20)):
+    with setting.pool.lease(Deadline.after(60)):
         threads = []
         for number in range(3):
             threads.append(threading.Thread(target=work, args=(number,)))
             threads[-1].start()
-            time.sleep(0.05)
+            time.sleep(0.3)
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(order) == [0, 1, 2]
     if setting.kind != "local":
         assert order == [0, 1, 2]

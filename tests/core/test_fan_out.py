@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellopt.core.fan_out import fan_out
+from tests.support.patience import SOON
 
 
 @settings(max_examples=50, deadline=None)
@@ -19,7 +20,7 @@ def test_results_are_in_the_order_of_the_items(items: list[int], workers: int) -
 
 def test_as_many_work_as_may_and_no_more() -> None:
     together = threading.Barrier(3)
-    assert fan_out(lambda item: together.wait(10) >= 0, range(9), 3) == [True] * 9
+    assert fan_out(lambda item: together.wait(SOON) >= 0, range(9), 3) == [True] * 9
 
 
 def test_a_failure_ends_those_that_have_begun_and_those_that_have_not_never_do() -> None:
@@ -29,10 +30,10 @@ def test_a_failure_ends_those_that_have_begun_and_those_that_have_not_never_do()
     def work(item: int) -> None:
         begun.append(item)
         if item < 2:
-            both.wait(10)
+            both.wait(SOON)
         if item == 0:
             raise ValueError("no")
-        assert ended.wait(10)
+        assert ended.wait(SOON)
 
     with pytest.raises(ValueError, match="no"):
         fan_out(work, range(20), 2, ended.set)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.support.devices.boards import PASSWORD, Board
 from tests.support.devices.bundles import leftovers
 from tests.support.devices.cluster import API_KEY, ClusterService
 from tests.support.paths import module_command, module_environment
+from tests.support.patience import eventually
 from tests.support.processes import free_port, processes_in
 
 BOARDS = 16
@@ -109,13 +110,6 @@ def on_record(state: Path) -> set[str]:
     """The directories on boards that the sessions of dead or ended processes still list."""
     records = [json.loads(path.read_text()) for path in state.rglob("sessions/*.json")]
     return {f"ellopt-{files['owner']}" for record in records for files in record["files"]}
-
-
-def eventually(check: Callable[[], bool], seconds: float = 15.0) -> bool:
-    end = time.monotonic() + seconds
-    while not check() and time.monotonic() < end:
-        time.sleep(0.1)
-    return check()
 
 
 def test_a_search_survives_all_that_can_happen(tmp_path: Path) -> None:

@@ -18,12 +18,13 @@ from ellopt.devices.bundle import Invocation
 from ellopt.devices.staging import run_here
 from ellopt.files.process import KEPT_OUTPUT, Abort, run_in_group
 from tests.support.devices.bundles import script_bundle
+from tests.support.patience import SOON
 from tests.support.processes import processes_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
 
-def sh(script: str, directory: Path, seconds: float = 20.0, abort: Abort | None = None) -> tuple[int, bytes, bytes]:
+def sh(script: str, directory: Path, seconds: float = 60.0, abort: Abort | None = None) -> tuple[int, bytes, bytes]:
     done = run_in_group(["sh", "-c", script], directory, Deadline.after(seconds), {"ELLOPT_TEST": "1"}, abort)
     return done.exit_code, done.stdout, done.stderr
 
@@ -36,8 +37,10 @@ def test_what_a_command_says(tmp_path: Path) -> None:
 
 def test_the_time_is_the_commands_own(tmp_path: Path) -> None:
     """What is counted ends with the command, not when somebody looks again."""
-    took = [run_in_group(["sleep", "0.07"], tmp_path, Deadline.after(20)).seconds for _ in range(5)]
-    assert 0.07 <= min(took) < 0.1
+    took = [run_in_group(["sleep", "0.07"], tmp_path, Deadline.after(60)).seconds]
+    while took[-1] >= 0.1 and len(took) < 100:  # as often as neighbours on the processor demand
+        took.append(run_in_group(["sleep", "0.07"], tmp_path, Deadline.after(60)).seconds)
+    assert 0.07 <= took[-1] < 0.1
 
 
 def test_more_output_than_is_kept_blocks_nothing(tmp_path: Path) -> None:
@@ -49,7 +52,7 @@ def test_more_output_than_is_kept_blocks_nothing(tmp_path: Path) -> None:
 def test_what_a_command_leaves_running_is_ended(tmp_path: Path) -> None:
     started = time.monotonic()
     assert sh("sleep 1000 & sleep 1000 & exit 0", tmp_path)[0] == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
     assert processes_in(tmp_path) == []
 
 
@@ -83,7 +86,7 @@ def test_a_killed_client_leaves_nothing_running(tmp_path: Path) -> None:
         "run_in_group(['sh', '-c', 'sleep 1000 & sleep 1000'], Path(sys.argv[1]), Deadline.never())\n"
     )
     client = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while len(processes_in(tmp_path)) < 3 and time.monotonic() < end:
         time.sleep(0.02)
     os.kill(client.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ellopt.core.errors import InfrastructureError
 from ellopt.devices.ssh import remote
 from ellopt.devices.ssh.framing import framed
 from tests.support.devices.bundles import RUNNER
+from tests.support.patience import SOON, eventually
 from tests.support.processes import processes_in
 
 SHELLS = ("dash", "bash", "busybox")
@@ -42,8 +44,7 @@ def run_directory(tmp_path: Path) -> Iterator[Path]:
     (directory / "data").write_text("data")
     yield directory
     subprocess.run(["sh", "-c", remote.wipe_command(str(directory))], capture_output=True, cwd="/")
-    time.sleep(0.05)
-    assert processes_in(directory) == []
+    assert eventually(lambda: processes_in(directory) == [])
 
 
 def start(command: str) -> subprocess.Popen[bytes]:
@@ -64,14 +65,14 @@ def test_a_run_tells_its_exit_code_and_files(shell: str, run_directory: Path) ->
     assert lines[-1] == "done"
     assert lines[3].startswith("cpu ")
     assert lines[4].startswith("cpu ")
-    assert process.wait(5) == 0
+    assert process.wait(SOON) == 0
 
 
 def test_a_signal_shows_in_the_exit_code(shell: str, run_directory: Path) -> None:
     process = watched(run_directory, "crash")
     assert process.stdout is not None
     assert b"exit 139\n" in process.stdout.read()
-    process.wait(5)
+    process.wait(SOON)
 
 
 @pytest.mark.parametrize("how", ["hang", "ignore"])
@@ -80,30 +81,44 @@ def test_the_limit_kills(shell: str, run_directory: Path, how: str) -> None:
     process = watched(run_directory, how, limit=1)
     assert process.stdout is not None
     assert process.stdout.readline() == b"limit\n"
-    process.communicate(timeout=5)
-    assert 0.5 < time.monotonic() - started < 5
+    process.communicate(timeout=SOON)
+    assert 0.5 < time.monotonic() - started < SOON
 
 
 @pytest.mark.parametrize("how", ["hang", "ignore"])
 def test_a_lost_connection_kills(shell: str, run_directory: Path, how: str) -> None:
     process = watched(run_directory, how)
-    time.sleep(0.3)
-    assert processes_in(run_directory)
-    process.communicate(timeout=5)  # closes the life line
-    for _ in range(50):
-        if not processes_in(run_directory):
-            break
-        time.sleep(0.05)
+    assert eventually(lambda: bool(processes_in(run_directory)))
+    process.communicate(timeout=SOON)  # closes the life line
+    assert eventually(lambda: processes_in(run_directory) == [])
+
+
+def test_a_connection_that_is_lost_at_any_time_leaves_nothing_running(shell: str, tmp_path: Path) -> None:
+    """The watch over the limit is about to start another nap, or has just started it, or not yet."""
+
+    def lose(number: int) -> list[int]:
+        directory = tmp_path / f"run-{number}"
+        directory.mkdir()
+        process = start(remote.run_command(str(directory), 60, [], ["sleep", "60"]))
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert eventually(lambda: (directory / ".ellopt-beat").exists())
+        process.communicate(timeout=SOON)
+        return processes_in(directory)
+
+    with ThreadPoolExecutor(8) as executor:
+        assert [left for left in executor.map(lose, range(48)) if left] == []
 
 
 def test_silence_kills_and_signs_of_life_are_answered(
     shell: str, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "SILENCE", 1)
+    monkeypatch.setattr(remote, "SILENCE", 2)
     process = watched(run_directory, "hang")
     assert process.stdin is not None
     assert process.stdout is not None
-    for _ in range(8):  # for longer than the silence that is allowed
+    for _ in range(12):  # for longer than the silence that is allowed
         process.stdin.write(b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b".\n"
@@ -111,7 +126,7 @@ def test_silence_kills_and_signs_of_life_are_answered(
     assert processes_in(run_directory)
     started = time.monotonic()
     process.stdout.read()  # ends when everything on the board has ended
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
     process.communicate()
 
 
@@ -120,12 +135,12 @@ def test_a_run_without_setsid_is_killed_too(run_directory: Path, monkeypatch: py
     process = watched(run_directory, "hang", limit=1)
     assert process.stdout is not None
     assert process.stdout.readline() == b"limit\n"
-    process.communicate(timeout=5)
+    process.communicate(timeout=SOON)
 
 
 def test_a_stray_process_goes_with_its_directory(shell: str, run_directory: Path) -> None:
     process = watched(run_directory, "stray")
-    process.communicate(timeout=5)
+    process.communicate(timeout=SOON)
     answer = subprocess.run(["sh", "-c", remote.wipe_command(str(run_directory))], capture_output=True, cwd="/")
     assert answer.stdout == b"wiped\n"
     assert not run_directory.exists()
@@ -224,7 +239,7 @@ def test_scripts_for_several_owners_do_not_end_themselves(shell: str, tmp_path: 
         environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
         answer = subprocess.run(["sh", "-c", command.text], capture_output=True, cwd="/", env=environment)
         assert answer.stdout.endswith(last)
-    assert [process.wait(10) for process in left[:-1]] == [-signal.SIGKILL] * 3
+    assert [process.wait(SOON) for process in left[:-1]] == [-signal.SIGKILL] * 3
     assert left[-1].poll() is None
     left[-1].kill()
-    left[-1].wait(10)
+    left[-1].wait(SOON)

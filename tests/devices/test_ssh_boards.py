@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ellopt.devices.state import foreign_load, read_state
 from ellopt.targets import find_target
 from tests.support.devices.boards import PASSWORD, USER, Board
 from tests.support.devices.bundles import leftovers, script_bundle
+from tests.support.patience import SOON, eventually
 from tests.support.processes import processes_in
 
 HOST = find_target("host")
@@ -61,7 +61,7 @@ def bundle(tmp_path: Path) -> Bundle:
     return script_bundle(tmp_path / "bundle")
 
 
-def connect(settings: DeviceSettings, session: Session, seconds: float = 10.0) -> SshDevice:
+def connect(settings: DeviceSettings, session: Session, seconds: float = SOON) -> SshDevice:
     return SshDevice(Address.parse(settings.ipaddresses[0], 22), settings, HOST, session, Deadline.after(seconds))
 
 
@@ -273,10 +273,7 @@ def test_a_dropped_connection_ends_the_run_on_both_sides(
     threading.Timer(0.5, board.drop_all).start()
     with pytest.raises(InfrastructureError, match="connection lost"):
         device.run(bundle, Invocation(("./runner", "hang")), Deadline.after(60))
-    end = time.monotonic() + 5
-    while processes_in(board.directory) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert processes_in(board.directory) == []
+    assert eventually(lambda: processes_in(board.directory) == [])
     connect(settings, session).close()
     assert leftovers(board.directory) == []
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_commands import commands
-from tests.support.fleet import ProcessFleet, eventually
+from tests.support.fleet import ProcessFleet
 from tests.support.paths import REPOSITORY, TINY, module_environment
+from tests.support.patience import eventually
 
 PAGE = REPOSITORY / "docs" / "fleet.md"
 PROGRAMS = Path(sys.executable).parent

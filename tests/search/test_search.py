@@ -131,7 +131,7 @@ def test_the_same_seed_proposes_the_same(tmp_path: Path, sampler: str) -> None:
 def test_several_boards_work_at_once_and_trials_are_announced_in_order(tmp_path: Path) -> None:
     watcher = Watcher()
     boards = [
-        PretendDevice(smooth_latency(), name=f"board{i}", before_run=lambda job, i=i: time.sleep(0.002 * i))
+        PretendDevice(smooth_latency(), name=f"board{i}", before_run=lambda job, i=i: time.sleep(0.02 * i))
         for i in range(4)
     ]
     result = run(tmp_path, *boards, capacity=4, sampler="grid", plans_per_visit=1, observer=watcher)
@@ -143,8 +143,8 @@ def test_several_boards_work_at_once_and_trials_are_announced_in_order(tmp_path:
 
 
 def test_the_time_limit_ends_a_search(tmp_path: Path) -> None:
-    device = PretendDevice(smooth_latency(), before_run=lambda job: time.sleep(0.1))
-    result = run(tmp_path, device, sampler="grid", plans_per_visit=1, timeout=0.5)
+    device = PretendDevice(smooth_latency(), before_run=lambda job: time.sleep(0.4))
+    result = run(tmp_path, device, sampler="grid", plans_per_visit=1, timeout=2.0)
     assert result.cost.stopped_because == "the time limit was reached"
     assert 0 < len(result.trials) < 10
 

@@ -80,7 +80,8 @@ def place_for(executor: str, folder: Path, capacity: int) -> Iterator[tuple[Site
         return
     from ellopt.measure.executors.dask.pool import open_pool
     from ellopt.measure.executors.dask.settings import FleetSettings
-    from tests.support.fleet import ProcessFleet, eventually
+    from tests.support.fleet import ProcessFleet
+    from tests.support.patience import eventually
 
     with ProcessFleet(folder) as fleet:
         boards = [f"board{number}" for number in range(capacity)]

@@ -16,7 +16,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-def wait_until_listening(host: str, port: int, seconds: float = 10) -> None:
+def wait_until_listening(host: str, port: int, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
@@ -31,7 +31,7 @@ def processes_in(directory: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if str(directory) in os.readlink(entry / "cwd"):
+                if Path(os.readlink(entry / "cwd").removesuffix(" (deleted)")).is_relative_to(directory):
                     found.append(int(entry.name))
     return found
 

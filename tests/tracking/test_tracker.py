@@ -24,6 +24,7 @@ from ellopt.tracking import Tracker, TrackingSettings, open_tracking, sync
 from ellopt.tracking.outbox import find_outboxes
 from ellopt.tracking.tracker import MlflowTracker
 from tests.support.paths import module_environment
+from tests.support.patience import SOON
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 
 SERVERS = Callable[[int], AbstractContextManager[str]]
@@ -89,7 +90,7 @@ def test_a_server_that_is_down_holds_up_nothing_and_gets_everything_later(
         with open_tracking(TrackingSettings()) as tracker:
             took = tune(tracker, workplace / "out", pause=1.0)
         elapsed = time.monotonic() - started
-    assert took < 2.0
+    assert took < SOON
     assert elapsed < 40
     assert tracker.summary.waiting == 8
     assert tracker.summary.trouble
@@ -131,8 +132,8 @@ def test_a_server_that_never_answers_costs_no_more_than_the_patience(
                 pass
             leaving = time.monotonic()
         left = time.monotonic() - leaving
-    assert took < 2.0
-    assert left < 6.0
+    assert took < SOON
+    assert left < SOON
     assert tracker.summary.waiting == 8
 
 
@@ -189,7 +190,7 @@ def test_after_kill_9_the_same_run_goes_on_without_duplicates(workplace: Path) -
 
 def _wait_until_free(path: Path) -> None:
     """The orphaned writer ends by itself."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         try:
             with outbox_module.delivering(path):

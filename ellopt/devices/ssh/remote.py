@@ -194,13 +194,18 @@ end() { kill -KILL "-$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null; swe
 ) &
 reader=$!
 (
-  trap 'kill "$nap" 2>/dev/null; exit 0' TERM
+  # what is told between the start of a nap and its being known is not to leave one behind
+  over= nap=
+  trap 'over=1; [ -n "$nap" ] && kill -KILL "$nap" 2>/dev/null' TERM
   exec 3<&-
   while [ "$limit" -gt 0 ]; do
     step=$silence
     [ "$limit" -lt "$step" ] && step=$limit
     (cd "$run" && exec sleep "$step" >/dev/null 2>&1) & nap=$!
+    [ -n "$over" ] && kill -KILL "$nap" 2>/dev/null
     wait "$nap"
+    [ -n "$over" ] && exit 0
+    nap=
     limit=$((limit - step))
     [ "$limit" -le 0 ] && { echo limit; break; }
     [ -e "$run/.ellopt-beat" ] || break

@@ -136,8 +136,8 @@ def _whole_change(a: TuningReport, b: TuningReport, which: str) -> Comparison | 
 
 
 def _chosen_plan(report: TuningReport) -> Iterable[ConvolutionOptions]:
-    whole = _whole(report, report.confirmation.chosen)
-    return () if whole is None else whole.plan.values()
+    written = report.confirmation.written
+    return () if written is None else written.plan.values()
 
 
 def _kinds(choices: Iterable[ConvolutionOptions]) -> set[str]:

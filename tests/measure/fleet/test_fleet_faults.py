@@ -22,8 +22,9 @@ from ellopt.search.settings import SearchSettings
 from tests.support.devices.boards import PASSWORD, Board
 from tests.support.devices.cluster import API_KEY, ClusterService
 from tests.support.devices.recorded import RecordedToolchain, Smooth
-from tests.support.fleet import ProcessFleet, eventually, process_fleet
+from tests.support.fleet import ProcessFleet, process_fleet
 from tests.support.paths import module_command
+from tests.support.patience import eventually
 from tests.support.pretend import MODEL, TARGET, small_space
 from tests.support.processes import free_port
 

@@ -13,8 +13,9 @@ import pytest
 from ellopt.cli.main import main
 from ellopt.core.errors import ConfigurationError
 from ellopt.measure.executors.dask.settings import FleetSettings
-from tests.support.fleet import ProcessFleet, eventually
+from tests.support.fleet import ProcessFleet
 from tests.support.paths import TINY
+from tests.support.patience import eventually
 
 
 @pytest.fixture(scope="module")

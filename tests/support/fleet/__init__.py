@@ -7,24 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.support.paths import module_command, module_environment
+from tests.support.patience import eventually
 from tests.support.processes import free_port, wait_until_listening
 
 #: A worker that says nothing is given up after so many seconds.
 TTL = 5
-
-
-def eventually(check: Callable[[], Any], seconds: float = 120.0) -> bool:
-    end = time.monotonic() + seconds
-    while not check() and time.monotonic() < end:
-        time.sleep(0.05)
-    return bool(check())
 
 
 class ProcessFleet:

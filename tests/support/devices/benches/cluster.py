@@ -35,7 +35,7 @@ def cluster(request: pytest.FixtureRequest, folder: Path, stack: ExitStack) -> B
         platform_regex="ARMv7",
         known_hosts=folder / "known_hosts",
         state_directory=folder / "state",
-        board_timeout=5.0,
+        board_timeout=30.0,
     )
     return Bench(settings, script_bundle(folder / "bundle"), place, given_back)
 

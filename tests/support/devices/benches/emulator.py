@@ -12,7 +12,7 @@ from tests.support.devices.benches import Bench
 
 
 def emulated(request: pytest.FixtureRequest, folder: Path, stack: ExitStack) -> Bench:
-    return Bench(DeviceSettings(emulate=True, board_timeout=5.0), request.getfixturevalue("arm_bundle"))
+    return Bench(DeviceSettings(emulate=True, board_timeout=30.0), request.getfixturevalue("arm_bundle"))
 
 
 BENCHES = {"emulated": emulated}

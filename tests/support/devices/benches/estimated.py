@@ -15,7 +15,7 @@ from tests.support.devices.benches import Bench
 def estimated(request: pytest.FixtureRequest, folder: Path, stack: ExitStack) -> Bench:
     bundle = request.getfixturevalue("aarch64_bundle")
     simulator = make_simulator(bundle.target)
-    return Bench(DeviceSettings(simulator=simulator, parallel_run=1, board_timeout=5.0), bundle)
+    return Bench(DeviceSettings(simulator=simulator, parallel_run=1, board_timeout=30.0), bundle)
 
 
 BENCHES = {"estimated": estimated}

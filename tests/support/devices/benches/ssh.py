@@ -30,7 +30,7 @@ def board(request: pytest.FixtureRequest, folder: Path, stack: ExitStack) -> Ben
         password=PASSWORD,
         known_hosts=folder / "known_hosts",
         state_directory=folder / "state",
-        board_timeout=5.0,
+        board_timeout=30.0,
     )
     return Bench(settings, script_bundle(folder / "bundle"), place, lambda: no_state(folder))
 
