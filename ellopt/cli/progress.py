@@ -259,6 +259,8 @@ def _work(progress: SearchProgress) -> str:
     boards = f"boards {progress.boards_busy} busy, {idle} idle"
     if progress.boards_set_aside:
         boards += f", {progress.boards_set_aside} set aside"
+    if progress.last_board and progress.boards_total > 1:
+        boards += f", last {printable(progress.last_board)}"
     return f"{words.count(progress.builds_in_flight, 'build')} in flight, {boards}"
 
 

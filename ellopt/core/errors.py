@@ -43,6 +43,10 @@ class InfrastructureError(ElloptError):
     """A device, a connection or a service failed; the same work may succeed elsewhere or later."""
 
 
+class UnwantedError(InfrastructureError):
+    """Work was ended because nobody wants its result any more. No board is to blame."""
+
+
 class DeadlineExceeded(InfrastructureError):
     """Something took longer than it may."""
 

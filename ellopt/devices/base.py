@@ -42,7 +42,10 @@ class AbortableDevice(Device, Protocol):
     """A device whose runs can be ended."""
 
     def abort(self) -> None:
-        """End what is running, from another thread."""
+        """End what is running, and what is begun before ``rearm``, from another thread."""
+
+    def rearm(self) -> None:
+        """Serve the next holder, whatever was aborted before."""
 
 
 @dataclass(frozen=True)

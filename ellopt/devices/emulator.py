@@ -67,6 +67,9 @@ class EmulatedDevice:
         """End what is running, from another thread."""
         self._abort.fire()
 
+    def rearm(self) -> None:
+        self._abort = Abort()
+
 
 def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
     """One emulator: two would slow each other."""

@@ -46,6 +46,9 @@ class EstimatedDevice:
         """End what is running, from another thread."""
         self._abort.fire()
 
+    def rearm(self) -> None:
+        self._abort = Abort()
+
 
 def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:
     """Simulated processors, as many as this machine has cores for."""

@@ -18,6 +18,7 @@ from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.devices.state import foreign_load
+from ellopt.files.process import Abort
 from ellopt.targets import Target
 
 # Measurements on one machine disturb each other, whichever pool they belong to.
@@ -34,13 +35,21 @@ class LocalDevice:
         self.name = "local"
         self.board = f"host {cpu_model()}"
         self._foreign_load: float | None = None
+        self._abort = Abort()
 
     def run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
         before, own = _processors(), _own_seconds()
         try:
-            return run_here(bundle, invocation, deadline)
+            return run_here(bundle, invocation, deadline, abort=self._abort)
         finally:
             self._foreign_load = foreign_load(before, _processors(), _own_seconds() - own, os.cpu_count() or 0)
+
+    def abort(self) -> None:
+        """End what is running, from another thread."""
+        self._abort.fire()
+
+    def rearm(self) -> None:
+        self._abort = Abort()
 
     def state(self) -> DeviceState:
         """What Linux says of the CPU's frequency, temperature and load; facts it does not offer are None.
@@ -83,6 +92,7 @@ class LocalPool:
             raise DeadlineExceeded("waited for longer than allowed for this machine to become free")
         try:
             self._leases += 1
+            self._device.rearm()
             yield self._device
         finally:
             _ONE_AT_A_TIME.release()

@@ -32,6 +32,9 @@ class ReplayDevice:
     def abort(self) -> None:
         """Answers come at once: there is nothing to end."""
 
+    def rearm(self) -> None:
+        """Nothing was ended."""
+
     def state(self) -> DeviceState:
         """A board at rest."""
         return DeviceState(throttled=False, load=0.0)

@@ -29,9 +29,9 @@ class SiteRecipe:
     target: Target
     model: Model | None
 
-    def settle(self, pool: DevicePool, directory: Path) -> MeasureSite:
-        """The site with the devices of ``pool`` and its files in ``directory``."""
-        return MeasureSite(cast(Model, self.model), self.toolchain, pool, self.target, directory)
+    def settle(self, pool: DevicePool, directory: Path, sleep: Callable[[float], None] = time.sleep) -> MeasureSite:
+        """The site with the devices of ``pool`` and its files in ``directory``; ``sleep`` waits between visits."""
+        return MeasureSite(cast(Model, self.model), self.toolchain, pool, self.target, directory, sleep)
 
 
 class MeasureSite:

@@ -108,6 +108,7 @@ class _Search:
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
         self.prepared = False
+        self.last_board = ""
         self.known = 0  # variants that earlier runs measured
 
     def run(self) -> SearchResult:
@@ -201,6 +202,7 @@ class _Search:
         self._observe(asked, measured, started)
         for trial, done in zip(asked.trials, measured, strict=True):
             self.sampler.observe(trial.number, done)
+            self.last_board = done.device or self.last_board
         best = self.evidence.predict_ms(self.evidence.best_plan())
         self.record.finish(asked, measured, partial(judge, sampler=self.sampler), started, best)
 
@@ -247,6 +249,7 @@ class _Search:
             boards_busy=status.boards_busy,
             boards_total=status.boards_total,
             boards_set_aside=len(status.set_aside),
+            last_board=self.last_board,
             observations=costs.observations,
             board_seconds=costs.board_seconds,
             saved_seconds=sum(trial.saved_seconds for trial in self.record.trials),

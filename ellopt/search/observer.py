@@ -27,6 +27,7 @@ class SearchProgress:
     boards_busy: int = 0
     boards_total: int = 0
     boards_set_aside: int = 0
+    last_board: str = ""  # where the last visit was made; in a fleet with its worker's name
     observations: int = 0
     board_seconds: float = 0.0
     saved_seconds: float = 0.0  # by pruning

@@ -21,6 +21,7 @@ class FixedHolding:
         return True
 
     def release(self) -> None:
+        self.device.rearm()
         self._source.give_back(self.device)
 
     def abort(self) -> None:

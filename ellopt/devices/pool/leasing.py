@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ellopt.core.deadline import Deadline
-from ellopt.core.errors import CandidateError, ConfigurationError, DeadlineExceeded, InfrastructureError
+from ellopt.core.errors import CandidateError, ConfigurationError, DeadlineExceeded, InfrastructureError, UnwantedError
 from ellopt.devices.base import Device, PoolReport
-from ellopt.devices.pool.sources import BoardFailed, BoardSource, Holding
+from ellopt.devices.pool.sources import BoardFailed, BoardSource, Holding, release_all
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ class Pool:
 
     @contextlib.contextmanager
     def lease(self, deadline: Deadline) -> Iterator[Device]:
-        """As ``DevicePool.lease``. DeadlineExceeded that leaves the block says nothing against the board.
+        """As ``DevicePool.lease``. Neither DeadlineExceeded nor UnwantedError that leaves the block says anything
+        against the board; after the latter it is given back to whoever shares it.
 
         Raises ConfigurationError when every board there is refuses us for good.
         """
@@ -107,6 +108,8 @@ class Pool:
             keep = True
         except (CandidateError, DeadlineExceeded):
             keep = True
+            raise
+        except UnwantedError:  # the connection was dropped, and nobody is to blame
             raise
         except InfrastructureError as error:
             self._blame(holding.name, str(error), final=False)
@@ -135,7 +138,7 @@ class Pool:
         atexit.unregister(self.close)
         for holding in busy:
             holding.abort()
-        _release_all(idle)
+        release_all(idle)
         with self._lock:
             self._taken -= len(idle)
         give_up = Deadline.after(30)  # the threads that use the others give them back, unless they hang
@@ -144,7 +147,7 @@ class Pool:
         with self._lock:
             busy = list(self._busy)
             self._busy.clear()
-        _release_all(busy)
+        release_all(busy)
         self._source.close()
 
     # --- taking -----------------------------------------------------------------------------------------------
@@ -339,12 +342,3 @@ class Pool:
         """With the lock held."""
         if self._waiters:
             self._waiters[0].event.set()
-
-
-def _release_all(holdings: list[Holding]) -> None:
-    """Release boards side by side: one that does not answer must not keep the others."""
-    threads = [threading.Thread(target=holding.release, daemon=True) for holding in holdings]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

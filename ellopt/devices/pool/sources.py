@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import Protocol
 
 from ellopt.core.deadline import Deadline
@@ -60,3 +62,12 @@ class BoardSource(Protocol):
 
     def close(self) -> None:
         """Give back whatever is left."""
+
+
+def release_all(holdings: Iterable[Holding]) -> None:
+    """Release boards side by side: one that does not answer must not keep the others."""
+    threads = [threading.Thread(target=holding.release, daemon=True) for holding in holdings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

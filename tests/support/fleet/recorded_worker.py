@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import ellopt
 from ellopt.core.deadline import Deadline
+from ellopt.core.errors import InfrastructureError
 from ellopt.devices.base import DevicePool
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.devices.kinds import DEVICE_KINDS, DeviceKind
@@ -32,29 +33,38 @@ SECONDS = float(os.environ.get("FLEET_TEST_SECONDS", "0"))
 assert SITES == []  # what a worker has is its own
 
 
-def _answer(folder: Path, name: str, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
-    """Run it here; a file says so meanwhile, another that somebody was there at the same time."""
-    busy = folder / f"{name}.busy"
-    try:
-        busy.touch(exist_ok=False)
-    except FileExistsError:
-        if busy.read_text() == str(os.getpid()):
-            (folder / f"{name}.shared").touch()
-    busy.write_text(str(os.getpid()))
-    try:
-        time.sleep(SECONDS)
-        return run_here(bundle, invocation, deadline)
-    finally:
-        busy.unlink(missing_ok=True)
+class RecordedDevice(ReplayDevice):
+    """Runs bundles here; a file says so meanwhile, another that somebody was there at the same time."""
+
+    def __init__(self, folder: Path, worker: str, address: str) -> None:
+        super().__init__(self._run, address, "recorded")
+        self._busy, self._shared = (folder / f"{worker}-{address}.{end}" for end in ("busy", "shared"))
+        self._aborted = threading.Event()
+
+    def abort(self) -> None:
+        self._aborted.set()
+
+    def rearm(self) -> None:
+        self._aborted.clear()
+
+    def _run(self, bundle: Bundle, invocation: Invocation, deadline: Deadline) -> Execution:
+        try:
+            self._busy.touch(exist_ok=False)
+        except FileExistsError:
+            if self._busy.read_text() == str(os.getpid()):
+                self._shared.touch()
+        self._busy.write_text(str(os.getpid()))
+        try:
+            if self._aborted.wait(SECONDS):
+                raise InfrastructureError("stopped")
+            return run_here(bundle, invocation, deadline)
+        finally:
+            self._busy.unlink(missing_ok=True)
 
 
 @contextmanager
 def _open(folder: Path, worker: str, settings: DeviceSettings) -> Iterator[Pool]:
-    names = [f"{worker}-{address}" for address in settings.addresses]
-    devices = [
-        ReplayDevice(lambda *asked, name=name: _answer(folder, name, *asked), name.partition("-")[2], "recorded")
-        for name in names
-    ]
+    devices = [RecordedDevice(folder, worker, address) for address in settings.addresses]
     with Pool(FixedSource(devices), len(devices), settings.board_timeout, Pace(first_rest=0.2, longest_rest=1)) as pool:
         yield pool
 

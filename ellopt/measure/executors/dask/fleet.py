@@ -77,6 +77,8 @@ class Fleet:
     def ask(self, errand: Errand) -> None:
         """Begin with ``errand``."""
         self._events.put(lambda: self._begin(errand))
+        if self._closed:  # perhaps nobody takes events any more
+            self._drain()
 
     def close(self) -> None:
         """End: whoever waits for a result gets an InfrastructureError. May be called twice."""
@@ -104,12 +106,16 @@ class Fleet:
         except Exception as bug:  # whoever waits gets it
             error = bug
         self._closed = True
-        while not self._events.empty():
-            self._events.get()()
+        self._connection.close()  # workers see that nobody waits any more, and end what runs
         for errand in list(self._errands):
-            self._cancel(errand)
             self._end(errand, error=error)
-        self._connection.close()
+        self._drain()
+
+    def _drain(self) -> None:
+        """What was asked for meanwhile comes too late."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._events.get_nowait()()
 
     def _begin(self, errand: Errand) -> None:
         if self._closed:

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ellopt.devices.base import Device, DevicePool, PoolReport
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.build import BuildResult
 from ellopt.measure.executors.dask.archive import pack, unpack
+from ellopt.measure.executors.dask.stopping import StoppablePool, Watch, sleep
 from ellopt.measure.executors.dask.values import from_json, to_json
 
 #: What no task has needed for so long, in seconds, is thrown away.
@@ -58,7 +59,9 @@ class Place:
     """A worker's part of the fleet: its devices (None if it only builds) and what it keeps below ``directory``."""
 
     def __init__(self, name: str, pool: DevicePool | None, directory: Path) -> None:
-        self.name, self.pool, self.directory = name, pool or NoDevices(), directory
+        self.name, self.directory = name, directory
+        self.pool = StoppablePool(pool or NoDevices())
+        self.watch = Watch()
         self._lock = threading.Lock()
         self._sites: dict[str, _Kept] = {}
         self._bundles: dict[str, _Kept] = {}
@@ -78,7 +81,7 @@ class Place:
             with self._lock:
                 self._bundles[parcel.digest] = _Kept(json.loads(parcel.bundle), place)
             return
-        site = pickle.loads(parcel.data).settle(self.pool, place)
+        site = pickle.loads(parcel.data).settle(self.pool, place, sleep)
         with self._lock:
             self._sites.setdefault(parcel.digest, _Kept(site, place))
 
@@ -136,6 +139,8 @@ _place: Place | None = None
 def settle(place: Place | None) -> None:
     """This process is a worker of the fleet, at ``place``."""
     global _place
+    if _place is not None:
+        _place.watch.close()
     _place = place
 
 
@@ -143,6 +148,22 @@ def receive(parcel: Parcel) -> None:
     """Runs at a worker: keep what was sent."""
     if _place is not None:
         _place.keep(parcel)
+
+
+def _wanted() -> Callable[[], bool]:
+    """Whether somebody waits for what this thread does: Dask leaves it running when its client goes or cancels it, and
+    when the worker has lost its scheduler."""
+    from distributed import Status, get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        there = worker.status in (Status.running, Status.paused)
+        return there and task is not None and task.state != "cancelled"
+
+    return wanted
 
 
 def perform(order: Order, address: str = "") -> tuple[bytes, ...]:
@@ -163,7 +184,8 @@ def perform(order: Order, address: str = "") -> tuple[bytes, ...]:
         if missing := _place.missing(order):
             answer["missing"] = missing
         else:
-            result, archives = _place.run(order)
+            with _place.watch.over(_wanted()):
+                result, archives = _place.run(order)
             answer["result"] = to_json(result)
     except ElloptError as error:
         answer["error"] = to_json(error)
