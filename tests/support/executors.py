@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ class Site:
 class Recipe:
     """Makes a site elsewhere."""
 
-    def settle(self, pool: object, directory: Path) -> Site:
+    def settle(self, pool: object, directory: Path, sleep: Callable[[float], None]) -> Site:
         SITES.append(Site())
         return SITES[-1]
 
