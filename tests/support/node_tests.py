@@ -29,6 +29,7 @@ KINDS = {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BO
 #: Inputs from the second on are weights or numbers of these; in the tests they are inputs of the graph.
 WEIGHTED = (
     *("Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "LayerNormalization"),
+    *("GroupNormalization", "RMSNormalization"),
     *("Gemm", "MatMul", "Clip", "Upsample", "Resize", "Pad", "Reshape"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,8 @@ class Builder:
         split, or where axes that follow each other in memory are joined."""
         if 0 in shape or 0 in held.shape:
             raise Refused("tensors without elements are not supported")
+        if prod(shape) != held.elements:
+            raise ValueError(f"{list(held.shape)} cannot be reshaped to {list(shape)}")
         groups = sorted(_groups(held.shape, shape), key=lambda group: min(map(held.order.index, group[0]), default=0))
         small, new_small = ([a for a, n in enumerate(sizes) if n == 1] for sizes in (held.shape, shape))
         order = (*small, *(axis for old, _ in groups for axis in old))

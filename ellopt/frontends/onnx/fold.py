@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
+from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 
 from ellopt.core.errors import ModelFormatError
 from ellopt.files.terminal import printable
+from ellopt.frontends.onnx.evaluate import evaluated
 from ellopt.frontends.onnx.file import Array, OnnxFile, tensor_values
 from ellopt.frontends.onnx.order import in_order, is_standard, node_label, where
 from ellopt.frontends.onnx.refusals import Refusals
@@ -41,6 +41,13 @@ _PLACES = frozenset(
 #: What the evaluator raises, of nodes that a file made up.
 _EVALUATOR_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+#: What is defined by other operators; ``onnx`` infers no shape for some versions of it.
+_AS_FIRST = frozenset({"GroupNormalization", "RMSNormalization", "Celu", "Swish", "Gelu", "Mish"})
+_COMPARISONS = frozenset({"GreaterOrEqual", "LessOrEqual"})
+#: What ``onnx`` raises where a node is not as its operator's definition demands.
+_INFERENCE_ERRORS = (
+    shape_inference.InferenceError, checker.ValidationError, onnx.onnx_cpp2py_export.defs.SchemaError, ValueError
 )  # fmt: skip
 #: Constants that ``onnx`` needs to infer a shape are small.
 _SHAPE_ELEMENTS = 4096
@@ -151,7 +158,8 @@ class _Fold:
         if any(name in self.unknown for name in node.input):
             self.unknown.update(filter(None, node.output))
             return []
-        self._infer(index, node)
+        if node.op_type != "Constant":  # its first version was of floats alone, which files did not mind
+            self._infer(index, node)
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if constant:
             self._evaluate(index, node)
@@ -181,6 +189,9 @@ class _Fold:
         """Find the types of what a node makes."""
         label = node_label(index, node.name, node.op_type)
         version = self.file.opset
+        if node.op_type in _AS_FIRST:
+            self.types[node.output[0]] = self.types[node.input[0]]
+            return
         try:
             schema = onnx.defs.get_schema(node.op_type, version, "")
             small = {
@@ -191,7 +202,10 @@ class _Fold:
             read = {name: self.types[name] for name in node.input if name}
             imports = [helper.make_opsetid("", version)]
             found = shape_inference.infer_node_outputs(schema, node, read, small, opset_imports=imports)
-        except (shape_inference.InferenceError, onnx.onnx_cpp2py_export.defs.SchemaError, ValueError) as error:
+            if node.op_type in _COMPARISONS:
+                both = np.broadcast_shapes(*(_shape(self.types[name]) for name in node.input))
+                found = {node.output[0]: helper.make_tensor_type_proto(TensorProto.BOOL, both)}
+        except _INFERENCE_ERRORS as error:
             shapes = ", ".join(f"{printable(name)}: {list(_shape(self.types[name]))}" for name in node.input if name)
             reason = " ".join(str(error).split())
             raise ModelFormatError(
@@ -199,6 +213,8 @@ class _Fold:
             ) from error
         for name in filter(None, node.output):
             if name in found and name not in self.constants:
+                if not (found[name].tensor_type.HasField("shape") or self._is_constant(node)):
+                    raise where(self.file.path, label, "makes a tensor whose shape cannot be found; it must be fixed")
                 self.types[name] = found[name]
                 if _elements(found[name]) > MAX_ELEMENTS:
                     raise where(self.file.path, label, f"makes a tensor of more than {MAX_ELEMENTS} elements")
@@ -212,9 +228,7 @@ class _Fold:
             values: list[Any] = [tensor_values(self.file.path, node.attribute[0].t)]
         else:
             try:
-                evaluator = ReferenceEvaluator(node, opsets={"": self.file.opset})
-                with np.errstate(all="ignore"):
-                    values = list(evaluator.run(None, {name: self.constants[name] for name in node.input if name}))
+                values = evaluated(node, self.file.opset, {name: self.constants[name] for name in node.input if name})
             except _EVALUATOR_ERRORS as error:
                 raise where(self.file.path, label, f"cannot be computed: {error}") from error
         for name, value in zip(node.output, values, strict=False):

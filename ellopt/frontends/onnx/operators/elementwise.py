@@ -108,7 +108,7 @@ def clip(builder: Builder, operator: Operator) -> None:
 
 
 def prelu(builder: Builder, operator: Operator) -> None:
-    builder.hold(operator.outputs[0], _of_inputs(builder, operator, "prelu"))
+    builder.hold(operator.outputs[0], of_inputs(builder, operator, "prelu"))
 
 
 def folding(name: str) -> Translator:
@@ -116,7 +116,7 @@ def folding(name: str) -> Translator:
 
     def translate(builder: Builder, operator: Operator) -> None:
         _check_old_broadcasting(operator)
-        builder.hold(operator.outputs[0], _of_inputs(builder, operator, name))
+        builder.hold(operator.outputs[0], of_inputs(builder, operator, name))
 
     return translate
 
@@ -128,7 +128,7 @@ def _check_old_broadcasting(operator: Operator) -> None:
 
 def mean(builder: Builder, operator: Operator) -> None:
     shape = builder.shape(operator.outputs[0])
-    total = _of_inputs(builder, operator, "add")
+    total = of_inputs(builder, operator, "add")
     share = scalar(1 / len(operator.inputs))
     builder.hold(operator.outputs[0], combined(builder, "multiply", total, share, shape))
 
@@ -138,7 +138,7 @@ def power(builder: Builder, operator: Operator) -> None:
     held = builder.held(operator.inputs[0])
     shape = builder.shape(operator.outputs[0])
     if exponent is None or exponent.size != 1 or shape != held.shape:
-        builder.hold(operator.outputs[0], _of_inputs(builder, operator, "power"))
+        builder.hold(operator.outputs[0], of_inputs(builder, operator, "power"))
         return
     value = float(exponent.reshape(-1)[0])
     if value == 2.0:
@@ -160,7 +160,8 @@ def _operand(builder: Builder, name: str) -> Operand:
     return builder.held(name) if values is None else np.asarray(values, np.float32)
 
 
-def _of_inputs(builder: Builder, operator: Operator, name: str) -> Held:
+def of_inputs(builder: Builder, operator: Operator, name: str) -> Held:
+    """All inputs of an operator, combined one after the other."""
     operands = [_operand(builder, given) for given in operator.inputs]
     if len(operands) == 1:
         return builder.held(operator.inputs[0])

@@ -33,10 +33,11 @@ def batch_normalization(builder: Builder, operator: Operator) -> None:
         )
         builder.hold(operator.outputs[0], builder.like(node, held))
         return
-    builder.hold(operator.outputs[0], _per_channel(builder, held, factor, shift))
+    builder.hold(operator.outputs[0], per_channel(builder, held, factor, shift))
 
 
-def _per_channel(builder: Builder, held: Held, factor: FloatArray, shift: FloatArray) -> Held:
+def per_channel(builder: Builder, held: Held, factor: FloatArray, shift: FloatArray) -> Held:
+    """Each channel, which is the second axis of the file's tensor, times its factor, and its shift added."""
     shape = (-1, *(1,) * (len(held.shape) - 2))
     found = combined(builder, "multiply", held, factor.astype(np.float32).reshape(shape), held.shape)
     return combined(builder, "add", found, shift.astype(np.float32).reshape(shape), held.shape)
@@ -45,15 +46,15 @@ def _per_channel(builder: Builder, held: Held, factor: FloatArray, shift: FloatA
 def instance_normalization(builder: Builder, operator: Operator) -> None:
     held = builder.held(operator.inputs[0])
     scale, bias = (builder.floats(name, "numbers of InstanceNormalization") for name in operator.inputs[1:3])
-    found, _, _ = _standardised(builder, held, range(2, len(held.shape)), operator.attributes.get("epsilon", 1e-5))
-    builder.hold(operator.outputs[0], _per_channel(builder, found, scale, bias))
+    found, _, _ = standardised(builder, held, range(2, len(held.shape)), operator.attributes.get("epsilon", 1e-5))
+    builder.hold(operator.outputs[0], per_channel(builder, found, scale, bias))
 
 
 def layer_normalization(builder: Builder, operator: Operator) -> None:
     """Further outputs are the mean and what the difference from it is multiplied with."""
     held = builder.held(operator.inputs[0])
     axis = operator.attributes.get("axis", -1) % len(held.shape)
-    found, mean, deviation = _standardised(
+    found, mean, deviation = standardised(
         builder, held, range(axis, len(held.shape)), operator.attributes.get("epsilon", 1e-5)
     )
     found = combined(builder, "multiply", found, builder.floats(operator.inputs[1], "scales"), held.shape)
@@ -67,7 +68,7 @@ def layer_normalization(builder: Builder, operator: Operator) -> None:
         builder.hold(operator.outputs[2], function(builder, deviation, "reciprocal", main=False))
 
 
-def _standardised(builder: Builder, held: Held, axes: range, epsilon: float) -> tuple[Held, Held, Held]:
+def standardised(builder: Builder, held: Held, axes: range, epsilon: float) -> tuple[Held, Held, Held]:
     """(x - mean) / sqrt(variance + epsilon) over ``axes``; the mean; the square root."""
     mean = reduced(builder, "mean", held, axes)
     centred = combined(builder, "subtract", held, mean, held.shape)

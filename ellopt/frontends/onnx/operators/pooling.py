@@ -70,18 +70,21 @@ def reduction(name: str) -> Translator:
 
     def translate(builder: Builder, operator: Operator) -> None:
         held = builder.held(operator.inputs[0])
-        rank = len(held.shape)
-        axes = operator.attributes.get("axes")
-        if axes is None and len(operator.inputs) > 1 and operator.inputs[1]:
-            axes = builder.integers(operator.inputs[1], "axes of a sum")
-        if not axes and operator.attributes.get("noop_with_empty_axes", 0):
-            builder.hold(operator.outputs[0], held)
-            return
-        chosen = [axis % rank for axis in axes] if axes else list(range(rank))
-        found = reduced(builder, name, held, chosen, main=True)
+        axes = reduced_axes(builder, operator, len(held.shape))
+        found = reduced(builder, name, held, axes, main=True) if axes else held
         builder.hold(operator.outputs[0], builder.reshape(found, builder.shape(operator.outputs[0])))
 
     return translate
+
+
+def reduced_axes(builder: Builder, operator: Operator, rank: int) -> list[int]:
+    """The axes of a Reduce operator; none where it is told to do nothing."""
+    axes = operator.attributes.get("axes")
+    if axes is None and len(operator.inputs) > 1 and operator.inputs[1]:
+        axes = builder.integers(operator.inputs[1], "axes of a sum")
+    if not axes:
+        return [] if operator.attributes.get("noop_with_empty_axes", 0) else list(range(rank))
+    return [axis % rank for axis in axes]
 
 
 def reduced(builder: Builder, name: str, held: Held, axes: Sequence[int], main: bool = False) -> Held:
