@@ -22,7 +22,7 @@ from ellopt.model.graph import Model
 from ellopt.model.wanted import Wanted
 from ellopt.targets import Target
 from ellopt.toolchains.native.toolchain import NativeToolchain
-from ellopt.toolchains.zig import target_flags, zig_command
+from ellopt.toolchains.zig import link_flags, target_flags, zig_command
 
 _SECONDS = 1800.0
 _INPUT, _TIMES = "input.bin", "times.txt"
@@ -80,12 +80,18 @@ def run_example(
 def _build(library: DeployedLibrary, target: Target, directory: Path) -> Bundle:
     name = f"{library.name}_example"
     static = ("-static",) if "musl" in target.triple else ()
-    sources = [str((library.directory / file).resolve()) for file in ("main.c", f"lib{library.name}.a")]
-    command = (*zig_command(), "cc", *target_flags(target), *static, "-O2", *sources, "-o", name, "-lm", "-lpthread")
-    done = run_in_group(command, directory, Deadline.after(_SECONDS))
-    if done.exit_code != 0:
-        log = done.stderr.decode(errors="replace")
-        raise BuildError(f"the example of {library.name} cannot be built: {log.strip()[-300:]}", log)
+    source, archive = ((library.directory / file).resolve() for file in ("main.c", f"lib{library.name}.a"))
+    # Linked by other flags than it is compiled by: with them the C library is there already.
+    commands = (
+        (*target_flags(target), "-O2", "-c", str(source), "-o", "main.o"),
+        (*link_flags(target), *static, "main.o", str(archive), "-o", name, "-lm", "-lpthread"),
+    )
+    deadline = Deadline.after(_SECONDS)
+    for arguments in commands:
+        done = run_in_group((*zig_command(), "cc", *arguments), directory, deadline)
+        if done.exit_code != 0:
+            log = done.stderr.decode(errors="replace")
+            raise BuildError(f"the example of {library.name} cannot be built: {log.strip()[-300:]}", log)
     digest = hashlib.sha256(name.encode() + (directory / name).read_bytes()).hexdigest()[:32]
     return Bundle(directory, digest, (name,), "example", target, {})
 

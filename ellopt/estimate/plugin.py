@@ -14,7 +14,7 @@ from ellopt.files.sealed import FileCache
 HostCompiler = Callable[[Sequence[str], Path, Deadline], None]
 
 SOURCE = Path(__file__).with_name("simulator")
-_FLAGS = ("-O2", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all", "-g0")
+_FLAGS = ("-O2", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=undefined", "-g0")
 _SECONDS = 300.0
 
 

@@ -44,6 +44,12 @@ _FLAGS = (
     "-Wundef",
     "-Wno-unused-function",
 )
+#: The compiler links by default what reports undefined behaviour at run time, which is built first, for six seconds:
+#: no object of ours refers to it.
+NO_SANITIZER = ("-fno-sanitize=undefined",)
+#: Nor do programs for a 64-bit machine refer to the compiler's own library, which is built as long: where one does, the
+#: linker says so, in a shared library by the second of these, and it is linked with.
+_NO_RUNTIME = ("-rtlib=none", "-Wl,-z,defs")
 #: What the compiler defines for this machine -> the row that its code is cut for; the first that is defined counts.
 _CPU_BY_MACRO = {
     "__AVX512F__": "x86-64-v4",
@@ -89,8 +95,8 @@ def target_flags(target: Target) -> tuple[str, ...]:
 def link_flags(target: Target) -> tuple[str, ...]:
     """The flags that choose a program's C library, which comes from a cache unless it is the first of its kind."""
     if target.is_host:
-        return target_flags(target)
-    return ("-target", target.triple, f"-mcpu={target.library_cpu}")
+        return (*target_flags(target), *NO_SANITIZER)
+    return ("-target", target.triple, f"-mcpu={target.library_cpu}", *NO_SANITIZER)
 
 
 def compile_flags(target: Target) -> tuple[str, ...]:
@@ -201,7 +207,8 @@ class Compiler:
                 *(*zig_command(), "cc", *link_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
                 *("@objects.rsp", "-o", output.name, "-lm", "-lpthread"),
             )
-            self._run(command, directory, deadline, output.name)
+            if not self._linked_by_itself(command, directory, deadline, output.name):
+                self._run(command, directory, deadline, output.name)
             (directory / output.name).replace(output)
         setup.done()
 
@@ -213,6 +220,17 @@ class Compiler:
             command = (*zig_command(), "ar", "rcs", output.name, *(Path(member).name for member in members))
             self._run(command, directory, deadline, output.name)
             (directory / output.name).replace(output)
+
+    def _linked_by_itself(self, command: Sequence[str], directory: Path, deadline: Deadline, what: str) -> bool:
+        """Link for this machine without the compiler's own library. False if something is missing then."""
+        if not self._target.is_host:
+            return False
+        try:
+            self._run((*command, *_NO_RUNTIME), directory, deadline, what)
+        except BuildError as error:
+            logger.debug("%s is linked with the compiler's library: %s", what, error)
+            return False
+        return True
 
     def _compile(self, key: str, text: str, deadline: Deadline, flags: Sequence[str], abort: Abort) -> Path:
         with tempfile.TemporaryDirectory(dir=self._cache) as name:
