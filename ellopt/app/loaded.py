@@ -159,7 +159,7 @@ class LoadedModel:
         found = find_target(target)
         device = device_for(found, boards, times=True)
         library = self.compile(directory, target=target, options=options, force=force)
-        return library, run_example(library, self.model, found, device, iterations)
+        return library, run_example(library, self.model, found, device, iterations, _path(options))
 
     def bench(
         self, *, target: str = "host", options: AnyPath | None = None, threads: int = 0, iterations: int = 50,

@@ -14,6 +14,7 @@ from ellopt.app.shared import SharedParts
 from ellopt.core.errors import CandidateError
 from ellopt.files.atomic import write_text
 from ellopt.frontends.discover import ModelFile
+from ellopt.measure.accuracy import Accuracy
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.whole_model import WholeCheck
 from ellopt.model.graph import Model
@@ -41,6 +42,7 @@ class Tuned:
     winners: Winners
     confirmed: Confirmed
     seconds: float
+    accuracy: Accuracy | None = None
 
 
 def write_output(
@@ -91,6 +93,7 @@ def write_output(
         boards=result.boards,
         mlflow_run=dict(mlflow_run),
         files=(*written.names, *further, REPORT_FILE, PAGE_FILE),
+        accuracy=tuned.accuracy,
         nodes=network_of(model, nodes_ms, shared.toolchain.fused_into(model)),
     )
     write_text(directory / REPORT_FILE, report.to_json())

@@ -12,6 +12,7 @@ from ellopt.app.boards import open_places
 from ellopt.app.config import TuningConfig
 from ellopt.app.estimating import facts_of, simulator_for
 from ellopt.app.finished import STATE_DIRECTORY, command_digest, finished_before
+from ellopt.app.precision import allowed_precisions
 from ellopt.app.shared import SharedParts
 from ellopt.app.tune_model import tune_model
 from ellopt.core.errors import ConfigurationError, ElloptError
@@ -69,7 +70,7 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
     shares = shared_out(parse_shapes(config.shapes.input_shape), [(file.tag, file.path) for file in files])
     shapes = {file.tag: share for file, share in zip(files, shares, strict=True)}
     target = config.target.find()
-    space = SearchSpace.load(find_options_file(config.options_file))
+    space = allowed_precisions(SearchSpace.load(find_options_file(config.options_file)), config, target)
     toolchain = make_toolchain(config.build, config.toolchains, target)
     _make_directory(config.models.output_path)
     before = {} if config.models.again else _before(files, config, space, toolchain, shapes)

@@ -9,9 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ellopt.app.config import TuningConfig
 from ellopt.app.finished import STATE_DIRECTORY, begin, keep_finished
 from ellopt.app.output import Tuned, write_output
+from ellopt.app.samples import read_samples
 from ellopt.app.shared import SharedParts
+from ellopt.core.plan import Plan
 from ellopt.core.trial import Trial
 from ellopt.files.locks import exclusive
 from ellopt.frontends.base import require_convolutions
@@ -73,8 +76,9 @@ class _Tuning:
             space = within_bytes(space)
         state, kept = self._state_directory(), self.directory / STATE_DIRECTORY
         measurer = DeviceMeasurer(
-            self.model, shared.toolchain, shared.pool, shared.target, state / "bundles", shared.measure, config.build
-        )
+            self.model, shared.toolchain, shared.pool, shared.target, state / "bundles", shared.measure, config.build,
+            samples=read_samples(config.measure.samples, self.model),
+        )  # fmt: skip
         board = measurer.board()
         times = begin(kept, config.models.again)
         identity = shared.identity(self.model, board, times)
@@ -103,7 +107,8 @@ class _Tuning:
             schedule = UNCHOSEN if unchosen else CONFIRMATION
             confirmed = confirm(measurer, candidates, schedule, error=shared.error, once=unchosen)
             seconds = time.monotonic() - self.started
-            tuned = Tuned(self.file, self.model, space, result, winners, confirmed, seconds)
+            accuracy = measurer.accuracy(confirmed.plan) if _is_told(confirmed.plan, config) else None
+            tuned = Tuned(self.file, self.model, space, result, winners, confirmed, seconds, accuracy)
             report = write_output(tuned, shared, self.directory, state / "bundles", tracker.mlflow_run)
         except Exception as error:
             tracker.failed_model(str(error))
@@ -130,6 +135,11 @@ class _Tuning:
         temp_dir = self.shared.config.models.temp_dir
         parent = self.directory if temp_dir is None else temp_dir / self.file.tag
         return (parent / STATE_DIRECTORY).absolute()
+
+
+def _is_told(plan: Plan, config: TuningConfig) -> bool:
+    """Whether the report says how accurate ``plan`` is."""
+    return config.measure.samples is not None or any(options.precision for _, options in plan.items())
 
 
 class _Tracked:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Choices:
     """What an options file lets methods choose from. A depth of 0 leaves it to the generator; the empty blocking is the
-    default one."""
+    default one, the empty precision is float32."""
 
     depths: tuple[int, ...] = (0,)
     tile_sizes: tuple[int, ...] = (2,)
     blockings: tuple[str, ...] = ("",)
+    precisions: tuple[str, ...] = ("",)
 
 
 class Method(ABC):
@@ -50,8 +51,9 @@ class Method(ABC):
         """About how many bytes of weights a layer reads in a pass, as they are laid out for it."""
         return plain_weight_bytes(shape)
 
-    def rounding(self, options: ConvolutionOptions) -> float:
-        """How many times as far as sums in any order the method may be off, as it makes other sums first."""
+    def rounding(self, options: ConvolutionOptions, terms: int) -> float:
+        """How many times as far as sums of ``terms`` products in any order, in float32, the method may be off: it makes
+        other sums first, or multiplies in less precision."""
         return 1.0
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:

@@ -10,6 +10,11 @@ from typing import Any
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import method_names, method_row
 
+#: What the products of a layer may be computed in, the default first.
+FLOAT32, FLOAT16 = "float32", "float16"
+PRECISIONS = (FLOAT32, FLOAT16)
+#: Method, tile size, blocking and precision: see ``ConvolutionOptions.way``.
+Way = tuple[str, int, str, str]
 _DEPTH = re.compile("[0-9]{1,9}")
 #: ELL's own names, in the order in which ELL's scripts write them.
 ELL_DEPTH_NAMES = {
@@ -30,7 +35,8 @@ class ConvolutionOptions:
 
     Depths and the tile size belong to ``winograd`` and are 0 elsewhere. A depth of 0 on a winograd layer
     means that it makes no difference there (see ``canonical`` of a toolchain). ``gemm_blocking`` names a
-    blocking of the matrix multiplication that the native generator offers; empty is its default.
+    blocking of the matrix multiplication that the native generator offers; empty is its default. ``precision`` is what
+    inputs and weights are multiplied in: empty is float32, see ``PRECISIONS``.
     """
 
     method: str
@@ -40,6 +46,7 @@ class ConvolutionOptions:
     nonseparable_channel_depth: int = 0
     winograd_tile_size: int = 0
     gemm_blocking: str = ""
+    precision: str = ""
 
     def __post_init__(self) -> None:
         row = method_row(self.method)
@@ -49,6 +56,10 @@ class ConvolutionOptions:
             )
         if not isinstance(self.parallelize, bool) or not isinstance(self.gemm_blocking, str):
             raise ConfigurationError("parallelize is true or false, and a blocking is named by a text")
+        if self.precision == FLOAT32:
+            object.__setattr__(self, "precision", "")
+        elif self.precision not in ("", *PRECISIONS):
+            raise ConfigurationError(f"unknown precision {self.precision!r}: use one of {', '.join(PRECISIONS)}")
         numbers = (*self.depths, self.winograd_tile_size)
         if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in numbers):
             raise ConfigurationError(f"block depths and tile sizes are integers, not negative: {numbers}")
@@ -68,10 +79,10 @@ class ConvolutionOptions:
         )
 
     @property
-    def way(self) -> tuple[str, int, str]:
+    def way(self) -> Way:
         """What the compiler sees of options, and what decides how weights are laid out: block depths and threads are
         run-time arguments of one kernel."""
-        return (self.method, self.winograd_tile_size, self.gemm_blocking)
+        return (self.method, self.winograd_tile_size, self.gemm_blocking, self.precision)
 
     def __str__(self) -> str:
         """A short text such as ``winograd s8 f2 c4 parallel``; parsed back by ``parse``."""
@@ -82,6 +93,8 @@ class ConvolutionOptions:
             parts += [f"{key}{depth}" for key, depth in zip("sfc", self.depths, strict=True) if depth]
         if self.gemm_blocking:
             parts.append(f"g{self.gemm_blocking}")
+        if self.precision:
+            parts.append(self.precision)
         if self.parallelize:
             parts.append("parallel")
         return " ".join(parts)
@@ -100,6 +113,8 @@ class ConvolutionOptions:
         for part in rest:
             if part == "parallel":
                 values["parallelize"] = True
+            elif part in PRECISIONS:
+                values["precision"] = part
             elif part[0] == "g" and len(part) > 1:
                 values["gemm_blocking"] = part[1:]
             elif part[0] in names and _DEPTH.fullmatch(part[1:]):

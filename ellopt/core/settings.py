@@ -107,7 +107,7 @@ def check_settings(group: Any) -> None:
         value, said = getattr(group, part.name), part.setting
         if said.least is not None and value is not None and not value >= said.least:
             raise ConfigurationError(f"--{part.option}: must be at least {said.least:g}, not {value:g}")
-        if said.choices and value not in said.choices:
+        if said.choices and value is not None and value not in said.choices:
             hint = did_you_mean(str(value), said.choices)
             raise ConfigurationError(
                 f"--{part.option}: {value!r} is unknown{hint}; use one of {', '.join(said.choices)}"

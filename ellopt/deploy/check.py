@@ -48,11 +48,11 @@ def check_plan(
     if wrong:
         nodes = "; ".join(f"node {c.node_id} ({c.options or c.type_name}): {c.reason}" for c in wrong)
         raise CandidateError(f"{model.path}: {nodes}")
-    outputs = WholeOutputs(model, toolchain, values)
+    outputs = WholeOutputs(model, toolchain, () if values is None else (values,))
     whole = WholeCheck(lambda plans: outputs.errors(plans, lambda some: dict.fromkeys(some, bundle), run), default)
     if unsound := whole.unsound([plan]):
         raise CandidateError(
             f"{model.path}: every step is right, but the model's output is off by {unsound[plan]:.3g} times what is "
-            "allowed: choose options that lose fewer bits, such as smaller winograd tiles"
+            "allowed: choose options that lose fewer bits, such as float32 or smaller winograd tiles"
         )
-    return whole.allowed()
+    return whole.allowed(plan)

@@ -17,9 +17,11 @@ from ellopt.deploy.library import DeployedLibrary
 from ellopt.deploy.run_settings import UsedDevice, used_device
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.files.process import run_in_group
+from ellopt.measure.accuracy import allowance
 from ellopt.model.check_data import OUTPUT_LIMIT
 from ellopt.model.graph import Model
 from ellopt.model.wanted import Wanted
+from ellopt.space.options_file import plan_for
 from ellopt.targets import Target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.toolchains.zig import link_flags, target_flags, zig_command
@@ -51,14 +53,22 @@ class BoardRun:
 
 
 def run_example(
-    library: DeployedLibrary, model: Model, target: Target, device: UsedDevice, passes: int = 50
+    library: DeployedLibrary,
+    model: Model,
+    target: Target,
+    device: UsedDevice,
+    passes: int = 50,
+    options: Path | None = None,
 ) -> BoardRun:
     """Build the example of ``library``, copy it to a device, run it there and compare its output with the reference.
 
-    The program is static: it needs nothing of the board but its kernel. Raises BuildError, CandidateError if it does
-    not run or computes something else, InfrastructureError.
+    ``options`` are those that the library was compiled with: they decide how far off it may be. The program is static:
+    it needs nothing of the board but its kernel. Raises BuildError, CandidateError if it does not run or computes
+    something else, InfrastructureError.
     """
-    wanted = Wanted.of(NativeToolchain().prepare(model), 1)
+    toolchain = NativeToolchain()
+    prepared = toolchain.prepare(model)
+    wanted = Wanted.of(prepared, 1)
     with tempfile.TemporaryDirectory(prefix="ellopt-example-") as name:
         bundle = _build(library, target, Path(name))
         given = np.ascontiguousarray(wanted.inputs[0], "<f4").tobytes()
@@ -71,7 +81,8 @@ def run_example(
             f"{library.name}: the example ended with exit code {done.exit_code}: {done.stderr.strip()}"
         )
     times, output = _read(done, passes + 1)
-    error = wanted.error(output) / OUTPUT_LIMIT
+    plan = toolchain.valid_plan(prepared, plan_for(prepared, options), target)
+    error = wanted.error(output) / (OUTPUT_LIMIT * allowance(plan))
     if not error <= 1:
         raise CandidateError(f"{library.name}: the output on {board} is off by {error:.3g} times what is allowed")
     return BoardRun(board, times[0], times[1:])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from ellopt.core.errors import BuildError
-from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions, Way
 from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.build import BuildTask
@@ -85,9 +85,9 @@ class Bundles:
             if (layer.node_id, options.way) in failed
         }
 
-    def _failing_ways(self, space: ModelSpace) -> Steps[dict[tuple[str, tuple[str, int, str]], str]]:
+    def _failing_ways(self, space: ModelSpace) -> Steps[dict[tuple[str, Way], str]]:
         """Build each way by itself; where one fails, each layer of it by itself."""
-        failed: dict[tuple[str, tuple[str, int, str]], str] = {}
+        failed: dict[tuple[str, Way], str] = {}
         for kind in sorted({o.way for layer in space.layers for o in layer.variants}):
             members = {
                 layer.node_id: next(o for o in layer.variants if o.way == kind)

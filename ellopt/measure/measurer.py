@@ -15,6 +15,7 @@ from ellopt.core.plan import Plan
 from ellopt.core.schedule import Schedule
 from ellopt.core.trial import Costs, Failure, Trial
 from ellopt.devices.base import DevicePool
+from ellopt.measure.accuracy import Accuracy
 from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.builder import Bundles
 from ellopt.measure.executors import make_executor
@@ -26,6 +27,7 @@ from ellopt.measure.trying import Trying
 from ellopt.measure.visit import LookTask
 from ellopt.measure.whole_model import WholeOutputs
 from ellopt.model.graph import Model
+from ellopt.model.layers import FloatArray
 from ellopt.space.space import ModelSpace
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
@@ -38,7 +40,8 @@ class DeviceMeasurer:
     """Tries plans of one model for one target, see ``Measurer``. Its methods may be called from several threads.
 
     Options whose output is wrong, that crash or that hang are found, recorded in ``failures`` and never run again.
-    A device that fails gives the visit to another one.
+    A device that fails gives the visit to another one. ``samples``: inputs that whole models are checked with besides
+    pseudo-random ones, [row, column, channel] each.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class DeviceMeasurer:
         settings: MeasureSettings | None = None,
         build: BuildSettings | None = None,
         *,
+        samples: Sequence[FloatArray] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings or MeasureSettings()
@@ -62,7 +66,7 @@ class DeviceMeasurer:
         self._bundles = Bundles(model, toolchain, target, build, self._changed)
         self._ledger = Ledger({layer.node_id: layer for layer in toolchain.layers(model)})
         self._trying = Trying(self._bundles, self._ledger, self.settings, target.cores, toolchain.checks_in_turns)
-        self._outputs = WholeOutputs(model, toolchain)
+        self._outputs = WholeOutputs(model, toolchain, samples)
         self._board = ""
 
     @property
@@ -127,6 +131,16 @@ class DeviceMeasurer:
         until = deadline or Deadline.never()
         return self._outputs.errors(
             plans,
+            lambda some: self._wait_for(self._bundles.holding(some)),
+            lambda bundle, job: self._wait_for(self._trying.run_job(bundle, job, until)),
+        )
+
+    def accuracy(self, plan: Plan, deadline: Deadline | None = None) -> Accuracy | None:
+        """How accurate the whole model's output is with ``plan``; None where it cannot be known. Raises as
+        ``output_errors``."""
+        until = deadline or Deadline.never()
+        return self._outputs.accuracy(
+            plan,
             lambda some: self._wait_for(self._bundles.holding(some)),
             lambda bundle, job: self._wait_for(self._trying.run_job(bundle, job, until)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ellopt.core.settings import OwnGroups, check_settings, setting
 from ellopt.measure.pauses import LONGEST
@@ -40,6 +41,12 @@ class MeasureSettings:
         least=0,
         kind=spacing,
         default_text=f"`auto`, none on a quiet board, {LONGEST:g} on a loud one",
+    )
+    samples: Path | None = setting(
+        None,
+        "real inputs to check the tuned model with, at most 100: a `.npy` file, or a folder of such; the report says "
+        "how far off outputs are, and for how many of them the largest output is the same",
+        metavar="PATH",
     )
     accept_emulated_timings: bool = setting(False, "let times measured under emulation choose winners")
     run_limit: float = setting(120.0, "seconds after which a job stops", no_option=_FIXED)

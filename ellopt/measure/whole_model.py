@@ -13,6 +13,7 @@ from ellopt.core.errors import BuildError, CandidateError
 from ellopt.core.job import Job, JobResult
 from ellopt.core.plan import Plan
 from ellopt.devices.bundle import Bundle
+from ellopt.measure.accuracy import Accuracy, accuracy, allowance
 from ellopt.model.check_data import OUTPUT_LIMIT, WHOLE_INPUTS
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
@@ -40,15 +41,13 @@ class WholeCheck:
         """
         chosen = list(dict.fromkeys([self.default, *plans]))
         found = dict(zip(chosen, self.errors(chosen), strict=True))
-        allowed = _allowed(found[self.default])
-        return {plan: error / allowed for plan, error in found.items() if not error <= allowed}
+        limits = {plan: _allowed(found[self.default]) * allowance(plan) for plan in found}
+        return {plan: error / limits[plan] for plan, error in found.items() if not error <= limits[plan]}
 
-    def allowed(self) -> float:
-        """How far off outputs may be, in units of what is allowed of a model that does not amplify rounding errors.
-
-        Raises as ``unsound``.
-        """
-        return _allowed(self.errors([self.default])[0])
+    def allowed(self, plan: Plan) -> float:
+        """How far off outputs of ``plan`` may be, in units of what float32 may be in a model that amplifies no rounding
+        errors. Raises as ``unsound``."""
+        return _allowed(self.errors([self.default])[0]) * allowance(plan)
 
     def blame(self, plan: Plan) -> tuple[str, ...]:
         """The layers whose options make the output of ``plan`` wrong; none if it is right.
@@ -77,12 +76,12 @@ def _allowed(error_of_default: float) -> float:
 class WholeOutputs:
     """How far the outputs of plans are off, in units of what is allowed, each found once.
 
-    Where a toolchain does not give outputs, its check tells. ``values``: one more input, [row, column, channel].
+    Where a toolchain does not give outputs, its check tells. ``samples``: further inputs, [row, column, channel] each.
     """
 
     model: Model
     toolchain: Toolchain
-    values: FloatArray | None = None
+    samples: Sequence[FloatArray] = ()
     _known: dict[Plan, float] = field(default_factory=dict)
 
     def ahead(self) -> Thread:
@@ -119,6 +118,23 @@ class WholeOutputs:
                 self._run(bundle, members, run)
         return tuple(self._known[plan] for plan in plans)
 
+    def accuracy(
+        self,
+        plan: Plan,
+        holding: Callable[[Sequence[Plan]], Mapping[Plan, Bundle | BuildError]],
+        run: Callable[[Bundle, Job], JobResult],
+    ) -> Accuracy | None:
+        """How accurate ``plan`` is; None where the toolchain gives no outputs. Arguments and errors as ``errors``, and
+        CandidateError where it crashes."""
+        if not self.toolchain.gives_outputs:
+            return None
+        bundle = holding([plan])[plan]
+        if isinstance(bundle, BuildError):
+            raise bundle
+        result = run(bundle, Job("outputs", (plan,), inputs=self._wanted.inputs))
+        assert result.outputs is not None
+        return accuracy(plan, self._wanted, result.outputs[0])
+
     def _run(self, bundle: Bundle, plans: Sequence[Plan], run: Callable[[Bundle, Job], JobResult]) -> None:
         whole = self.toolchain.gives_outputs
         if len(plans) > 1 and not whole:
@@ -147,4 +163,4 @@ class WholeOutputs:
     @cached_property
     def _wanted(self) -> Wanted:
         """Several inputs of the model, and what the reference makes of them."""
-        return Wanted.of(self.model, WHOLE_INPUTS, [] if self.values is None else [self.values])
+        return Wanted.of(self.model, WHOLE_INPUTS, self.samples)

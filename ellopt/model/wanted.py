@@ -92,6 +92,14 @@ class Wanted:
         outputs = np.stack([node.output_layout.view(buffers[node.node_id]).reshape(-1) for buffers in found])
         return cls(model, inputs, outputs, places, tuple(tuple(p.searched(b) for p in places) for b in found))
 
+    def only(self, some: Sequence[int]) -> Wanted:
+        """The same of ``some`` of the inputs, by their numbers."""
+        chosen = list(some)
+        return replace(
+            self, inputs=self.inputs[chosen], outputs=self.outputs[chosen],
+            searched=tuple(self.searched[i] for i in chosen),
+        )  # fmt: skip
+
     def error(self, found: npt.ArrayLike) -> float:
         """As ``output_error``. A place counts by how far the value that it points at is from the one that it should
         point at, relative to the largest value that was searched; infinite if there is no such place."""

@@ -17,6 +17,7 @@ from ellopt.core.trial import Trial
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.files.json_text import JsonLimits
 from ellopt.files.json_values import decode, encode, parse_object
+from ellopt.measure.accuracy import Accuracy
 from ellopt.report.cross_check import cross_check
 from ellopt.report.forms import FORMS
 from ellopt.search.result import BoardReport, CostReport
@@ -72,6 +73,7 @@ class TuningReport:
     mlflow_run: Mapping[str, str] = field(default_factory=dict)  # tracking_uri, experiment, run_id
     files: tuple[str, ...] = ()
     estimate: EstimateFacts | None = None  # where times are estimates
+    accuracy: Accuracy | None = None  # where layers are in float16, or samples were given
     nodes: tuple[NodeReport, ...] = ()  # every node in order of computation; may be left empty
     version: int = FORMAT_VERSION
 

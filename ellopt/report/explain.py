@@ -47,6 +47,29 @@ def evidence(report: TuningReport) -> Comparison | None:
     return against
 
 
+def accurate(report: TuningReport) -> str:
+    """How accurate the written model is, as sentences; empty where that is not told."""
+    found = report.accuracy
+    if found is None:
+        return ""
+    text = f"{found.layers} of {count(len(report.layers), 'layer')} in float16: the" if found.layers else "The"
+    text += (
+        f" output is off by at most {_fine(found.error)} of its largest value"
+        f" for {count(found.inputs, 'random input')} ({_fine(found.allowed)} is allowed)"
+    )
+    if found.samples:
+        text += (
+            f"; for {count(found.samples, 'sample')} by at most {_fine(found.sample_error)}, and the largest output"
+            f" is where the reference has it for {found.same_top} of {found.samples}"
+        )
+    return text + "."
+
+
+def _fine(share: float) -> str:
+    """A share as per cent with two digits, however small."""
+    return f"{significant(100 * share, 2)} %"
+
+
 _WRITTEN = {
     ASSEMBLED: "Every layer was written with its winner.",
     BEFORE: "Every layer was written with ELL's default.",

@@ -15,6 +15,7 @@ from ellopt.report.diagram import network_diagram
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import (
     STATES,
+    accurate,
     doubt,
     evidence,
     layer_gain,
@@ -62,6 +63,7 @@ def render(report: TuningReport) -> str:
             gain=model_gain(report),
             doubt=doubt(report),
             written=written(report),
+            accurate=accurate(report),
             diagram=Markup(network_diagram(report)),
             layers=[_layer_view(index, layer) for index, layer in enumerate(report.layers)],
             whole=Markup(whole_model_chart(report)),

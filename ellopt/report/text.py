@@ -15,7 +15,7 @@ from rich.text import Text
 from ellopt.files.terminal import printable
 from ellopt.report import words
 from ellopt.report.document import TuningReport
-from ellopt.report.explain import doubt, evidence, layer_gain, model_gain, states, verdict, written
+from ellopt.report.explain import accurate, doubt, evidence, layer_gain, model_gain, states, verdict, written
 from ellopt.report.tables import WordTable
 from ellopt.select.decisions import LayerReport
 
@@ -128,6 +128,8 @@ def _whole(report: TuningReport) -> list[Text]:
         line.append(f" ({words.time_saved(gain)}, 95 % confidence {words.interval(found)})")
     line.append("; confirmed by a fresh measurement." if report.estimate is None else "; by estimate.")
     lines = [line, Text(printable(written(report)))]
+    if accuracy := accurate(report):
+        lines.append(Text(accuracy))
     for remark in (states(report), doubt(report)):
         if remark:
             lines.append(Text(printable(words.sentence(remark)), style="yellow"))

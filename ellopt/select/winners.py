@@ -103,17 +103,17 @@ def for_ell(evidence: Evidence, layer: LayerSpace, winner: ConvolutionOptions) -
     """What the output model tells ELL: the winner where ELL can do it, else the best of what ELL can.
 
     ELL computes depthwise layers wrongly by winograd, and knows winograd with tiles of 2 only; blockings of the matrix
-    multiplication mean nothing to it.
+    multiplication and precisions mean nothing to it.
     """
     if ell_can(layer.shape, winner):
-        return replace(winner, gemm_blocking="")
+        return replace(winner, gemm_blocking="", precision="")
     measured = [
         estimate
         for options, estimate in evidence.estimates(layer.shape).items()
         if ell_can(layer.shape, options) and (options in layer.variants or options == layer.default)
     ]
     best = min(measured, key=lambda estimate: estimate.expected_ms, default=None)
-    return replace(best.options if best else layer.default, gemm_blocking="")
+    return replace(best.options if best else layer.default, gemm_blocking="", precision="")
 
 
 def ell_can(shape: ConvolutionShape, options: ConvolutionOptions) -> bool:

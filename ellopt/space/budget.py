@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from ellopt.core.methods import find_method
+from ellopt.core.options import Way
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.space.space import LayerSpace, ModelSpace
 
@@ -13,9 +14,6 @@ _LOG = logging.getLogger(__name__)
 
 #: Bytes that the weights of all variants may take together; objects, references and records need far less.
 WEIGHT_BYTES = 700 * 1024 * 1024
-
-#: Variants of one way (``ConvolutionOptions.way``) share the weights that they read.
-Way = tuple[str, int, str]
 
 
 def within_bytes(space: ModelSpace, limit: int = WEIGHT_BYTES) -> ModelSpace:
@@ -25,6 +23,7 @@ def within_bytes(space: ModelSpace, limit: int = WEIGHT_BYTES) -> ModelSpace:
     reading more of it seldom wins. ELL's default always stays.
     """
     groups = space.by_shape
+    # Variants of one way share the weights that they read.
     sizes = {
         (shape, options.way): find_method(options.method).weight_bytes(shape, options) * len(layers)
         for shape, layers in groups.items()

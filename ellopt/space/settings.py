@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ellopt.core.settings import setting
+from ellopt.core.options import PRECISIONS
+from ellopt.core.settings import check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,13 @@ class SpaceSettings:
         suggestions=("extended", "default", "quick"),
         default_text="`extended`; with the ell toolchain `default`",
     )
+    precision: str | None = setting(
+        None,
+        "what layers may be multiplied in: `float16` lets the search choose it where it is faster, on processors that "
+        "have its arithmetic (pi5); what it loses is checked and reported",
+        choices=PRECISIONS,
+        default_text="`float32`, unless the options file allows more",
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)

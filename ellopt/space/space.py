@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import Choices, find_method, method_names, method_row
-from ellopt.core.options import ELL_DEFAULT, ConvolutionOptions
+from ellopt.core.options import ELL_DEFAULT, FLOAT32, PRECISIONS, ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionLayer, ConvolutionShape
 from ellopt.files.json_text import parse_json
@@ -30,7 +30,7 @@ class SpaceReport:
 
 
 REQUIRED_KEYS = ("convolution_methods", "parallel", "winograd_parameters")
-OPTIONAL_KEYS = ("winograd_tile_sizes", "gemm_blockings")
+OPTIONAL_KEYS = ("winograd_tile_sizes", "gemm_blockings", "precisions")
 TILE_SIZES = (2, 3, 4, 5, 6)
 LARGEST_DEPTH = 4096
 
@@ -41,7 +41,7 @@ class SearchSpace:
 
     ``winograd_parameters`` serves each of the three depths; 0 leaves a depth to the generator. ``gemm_blockings``
     names blockings of the matrix multiplication of ``unrolled``: the empty name is the default one, "all" stands for
-    what the toolchain offers.
+    what the toolchain offers. ``precisions`` are those that layers may be computed in.
     """
 
     path: str
@@ -50,6 +50,7 @@ class SearchSpace:
     winograd_parameters: tuple[int, ...]
     winograd_tile_sizes: tuple[int, ...] = (2,)
     gemm_blockings: tuple[str, ...] | Literal["all"] = ("",)
+    precisions: tuple[str, ...] = (FLOAT32,)
 
     @classmethod
     def load(cls, path: Path) -> SearchSpace:
@@ -84,13 +85,20 @@ class SearchSpace:
             winograd_parameters=_depths(path, data, required=any(row.tiled for row in map(method_row, methods) if row)),
             winograd_tile_sizes=_values(path, data, "winograd_tile_sizes", int, TILE_SIZES, default=(2,)),
             gemm_blockings=_blockings(path, data),
+            precisions=_values(path, data, "precisions", str, PRECISIONS, default=(FLOAT32,)),
         )
 
     def combinations(self, blockings: Sequence[str] = ("",)) -> Iterator[ConvolutionOptions]:
         """Every combination in the file, as the original counted them: valid or not, distinct or not."""
-        choices = Choices(self.winograd_parameters, self.winograd_tile_sizes, tuple(blockings))
+        choices = Choices(self.winograd_parameters, self.winograd_tile_sizes, tuple(blockings), self.precisions)
         for method, parallelize in product(self.convolution_methods, self.parallel):
             yield from find_method(method).combinations(parallelize, choices)
+
+    def allowing(self, precision: str | None) -> SearchSpace:
+        """The space with what ``--precision`` allows: float16 beside float32, or float32 alone; as it is without."""
+        if precision is None:
+            return self
+        return replace(self, precisions=PRECISIONS[: PRECISIONS.index(precision) + 1])
 
     def blockings(self, offered: Sequence[str]) -> tuple[str, ...]:
         """The blockings to try of those that a toolchain offers. Raises ConfigurationError for one it does not."""
@@ -175,9 +183,11 @@ class ModelSpace:
 
 
 def simplicity(options: ConvolutionOptions) -> tuple[Any, ...]:
-    """Sort key, simplest first, that decides ties: sequential before parallel, then fewer bytes of weights (a larger
-    winograd tile stores more), then the plainer method, then what leaves more to the generator's defaults."""
+    """Sort key, simplest first, that decides ties: float32 before float16, sequential before parallel, then fewer bytes
+    of weights (a larger winograd tile stores more), then the plainer method, then what leaves more to the generator's
+    defaults."""
     return (
+        options.precision,
         options.parallelize,
         options.winograd_tile_size,
         method_names().index(options.method),

@@ -33,6 +33,7 @@ class Cpu:
     caches of their own.
     ``cache_mib``: whole MiB of weights that the last-level cache keeps from one pass to the next.
     ``near_bytes``: the first level of data cache, where blocks of a matrix multiplication are cut for it.
+    ``half_lanes`` is the number of float16 in a vector register, where the processor computes with them; else 0.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Cpu:
     cache_mib: int = 0
     library_name: str = ""
     near_bytes: int = 0
+    half_lanes: int = 0
 
 
 _SCALAR = Cpu("scalar", "", 1, 16, ("4x4", "2x8"), ((2, 4),))
@@ -96,7 +98,7 @@ _ROWS = (
         winograd_pass_tiles=32,
     ),
     replace(_NEON_64, name="cortex-a72", compiler_name="cortex_a72", cache_mib=1),
-    replace(_NEON_64, name="cortex-a76", compiler_name="cortex_a76", cache_mib=2),
+    replace(_NEON_64, name="cortex-a76", compiler_name="cortex_a76", cache_mib=2, half_lanes=8),
 )
 
 CPUS: dict[str, Cpu] = {row.name: row for row in _ROWS}

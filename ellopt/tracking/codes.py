@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from ellopt.core.methods import method_names
-from ellopt.core.options import ConvolutionOptions
+from ellopt.core.options import FLOAT16, ConvolutionOptions
 
 LENGTH = 8
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -15,9 +15,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 def code(options: ConvolutionOptions) -> str:
     """``w4 f1 p`` for ``winograd t4 f1 parallel``: at most 8 letters, another one for other options.
 
-    The method's first letter (more, if another begins with it) and tile size, depths, blocking, and ``p`` on all
-    cores. Depths from 10 on are one letter as in base 36 where there is no room for more; what is longer still ends in
-    a digest in capital letters.
+    The method's first letter (more, if another begins with it) and tile size, depths, blocking, ``h`` in float16, and
+    ``p`` on all cores. Depths from 10 on are one letter as in base 36 where there is no room for more; what is longer
+    still ends in a digest in capital letters.
     """
     return next(text for text in _forms(options) if len(text) <= LENGTH)
 
@@ -26,12 +26,13 @@ def _forms(options: ConvolutionOptions) -> Iterator[str]:
     """Codes from the most readable to the shortest."""
     method = f"{_initial(options.method)}{options.winograd_tile_size or ''}"
     parallel = ["p"] * options.parallelize
+    half = ["h"] * (options.precision == FLOAT16)
     blocking = options.gemm_blocking[:3] if options.gemm_blocking.isalpha() else options.gemm_blocking
     given = [(key, depth) for key, depth in zip("sfc", options.depths, strict=True) if depth]
     depths = [f"{key}{depth}" for key, depth in given]
     for parts in (depths, [f"{key}{_DIGITS[min(depth, 35)]}" for key, depth in given if depth < len(_DIGITS)]):
         if len(parts) == len(given):
-            whole = [method, *parts, *([f"g{blocking}"] if blocking else []), *parallel]
+            whole = [method, *parts, *([f"g{blocking}"] if blocking else []), *half, *parallel]
             yield " ".join(whole)
             yield "".join(whole)
     digest = "".join(_DIGITS[byte % 36] for byte in hashlib.sha256(str(options).encode()).digest()).upper()

@@ -13,6 +13,7 @@ from ellopt.codegen.sources import C_FOLDERS
 from ellopt.codegen.version import GENERATOR_VERSION
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.methods import Choices, find_method, method_names
+from ellopt.core.options import PRECISIONS
 from ellopt.frontends.ell.read import read_model
 from ellopt.targets import TARGETS
 from ellopt.toolchains.ell.link import C_FOLDER
@@ -20,7 +21,7 @@ from tests.support.paths import DATA
 
 #: GENERATOR_VERSION and the digest of what it generates; written by this test's message.
 RECORD = DATA / "generator.json"
-CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "8x12", "5x8"))
+CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "8x12", "5x8"), PRECISIONS)
 
 
 def digest() -> str:

@@ -10,11 +10,11 @@ import pytest
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.core.methods import Choices, find_method, method_names, method_row
-from ellopt.core.options import ConvolutionOptions
+from ellopt.core.options import PRECISIONS, ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
 
-CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "6x16"))
+CHOICES = Choices((0, 2), (2, 3, 4, 5, 6), ("", "strassen", "6x16"), PRECISIONS)
 SHAPES = [
     ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16),
     ConvolutionShape(16, 16, 64, 64, 3, 1, 1, True, 16, 16),
@@ -27,7 +27,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["cortex-a53", "x86-64-v3"])
+@pytest.fixture(params=["cortex-a53", "cortex-a76", "x86-64-v3"])
 def cpu(request: pytest.FixtureRequest) -> Cpu:
     return CPUS[request.param]
 
@@ -72,4 +72,4 @@ def test_weights_are_counted_as_kernels_read_them(name: str, shape: ConvolutionS
     weights = np.ones((shape.filters, shape.receptive_field, shape.receptive_field, depth), np.float32)
     for options in variants(name, shape, cpu, 1):
         assert find_method(name).weight_bytes(shape, options) == kernel_for(site, options).pack(weights).nbytes, options
-        assert find_method(name).rounding(options) >= 1.0
+        assert find_method(name).rounding(options, shape.weights_per_filter) >= 1.0

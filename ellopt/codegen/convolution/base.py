@@ -22,6 +22,10 @@ class GeneratedMethod(Method):
         """The representative of all options that give the same code and behaviour on ``cores`` of ``cpu``; None if they
         are not valid for ``shape``."""
 
+    def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
+        """Whether there is a kernel in float16 for ``shape``."""
+        return False
+
     @abstractmethod
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
         """The kernel that computes ``site`` by ``options``, which are canonical. Raises ConfigurationError."""
@@ -31,6 +35,8 @@ def canonical(shape: ConvolutionShape, options: ConvolutionOptions, cpu: Cpu, co
     """The representative of all options that give the same code and behaviour; None if not valid for ``shape``."""
     method = find_method(options.method)
     if not isinstance(method, GeneratedMethod) or not method.applies(shape):
+        return None
+    if options.precision and not (cpu.half_lanes and method.halves(shape, options)):
         return None
     if cores <= 1 and options.parallelize:
         options = replace(options, parallelize=False)

@@ -48,6 +48,10 @@
  * NEEDS_WEIGHT_CACHE
  *   OWN_WEIGHT_BYTES       bytes of weights that a core's own caches keep, from 0
  *
+ * NEEDS_HALF: computed in float16, GROUPS 1, no dilation
+ *   HALF_TERMS             products that are summed in float16 at most, from 1
+ *   HALF_PITCH             elements from a row of the rounded input to the next, from those of a row
+ *
  * NEEDS_STRASSEN
  *   STRASSEN_SHARED        1: threads share the sums of input blocks; 0: each makes its own
  *
@@ -189,6 +193,18 @@
 #ifdef NEEDS_WEIGHT_CACHE
 #if !defined OWN_WEIGHT_BYTES || OWN_WEIGHT_BYTES < 0
 #error "OWN_WEIGHT_BYTES: at least 0"
+#endif
+#endif
+
+#ifdef NEEDS_HALF
+#if !defined HALF_TERMS || HALF_TERMS < 1
+#error "HALF_TERMS: at least 1"
+#endif
+#if !defined HALF_PITCH || HALF_PITCH < CHANNELS
+#error "HALF_PITCH: at least CHANNELS"
+#endif
+#if VECTOR_WIDTH != 4 || GROUPS != 1 || ROW_DILATION != 1 || COLUMN_DILATION != 1 || DEPTHWISE
+#error "float16: vectors of 4 float32, one group, no dilation, not depthwise"
 #endif
 #endif
 

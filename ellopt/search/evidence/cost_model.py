@@ -139,7 +139,7 @@ class _Features:
             log_work=np.array([math.log(s.multiply_adds) for s, _ in variants]),
             variant=np.array([f"{s} {o}" for s, o in variants]),
             shape=np.array([_shape_features(s) for s, _ in variants]).reshape(-1, 6),
-            way=np.array([f"{o.method} {o.winograd_tile_size} {o.gemm_blocking}" for _, o in variants]),
+            way=np.array([" ".join(map(str, o.way)) for _, o in variants]),
             method=np.array([o.method for _, o in variants]),
             parallel=np.array([float(o.parallelize) for _, o in variants]),
             depth=np.log2(np.maximum(depths, 1.0)),

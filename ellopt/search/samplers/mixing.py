@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 
 from ellopt.core.methods import find_method
-from ellopt.core.options import ConvolutionOptions
+from ellopt.core.options import ConvolutionOptions, Way
 from ellopt.core.plan import Plan
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.search.evidence.odds import Odds
@@ -49,7 +49,7 @@ def sketch(space: ModelSpace, shapes_for_simple: int) -> list[Plan]:
     for parallel in (False, True):
         wanted: dict[ConvolutionShape, list[ConvolutionOptions]] = {}
         for i, shape in enumerate(shapes):
-            ways: dict[tuple[str, int, str], list[ConvolutionOptions]] = {}
+            ways: dict[Way, list[ConvolutionOptions]] = {}
             for o in groups[shape][0].variants:
                 if o.parallelize == parallel:
                     ways.setdefault(o.way, []).append(o)

@@ -131,6 +131,8 @@ class EllToolchain:
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, target: Target
     ) -> ConvolutionOptions | None:
+        if options.precision:
+            return None
         options = options.with_parallelize(options.parallelize and target.cores > 1)
         return find_method(options.method).ell_canonical(shape, options)
 

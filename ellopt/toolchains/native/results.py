@@ -16,7 +16,7 @@ from ellopt.toolchains.native.job import PICOSECONDS_PER_MS, JobText, Records, d
 
 RESULT = "result.bin"
 #: Largest error of a step in units of what float32 may be off in any order of summation (see ``model.rounding``).
-#: A method that makes sums first may lose more (see ``Method.rounding``).
+#: A method that makes sums first, or in float16, may lose more (see ``Method.rounding``).
 LIMIT = 1.0
 UNIT = "times what float32 may be"
 
@@ -71,11 +71,10 @@ def read_checks(manifest: Manifest, job: Job, records: Records) -> tuple[LayerCh
     for (plan_index, what), error in zip(words[:, :2].tolist(), errors.tolist(), strict=True):
         place = -1 - what
         if place < layers:
-            node_id = manifest.layers[place].node_id
-            options = job.plans[plan_index][node_id]
-            found.append(
-                LayerCheck(node_id, options, error, LIMIT * find_method(options.method).rounding(options), unit=UNIT)
-            )
+            layer = manifest.layers[place]
+            options = job.plans[plan_index][layer.node_id]
+            rounding = find_method(options.method).rounding(options, layer.shape.weights_per_filter)
+            found.append(LayerCheck(layer.node_id, options, error, LIMIT * rounding, unit=UNIT))
         else:
             step = manifest.steps[place - layers]
             found.append(LayerCheck(step.node_id, None, error, LIMIT, step.type_name, UNIT))

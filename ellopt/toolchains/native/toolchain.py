@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -90,13 +91,16 @@ class NativeToolchain:
         return base.canonical(shape, options, cpu_of(target), target.cores)
 
     def valid_plan(self, model: Model, plan: Plan, target: Target) -> Plan:
-        """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL."""
+        """``plan`` in canonical form. Options that a layer cannot be computed by become ELL's default, as in ELL; only
+        their precision does, where that is all that ``target`` has not."""
         chosen: dict[str, ConvolutionOptions] = {}
         for layer in self.layers(model):
             best = self.canonical(layer.shape, plan[layer.node_id], target)
             if best is None:
-                logger.warning("layer %s (%s): %s does not apply", layer.node_id, layer.shape, plan[layer.node_id])
-                best = self.canonical(layer.shape, ELL_DEFAULT, target) or ELL_DEFAULT
+                asked = plan[layer.node_id]
+                found = (self.canonical(layer.shape, o, target) for o in (replace(asked, precision=""), ELL_DEFAULT))
+                best = next(filter(None, found), ELL_DEFAULT)
+                logger.warning("layer %s (%s): %s does not apply, %s does", layer.node_id, layer.shape, asked, best)
             chosen[layer.node_id] = best
         return Plan.of(chosen)
 

@@ -13,13 +13,14 @@ from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import FUSED, Kernel, KernelSite
 from ellopt.codegen.sources import C_FOLDERS, c_text
 from ellopt.core.methods import Choices, find_method, method_names
+from ellopt.core.options import PRECISIONS
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, TARGETS
 from ellopt.toolchains.ell.link import C_FOLDER
 from ellopt.toolchains.zig import compile_flags, zig_command
 from tests.support.kernels import INCLUDES, plain_site
 
-CHOICES = Choices((0, 2), (2, 4), ("", "strassen"))
+CHOICES = Choices((0, 2), (2, 4), ("", "strassen"), PRECISIONS)
 CONTRACT = c_text("kernel_macros.h")
 PROSE, CHECKS = CONTRACT.split("*/", 1)
 DECLARED = frozenset(re.findall(r"^ \*   ([A-Z_]+(?:, [A-Z_]+)*)  ", PROSE, re.M))
@@ -84,7 +85,7 @@ def test_every_function_that_is_fused_is_within_the_contract() -> None:
         assert "error" not in preprocess(changed.source("k")), name
 
 
-@pytest.mark.parametrize("target", ["host", "pi0", "pi3", "aarch64"])
+@pytest.mark.parametrize("target", ["host", "pi0", "pi3", "pi5", "aarch64"])
 def test_no_c_of_ours_compares_what_is_not_defined(target: str) -> None:
     files = sorted(path for folder in (*C_FOLDERS, C_FOLDER) for path in folder.glob("*.c"))
     flags = (*compile_flags(TARGETS[target]), "-Werror=undef", f"-I{C_FOLDER}")
@@ -93,4 +94,8 @@ def test_no_c_of_ours_compares_what_is_not_defined(target: str) -> None:
         said = preprocess(path.read_text(encoding="utf-8"), *flags)
         assert "error" not in said, f"{path.name}: {said}"
     for kernel in BY_TEMPLATE.values():
-        assert "error" not in preprocess(kernel.source("k"), *flags), kernel.template
+        said, cpu = preprocess(kernel.source("k"), *flags), TARGETS[target].cpu
+        if dict(kernel.macros).get("HALF_TERMS") and not (cpu and cpu.half_lanes):
+            assert re.findall(r'error: "?([^"]*)', said) == ["float16: the compiler's target has no arithmetic for it"]
+        else:
+            assert "error" not in said, kernel.template

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from ellopt.codegen.convolution.base import GeneratedMethod
+from ellopt.codegen.convolution.gemm.half import half_kernel
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
 from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
+from ellopt.codegen.convolution.half import half_applies, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import DepthwisePacking, DotPacking, PanelPacking
 from ellopt.codegen.convolution.tiling import pixel_tiles
@@ -32,17 +35,21 @@ class Unrolled(GeneratedMethod):
     colour_on_dark = "#7fb0f2"
 
     def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
-        for blocking in choices.blockings:
-            yield ConvolutionOptions(self.name, parallelize, gemm_blocking=blocking)
+        for precision, blocking in product(choices.precisions, choices.blockings):
+            yield ConvolutionOptions(self.name, parallelize, gemm_blocking=blocking, precision=precision)
 
     def applies(self, shape: ConvolutionShape) -> bool:
         return True
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         plain = plain_weight_bytes(shape)
+        if options.precision:
+            return plain // 2
         return plain * 7 // 4 if options.gemm_blocking == STRASSEN else plain
 
-    def rounding(self, options: ConvolutionOptions) -> float:
+    def rounding(self, options: ConvolutionOptions, terms: int) -> float:
+        if options.precision:
+            return half_rounding(terms)
         return _STRASSEN_ROUNDING if options.gemm_blocking == STRASSEN else 1.0
 
     def canonical(
@@ -50,6 +57,8 @@ class Unrolled(GeneratedMethod):
     ) -> ConvolutionOptions | None:
         if not options.gemm_blocking:
             return options
+        if options.precision:
+            return None
         if shape.depthwise:
             return None
         if options.gemm_blocking == STRASSEN:
@@ -63,7 +72,12 @@ class Unrolled(GeneratedMethod):
                 return replace(options, gemm_blocking=name)
         return options
 
+    def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
+        return half_applies(shape)
+
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
+        if options.precision:
+            return half_kernel(site)
         if site.depthwise:
             pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
             return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)

@@ -46,7 +46,7 @@ class Winograd(GeneratedMethod):
         taps = shape.window[0] * shape.window[1]
         return plain_weight_bytes(shape) * positions(options.winograd_tile_size, shape.window) // taps
 
-    def rounding(self, options: ConvolutionOptions) -> float:
+    def rounding(self, options: ConvolutionOptions, terms: int) -> float:
         return _ROUNDING[options.winograd_tile_size]
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:

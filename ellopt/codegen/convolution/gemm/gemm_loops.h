@@ -1,0 +1,103 @@
+/* The loops around the register tiles of a matrix multiplication: over panels of filters, groups of rows and tiles, and how
+ * threads share them. Tiles are gemm_tile's, of elements of type gemm_element and vectors of GEMM_LANES filters; the input
+ * that they read has rows GEMM_ROW_STRIDE and pixels GEMM_PIXEL_STRIDE elements apart, and a window every GEMM_STRIDE rows
+ * and GEMM_COLUMN_STRIDE columns. */
+#ifndef ELLOPT_GEMM_LOOPS_H
+#define ELLOPT_GEMM_LOOPS_H
+
+#define TAIL_LANES (FILTERS % GEMM_LANES ? FILTERS % GEMM_LANES : GEMM_LANES)
+#define PANEL_DEPTH (FIELD * FIELD_COLUMNS * CHANNELS)
+#define GROUP_WEIGHTS ((ptrdiff_t)((FILTERS + GEMM_LANES - 1) / GEMM_LANES * GEMM_LANES) * PANEL_DEPTH)
+
+/* The work, and how it is cut into tasks. `input` and `weights` are what tiles read. */
+typedef struct {
+    const ell_conv_args *args;
+    const gemm_element *input, *weights;
+    int group_chunks, panel_chunks;
+} gemm_split;
+
+/* All tiles of some row groups for one panel. */
+ELL_INLINE void gemm_panel(const gemm_split *split, int first_group, int last_group, const gemm_element *weights,
+                           int filter, const int vectors, const int tail) {
+    const ell_conv_args *args = split->args;
+    for (int group = first_group; group < last_group; group++) {
+        int tall = group < TALL_GROUPS;
+        ptrdiff_t y = (ptrdiff_t)group * TILE_ROWS - (tall ? 0 : group - TALL_GROUPS);
+        const gemm_element *input = split->input + y * GEMM_STRIDE * GEMM_ROW_STRIDE;
+        const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE + filter : 0;
+        float *output = args->output + y * OUT_ROW_STRIDE + filter;
+        const float *bias = args->bias + filter;
+        if (tall) {
+            for (int tile = 0; tile < WIDE_TILES; tile++) {
+                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
+                input += TILE_COLUMNS * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
+                residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
+                output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
+            }
+#if COLUMN_TILES > WIDE_TILES
+            for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
+                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
+                input += (TILE_COLUMNS - 1) * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
+                residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
+                output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
+            }
+#endif
+        }
+#if ROW_GROUPS > TALL_GROUPS
+        else { /* tiles of several rows are as wide as the output */
+            gemm_tile(input, weights, bias, residual, output, TILE_ROWS - 1, TILE_COLUMNS, vectors, tail);
+        }
+#endif
+    }
+}
+
+static void gemm_groups(const gemm_split *split, int first_group, int last_group, int first_panel, int last_panel) {
+    for (int panel = first_panel; panel < last_panel; panel++) {
+        int wide = panel < WIDE_PANELS;
+        int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
+        int filter = vector * GEMM_LANES;
+        const gemm_element *weights = split->weights + (ptrdiff_t)filter * PANEL_DEPTH;
+        if (TAIL_LANES != GEMM_LANES && panel == PANELS - 1)
+            gemm_panel(split, first_group, last_group, weights, filter,
+                       WIDE_PANELS == PANELS ? TILE_VECTORS : TILE_VECTORS - 1, TAIL_LANES);
+        else if (wide)
+            gemm_panel(split, first_group, last_group, weights, filter, TILE_VECTORS, GEMM_LANES);
+#if PANELS > WIDE_PANELS
+        else
+            gemm_panel(split, first_group, last_group, weights, filter, TILE_VECTORS - 1, GEMM_LANES);
+#endif
+    }
+}
+
+static void gemm_task(const void *context, int index, int worker) {
+    (void)worker;
+    const gemm_split *split = (const gemm_split *)context;
+    int g = index / split->panel_chunks, p = index % split->panel_chunks;
+    int first_group = (int)((long)ROW_GROUPS * g / split->group_chunks);
+    int last_group = (int)((long)ROW_GROUPS * (g + 1) / split->group_chunks);
+    int first_panel = (int)((long)PANELS * p / split->panel_chunks);
+    int last_panel = (int)((long)PANELS * (p + 1) / split->panel_chunks);
+    for (int group = first_group; group < last_group; group += BLOCK_GROUPS) {
+        int end = last_group - group < BLOCK_GROUPS ? last_group : group + BLOCK_GROUPS;
+        gemm_groups(split, group, end, first_panel, last_panel);
+    }
+}
+
+/* How many threads' worth of tasks there are: enough to even out cores of unequal speed. Weights of more than
+ * OWN_WEIGHT_BYTES are split first, so that no core reads all of them; otherwise rows are. */
+ELL_INLINE void gemm_cut(gemm_split *split, int threads) {
+    split->group_chunks = split->panel_chunks = 1;
+    if (threads <= 1) return;
+    const int wanted = 4 * threads;
+    if (PANEL_DEPTH * FILTERS * (int)sizeof(gemm_element) > OWN_WEIGHT_BYTES) {
+        split->panel_chunks = PANELS < wanted ? PANELS : wanted;
+        split->group_chunks = (wanted + split->panel_chunks - 1) / split->panel_chunks;
+        if (split->group_chunks > ROW_GROUPS) split->group_chunks = ROW_GROUPS;
+    } else {
+        split->group_chunks = ROW_GROUPS < wanted ? ROW_GROUPS : wanted;
+        split->panel_chunks = (wanted + split->group_chunks - 1) / split->group_chunks;
+        if (split->panel_chunks > PANELS) split->panel_chunks = PANELS;
+    }
+}
+
+#endif
