@@ -52,6 +52,9 @@
  *   HALF_TERMS             products that are summed in float16 at most, from 1
  *   HALF_PITCH             elements from a row of the rounded input to the next, from those of a row
  *
+ * NEEDS_NEIGHBOURS
+ *   NEIGHBOURS             pixels of a row that are one with all of their filters, from 1
+ *
  * NEEDS_STRASSEN
  *   STRASSEN_SHARED        1: threads share the sums of input blocks; 0: each makes its own
  *
@@ -205,6 +208,12 @@
 #endif
 #if VECTOR_WIDTH != 4 || GROUPS != 1 || ROW_DILATION != 1 || COLUMN_DILATION != 1 || DEPTHWISE
 #error "float16: vectors of 4 float32, one group, no dilation, not depthwise"
+#endif
+#endif
+
+#ifdef NEEDS_NEIGHBOURS
+#if !defined NEIGHBOURS || NEIGHBOURS < 1
+#error "NEIGHBOURS: at least 1"
 #endif
 #endif
 

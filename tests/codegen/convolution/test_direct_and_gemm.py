@@ -181,3 +181,58 @@ def test_every_activation_of_nan_is_nan_in_scalar_and_vector_code(depthwise: boo
         found, wanted = run_kernel(compiled, case), reference(case)
         assert 0 < np.isnan(wanted).sum() < wanted.size
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4, equal_nan=True)
+
+
+@st.composite
+def wide_windows(draw: st.DrawFn) -> KernelSite:
+    """Sites with less than a vector of filters, or one, and windows that are wide for their strides."""
+    cpu = draw(st.sampled_from([cpu for cpu in CODE_CPUS if cpu.lanes > 1]))
+    filters = draw(st.integers(cpu.lanes // 4 + 1, cpu.lanes))
+    field, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    column_stride = draw(st.integers(1, 3))
+    field_columns = 6 * column_stride + draw(st.integers(0, 5))
+    channels = draw(st.integers(1, 9))
+    out_rows, out_columns = draw(st.integers(1, 4)), 2 * draw(st.integers(1, 12))
+    in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
+    columns = (out_columns - 1) * column_stride + field_columns
+    return KernelSite(
+        *(out_rows, out_columns, channels, filters, field, stride, False, columns * in_pixel, in_pixel),
+        out_row_stride=out_columns * filters + draw(st.integers(0, 7)),
+        out_pixel_stride=filters,
+        activation=draw(st.sampled_from(("none", "sigmoid"))),
+        residual=draw(st.booleans()),
+        residual_row_stride=out_columns * filters + 1,
+        residual_pixel_stride=filters,
+        cpu=cpu,
+        field_columns=field_columns,
+        column_stride=column_stride,
+    )
+
+
+@settings(max_examples=4, deadline=None)
+@given(drawn=st.lists(wide_windows(), min_size=4, max_size=4), threads=st.integers(1, 3))
+def test_neighbours_of_wide_windows_are_computed_together(drawn: list[KernelSite], threads: int) -> None:
+    cases = [draw_case(site, i) for i, site in enumerate(drawn)]
+    kernels = [kernel_for(site, ConvolutionOptions("unrolled")) for site in drawn]
+    together = [dict(kernel.macros)["NEIGHBOURS"] for kernel in kernels]
+    assert set(together) <= {"2", "4"}
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        assert_agrees(run_kernel(compiled, case, threads), case)
+
+
+def test_neighbours_are_computed_one_by_one_where_that_is_no_slower_or_they_lie_apart() -> None:
+    wide = KernelSite(*(4, 8, 8, 8, 3, 1, False, 46 * 8, 8), out_row_stride=64, out_pixel_stride=8, field_columns=39)
+    wide = replace(wide, cpu=CPUS["x86-64-v3"])
+    for changed, count in (
+        ({}, "2"),
+        ({"out_pixel_stride": 24}, "1"),  # a part of a concatenation along channels
+        ({"residual": True, "residual_pixel_stride": 9}, "1"),
+        ({"out_columns": 7}, "1"),
+        ({"column_dilation": 2}, "1"),
+        ({"groups": 2}, "1"),
+        ({"filters": 16, "out_pixel_stride": 16}, "1"),
+        ({"field_columns": 3}, "1"),
+        ({"column_stride": 30}, "1"),
+    ):
+        kernel = kernel_for(replace(wide, **changed), ConvolutionOptions("unrolled"))
+        assert dict(kernel.macros)["NEIGHBOURS"] == count, changed

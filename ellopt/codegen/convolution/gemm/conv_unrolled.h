@@ -5,12 +5,15 @@
  * Weights: [group][panel][row][column][channel][filter of panel], filters filled up with zeros to whole vectors.
  * Output rows come in ROW_GROUPS groups, the first TALL_GROUPS of TILE_ROWS rows, the others one less; columns in
  * COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns, the others one less.
+ * NEIGHBOURS pixels of a row may be one with as many times the filters (neighbours.py): FILTERS, OUT_COLUMNS and
+ * strides are those of such pixels, and only the bias is one pixel's own.
  * A task computes some row groups for some panels, BLOCK_GROUPS row groups at a time, so that the input block stays
  * in cache while panels pass. */
 #define NEEDS_PIXEL_TILES
 #define NEEDS_FILTER_PANELS
 #define NEEDS_ROW_BLOCKS
 #define NEEDS_WEIGHT_CACHE
+#define NEEDS_NEIGHBOURS
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 #include "kernel_macros.h"
@@ -40,7 +43,14 @@ ELL_INLINE void gemm_tile(const float *input, const float *weights, const float 
 void KERNEL_NAME(const ell_conv_args *args) {
     gemm_split split = {args, args->input, args->weights, 1, 1};
     gemm_cut(&split, ell_pool_threads(args->pool));
-#if GROUPS == 1
+#if NEIGHBOURS > 1
+    float bias[(FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH] = {0};
+    for (int f = 0; f < FILTERS; f++) bias[f] = args->bias[f % (FILTERS / NEIGHBOURS)];
+    ell_conv_args all = *args;
+    all.bias = bias;
+    split.args = &all;
+    ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+#elif GROUPS == 1
     ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
 #else
     ell_conv_args own = *args;

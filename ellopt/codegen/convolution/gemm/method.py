@@ -8,6 +8,7 @@ from itertools import product
 
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.gemm.half import half_kernel
+from ellopt.codegen.convolution.gemm.neighbours import NeighbourPacking, as_one, neighbours_of
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
 from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
 from ellopt.codegen.convolution.half import half_applies, half_rounding
@@ -86,6 +87,8 @@ class Unrolled(GeneratedMethod):
         if not options.gemm_blocking and _few_filters(site):
             whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
             return make_kernel(site, "conv_dot.h", DotPacking(site.cpu.lanes, whole))
+        neighbours = 1 if options.gemm_blocking else neighbours_of(site)
+        stride, site = site.strides[1], as_one(site, neighbours)
         row_bytes = 4 * site.in_row_stride * site.stride
         depth = site.field * (site.field_columns or site.field) * site.channels
         tiles = gemm_tiles(
@@ -94,8 +97,10 @@ class Unrolled(GeneratedMethod):
             depth=depth,
         )
         packing = PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors, site.groups)
-        macros = {**tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes)}
-        return make_kernel(site, "conv_unrolled.h", packing, macros)
+        macros = {
+            **tiles.macros, "OWN_WEIGHT_BYTES": str(site.cpu.own_weight_bytes), "NEIGHBOURS": str(neighbours)
+        }  # fmt: skip
+        return make_kernel(site, "conv_unrolled.h", NeighbourPacking(packing, neighbours, stride), macros)
 
 
 def _few_filters(site: KernelSite) -> bool:
