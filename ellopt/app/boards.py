@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from ellopt.app.asked import device_settings
 from ellopt.app.config import TuningConfig
@@ -14,6 +15,9 @@ from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target
+
+if TYPE_CHECKING:
+    from ellopt.app.elsewhere import Elsewhere
 
 
 @contextmanager
@@ -28,6 +32,17 @@ def open_places(config: TuningConfig, devices: DeviceSettings, target: Target) -
 
     with open_fleet(config.fleet, target, devices.board_timeout) as boards:
         yield boards
+
+
+def elsewhere(config: TuningConfig, pool: DevicePool, models: int) -> Elsewhere | None:
+    """Where ``models`` are tuned as a whole, if not here: several are by workers of the fleet that offer that. What has
+    its study in a database is tuned here, where that is known."""
+    if not config.fleet.meant or models < 2 or config.search.storage is not None:
+        return None
+    from ellopt.app.elsewhere import Elsewhere
+    from ellopt.measure.executors.dask.pool import FleetPool
+
+    return Elsewhere(pool) if isinstance(pool, FleetPool) and pool.tunings else None
 
 
 def device_for(

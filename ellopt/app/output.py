@@ -12,6 +12,7 @@ from ellopt import __version__
 from ellopt.app.environment import environment, now
 from ellopt.app.shared import SharedParts
 from ellopt.core.errors import CandidateError
+from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_text
 from ellopt.frontends.discover import ModelFile
 from ellopt.measure.accuracy import Accuracy
@@ -23,7 +24,7 @@ from ellopt.report.document import TuningReport
 from ellopt.report.html import render
 from ellopt.report.network import network_of
 from ellopt.search.result import SearchResult
-from ellopt.select.confirm import Confirmed, write_model
+from ellopt.select.confirm import Confirmed, OutputFiles, write_model
 from ellopt.select.winners import Winners
 from ellopt.space.options_file import plan_for
 from ellopt.space.space import ModelSpace, narrow
@@ -44,6 +45,11 @@ class Tuned:
     seconds: float
     accuracy: Accuracy | None = None
 
+    @property
+    def ell_plan(self) -> Plan:
+        """What the written model tells ELL."""
+        return self.winners.ell_plan(self.confirmed.plan)
+
 
 def write_output(
     tuned: Tuned, shared: SharedParts, directory: Path, bundles: Path, mlflow_run: Mapping[str, str]
@@ -54,21 +60,9 @@ def write_output(
     CandidateError, without the model's file, if its options or outputs are not those that were chosen; OSError.
     """
     file, model, result, confirmed = tuned.file, tuned.model, tuned.result, tuned.confirmed
-    written = write_model(
-        directory,
-        model,
-        file.name,
-        confirmed.plan,
-        tuned.winners.ell_plan(confirmed.plan),
-        shared.target,
-        own=shared.toolchain.own_options,
-        estimated=shared.estimate.label if shared.estimate else "",
-    )
+    written = _write_model(directory, file, model, confirmed.plan, tuned.ell_plan, shared)
     if shared.toolchain.gives_outputs:
         _check_written(directory / written.model, tuned, shared, bundles)
-    further = shared.toolchain.output_files(confirmed.plan)
-    for name, text in further.items():
-        write_text(directory / name, text)
     nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in tuned.winners.layers}
     report = TuningReport(
         model=file.name,
@@ -92,10 +86,52 @@ def write_output(
         cost=replace(result.cost, wall_seconds=tuned.seconds),
         boards=result.boards,
         mlflow_run=dict(mlflow_run),
-        files=(*written.names, *further, REPORT_FILE, PAGE_FILE),
         accuracy=tuned.accuracy,
         nodes=network_of(model, nodes_ms, shared.toolchain.fused_into(model)),
     )
+    return _write_report(directory, report, written, confirmed.plan, shared)
+
+
+def write_believed(
+    report: TuningReport, ell_plan: Plan, model: Model, file: ModelFile, shared: SharedParts, directory: Path
+) -> TuningReport:
+    """Write the model with the options that ``report`` says were chosen, and the report, to ``directory``.
+
+    ``ell_plan`` is what the model tells ELL. Raises CandidateError, without the model's file, if what was written has
+    other options; OSError.
+    """
+    assert report.confirmation.written is not None
+    plan = report.confirmation.written.plan
+    written = _write_model(directory, file, model, plan, ell_plan, shared)
+    path = directory / written.model
+    if plan_for(shared.read(path, file)) != plan:
+        path.unlink(missing_ok=True)
+        raise CandidateError(f"{path}: its options are not those that were chosen")
+    return _write_report(directory, report, written, plan, shared)
+
+
+def _write_model(
+    directory: Path, file: ModelFile, model: Model, plan: Plan, ell_plan: Plan, shared: SharedParts
+) -> OutputFiles:
+    return write_model(
+        directory,
+        model,
+        file.name,
+        plan,
+        ell_plan,
+        shared.target,
+        own=shared.toolchain.own_options,
+        estimated=shared.estimate.label if shared.estimate else "",
+    )
+
+
+def _write_report(
+    directory: Path, report: TuningReport, written: OutputFiles, plan: Plan, shared: SharedParts
+) -> TuningReport:
+    further = shared.toolchain.output_files(plan)
+    for name, text in further.items():
+        write_text(directory / name, text)
+    report = replace(report, files=(*written.names, *further, REPORT_FILE, PAGE_FILE))
     write_text(directory / REPORT_FILE, report.to_json())
     write_text(directory / PAGE_FILE, render(report))
     return report

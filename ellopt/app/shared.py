@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ellopt.app.config import TuningConfig
 from ellopt.app.finished import command_digest
@@ -23,6 +24,9 @@ from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
 from ellopt.tracking import ModelStart, Tracker
 
+if TYPE_CHECKING:
+    from ellopt.app.elsewhere import Elsewhere
+
 #: how long a run on a simulated processor may take; there is nothing that others wait for
 ESTIMATE_SECONDS = 7200.0
 
@@ -39,6 +43,7 @@ class SharedParts:
     tracker: Tracker
     estimate: EstimateFacts | None = None  # where times are estimates
     shapes: Mapping[str, Shapes] = field(default_factory=dict)  # of inputs, by the model's tag
+    elsewhere: Elsewhere | None = None  # where models are tuned as a whole, if not here
 
     @property
     def error(self) -> float:

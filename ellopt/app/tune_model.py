@@ -9,27 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ellopt.app.config import TuningConfig
+from ellopt.app.find import BUNDLES_DIRECTORY, Subject, find_best, measurer_of
 from ellopt.app.finished import STATE_DIRECTORY, begin, keep_finished
-from ellopt.app.output import Tuned, write_output
+from ellopt.app.output import write_output
 from ellopt.app.samples import read_samples
 from ellopt.app.shared import SharedParts
-from ellopt.core.plan import Plan
 from ellopt.core.trial import Trial
 from ellopt.files.locks import exclusive
 from ellopt.frontends.base import require_convolutions
 from ellopt.frontends.discover import ModelFile
 from ellopt.frontends.ell.profile import report_text
-from ellopt.measure.measurer import DeviceMeasurer
-from ellopt.measure.whole_model import WholeCheck
 from ellopt.model.graph import Model
 from ellopt.report.document import TuningReport
 from ellopt.report.pictures import write_pictures
-from ellopt.search.driver import search
 from ellopt.search.observer import Observers, SearchObserver, SearchProgress, UntilConfirmed
-from ellopt.select.candidates import sound_winners, whole_models
-from ellopt.select.confirm import ASSEMBLED, BEFORE, CONFIRMATION, UNCHOSEN, confirm
-from ellopt.select.winners import without_evidence
 from ellopt.space.budget import within_bytes
 from ellopt.space.space import narrow
 from ellopt.tracking import ModelTracker
@@ -75,41 +68,21 @@ class _Tuning:
         if shared.toolchain.packs_weights:
             space = within_bytes(space)
         state, kept = self._state_directory(), self.directory / STATE_DIRECTORY
-        measurer = DeviceMeasurer(
-            self.model, shared.toolchain, shared.pool, shared.target, state / "bundles", shared.measure, config.build,
-            samples=read_samples(config.measure.samples, self.model),
-        )  # fmt: skip
+        samples = read_samples(config.measure.samples, self.model)
+        measurer = measurer_of(self.model, shared, state, samples)
         board = measurer.board()
         times = begin(kept, config.models.again)
         identity = shared.identity(self.model, board, times)
         tracker = shared.tracker.start_model(shared.start_of(self.file, self.directory, identity, board, space))
         shown = UntilConfirmed(self.observer)
         try:
-            result = search(
-                space,
-                measurer,
-                shared.search,
-                state / "search",
-                Observers((shown, _Tracked(tracker, self.model))),
-                name=self.file.tag,
-                identity=identity,
-                warm_start=shared.warm_start(board),
-            )
-            check = WholeCheck(measurer.output_errors, space.default_plan)
-            winners = sound_winners(result, check, shared.error)
-            candidates = whole_models(space, result, winners)
-            unsound = check.unsound(list(candidates.values()))
-            candidates = {name: plan for name, plan in candidates.items() if plan not in unsound}
-            unchosen = result.emulated and not config.measure.accept_emulated_timings
-            if unchosen:
-                winners = without_evidence(winners)
-                candidates = {ASSEMBLED: winners.plan, BEFORE: winners.plan}
-            schedule = UNCHOSEN if unchosen else CONFIRMATION
-            confirmed = confirm(measurer, candidates, schedule, error=shared.error, once=unchosen)
-            seconds = time.monotonic() - self.started
-            accuracy = measurer.accuracy(confirmed.plan) if _is_told(confirmed.plan, config) else None
-            tuned = Tuned(self.file, self.model, space, result, winners, confirmed, seconds, accuracy)
-            report = write_output(tuned, shared, self.directory, state / "bundles", tracker.mlflow_run)
+            watching = Observers((shown, _Tracked(tracker, self.model)))
+            subject = Subject(self.file, self.model, space, board, identity, samples)
+            if shared.elsewhere is not None:
+                report = shared.elsewhere.tune(subject, shared, watching, state, self.directory, tracker)
+            else:
+                tuned = find_best(subject, shared, measurer, watching, state, self.started)
+                report = write_output(tuned, shared, self.directory, state / BUNDLES_DIRECTORY, tracker.mlflow_run)
         except Exception as error:
             tracker.failed_model(str(error))
             raise
@@ -118,7 +91,7 @@ class _Tuning:
             raise
         pictures = self._pictures(report, state / "plots") if config.tracking.mlflow else ()
         tracker.finish_model(report, self.directory, self.model.input_ports[0].shape, extra=pictures)
-        shutil.rmtree(state / "bundles", ignore_errors=True)
+        shutil.rmtree(state / BUNDLES_DIRECTORY, ignore_errors=True)
         keep_finished(kept, self.directory, report, shared.command(self.file))
         shown.finish()
         return report
@@ -135,11 +108,6 @@ class _Tuning:
         temp_dir = self.shared.config.models.temp_dir
         parent = self.directory if temp_dir is None else temp_dir / self.file.tag
         return (parent / STATE_DIRECTORY).absolute()
-
-
-def _is_told(plan: Plan, config: TuningConfig) -> bool:
-    """Whether the report says how accurate ``plan`` is."""
-    return config.measure.samples is not None or any(options.precision for _, options in plan.items())
 
 
 class _Tracked:

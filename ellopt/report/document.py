@@ -86,8 +86,17 @@ class TuningReport:
     def load(cls, path: Path) -> TuningReport:
         """Read a report. Raises ConfigurationError, naming the file, if it is not one of a known version."""
         try:
-            data = parse_object(path.read_bytes(), _LIMITS)
-        except (OSError, ValueError) as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
+        return cls.read(content, str(path))
+
+    @classmethod
+    def read(cls, content: bytes, path: str) -> TuningReport:
+        """The report that a document holds, which comes from ``path``. Raises as ``load``."""
+        try:
+            data = parse_object(content, _LIMITS)
+        except ValueError as error:
             raise ConfigurationError(f"{path}: cannot be read as a tuning report: {error}") from error
         if data.get("version") != FORMAT_VERSION:
             raise ConfigurationError(f"{path}: not a tuning report of version {FORMAT_VERSION}")

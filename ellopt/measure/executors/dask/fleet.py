@@ -31,13 +31,15 @@ _GONE = (OSError, TimeoutError, RuntimeError, ValueError, KeyError, CancelledErr
 
 @dataclass(eq=False)
 class Errand:
-    """An order under way. ``resource``: what a worker must offer. ``parcel`` makes what a worker lacks, by hash;
-    ``read`` makes the result of an answer, or raises what is wrong with it; ``result`` gets either."""
+    """An order under way. ``resource``: what a worker must offer, if anything; ``worker``: the address of the one that
+    it is meant for, where that matters. ``parcel`` makes what a worker lacks, by hash; ``read`` makes the result of an
+    answer, or raises what is wrong with it; ``result`` gets either."""
 
     order: Order
     resource: str
     parcel: Callable[[str], Parcel]
     read: Callable[[Answer], Any]
+    worker: str = ""
     result: Future[Any] = field(default_factory=Future)
     sent: Any = None  # Dask's future
     parcels: set[str] = field(default_factory=set)  # keys of parcels that it waits for
@@ -131,7 +133,10 @@ class Fleet:
             return
         key = f"ellopt-{uuid.uuid4().hex}"
         try:
-            sent = client.submit(perform, errand.order, resources={errand.resource: 1}, key=key, pure=False)
+            where: dict[str, Any] = {"workers": [errand.worker], "allow_other_workers": True} if errand.worker else {}
+            if errand.resource:
+                where["resources"] = {errand.resource: 1}
+            sent = client.submit(perform, errand.order, key=key, pure=False, **where)
         except _GONE as error:  # at this moment
             log.debug("nothing can be sent: %s", error)
             self._stranded.add(errand)
@@ -253,7 +258,7 @@ class Fleet:
         offered = {name for offer in self.offers.values() for name in offer.resources}
         now = time.monotonic()
         for errand in list(self._errands):
-            if errand.resource in offered:
+            if not errand.resource or errand.resource in offered:
                 errand.unoffered_since = None
             elif errand.unoffered_since is None:
                 errand.unoffered_since = now

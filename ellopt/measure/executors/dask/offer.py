@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ellopt import __version__
@@ -11,7 +11,7 @@ from ellopt.codegen.version import GENERATOR_VERSION
 from ellopt.files.json_values import decode, encode
 
 #: Raised when what travels between clients and workers changes.
-PROTOCOL = 1
+PROTOCOL = 2
 #: Under this name a worker tells its scheduler what it offers.
 KEY = "ellopt"
 
@@ -31,7 +31,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Offer:
-    """``visits`` boards of ``kind`` for ``target`` can be visited at once (no target: none), ``builds`` bundles built.
+    """``visits`` boards of ``kind`` for ``target`` can be visited at once (no target: none), ``builds`` bundles built,
+    ``tunings`` models tuned as a whole.
 
     ``boards``: their names, where they are known. ``site``: the machine that the worker runs on, and its user.
     """
@@ -45,6 +46,7 @@ class Offer:
     visits: int = 0
     emulated: bool = False
     builds: int = 0
+    tunings: int = 0
 
     @property
     def resources(self) -> dict[str, float]:
@@ -54,14 +56,27 @@ class Offer:
             found[visit_resource(Wanted(self.target, self.kind), self.version)] = self.visits
         if self.builds:
             found[build_resource(self.version)] = self.builds
+        if self.tunings:
+            found[tuning_resource(self.version)] = self.tunings
         return found
+
+    @property
+    def parts(self) -> tuple[Offer, ...]:
+        """The same as offers of one kind of work each: what waits in Dask's queue of a worker for a board, a build or a
+        tuning keeps all behind it waiting, whatever that needs."""
+        nothing = replace(self, target="", kind="", boards=(), visits=0, emulated=False, builds=0, tunings=0)
+        visits = (replace(self, builds=0, tunings=0),) if self.target else ()
+        builds = (replace(nothing, builds=self.builds, worker=f"{self.worker} (builds)"),) if self.builds else ()
+        tunes = (replace(nothing, tunings=self.tunings, worker=f"{self.worker} (tunes)"),) if self.tunings else ()
+        first, *others = (*visits, *builds, *tunes) or (nothing,)
+        return (replace(first, worker=self.worker), *others)
 
     def refusal(self, wanted: Wanted) -> str:
         """Why visits cannot be made here; empty if they can."""
         if self.version != our_version():
             return f"it has {self.version}; here is {our_version()}"
         if not self.target:
-            return "it only builds"
+            return "it only tunes" if self.tunings and not self.builds else "it only builds"
         if self.target != wanted.target:
             return f"its boards are {self.target}"
         if wanted.kind and self.kind != wanted.kind:
@@ -78,6 +93,10 @@ def visit_resource(wanted: Wanted, version: str) -> str:
 
 def build_resource(version: str) -> str:
     return f"build ({version})"
+
+
+def tuning_resource(version: str) -> str:
+    return f"tuning ({version})"
 
 
 def read_offer(identity: Mapping[str, Any]) -> Offer | None:

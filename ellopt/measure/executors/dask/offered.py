@@ -19,8 +19,9 @@ class WorkerSettings:
         default_text="none: it only builds",
     )
     builds: int | None = setting(
-        None, "bundles to build at once", metavar="N", least=0, default_text="1 without boards, else 0"
+        None, "bundles to build at once", metavar="N", least=0, default_text="1 without boards and tunings, else 0"
     )
+    tunings: int = setting(0, "models to tune at once, as a whole, for clients that tune several", metavar="N", least=0)
     name: str = setting("", "what the worker is called", metavar="TEXT", default_text="the machine's name")
     worker_host: str | None = setting(
         None, "address at which the scheduler reaches this worker", metavar="ADDRESS",

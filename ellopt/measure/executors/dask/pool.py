@@ -14,6 +14,7 @@ from ellopt.devices.listing import DeviceRow
 from ellopt.devices.local import cpu_model
 from ellopt.measure.executors.dask.connection import Connection
 from ellopt.measure.executors.dask.fleet import Fleet
+from ellopt.measure.executors.dask.listener import Listener
 from ellopt.measure.executors.dask.offer import Offer, Wanted, our_version
 from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.targets import Target
@@ -26,11 +27,17 @@ class FleetPool:
 
     def __init__(self, fleet: Fleet, wanted: Wanted, emulated: bool) -> None:
         self.fleet, self.wanted, self.emulated = fleet, wanted, emulated
+        self.listener = Listener(fleet)
 
     @property
     def capacity(self) -> int:
         """How many boards are offered now."""
         return max(1, sum(o.visits for o in self.fleet.offers.values() if not o.refusal(self.wanted)))
+
+    @property
+    def tunings(self) -> int:
+        """How many models workers tune at once."""
+        return sum(o.tunings for o in self.fleet.offers.values() if o.version == our_version())
 
     @contextmanager
     def lease(self, deadline: Deadline) -> Iterator[Device]:
@@ -39,7 +46,7 @@ class FleetPool:
 
     def report(self) -> PoolReport:
         refused = {o.worker: o.refusal(self.wanted) for o in self.fleet.offers.values()}
-        set_aside = {worker: why for worker, why in refused.items() if why and "only builds" not in why}
+        set_aside = {worker: why for worker, why in refused.items() if why and "it only" not in why}
         return PoolReport(0, self.fleet.losses, set_aside)
 
     def close(self) -> None:
@@ -77,7 +84,8 @@ def list_offers(settings: FleetSettings, target: Target) -> list[DeviceRow]:
     for offer in sorted(offers.values(), key=lambda offer: offer.worker):
         why = offer.refusal(wanted)
         state = "offered" if offer.version == our_version() else "other version"
-        for board in offer.boards or (f"builds {offer.builds} at once",):
+        serves = [f"{what} {n} at once" for what, n in (("builds", offer.builds), ("tunes", offer.tunings)) if n]
+        for board in offer.boards or (", ".join(serves),):
             name, remark = f"{offer.worker}: {board}", why if state != "offered" else offer.site
             rows.append(DeviceRow(name, state, "", offer.kind, not why, remark))
     return rows

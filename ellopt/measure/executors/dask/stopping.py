@@ -34,6 +34,8 @@ class Stop:
 
     def fire(self) -> None:
         with self._lock:
+            if self._fired.is_set():
+                return
             self._fired.set()
             for end in self._ending:
                 end()
@@ -104,7 +106,12 @@ class Watch:
                 del self._work[stop]
 
     def close(self) -> None:
+        """The worker ends, and with it all that it does."""
         self._closed.set()
+        with self._lock:
+            work = list(self._work)
+        for stop in work:
+            stop.fire()
 
     def _look(self) -> None:
         while not self._closed.wait(LOOK_SECONDS):

@@ -21,7 +21,9 @@ from ellopt.devices.base import Device, DevicePool, PoolReport
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.build import BuildResult
 from ellopt.measure.executors.dask.archive import pack, unpack
+from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.measure.executors.dask.stopping import StoppablePool, Watch, sleep
+from ellopt.measure.executors.dask.talk import Talks
 from ellopt.measure.executors.dask.values import from_json, to_json
 
 #: What no task has needed for so long, in seconds, is thrown away.
@@ -30,7 +32,8 @@ KEEP_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Order:
-    """A task, pickled, with the hashes of the recipe of its site and of the bundles that it needs there."""
+    """A task, pickled, with the hashes of the recipe of its site and of the bundles that it needs there. Without a
+    recipe its site is the place itself."""
 
     task: bytes
     recipe: str
@@ -56,10 +59,14 @@ class _Kept:
 
 
 class Place:
-    """A worker's part of the fleet: its devices (None if it only builds) and what it keeps below ``directory``."""
+    """A worker's part of the fleet: its devices (None if it has none) and what it keeps below ``directory``.
 
-    def __init__(self, name: str, pool: DevicePool | None, directory: Path) -> None:
-        self.name, self.directory = name, directory
+    ``fleet``: how it reaches the scheduler. ``talks``: with the clients of long work.
+    """
+
+    def __init__(self, name: str, pool: DevicePool | None, directory: Path, fleet: FleetSettings | None = None) -> None:
+        self.name, self.directory, self.fleet = name, directory, fleet or FleetSettings()
+        self.talks = Talks()
         self.pool = StoppablePool(pool or NoDevices())
         self.watch = Watch()
         self._lock = threading.Lock()
@@ -69,7 +76,7 @@ class Place:
     def missing(self, order: Order) -> tuple[str, ...]:
         """Of what ``order`` needs, what never arrived here."""
         with self._lock:
-            recipe = () if order.recipe in self._sites else (order.recipe,)
+            recipe = () if not order.recipe or order.recipe in self._sites else (order.recipe,)
             return (*recipe, *(digest for digest in order.needs if digest not in self._bundles))
 
     def keep(self, parcel: Parcel) -> None:
@@ -87,6 +94,8 @@ class Place:
 
     def run(self, order: Order) -> tuple[Any, tuple[bytes, ...]]:
         """Run the task of ``order``, of which nothing is missing: its result, and the bundles that it built."""
+        if not order.recipe:
+            return pickle.loads(order.task).run(self), ()
         with self._lock:
             kept = [self._sites[order.recipe], *(self._bundles[digest] for digest in order.needs)]
             for each in kept:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import itertools
 import logging
 import platform
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def run_worker(
     with _pool(settings, devices, pace) as pool, tempfile.TemporaryDirectory(prefix="ellopt-worker-") as directory:
         offer = _offer(settings, devices, pool)
         log.info("offering %s", ", ".join(f"{n:g} x {name}" for name, n in offer.resources.items()))
-        settle(Place(offer.worker, pool, Path(directory)))
+        settle(Place(offer.worker, pool, Path(directory), fleet))
         try:
             asyncio.run(_serve(settings, fleet, offer, directory))
         finally:
@@ -81,14 +82,17 @@ def _offer(settings: WorkerSettings, devices: DeviceSettings, pool: DevicePool |
     name = settings.name or host
     site = f"{_user()}@{host}"
     if pool is None:
-        return Offer(our_version(), name, site, builds=1 if settings.builds is None else settings.builds)
+        alone = 0 if settings.tunings else 1
+        builds = alone if settings.builds is None else settings.builds
+        return Offer(our_version(), name, site, builds=builds, tunings=settings.tunings)
     with pool.lease(Deadline.after(devices.board_timeout)) as device:
         kind, found, emulated = device.board, device.name, pool.emulated or device.times == "emulated"
     boards = tuple(dict.fromkeys(devices.addresses)) or (found,)
     if devices.cluster:
         boards = tuple(row.name for row in list_devices(devices, find_target(settings.target)) if row.fits)
     return Offer(
-        our_version(), name, site, settings.target, kind, boards, pool.capacity, emulated, settings.builds or 0
+        our_version(), name, site, settings.target, kind, boards, pool.capacity, emulated, settings.builds or 0,
+        settings.tunings,
     )  # fmt: skip
 
 
@@ -118,23 +122,30 @@ async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, d
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
         host = settings.worker_host or ("127.0.0.1" if is_loopback(address.split("//")[1].rpartition(":")[0]) else None)
-        worker = FleetWorker(
-            address,
-            nthreads=offer.visits + offer.builds + 2,
-            name=offer.worker,
-            host=host,
-            port=settings.worker_port,
-            resources=offer.resources,
-            local_directory=directory,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",
-            security=security_of(fleet),
-            startup_information={KEY: lambda _: offer.to_json()},
-        )
+        ports = (settings.worker_port + number if settings.worker_port else 0 for number in itertools.count())
+        workers = [
+            FleetWorker(
+                address,
+                nthreads=part.visits + part.builds + part.tunings + 2,
+                name=part.worker,
+                host=host,
+                port=port,
+                resources=part.resources,
+                local_directory=directory,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",
+                security=security_of(fleet),
+                startup_information={KEY: lambda _, part=part: part.to_json()},
+            )
+            for part, port in zip(offer.parts, ports, strict=False)
+        ]
         try:
-            async with worker:
+            async with AsyncExitStack() as stack:
+                for worker in workers:
+                    await stack.enter_async_context(worker)
                 log.info("at the scheduler %s", address)
-                await worker.finished()
+                ends = [asyncio.ensure_future(worker.finished()) for worker in workers]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             log.warning("the scheduler at %s: %s", address, error)
         log.warning("the scheduler at %s has gone: waiting for it", address)
