@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ellopt.app.kept import kept
 from ellopt.cli.main import main
 from ellopt.core.numbers import storage
 from ellopt.core.options import ConvolutionOptions
@@ -160,3 +161,32 @@ def test_a_database_that_the_store_names_is_no_file(
     assert str(cache_directory() / "measurements.sqlite") in "".join(said.split())
     assert "very-secret" not in said
     assert "postgresql" not in said
+
+
+def test_what_takes_long_to_count_is_shown_as_last_counted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill()
+    told: list[tuple[int, int]] = []
+    first = {row.kind: row for row in kept(progress=lambda files, size: told.append((files, size)), long=0)}
+    assert first["zig"].counted is None
+    assert (first["zig"].files, first["zig"].bytes) in told
+    (zig_cache() / "o" / "deep" / "more.a").write_bytes(b"z" * 90)
+    shown = document(capsys)["zig"]
+    assert (shown["files"], shown["bytes"]) == (first["zig"].files, first["zig"].bytes)
+    assert shown["counted"] > 0
+    assert main(["cache"]) == 0
+    assert "--count counts again" in capsys.readouterr().out
+    counted = document(capsys, "--count")["zig"]
+    assert counted["counted"] is None
+    assert counted["bytes"] >= first["zig"].bytes + 90
+    assert document(capsys, "clear", "--all")["zig"]["files"] >= counted["files"]
+    assert files(zig_cache()) == set()
+    assert document(capsys)["zig"] == {**shown, "files": 0, "bytes": 0, "counted": None}
+
+
+def test_a_note_that_cannot_be_read_is_no_count(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill()
+    kept(long=0)
+    [note] = zig_cache().glob("*.json")
+    for text in ("", "[]", "{}", '{"version": 1}', '{"version": 1, "files": "many", "bytes": 1, "at": 1}'):
+        note.write_text(text)
+        assert document(capsys)["zig"]["counted"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """What ``ellopt cache clear`` removes."""
+    """What ``ellopt cache clear`` removes, and ``show`` counts."""
 
     all: bool = setting(
         False,
         "remove also what is no cache, or another program's too: boards' host keys, factors of `ellopt calibrate`, "
         "records of killed runs, zig's own cache",
+    )
+    count: bool = setting(
+        False, "count zig's own cache again, which may take half a minute, where `ellopt cache show` says when it did"
     )
 
 
@@ -45,9 +49,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     from ellopt.app.kept import clear, kept
+    from ellopt.core.numbers import storage
 
     clearing, as_json = arguments.action == "clear", read_options(JsonSettings, arguments).json
-    found = clear(read_options(CacheSettings, arguments).all) if clearing else kept()
+    settings = read_options(CacheSettings, arguments)
+    if clearing:
+        found = clear(settings.all)
+    elif console.is_terminal and not as_json:
+        with console.status("counting files") as status:
+
+            def progress(files: int, size: int) -> None:
+                status.update(f"counting files: {files:,}, {storage(size)}")
+
+            found = kept(settings.count, progress)
+    else:
+        found = kept(settings.count)
     if as_json:
         print_json({"removed" if clearing else "kept": found})
         return 0
@@ -57,6 +73,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     console.print(_table(rows, "removed" if clearing else "kept"))
     if not clearing:
+        for row in rows:
+            if row.counted is not None:
+                when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.counted))
+                console.print(f"\n{row.what}: as counted on {when}; --count counts again", highlight=False)
         console.print(
             "\n'ellopt cache clear' removes what can be made again; with --all also what is marked *.\n"
             "Output directories keep their own: delete OUT/MODEL/.ellopt to forget a search.",
