@@ -81,7 +81,7 @@ def clear(everything: bool = False) -> tuple[Kept, ...]:
     for kind in _kinds():
         if kind.lasting and not everything:
             continue
-        before = _noted(kind) or _measured(kind)
+        before = _measured(kind)
         for path in kind.paths:
             _remove(path)
         after = _measured(kind)
