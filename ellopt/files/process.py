@@ -69,13 +69,15 @@ def run_in_group(
     deadline: Deadline,
     environment: Mapping[str, str] | None = None,
     abort: Abort | None = None,
+    inherited: Sequence[int] = (),
 ) -> Completed:
     """Run ``arguments`` in ``directory`` and wait for it. Standard input is empty.
 
-    ``environment`` is added to this process's own, from which secrets are left out. The command and all that it
-    started are killed when it ends, when ``deadline`` passes (CommandTimeout), when ``abort`` is fired
-    (InfrastructureError), when an exception such as KeyboardInterrupt leaves this function and, on POSIX systems, when
-    this process dies. Raises InfrastructureError if the command cannot be started.
+    ``environment`` is added to this process's own, from which secrets are left out; ``inherited``: descriptors that it
+    has, too (POSIX). The command and all that it started are killed when it ends, when ``deadline`` passes
+    (CommandTimeout), when ``abort`` is fired (InfrastructureError), when an exception such as KeyboardInterrupt leaves
+    this function and, on POSIX systems, when this process dies. Raises InfrastructureError if the command cannot be
+    started.
     """
     deadline.check(f"starting {arguments[0]}")
     abort = abort or Abort()
@@ -91,6 +93,7 @@ def run_in_group(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=leader,
+                pass_fds=tuple(inherited),
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from ellopt.files.user_dirs import zig_cache
 from ellopt.targets import Target
+from ellopt.toolchains.zig_progress import Stage, watched
 
 logger = logging.getLogger(__name__)
 
 #: how names of our notes in the compiler's cache begin: they go with what they are about
 NOTE = "ellopt-set-up-"
+#: seconds between two lines that say how far it is
+_EACH = 15.0
 _announced: set[Path] = set()
 _lock = threading.Lock()
 
@@ -34,6 +38,19 @@ class SetUp:
                 return
             _announced.add(self._note)
         logger.warning("setting up the compiler for %s, once: its C library is built, in a minute or two", self._name)
+
+    @contextlib.contextmanager
+    def watched(self, each: float = _EACH) -> Iterator[int | None]:
+        """A descriptor for the compiler to write its progress to: every ``each`` seconds it is said how far it is. None
+        if there is nothing to set up, or nobody can be told."""
+        if self._note is None or self._note.exists():
+            yield None
+            return
+        with watched(self._say, each) as descriptor:
+            yield descriptor
+
+    def _say(self, stage: Stage) -> None:
+        logger.warning("setting up the compiler for %s: %s, %d steps done", self._name, stage.name, stage.steps)
 
     def done(self) -> None:
         """Note that it is there."""

@@ -26,6 +26,7 @@ from ellopt.files.user_dirs import zig_cache
 from ellopt.targets import CPUS, Cpu, Target
 from ellopt.toolchains.object_cache import trim
 from ellopt.toolchains.set_up import SetUp
+from ellopt.toolchains.zig_progress import VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +209,8 @@ class Compiler:
                 *("@objects.rsp", "-o", output.name, "-lm", "-lpthread"),
             )
             if not self._linked_by_itself(command, directory, deadline, output.name):
-                self._run(command, directory, deadline, output.name)
+                with setup.watched() as progress:
+                    self._run(command, directory, deadline, output.name, progress=progress)
             (directory / output.name).replace(output)
         setup.done()
 
@@ -245,9 +247,17 @@ class Compiler:
             return self._cached.add(key, directory / "source.o")
 
     def _run(
-        self, command: Sequence[str], directory: Path, deadline: Deadline, what: str, abort: Abort | None = None
+        self,
+        command: Sequence[str],
+        directory: Path,
+        deadline: Deadline,
+        what: str,
+        abort: Abort | None = None,
+        progress: int | None = None,
     ) -> None:
-        done = run_in_group(command, directory, deadline.at_most(COMPILE_SECONDS), abort=abort)
+        told = {} if progress is None else {VARIABLE: str(progress)}
+        inherited = () if progress is None else (progress,)
+        done = run_in_group(command, directory, deadline.at_most(COMPILE_SECONDS), told, abort, inherited)
         if done.exit_code != 0:
             log = (done.stdout + done.stderr).decode(errors="replace")
             blame_full_disk(log, (directory, zig_cache()), LITTLE if log.strip() else LITTLE_FOR_THE_SILENT)
