@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ellopt.core.errors import ConfigurationError
+from ellopt.core.fan_out import fan_out
 from ellopt.files.atomic import write_text
 from ellopt.files.json_values import parse_object
 from ellopt.files.locks import FileLock
@@ -138,11 +139,16 @@ def _measured(kind: _Kind, progress: Progress = lambda files, size: None, long: 
     began = time.monotonic()
     entries = [entry for path in kind.paths for entry in _entries(path)]
     some = [entries[at : at + _AT_A_TIME] for at in range(0, len(entries), _AT_A_TIME)]
-    files, size = 0, 0
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for more, larger in pool.map(_counted, some):
+    files, size, lock = 0, 0, threading.Lock()
+
+    def add(paths: list[str]) -> None:
+        nonlocal files, size
+        more, larger = _counted(paths)
+        with lock:
             files, size = files + more, size + larger
             progress(files, size)
+
+    fan_out(add, some, _THREADS)
     if kind.note is not None and time.monotonic() - began > long:
         data = {"version": _VERSION, "files": files, "bytes": size, "at": time.time()}
         with contextlib.suppress(OSError):  # it is counted again the next time
