@@ -28,6 +28,8 @@ class Cpu:
     ``winograd_block_floats``: transformed input and products of a block, some of the second level of cache, which on
     small boards all cores share. ``winograd_large_floats``: transformed weights beyond this many crowd out everything
     else from that level, so that few passes are made over them, each for ``winograd_pass_tiles`` tiles or more.
+    ``winograd_position_first``: whether winograd reads its weights from the first to the last, whatever the number of
+    panels: small processors follow few streams from memory.
     ``own_weight_bytes``: weights of more bytes are split among cores; of fewer, every core reads all, and output rows
     are split. Rows keep what a core wrote in its own cache until it reads it again, which pays where cores have large
     caches of their own.
@@ -49,6 +51,7 @@ class Cpu:
     winograd_block_floats: int = 16 * 1024
     winograd_large_floats: int = 160 * 1024
     winograd_pass_tiles: int = 18
+    winograd_position_first: bool = False
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
     library_name: str = ""
@@ -69,7 +72,7 @@ _AVX512 = Cpu(
 #: 64-bit NEON multiplies by lanes: a register holds four channels of each tile instead of a broadcast input.
 _NEON_64 = Cpu(
     "aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2, library_name="generic",
-    near_bytes=32 * 1024,
+    near_bytes=32 * 1024, winograd_position_first=True,
 )  # fmt: skip
 #: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add wants.
 _NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7")
@@ -98,7 +101,14 @@ _ROWS = (
         winograd_pass_tiles=32,
     ),
     replace(_NEON_64, name="cortex-a72", compiler_name="cortex_a72", cache_mib=1),
-    replace(_NEON_64, name="cortex-a76", compiler_name="cortex_a76", cache_mib=2, half_lanes=8),
+    replace(
+        _NEON_64,
+        name="cortex-a76",
+        compiler_name="cortex_a76",
+        cache_mib=2,
+        half_lanes=8,
+        winograd_tiles=((2, 8), (1, 12)),
+    ),
 )
 
 CPUS: dict[str, Cpu] = {row.name: row for row in _ROWS}

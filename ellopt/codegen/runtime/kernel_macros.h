@@ -71,7 +71,8 @@
  *   INPUT_PITCH            floats from a transformed tile to the next, from CHANNELS
  *   INPUT_STEP             floats from a position of the transformed input to the next, from TILE_ROWS * INPUT_PITCH
  *   PRODUCT_STEP           floats from a position of the products to the next, from TILE_ROWS * TILE_VECTORS *
- *                          VECTOR_WIDTH */
+ *                          VECTOR_WIDTH
+ *   POSITION_FIRST         1: weights lie position by position, of all panels; 0: panel by panel, of all positions */
 #ifndef ELLOPT_KERNEL_MACROS_H
 #define ELLOPT_KERNEL_MACROS_H
 
@@ -259,6 +260,9 @@
 #endif
 #if !defined PRODUCT_STEP || PRODUCT_STEP < TILE_ROWS * TILE_VECTORS * VECTOR_WIDTH
 #error "PRODUCT_STEP: at least TILE_ROWS * TILE_VECTORS * VECTOR_WIDTH"
+#endif
+#if !defined POSITION_FIRST || POSITION_FIRST < 0 || POSITION_FIRST > 1
+#error "POSITION_FIRST: 0 or 1"
 #endif
 #endif
 

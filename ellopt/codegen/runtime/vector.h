@@ -64,6 +64,15 @@ ELL_INLINE vec vec_splat(float x) {
 #endif
 }
 
+/* sum + factor * x. Compilers make x + x of 2 * x, and then two instructions where a processor has one. */
+ELL_INLINE vec vec_add_product(vec sum, float factor, vec x) {
+#if defined(__aarch64__)
+    return __builtin_elementwise_fma(x, vec_splat(factor), sum);
+#else
+    return sum + factor * x;
+#endif
+}
+
 ELL_INLINE vec vec_zero(void) { return (vec){0}; }
 
 /* The first `lanes` lanes from memory, zeros behind them. Reads nothing beyond. */

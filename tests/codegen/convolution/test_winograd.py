@@ -69,6 +69,7 @@ def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], da
     for i in range(2):
         case = draw_case(data.draw(sites(depthwise, window)), i)
         for cpu in CPU_BY_LANES.values():
+            cpu = replace(cpu, winograd_position_first=data.draw(st.booleans()))
             site = replace(case.site, cpu=cpu)
             tile = data.draw(st.sampled_from(TILE_SIZES))
             depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]

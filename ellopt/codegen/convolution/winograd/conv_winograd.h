@@ -9,7 +9,8 @@
  * panels, the first WIDE_PANELS of TILE_VECTORS vectors, the others one less. A pair of panels is one register tile.
  * Up to BLOCK_PANELS row panels are transformed at a time, so that a block stays in cache.
  *
- * Weights: [panel][position][channel][filter of the panel], filters filled up with zeros to whole vectors.
+ * Weights: [panel][position][channel][filter of the panel], or, POSITION_FIRST, [position][panel][channel][filter of the
+ * panel]; filters filled up with zeros to whole vectors.
  * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position.
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
 #define NEEDS_WINOGRAD
@@ -23,6 +24,7 @@
 #include "conv_winograd_multiply.h"
 #include "conv_winograd_output.h"
 
+#define FILTER_VECTORS ((FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
 #define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
@@ -56,9 +58,14 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
             int wide = panel < WIDE_PANELS;
             int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
             int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
+#if POSITION_FIRST
+            const float *weights = plan->args->weights +
+                                   ((ptrdiff_t)position * FILTER_VECTORS + vector) * VECTOR_WIDTH * CHANNELS;
+#else
             const float *weights = plan->args->weights +
                                    (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS * CHANNELS +
                                    (ptrdiff_t)position * CHANNELS * width;
+#endif
             for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
                 int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
                 for (int r = first; r < last; r++) {

@@ -17,16 +17,19 @@ ELL_INLINE void winograd_multiply_step(vec sums[TILE_ROWS][TILE_VECTORS], const 
 }
 
 #if VECTOR_WIDTH == 4 && defined(__aarch64__)
-/* The same for four channels at once: NEON multiplies by a lane, so inputs need not be broadcast one by one. */
+/* The same for four channels at once: NEON multiplies by a lane, so inputs need not be broadcast one by one. If `first`,
+ * sums are what the first channel gives: zeros need not be written. */
 ELL_INLINE void winograd_multiply_lanes(vec sums[TILE_ROWS][TILE_VECTORS], const float *a, const float *b,
-                                        const int rows, const int vectors) {
+                                        const int rows, const int vectors, const int first) {
     vec x[TILE_ROWS];
     ELL_UNROLL for (int r = 0; r < rows; r++) x[r] = vec_load(a + r * INPUT_PITCH);
 #define WINOGRAD_LANE(lane)                                                                                   \
     ELL_UNROLL for (int v = 0; v < vectors; v++) {                                                            \
         vec w = vec_load(b + ((lane) * vectors + v) * VECTOR_WIDTH);                                          \
-        ELL_UNROLL for (int r = 0; r < rows; r++)                                                             \
-            sums[r][v] += __builtin_shufflevector(x[r], x[r], lane, lane, lane, lane) * w;                    \
+        ELL_UNROLL for (int r = 0; r < rows; r++) {                                                           \
+            vec product = __builtin_shufflevector(x[r], x[r], lane, lane, lane, lane) * w;                    \
+            sums[r][v] = first && (lane) == 0 ? product : sums[r][v] + product;                               \
+        }                                                                                                     \
     }
     WINOGRAD_LANE(0) WINOGRAD_LANE(1) WINOGRAD_LANE(2) WINOGRAD_LANE(3)
 #undef WINOGRAD_LANE
@@ -37,6 +40,14 @@ ELL_INLINE void winograd_multiply_lanes(vec sums[TILE_ROWS][TILE_VECTORS], const
 ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c, int depth, int accumulate,
                                        const int rows, const int vectors) {
     vec sums[TILE_ROWS][TILE_VECTORS];
+#if VECTOR_WIDTH == 4 && defined(__aarch64__) && !IN_ORDER
+    if (!accumulate && depth >= 4) {
+        winograd_multiply_lanes(sums, a, b, rows, vectors, 1);
+        a += 4;
+        b += 4 * vectors * VECTOR_WIDTH;
+        depth -= 4;
+    } else
+#endif
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int v = 0; v < vectors; v++)
             sums[r][v] = accumulate ? vec_load(c + (r * vectors + v) * VECTOR_WIDTH) : vec_zero();
@@ -58,7 +69,7 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
 #if VECTOR_WIDTH == 4 && defined(__aarch64__)
     ELL_NO_VECTORIZE
     for (; depth >= 4; depth -= 4) {
-        winograd_multiply_lanes(sums, a, b, rows, vectors);
+        winograd_multiply_lanes(sums, a, b, rows, vectors, 0);
         a += 4;
         b += 4 * vectors * VECTOR_WIDTH;
     }

@@ -9,11 +9,19 @@
 
 #define FILTER_TAIL (FILTERS % VECTOR_WIDTH)
 
-/* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. */
-#if WINOGRAD_TILE < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || defined(__aarch64__)))
+/* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. (Not
+ * on in-order cores with 32 registers, where a load takes as long as a sum.) */
+#if WINOGRAD_TILE < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || (IN_ORDER && defined(__aarch64__))))
 #define OUTPUT_PASSES 1
 #else
 #define OUTPUT_PASSES 2
+#endif
+
+/* Compilers that see both passes read once and spill: on ARM a store takes a pipeline from the multiply-adds. */
+#if OUTPUT_PASSES > 1 && defined(__aarch64__)
+#define OUTPUT_READ_AGAIN() __asm__ volatile("" : : : "memory")
+#else
+#define OUTPUT_READ_AGAIN() (void)0
 #endif
 
 ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, int row, int column, int lanes) {
@@ -26,12 +34,13 @@ ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, 
 /* One vector of filters of a tile, of which the first `count` pixels exist. */
 ELL_INLINE void winograd_output_line(const float *products, const float *bias, const float *residual, float *output,
                                      const int count, const int lanes) {
-    vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE], start = vec_load(bias);
+    vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = vec_load(products + (ptrdiff_t)i * PRODUCT_STEP);
+    m[1] += vec_load(bias);
     winograd_output_1d(m, y);
     ELL_UNROLL for (int i = 0; i < WINOGRAD_TILE; i++) {
         if (i < count)
-            winograd_finish(y[i] + start, residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
+            winograd_finish(y[i], residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
     }
 }
 
@@ -40,10 +49,11 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
     winograd_output_line(products, bias, residual, output, WINOGRAD_TILE, lanes);
 }
 #else
-/* The products of one column of positions. */
-ELL_INLINE void winograd_load_column(const float *products, int x, vec m[WINOGRAD_SIZE]) {
+/* The products of one column of positions, with the bias: every output has the position of the point 1 in it once. */
+ELL_INLINE void winograd_load_column(const float *products, vec bias, int x, vec m[WINOGRAD_SIZE]) {
     ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
         m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
+    if (x == 1) m[1] += bias;
 }
 
 /* One vector of filters of a whole tile. */
@@ -52,9 +62,10 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
     vec start = vec_load(bias);
     ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
         vec half[WINOGRAD_TILE][WINOGRAD_SIZE];
+        if (pass) OUTPUT_READ_AGAIN();
         ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
             vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
-            winograd_load_column(products, x, m);
+            winograd_load_column(products, start, x, m);
             winograd_output_1d(m, y);
             ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) half[row][x] = y[row];
         }
@@ -62,7 +73,7 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
             vec y[WINOGRAD_TILE];
             winograd_output_1d(half[row], y);
             ELL_UNROLL for (int column = 0; column < WINOGRAD_TILE; column++)
-                winograd_finish(y[column] + start, residual, output, row, column, lanes);
+                winograd_finish(y[column], residual, output, row, column, lanes);
         }
     }
 }
@@ -92,7 +103,7 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
         vec half[WINOGRAD_TILE][WINOGRAD_SIZE], start = vec_load(bias + f);
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
             vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
-            winograd_load_column(products + f, x, m);
+            winograd_load_column(products + f, start, x, m);
             winograd_output_1d(m, y);
             ELL_UNROLL for (int row = 0; row < WINOGRAD_TILE; row++) half[row][x] = y[row];
         }
@@ -100,7 +111,7 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
             vec y[WINOGRAD_TILE];
             winograd_output_1d(half[row], y);
             ELL_NO_UNROLL for (int column = 0; column < columns; column++)
-                winograd_finish(y[column] + start, RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
+                winograd_finish(y[column], RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
         }
 #endif
     }

@@ -27,6 +27,19 @@ ELL_INLINE void winograd_input_1d_2(const vec d[4], vec v[4]) {
     v[2] = d[2] - d[1];
     v[3] = d[1] - d[3];
 }
+#elif (WINOGRAD_TILE == 4 || WINOGRAD_TILE == 5) && defined(__aarch64__)
+/* 13 instructions: a multiply-add destroys what it adds to, so values that are still needed come from sums. */
+ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
+    vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
+    vec even1 = vec_add_product(d[4], -4.0f, d[2]), odd1 = vec_add_product(d[3], -4.0f, d[1]);
+    vec twice = odd2 + odd2;
+    v[0] = vec_add_product(even1 - d[2], 4.0f, d[0]);
+    v[1] = even1 + odd1;
+    v[2] = even1 - odd1;
+    v[3] = even2 + twice;
+    v[4] = even2 - twice;
+    v[5] = vec_add_product(vec_add_product(d[5], -5.0f, d[3]), 4.0f, d[1]);
+}
 #elif WINOGRAD_TILE == 4 || WINOGRAD_TILE == 5
 ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
     vec even1 = d[4] - 4.0f * d[2], odd1 = d[3] - 4.0f * d[1];

@@ -111,11 +111,12 @@ class Winograd(GeneratedMethod):
             return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
         size = (site.out_rows, site.out_columns)
         cut = blocking(*size, site.channels, site.filters, tile, site.cpu, site.cores, window)
+        first, tiles = site.cpu.winograd_position_first, cut.tiles
         return make_kernel(
             site,
             "conv_winograd.h",
-            WinogradPacking(tile, lanes, cut.tiles.panels, cut.tiles.wide_panels, cut.tiles.vectors),
-            {**macros, **cut.macros},
+            WinogradPacking(tile, lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first),
+            {**macros, **cut.macros, "POSITION_FIRST": str(int(first))},
             options.depths,
             thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
         )

@@ -22,7 +22,8 @@ def transform_weights(weights: FloatArray, tile: int) -> Matrix:
 
 @dataclass(frozen=True)
 class WinogradPacking:
-    """[panel][position][channel][filter of the panel]: what conv_winograd.h reads.
+    """[panel][position][channel][filter of the panel]: what conv_winograd.h reads; [position][panel][channel][filter of
+    the panel] if ``position_first``.
 
     Filters are filled up with zeros to whole vectors; the first ``wide_panels`` panels have ``vectors`` vectors,
     the others one less.
@@ -33,6 +34,7 @@ class WinogradPacking:
     panels: int
     wide_panels: int
     vectors: int
+    position_first: bool = False
 
     def pack(self, weights: FloatArray) -> FloatArray:
         filters = weights.shape[0]
@@ -41,7 +43,10 @@ class WinogradPacking:
         columns = np.pad(positions.astype(np.float32), ((0, 0), (0, 0), (0, missing)))
         widths = [self.vectors - (panel >= self.wide_panels) for panel in range(self.panels)]
         ends = np.cumsum(widths)[:-1] * self.vector_width
-        return np.concatenate([panel.reshape(-1) for panel in np.split(columns, ends, axis=2)])
+        parts = np.split(columns, ends, axis=2)
+        if self.position_first:
+            return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).reshape(-1)
+        return np.concatenate([part.reshape(-1) for part in parts])
 
 
 @dataclass(frozen=True)
