@@ -47,6 +47,7 @@ class TuningOptions(BoardOptions, total=False):
     fix_frequency: bool
     estimate: bool
     visit_spacing: float | None
+    samples: AnyPath | None
     accept_emulated_timings: bool
     scheduler: str | None
     scheduler_file: AnyPath | None
@@ -57,6 +58,7 @@ class TuningOptions(BoardOptions, total=False):
     allow_insecure_scheduler: bool
     # search
     options: str
+    precision: str | None
     sampler: str
     trials: int | None
     timeout: float | None
