@@ -80,8 +80,11 @@ static void broadcast_part(const void *context, int part, int worker) {
         const float *p[3] = {source[0], source[1], source[2]};
         int rest = row;
         for (int axis = axes - 2; axis >= 0; axis--) {
-            const int i = rest % counts[axis];
-            rest /= counts[axis];
+            int i = rest;
+            if (axis > 0) { /* lines are often too short to divide for */
+                i = rest % counts[axis];
+                rest /= counts[axis];
+            }
             for (int k = 0; k < operands; k++) p[k] += (ptrdiff_t)i * counts[axes * (k + 1) + axis];
         }
         ptrdiff_t s[3] = {0};
@@ -98,11 +101,26 @@ static void broadcast_part(const void *context, int part, int worker) {
     }
 }
 
+/* Pixels times numbers of their channels (squeeze and excite): lines of a few vectors. */
+static void scale_part(const void *context, int part, int worker) {
+    (void)worker;
+    const general_work *work = (const general_work *)context;
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers, *counts = numbers + 4;
+    const float *p = ell_tensor_data(a->network, a->memory, numbers[2]);
+    const float *q = ell_tensor_data(a->network, a->memory, numbers[3]);
+    const int n = counts[1], last = first_of(work->rows, part + 1);
+    const ptrdiff_t p_step = counts[2], q_step = counts[4];
+    for (ptrdiff_t row = first_of(work->rows, part); row < last; row++)
+        multiply_lines(p + row * p_step, q + row * q_step, a->output + row * n, n);
+}
+
 static void broadcast(ell_pool *pool, const ell_layer_args *a) {
-    const int32_t *numbers = a->step->numbers;
+    const int32_t *numbers = a->step->numbers, *counts = numbers + 2 + numbers[0];
     int rows = 1;
-    for (int axis = 0; axis < numbers[1] - 1; axis++) rows *= numbers[2 + numbers[0] + axis];
-    run_parts(pool, broadcast_part, a, rows);
+    for (int axis = 0; axis < numbers[1] - 1; axis++) rows *= counts[axis];
+    const int scales = a->step->mode == ELL_B_MULTIPLY && numbers[1] == 2 && counts[3] == 1 && counts[5] == 1;
+    run_parts(pool, scales ? scale_part : broadcast_part, a, rows);
 }
 
 /* --- reduction --------------------------------------------------------------------------------------------------

@@ -99,23 +99,49 @@ void ell_elementwise(ell_pool *pool, const ell_layer_args *a) {
 
 /* --- binary operations ------------------------------------------------------------------------------------------ */
 
+ELL_INLINE vec combined(const int mode, vec u, vec v) {
+    return mode == ELL_ADD ? u + v : mode == ELL_SUBTRACT ? u - v : mode == ELL_MULTIPLY ? u * v : u / v;
+}
+
+/* `mode` and `plain`, no activation, are constants. */
+ELL_INLINE void binary_line(const ell_step *s, const float *p, const float *q, float *out, int count, const int mode,
+                            const int plain) {
+    int i = 0;
+    for (; i + VECTOR_WIDTH <= count; i += VECTOR_WIDTH) {
+        const vec v = combined(mode, vec_load(p + i), vec_load(q + i));
+        vec_store(out + i, plain ? v : activate(s, v));
+    }
+    if (i < count) {
+        const int lanes = count - i;
+        const vec v = combined(mode, vec_load_partial(p + i, lanes), vec_load_partial(q + i, lanes));
+        vec_store_partial(out + i, activate(s, v), lanes);
+    }
+}
+
 static void binary_row(const void *context, int y, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_step *s = a->step;
     const int count = a->out->columns * a->out->channels;
     const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
     const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    for (int i = 0; i < count; i += VECTOR_WIDTH) {
-        int lanes = count - i < VECTOR_WIDTH ? count - i : VECTOR_WIDTH;
-        vec u = vec_load_partial(p + i, lanes), v = vec_load_partial(q + i, lanes);
-        switch (a->step->mode) {
-        case ELL_ADD: u = u + v; break;
-        case ELL_SUBTRACT: u = u - v; break;
-        case ELL_MULTIPLY: u = u * v; break;
-        default: u = u / v; break;
-        }
-        vec_store_partial(out + i, activate(a->step, u), lanes);
+    const int plain = s->activation == ELL_ACTIVATION_NONE;
+    switch (s->mode) {
+    case ELL_ADD:
+        if (plain)
+            binary_line(s, p, q, out, count, ELL_ADD, 1);
+        else
+            binary_line(s, p, q, out, count, ELL_ADD, 0);
+        break;
+    case ELL_SUBTRACT: binary_line(s, p, q, out, count, ELL_SUBTRACT, 0); break;
+    case ELL_MULTIPLY:
+        if (plain)
+            binary_line(s, p, q, out, count, ELL_MULTIPLY, 1);
+        else
+            binary_line(s, p, q, out, count, ELL_MULTIPLY, 0);
+        break;
+    default: binary_line(s, p, q, out, count, ELL_DIVIDE, 0); break;
     }
 }
 
