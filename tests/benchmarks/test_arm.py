@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.arm import OWN, Run, main, ratios
+from benchmarks.arm import OWN, TARGETS, Run, main, ratios, wrapper
 from benchmarks.arm_userland import NotHere, Userland, make_userland, processor_files
+from ellopt.app.estimating import make_simulator
 from ellopt.estimate.cores import core_of
 from ellopt.targets import find_target
+from tests.support.simulated import needs_qemu
 
 
 def run(runtime: str, cycles: float, model: str = "a", target: str = "pi5") -> Run:
@@ -33,6 +36,16 @@ def test_a_board_says_what_it_is(target: str, part: str, half: bool) -> None:
     assert ("asimdhp" in told["Features"].split()) is half
     sizes = {text.strip() for name, text in files.items() if name.endswith("cpu0/cache/index2/size")}
     assert sizes == {f"{core.memory.l2_kb}K"}
+
+
+@needs_qemu
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_runtime_sees_the_features_of_the_core(target: str) -> None:
+    simulator = make_simulator(find_target(target, 1), calibrated=False)
+    words = wrapper(simulator)
+    emulator = words[words.index("-cpu") - 1]
+    known = subprocess.run([emulator, "-cpu", "help"], capture_output=True, text=True, timeout=60).stdout.split()
+    assert words[words.index("-cpu") + 1] == (simulator.core.name if simulator.core.name in known else "max")
 
 
 def test_a_view_shows_the_files_of_the_root_beside_the_boards(tmp_path: Path) -> None:
