@@ -27,10 +27,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(directory: Path, port: int, store: Path) -> Iterator[str]:
-    """MLflow's own server on this machine; yields its address."""
+def running_server(directory: Path, port: int, store: Path | str) -> Iterator[str]:
+    """MLflow's own server on this machine, with its runs in a file or in the database of a URL; yields its address."""
+    backend = store if isinstance(store, str) else f"sqlite:///{store}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store}", "--artifacts-destination", str(directory / "artifacts")]
+    command += ["--backend-store-uri", backend, "--artifacts-destination", str(directory / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (
         (directory / "server.log").open("a+") as log,  # a test looks for secrets in it
