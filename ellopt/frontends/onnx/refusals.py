@@ -47,7 +47,7 @@ def _advice(operator: str) -> str:
         return ": recurrent networks are not; cut the model before it"
     if operator in _CONTROL:
         return ": control flow is not; export the model traced, for one input size"
-    if "Quant" in operator or operator.endswith(("Integer", "Float16")):
+    if "quant" in operator.lower() or operator.endswith(("Integer", "Float16")):
         return ": quantised models are not; export the model in float32"
     if "." in operator:
         return ": it is not one of ONNX's own; export the model with standard operators only"

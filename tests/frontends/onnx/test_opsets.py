@@ -66,6 +66,37 @@ def test_constants_are_computed_as_the_file_s_version_says(opset: int, tmp_path:
     assert wanted.shape == (1, 48, 4)
 
 
+@pytest.mark.parametrize("opset", [10, 13, 17, 19, 21])
+def test_weights_that_are_held_as_bytes_are_floats_again(opset: int, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["y"]),
+    ]
+    constants = {
+        "bytes": RANDOM.integers(-99, 99, (4, 4, 3, 3), np.int8),
+        "scale": np.array(0.02, np.float32),
+        "zero": np.array(3, np.int8),
+    }
+    path = save(make_model(nodes, {"x": SHAPE}, ["y"], constants, opset), tmp_path / "m.onnx")
+    x = RANDOM.normal(size=SHAPE).astype(np.float32)
+    wanted = runtime_outputs(path, {"x": x})["y"]
+    found = reference.predict(read_model(path), x.reshape(-1)).reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_quantised_tensors_are_refused_as_what_they_are(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    constants = {"scale": np.array(0.02, np.float32), "zero": np.array(3, np.int8)}
+    path = save(make_model(nodes, {"x": SHAPE}, ["y"], constants), tmp_path / "m.onnx")
+    with pytest.raises(ModelFormatError) as refused:
+        read_model(path)
+    for kind in ("QuantizeLinear", "DequantizeLinear"):
+        assert f"the operator {kind} is not supported: quantised models are not" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("nodes", "opset", "said"),
     [
