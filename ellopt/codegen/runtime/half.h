@@ -14,6 +14,7 @@ typedef _Float16 ell_half;
 typedef ell_half half_vec __attribute__((vector_size(HALF_WIDTH * 2)));
 typedef ell_half half_vec_unaligned __attribute__((vector_size(HALF_WIDTH * 2), aligned(2), may_alias));
 typedef ell_half half_of_vec __attribute__((vector_size(HALF_WIDTH)));
+typedef ell_half half_of_vec_unaligned __attribute__((vector_size(HALF_WIDTH), aligned(2), may_alias));
 
 ELL_INLINE half_vec half_load(const ell_half *p) { return *(const half_vec_unaligned *)p; }
 

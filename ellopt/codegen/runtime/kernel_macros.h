@@ -50,6 +50,8 @@
  *
  * NEEDS_HALF: computed in float16, GROUPS 1, no dilation
  *   HALF_TERMS             products that are summed in float16 at most, from 1
+ *
+ * NEEDS_HALF_INPUT
  *   HALF_PITCH             elements from a row of the rounded input to the next, from those of a row
  *
  * NEEDS_NEIGHBOURS
@@ -204,11 +206,14 @@
 #if !defined HALF_TERMS || HALF_TERMS < 1
 #error "HALF_TERMS: at least 1"
 #endif
-#if !defined HALF_PITCH || HALF_PITCH < CHANNELS
-#error "HALF_PITCH: at least CHANNELS"
-#endif
 #if VECTOR_WIDTH != 4 || GROUPS != 1 || ROW_DILATION != 1 || COLUMN_DILATION != 1 || DEPTHWISE
 #error "float16: vectors of 4 float32, one group, no dilation, not depthwise"
+#endif
+#endif
+
+#ifdef NEEDS_HALF_INPUT
+#if !defined HALF_PITCH || HALF_PITCH < CHANNELS
+#error "HALF_PITCH: at least CHANNELS"
 #endif
 #endif
 

@@ -11,6 +11,7 @@ import pytest
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.half import HALF_TERMS, half_rounding
 from ellopt.codegen.convolution.kernel import KernelSite
+from ellopt.core.methods import find_method
 from ellopt.core.options import FLOAT16, ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.rounding import DEVIATIONS
@@ -72,6 +73,35 @@ def test_they_compute_the_layer(tmp_path: Path) -> None:
         assert (np.abs(written(alone, case) - reference(case)) <= limit).all(), case.site
 
 
+#: Winograd's layers: tiles at edges, tails of filters and channels, gaps, lines; several panels and blocks.
+WINOGRAD_SITES = [
+    site(7, 13, 16, 24, (3, 3), residual=True, activation="none"),
+    site(4, 9, 45, 21, (3, 3), gap=3),
+    site(13, 8, 70, 100, (3, 3)),
+    site(9, 8, 40, 17, (1, 3), residual=True),
+    site(9, 8, 40, 16, (3, 1), gap=1),
+]
+WINOGRAD = [
+    ConvolutionOptions("winograd", winograd_tile_size=tile, nonseparable_channel_depth=depth, precision=FLOAT16)
+    for tile, depth in ((2, 0), (3, 0), (4, 0), (4, 1))
+]
+
+
+@needs_qemu
+def test_winograd_computes_the_layer(tmp_path: Path) -> None:
+    """Within half of what checks on devices allow."""
+    cases = [(options, draw_case(each, seed)) for options in WINOGRAD for seed, each in enumerate(WINOGRAD_SITES)]
+    found = emulate(PI5, [(kernel_for(case.site, options), case) for options, case in cases], tmp_path)
+    for (options, case), (alone, shared) in zip(cases, found, strict=True):
+        np.testing.assert_array_equal(alone, shared, err_msg=str(case.site))
+        assert np.isfinite(alone).sum() == case.site.out_rows * case.site.out_columns * case.site.filters
+        terms = case.site.channels * case.site.field * case.site.field_columns
+        units = min(terms, DEVIATIONS * terms**0.5)
+        limit = find_method("winograd").rounding(options, terms) * 2.0**-24 * units * _magnitude(case)
+        error = np.abs(written(alone, case) - reference(case)).max(axis=(0, 1))
+        assert (error <= 0.5 * limit.max(axis=(0, 1))).all(), (options, case.site)
+
+
 @needs_qemu
 def test_long_sums_lose_no_more_than_short_ones(tmp_path: Path) -> None:
     """Sums of thousands of positive terms: in float16 alone they would stop growing."""
@@ -95,10 +125,13 @@ def _magnitude(case: ConvolutionCase) -> np.ndarray:
 
 @needs_qemu
 def test_they_are_faster_than_float32() -> None:
-    """Operations a cycle, of which 16 are the peak in float32 and 32 in float16; input and output are float32."""
+    """Operations a cycle of the definition, of which 16 are the peak in float32 and 32 in float16; input and output are
+    float32."""
     layers = [site(8, 8, 128, 128), site(16, 16, 32, 32, (3, 3)), site(8, 8, 64, 64, (3, 3))]
-    found = simulate("pi5", [(kernel_for(each, HALF), each) for each in layers])
-    for mark, one in zip((24.5, 26.5, 28.0), found, strict=True):
+    kernels = [(HALF, each) for each in layers]
+    kernels += [(WINOGRAD[2], site(16, 16, 64, 64, (3, 3))), (WINOGRAD[0], site(8, 8, 128, 128, (3, 3)))]
+    found = simulate("pi5", [(kernel_for(each, options), each) for options, each in kernels])
+    for mark, one in zip((24.5, 26.5, 28.0, 70.0, 55.0), found, strict=True):
         assert one.flop_a_cycle >= mark, one.site
 
 
@@ -120,6 +153,15 @@ def test_processors_without_the_arithmetic_have_none(cpu: object) -> None:
 )
 def test_layers_without_a_kernel_have_none(shape: ConvolutionShape) -> None:
     assert canonical(shape, HALF, CPU, 1) is None
+
+
+def test_tiles_that_lose_too_much_have_none() -> None:
+    shape = ConvolutionShape(8, 8, 64, 64, 3, 1, 1, False, 8, 8)
+    found = {
+        tile: canonical(shape, ConvolutionOptions("winograd", winograd_tile_size=tile, precision=FLOAT16), CPU, 1)
+        for tile in (2, 3, 4, 5, 6)
+    }
+    assert [tile for tile, options in found.items() if options] == [2, 3, 4]
 
 
 @pytest.mark.parametrize("terms", [1, 9, 64, 576, 4608])

@@ -9,6 +9,7 @@
 #define NEEDS_ROW_BLOCKS
 #define NEEDS_WEIGHT_CACHE
 #define NEEDS_HALF
+#define NEEDS_HALF_INPUT
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 #include "kernel_macros.h"

@@ -24,10 +24,11 @@
 #include "conv_winograd_multiply.h"
 #include "conv_winograd_output.h"
 
-#define FILTER_VECTORS ((FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH)
+#define FILTER_VECTORS ((FILTERS + WINOGRAD_LANES - 1) / WINOGRAD_LANES)
 #define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
+#define INPUT_FLOATS ((ptrdiff_t)(BLOCK_PANELS * INPUT_PANEL * (ptrdiff_t)sizeof(winograd_element) / 4))
 #define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL)
 
 typedef struct {
@@ -43,7 +44,7 @@ static int panel_first_tile(int row_panel) {
     return row_panel * TILE_ROWS - (row_panel < TALL_PANELS ? 0 : row_panel - TALL_PANELS);
 }
 
-static void transform_row_panel(const ell_conv_args *args, int row_panel, float *transformed) {
+static void transform_row_panel(const ell_conv_args *args, int row_panel, winograd_element *transformed) {
     int first = panel_first_tile(row_panel), last = panel_first_tile(row_panel + 1);
     for (int tile = first; tile < last; tile++)
         winograd_input_tile(args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
@@ -52,24 +53,23 @@ static void transform_row_panel(const ell_conv_args *args, int row_panel, float 
 
 /* Products of row panels [first, last), already transformed, with the filter panels of a group. */
 static void multiply_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
-                           const float *transformed, float *products) {
+                           const winograd_element *transformed, float *products) {
     for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
         for (int panel = first_panel; panel < last_panel; panel++) {
             int wide = panel < WIDE_PANELS;
             int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
-            int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
+            int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
+            const winograd_element *weights = (const winograd_element *)plan->args->weights;
 #if POSITION_FIRST
-            const float *weights = plan->args->weights +
-                                   ((ptrdiff_t)position * FILTER_VECTORS + vector) * VECTOR_WIDTH * CHANNELS;
+            weights += ((ptrdiff_t)position * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS;
 #else
-            const float *weights = plan->args->weights +
-                                   (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS * CHANNELS +
-                                   (ptrdiff_t)position * CHANNELS * width;
+            weights += (ptrdiff_t)vector * WINOGRAD_LANES * WINOGRAD_POSITIONS * CHANNELS +
+                       (ptrdiff_t)position * CHANNELS * width;
 #endif
             for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
                 int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
                 for (int r = first; r < last; r++) {
-                    const float *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
+                    const winograd_element *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
                     int pair = (r - first) * (last_panel - first_panel) + panel - first_panel;
                     float *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
                     winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth,
@@ -89,8 +89,8 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
             for (int panel = first_panel; panel < last_panel; panel++) {
                 int wide = panel < WIDE_PANELS;
                 int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
-                int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * VECTOR_WIDTH;
-                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector * VECTOR_WIDTH,
+                int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
+                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector * WINOGRAD_LANES,
                                      width,
                                      row_products + (panel - first_panel) * PRODUCT_PANEL +
                                          (ptrdiff_t)(tile - first_tile) * width);
@@ -102,9 +102,9 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
 /* One block of tiles, all filters, on one thread. */
 static void block_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
-    ptrdiff_t floats = BLOCK_PANELS * INPUT_PANEL + PRODUCT_FLOATS(plan->group_panels);
-    float *transformed = plan->args->workspace + worker * floats;
-    float *products = transformed + BLOCK_PANELS * INPUT_PANEL;
+    ptrdiff_t floats = INPUT_FLOATS + PRODUCT_FLOATS(plan->group_panels);
+    float *products = plan->args->workspace + worker * floats + INPUT_FLOATS;
+    winograd_element *transformed = (winograd_element *)(plan->args->workspace + worker * floats);
     int first = index * plan->block_panels;
     int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
     for (int r = first; r < last; r++)
@@ -124,14 +124,14 @@ static void transform_task(const void *context, int index, int worker) {
     int r = plan->first_row_panel;
     while (panel_first_tile(r + 1) <= tile) r++;
     winograd_input_tile(plan->args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
-                        plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
+                        (winograd_element *)plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
                             (ptrdiff_t)(tile - panel_first_tile(r)) * INPUT_PITCH);
 }
 
 static void group_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
-    const float *transformed = plan->args->workspace;
-    float *products = plan->args->workspace + BLOCK_PANELS * INPUT_PANEL + worker * PRODUCT_FLOATS(plan->group_panels);
+    const winograd_element *transformed = (const winograd_element *)plan->args->workspace;
+    float *products = plan->args->workspace + INPUT_FLOATS + worker * PRODUCT_FLOATS(plan->group_panels);
     int first = PANELS * index / plan->groups, last = PANELS * (index + 1) / plan->groups;
     multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
     finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);

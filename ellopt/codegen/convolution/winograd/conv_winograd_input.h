@@ -6,6 +6,13 @@
 
 #define CHANNEL_TAIL (CHANNELS % VECTOR_WIDTH)
 
+/* What transformed inputs and weights are: float, or float16 where a kernel says so before. */
+#ifndef WINOGRAD_HALF
+typedef float winograd_element;
+
+ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
+#endif
+
 /* Rows of a transformed tile that share sums are computed together (0; 1 and 2; 3 and 4; ...; the last): that many
  * live values fit into registers. Input values are loaded again for each group instead of being spilt. */
 #define INPUT_GROUPS (WINOGRAD_SIZE / 2 + 1)
@@ -16,20 +23,20 @@
 #define INPUT_LINE_STEP ((ptrdiff_t)(FIELD == 1 ? IN_PIXEL_STRIDE : IN_ROW_STRIDE))
 
 /* One vector of channels of a tile, of which the first `count` values exist. */
-ELL_INLINE void winograd_input_line(const float *input, const int count, int lanes, float *transformed) {
+ELL_INLINE void winograd_input_line(const float *input, const int count, int lanes, winograd_element *transformed) {
     vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++)
         d[i] = i < count ? vec_load_partial(input + i * INPUT_LINE_STEP, lanes) : vec_zero();
     winograd_input_1d(d, v);
-    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) vec_store(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) winograd_store(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
 }
 
-ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float *transformed) {
+ELL_INLINE void winograd_input_vector(const float *input, const int lanes, winograd_element *transformed) {
     winograd_input_line(input, WINOGRAD_SIZE, lanes, transformed);
 }
 #else
 /* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
-ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float *transformed) {
+ELL_INLINE void winograd_input_vector(const float *input, const int lanes, winograd_element *transformed) {
     ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
         vec half[2][WINOGRAD_SIZE];
         ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
@@ -44,14 +51,14 @@ ELL_INLINE void winograd_input_vector(const float *input, const int lanes, float
             vec v[WINOGRAD_SIZE];
             winograd_input_1d(half[y - INPUT_GROUP_FIRST(group)], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                vec_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
+                winograd_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
         }
     }
 }
 #endif
 
 /* `channels` channels of a tile inside the input. */
-static __attribute__((noinline)) void winograd_input_inner(const float *input, int channels, float *transformed) {
+static __attribute__((noinline)) void winograd_input_inner(const float *input, int channels, winograd_element *transformed) {
     int c = 0;
     for (; c + VECTOR_WIDTH <= channels; c += VECTOR_WIDTH)
         winograd_input_vector(input + c, VECTOR_WIDTH, transformed + c);
@@ -62,7 +69,7 @@ static __attribute__((noinline)) void winograd_input_inner(const float *input, i
 
 /* A tile of which only rows x columns pixels of input exist; the others count as zeros. */
 static __attribute__((noinline)) void winograd_input_edge(const float *input, int rows, int columns, int channels,
-                                                          float *transformed) {
+                                                          winograd_element *transformed) {
     for (int c = 0; c < channels; c += VECTOR_WIDTH) {
         int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
 #if WINOGRAD_LINE
@@ -83,14 +90,14 @@ static __attribute__((noinline)) void winograd_input_edge(const float *input, in
             vec v[WINOGRAD_SIZE];
             winograd_input_1d(half[y], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                vec_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
+                winograd_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
         }
 #endif
     }
 }
 
 /* Transforms `channels` channels of the input of tile (row, column) of the output. */
-static void winograd_input_tile(const float *input, int row, int column, int channels, float *transformed) {
+static void winograd_input_tile(const float *input, int row, int column, int channels, winograd_element *transformed) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     const float *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {

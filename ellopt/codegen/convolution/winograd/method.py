@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 
 from ellopt.codegen.convolution.base import GeneratedMethod
+from ellopt.codegen.convolution.half import HALF_TERMS, HalfPacking, half_applies, half_cpu, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, positions
 from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES
@@ -21,6 +22,10 @@ from ellopt.targets import Cpu
 WINDOWS = ((3, 3), (1, 3), (3, 1))
 #: By tile size, five times and more what was seen on layers of trained and of random networks.
 _ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
+#: The same of products in float16, and of how many at most the sum is float16, too: transformed values are large beside
+#: what is left of them in the output. With larger tiles it is too much that is lost.
+_HALF_ROUNDING = {2: 1.0, 3: 2.0, 4: 6.0}
+_HALF_TERMS = {2: HALF_TERMS, 3: 64, 4: 32}
 #: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
 _ELL_FEW_CHANNELS = 4
 
@@ -34,8 +39,11 @@ class Winograd(GeneratedMethod):
 
     def combinations(self, parallelize: bool, choices: Choices) -> Iterator[ConvolutionOptions]:
         depths = choices.depths
-        for tile, separable, filters, channels in product(choices.tile_sizes, depths, depths, depths):
-            yield ConvolutionOptions(self.name, parallelize, separable, filters, channels, tile)
+        for precision, tile in product(choices.precisions, choices.tile_sizes):
+            for separable, filters, channels in product(depths, depths, depths):
+                yield ConvolutionOptions(
+                    self.name, parallelize, separable, filters, channels, tile, precision=precision
+                )
 
     def applies(self, shape: ConvolutionShape) -> bool:
         """Whatever the padding: the cells of a border are input like any other."""
@@ -44,10 +52,15 @@ class Winograd(GeneratedMethod):
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         taps = shape.window[0] * shape.window[1]
-        return plain_weight_bytes(shape) * positions(options.winograd_tile_size, shape.window) // taps
+        whole = plain_weight_bytes(shape) * positions(options.winograd_tile_size, shape.window) // taps
+        return whole // 2 if options.precision else whole
 
     def rounding(self, options: ConvolutionOptions, terms: int) -> float:
-        return _ROUNDING[options.winograd_tile_size]
+        tile = options.winograd_tile_size
+        return _HALF_ROUNDING[tile] * half_rounding(terms) if options.precision else _ROUNDING[tile]
+
+    def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
+        return half_applies(shape) and options.winograd_tile_size in _HALF_ROUNDING
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """ELL computes depthwise layers wrongly by winograd, and knows tiles of 2 of square windows only."""
@@ -84,6 +97,7 @@ class Winograd(GeneratedMethod):
                 nonseparable_channel_depth=0,
             )
         size = (shape.output_rows, shape.output_columns)
+        cpu = half_cpu(cpu) if options.precision else cpu
         cut = blocking(*size, shape.channels, shape.filters, tile, cpu, cores, shape.window)
         filters = min(filters, cut.panels)
         return replace(
@@ -110,13 +124,16 @@ class Winograd(GeneratedMethod):
             depthwise = DepthwiseWinogradPacking(tile, lanes)
             return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
         size = (site.out_rows, site.out_columns)
-        cut = blocking(*size, site.channels, site.filters, tile, site.cpu, site.cores, window)
-        first, tiles = site.cpu.winograd_position_first, cut.tiles
+        cpu = half_cpu(site.cpu) if options.precision else site.cpu
+        cut = blocking(*size, site.channels, site.filters, tile, cpu, site.cores, window)
+        first, tiles = cpu.winograd_position_first, cut.tiles
+        packing = WinogradPacking(tile, cpu.lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first)
+        half = {"HALF_TERMS": str(_HALF_TERMS[tile])} if options.precision else {}
         return make_kernel(
             site,
-            "conv_winograd.h",
-            WinogradPacking(tile, lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first),
-            {**macros, **cut.macros, "POSITION_FIRST": str(int(first))},
+            "conv_winograd_half.h" if options.precision else "conv_winograd.h",
+            HalfPacking(packing) if options.precision else packing,
+            {**macros, **cut.macros, **half, "POSITION_FIRST": str(int(first))},
             options.depths,
             thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
         )
