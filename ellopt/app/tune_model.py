@@ -90,7 +90,8 @@ class _Tuning:
             tracker.interrupted()  # now: without the lock it would be written into the records of whoever goes on
             raise
         pictures = self._pictures(report, state / "plots") if config.tracking.mlflow else ()
-        tracker.finish_model(report, self.directory, self.model.input_ports[0].shape, extra=pictures)
+        inputs = {port.name: tuple(port.shape) for port in self.model.input_ports}
+        tracker.finish_model(report, self.directory, inputs, extra=pictures)
         shutil.rmtree(state / BUNDLES_DIRECTORY, ignore_errors=True)
         keep_finished(kept, self.directory, report, shared.command(self.file))
         shown.finish()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ellopt.core.trial import Trial
@@ -67,10 +68,14 @@ class ModelTracker:
     def state_changed(self, progress: SearchProgress) -> None: ...
 
     def finish_model(
-        self, report: TuningReport, output_dir: Path, input_shape: Shape = (), extra: Sequence[Path] = ()
+        self,
+        report: TuningReport,
+        output_dir: Path,
+        inputs: Mapping[str, Shape] = MappingProxyType({}),
+        extra: Sequence[Path] = (),
     ) -> None:
-        """The model is tuned; its output files are in ``output_dir``. ``input_shape`` (rows, columns, channels) goes
-        into the signature of a registered model. ``extra``: further files to log."""
+        """The model is tuned; its output files are in ``output_dir``. ``inputs``: name -> shape of the
+        model's inputs, for a registered model. ``extra``: further files to log."""
 
     def failed_model(self, reason: str) -> None:
         """The model could not be tuned."""
@@ -247,7 +252,11 @@ class TrackedModel(ModelTracker):
         return tuple(stored)
 
     def finish_model(
-        self, report: TuningReport, output_dir: Path, input_shape: Shape = (), extra: Sequence[Path] = ()
+        self,
+        report: TuningReport,
+        output_dir: Path,
+        inputs: Mapping[str, Shape] = MappingProxyType({}),
+        extra: Sequence[Path] = (),
     ) -> None:
         with self._lock:
             for trial in report.trials:  # those that a full disk swallowed
@@ -280,7 +289,7 @@ class TrackedModel(ModelTracker):
                     views=layer_params(report, self.start),
                 )
             )
-            self._register_model(report, files, input_shape, step)
+            self._register_model(report, files, inputs, step)
             self._end_of_records()
 
     def _output_files(self, report: TuningReport, output_dir: Path, extra: Sequence[Path]) -> tuple[Attachment, ...]:
@@ -304,10 +313,13 @@ class TrackedModel(ModelTracker):
         text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
         return Attachment.of(path.name, self.outbox.store_text(f"output/{path.name}", text), outbox)
 
-    def _register_model(self, report: TuningReport, files: Sequence[Attachment], shape: Shape, step: int) -> None:
+    def _register_model(
+        self, report: TuningReport, files: Sequence[Attachment], inputs: Mapping[str, Shape], step: int
+    ) -> None:
         model = next((file for file in files if frontend_of(file.name)), None)
         if self._register and model is not None:
-            registration = Registration(self._register, model.path, shape, step, version_tags(report))
+            shape, names = next(iter(inputs.values()), ()), tuple(inputs)
+            registration = Registration(self._register, model.path, shape, step, version_tags(report), names)
             self._append(Record(key="register", kind="parent", registration=registration))
 
     def failed_model(self, reason: str) -> None:

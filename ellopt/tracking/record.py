@@ -56,9 +56,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Registration:
-    """The output model is to become a version of a registered model. ``shape``: rows, columns, channels.
+    """The output model is to become a version of a registered model. ``shape``: of its first input.
 
     ``step`` is that of the metrics of the parent run which belong to this model. ``tags`` are the version's.
+    ``inputs``: the names of its inputs, by which they are given if there are several.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Registration:
     shape: tuple[int, ...] = ()
     step: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

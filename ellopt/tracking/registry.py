@@ -33,7 +33,7 @@ def register(client: MlflowClient, run_id: str, registration: Registration, outb
     run = client.get_run(run_id)
     made = [found for found in client.search_model_versions(f"run_id = '{run_id}'") if found.name == name]
     version = str(made[0].version) if made else _log(run, registration, outbox)
-    client.update_model_version(name, version, _description(run, registration.shape))
+    client.update_model_version(name, version, _description(run, registration))
     for key, value in registration.tags.items():
         client.set_model_version_tag(name, version, key, value)
     if not client.get_registered_model(name).description:
@@ -56,7 +56,7 @@ def _log(run: Run, registration: Registration, outbox: Path) -> str:
         loader_module="ellopt.deploy.pyfunc",
         data_path=str((outbox / registration.model).resolve()),
         code_paths=[str(Path(ellopt.__file__).parent)],
-        signature=_signature(),
+        signature=_signature(registration.inputs),
         metadata={"input_shape": list(registration.shape), **registration.tags},
         pip_requirements=[_requirement(name) for name in _REQUIREMENTS],
     )
@@ -77,7 +77,7 @@ def _is_champion(client: MlflowClient, registration: Registration) -> bool:
     return not alike or times[0] <= times[1]
 
 
-def _description(run: Run, shape: tuple[int, ...]) -> str:
+def _description(run: Run, registration: Registration) -> str:
     """For a reader of the registry: what this is, how fast, how to run it."""
     tags, metrics = run.data.tags, run.data.metrics
     lines = [
@@ -85,20 +85,25 @@ def _description(run: Run, shape: tuple[int, ...]) -> str:
     ]
     if "latency_ms" in metrics and "default_latency_ms" in metrics:
         lines.append(f"{metrics['default_latency_ms']:.3f} ms → {metrics['latency_ms']:.3f} ms a pass there.")
-    size = " x ".join(map(str, shape)) or "rows x columns x channels"
+    size = " x ".join(map(str, registration.shape)) or "rows x columns x channels"
+    given = f"an array of {size}, or a batch of them,"
+    if len(registration.inputs) > 1:
+        given = f"arrays by the names {', '.join(registration.inputs)}, or batches of them,"
     lines.append(
-        f"`mlflow.pyfunc.load_model(...)` compiles it for the machine it is loaded on; `predict` takes an array of "
-        f"{size}, or a batch of them, of any type of numbers, and so does `mlflow models serve`."
+        f"`mlflow.pyfunc.load_model(...)` compiles it for the machine it is loaded on; `predict` takes {given} "
+        f"of any type of numbers, and so does `mlflow models serve`."
     )
     return " ".join(lines)
 
 
-def _signature() -> ModelSignature:
-    """Any array of numbers: MLflow takes a type of numbers, and a number of axes, for that one alone, but for this.
+def _signature(inputs: tuple[str, ...]) -> ModelSignature:
+    """Any arrays of numbers, by name if there are several.
 
-    What is given is checked by the model itself.
+    MLflow takes a type of numbers, and a number of axes, for that one alone, but for this. What is given is checked by
+    the model itself.
     """
-    return ModelSignature(Schema([TensorSpec(np.dtype(object), (-1,))]))
+    names = inputs if len(inputs) > 1 else (None,)
+    return ModelSignature(Schema([TensorSpec(np.dtype(object), (-1,), name) for name in names]))
 
 
 def _requirement(name: str) -> str:

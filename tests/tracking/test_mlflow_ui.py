@@ -53,7 +53,7 @@ def tuned(
             model = tracker.start_model(make_start(output, "tiny16"))
             for trial in report.trials:
                 model.trial_finished(trial, {"profile_report.txt": "Node statistics\n"})
-            model.finish_model(report, output, (16, 16, 3))
+            model.finish_model(report, output, {"input": (16, 16, 3)})
         yield address, tracker.summary
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from mlflow import MlflowClient
 
 from ellopt.cli.main import main
 from ellopt.core.errors import ConfigurationError
+from ellopt.tracking import TrackingSettings, open_tracking
 from ellopt.tracking.ui import find_store, pages_of
-from tests.support.tracking_runs import make_report, make_trials, write_outputs
+from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 from tests.support.tracking_stores import deliver, here, record_run
 
 
@@ -59,3 +62,27 @@ def test_what_cannot_be_shown_is_said_in_a_line(workplace: Path, capsys: pytest.
     (workplace / "mlflow.db").unlink()
     assert "there is no such store" in refusal(capsys, "out")
     assert "tune a model first" in refusal(capsys)
+
+
+def test_a_server_shows_its_runs_itself(
+    workplace: Path,
+    mlflow_server: Callable[[int], AbstractContextManager[str]],
+    unused_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused_port}")
+    with mlflow_server(unused_port) as address:
+        with open_tracking(TrackingSettings()) as tracker:
+            model = tracker.start_model(make_start(workplace / "out"))
+            model.finish_model(make_report(make_trials(1)), workplace / "out")
+        page = tracker.summary.runs["net"]["page"]
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")  # the run knows where it is
+        assert find_store(workplace / "out").uri == address
+        assert main(["ui", "out", "--no_browser"]) == 0  # at once: no server of ours is to be waited for
+        shown = capsys.readouterr().out
+        assert f"net on host: {address}/{page}" in shown
+        assert f"trials: {address}/#/" in shown
+        assert "Ctrl-C" not in shown
+    assert main(["ui", "out", "--no_browser"]) == 1
+    assert f"ellopt: {address}: no server answers there (connection refused)\n" in capsys.readouterr().err
