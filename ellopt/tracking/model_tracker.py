@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ellopt.core.trial import Trial
@@ -31,7 +30,7 @@ from ellopt.tracking.events import (
     winning_params,
 )
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, guard_of, outboxes_of
-from ellopt.tracking.record import Attachment, Destination, Record, Registration, Status, has_ended
+from ellopt.tracking.record import NO_INPUTS, Attachment, Destination, Inputs, Record, Registration, Status, has_ended
 from ellopt.tracking.summary import description, measurements_csv
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ _LOG = logging.getLogger(__name__)
 #: files of this kind are logged with a secret cut out; any other that holds one is not logged at all
 _TEXTS = (".json", ".txt", ".md", ".html", ".csv", ".log")
 _FINISH = "finish"
-Shape = tuple[int, ...]
 #: how long a reader of ``mlflow_run`` waits for the answer; a store that is made for the first time takes some seconds
 _ANSWER_SECONDS = 5.0
 
@@ -68,11 +66,7 @@ class ModelTracker:
     def state_changed(self, progress: SearchProgress) -> None: ...
 
     def finish_model(
-        self,
-        report: TuningReport,
-        output_dir: Path,
-        inputs: Mapping[str, Shape] = MappingProxyType({}),
-        extra: Sequence[Path] = (),
+        self, report: TuningReport, output_dir: Path, inputs: Inputs = NO_INPUTS, extra: Sequence[Path] = ()
     ) -> None:
         """The model is tuned; its output files are in ``output_dir``. ``inputs``: name -> shape of the
         model's inputs, for a registered model. ``extra``: further files to log."""
@@ -252,11 +246,7 @@ class TrackedModel(ModelTracker):
         return tuple(stored)
 
     def finish_model(
-        self,
-        report: TuningReport,
-        output_dir: Path,
-        inputs: Mapping[str, Shape] = MappingProxyType({}),
-        extra: Sequence[Path] = (),
+        self, report: TuningReport, output_dir: Path, inputs: Inputs = NO_INPUTS, extra: Sequence[Path] = ()
     ) -> None:
         with self._lock:
             for trial in report.trials:  # those that a full disk swallowed
@@ -313,9 +303,7 @@ class TrackedModel(ModelTracker):
         text = self._redactor.text(path.read_text(encoding="utf-8", errors="replace"))
         return Attachment.of(path.name, self.outbox.store_text(f"output/{path.name}", text), outbox)
 
-    def _register_model(
-        self, report: TuningReport, files: Sequence[Attachment], inputs: Mapping[str, Shape], step: int
-    ) -> None:
+    def _register_model(self, report: TuningReport, files: Sequence[Attachment], inputs: Inputs, step: int) -> None:
         model = next((file for file in files if frontend_of(file.name)), None)
         if self._register and model is not None:
             shape, names = next(iter(inputs.values()), ()), tuple(inputs)

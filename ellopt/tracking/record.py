@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ellopt.files.json_values import decode
@@ -17,6 +18,11 @@ FORMAT_VERSION = 1
 #: ``parent`` adds to the parent run and may end it
 Kind = Literal["model", "resumed", "child", "parent"]
 Status = Literal["", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+#: a model's inputs: name -> shape
+Inputs = Mapping[str, tuple[int, ...]]
+NO_INPUTS: Inputs = MappingProxyType({})
 
 
 @dataclass(frozen=True)
