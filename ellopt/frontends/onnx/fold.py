@@ -101,11 +101,13 @@ class _Fold:
     types: dict[str, Any] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
 
     def graph(self, input_shapes: Mapping[str, Shape]) -> Graph:
         graph = self.file.message.graph
         if graph.sparse_initializer:
             raise ModelFormatError(f"{self.file.path}: sparse weights are not supported; export dense ones")
+        self.read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
         for tensor in graph.initializer:
             self._constant(tensor.name, tensor_values(self.file.path, tensor))
         inputs = [value for value in graph.input if value.name not in self.constants]
@@ -213,7 +215,8 @@ class _Fold:
             ) from error
         for name in filter(None, node.output):
             if name in found and name not in self.constants:
-                if not (found[name].tensor_type.HasField("shape") or self._is_constant(node)):
+                shapeless = not found[name].tensor_type.HasField("shape")
+                if shapeless and name in self.read and not self._is_constant(node):
                     raise where(self.file.path, label, "makes a tensor whose shape cannot be found; it must be fixed")
                 self.types[name] = found[name]
                 if _elements(found[name]) > MAX_ELEMENTS:

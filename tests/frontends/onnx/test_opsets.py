@@ -84,6 +84,14 @@ def test_weights_that_are_held_as_bytes_are_floats_again(opset: int, tmp_path: P
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_masks_that_nobody_reads_need_no_shape(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Dropout", ["x"], ["d", "mask"]), helper.make_node("Relu", ["d"], ["y"])]
+    path = save(make_model(nodes, {"x": SHAPE}, ["y"], opset=7), tmp_path / "m.onnx")
+    x = RANDOM.normal(size=SHAPE).astype(np.float32)
+    found = reference.predict(read_model(path), x.reshape(-1)).reshape(SHAPE)
+    np.testing.assert_array_equal(found, runtime_outputs(path, {"x": x})["y"])
+
+
 def test_quantised_tensors_are_refused_as_what_they_are(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
