@@ -26,7 +26,7 @@ from ellopt.tracking.undelivered import destination_of
 _LOG = logging.getLogger(__name__)
 
 #: seconds that the end of a run waits for the rest to be delivered: to a store on this machine, to a server
-_LOCAL_PATIENCE, _SERVER_PATIENCE = 60.0, 15.0
+_LOCAL_PATIENCE, _SERVER_PATIENCE = 240.0, 15.0
 #: ... when the run is terminated from outside, which must be quick
 _LAST_PATIENCE = 0.5
 
