@@ -42,6 +42,7 @@ _NOBODY = re.compile(
     "Connection refused|Name or service not known|name resolution|No route to host|Network is unreachable",
     re.IGNORECASE,
 )
+_PLACE = re.compile(r"host='([^']*)', port=(\d+)")
 _LASTING_TEXTS = (
     "maintenance mode",
     "unsupported URI",
@@ -84,7 +85,9 @@ def reason_of(error: BaseException) -> Reason:
     if missing := re.search(r"No module named '([\w.]+)'", whole):
         return Reason(f"the database's driver is missing: pip install {_package(missing[1])}", True)
     if (nobody := _NOBODY.search(whole)) and "Max retries exceeded" in whole:
-        return Reason(f"no server answers there ({nobody[0].lower()})", False)
+        place = _PLACE.search(whole)
+        where = f"at {place[1]}:{place[2]}" if place else "there"
+        return Reason(f"no server answers {where} ({nobody[0].lower()})", False)
     if "maintenance mode" in whole:
         return Reason("this MLflow keeps no runs in plain folders: use sqlite:///PATH/mlflow.db or a server", True)
     if "unsupported URI" in whole:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt.codegen.convolution.base import kernel_for
+from ellopt.codegen.convolution.gemm.neighbours import neighbours_of
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network, Step
@@ -231,15 +232,18 @@ def compile_networks(
     for key, (model, options) in models.items():
         network = lower(model)
         variants: list[Variant] = []
+        together = False  # a row's pixels, which adds zeros times each other's values to them
         for step in network.convolutions:
+            site = site_of(network, step, cpu_of(host), host.cores)
+            together = together or neighbours_of(site) > 1
             wanted = toolchain.canonical(step.shape, options, host) or ConvolutionOptions("unrolled")
-            variants.append(Variant(kernel_for(site_of(network, step, cpu_of(host), host.cores), wanted)))
+            variants.append(Variant(kernel_for(site, wanted)))
         stream = io.BytesIO()
         table = emit_network(network, [[v] for v in variants], WeightFile(stream))
         sources[f"net_{key}"] = table.replace("ell_the_network", f"net_{key}")
         sources |= {v.function: v.kernel.source(v.function) for v in variants}
         weights = np.frombuffer(stream.getvalue(), np.float32)
-        transformed = options.method == "winograd" or bool(options.gemm_blocking)
+        transformed = options.method == "winograd" or bool(options.gemm_blocking) or together
         parts[key] = (network, variants, weights, options.parallelize, transformed)
     compiler = Compiler(host, C_FOLDERS, directory / "objects")
     objects = compiler.objects(sources, Deadline.after(600), ("-fPIC", "-fvisibility=default", "-O1"))

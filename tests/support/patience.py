@@ -11,8 +11,8 @@ SOON = 30.0
 
 
 def eventually(check: Callable[[], Any], seconds: float = 120.0) -> bool:
-    """Whether ``check`` holds within ``seconds``; it is asked again and again."""
+    """Whether ``check`` holds at a moment within ``seconds``; it is asked again and again."""
     end = time.monotonic() + seconds
-    while not check() and time.monotonic() < end:
+    while not (found := check()) and time.monotonic() < end:
         time.sleep(0.05)
-    return bool(check())
+    return bool(found)

@@ -85,4 +85,7 @@ def test_a_server_shows_its_runs_itself(
         assert f"trials: {address}/#/" in shown
         assert "Ctrl-C" not in shown
     assert main(["ui", "out", "--no_browser"]) == 1
-    assert f"ellopt: {address}: no server answers there (connection refused)\n" in capsys.readouterr().err
+    assert (
+        f"ellopt: {address}: no server answers at {address.removeprefix('http://')} (connection refused)\n"
+        in capsys.readouterr().err
+    )
