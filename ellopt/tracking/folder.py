@@ -1,4 +1,4 @@
-"""MLflow without a server writes below the current folder: can it write that folder's name?"""
+"""MLflow without a server writes below the current folder: can it write that folder's name, how soon is it heard?"""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ _SERVERS = ("http:", "https:", "databricks")
 #: MLflow writes the folder's name into a statement of SQL as it is, where these end a text or begin a parameter
 _STATEMENT = re.compile(r"'|(?<![:\w\\]):\w+(?!:)")
 _DEFAULT_STORE = "mlflow.db"
+#: how long one waits to hear where a run is: of a server; of a store on this machine, which takes some seconds when it
+#: is made, and many where others keep the processors busy
+_ANSWER_SECONDS, _LOCAL_ANSWER_SECONDS = 5.0, 60.0
 
 
 def is_server(uri: str) -> bool:
     """Whether the tracking address is one of a server, which keeps files where it wants."""
     return uri.startswith(_SERVERS)
+
+
+def answer_seconds(uri: str) -> float:
+    """For how long to wait for the store at the tracking address ``uri`` to say where a run is."""
+    return _ANSWER_SECONDS if is_server(uri) else _LOCAL_ANSWER_SECONDS
 
 
 def check_folder() -> None:

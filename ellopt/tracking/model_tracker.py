@@ -29,7 +29,7 @@ from ellopt.tracking.events import (
     version_tags,
     winning_params,
 )
-from ellopt.tracking.folder import is_server
+from ellopt.tracking.folder import answer_seconds
 from ellopt.tracking.outbox import FILES, FOLDER, Journal, Outbox, guard_of, outboxes_of
 from ellopt.tracking.record import NO_INPUTS, Attachment, Destination, Inputs, Record, Registration, Status, has_ended
 from ellopt.tracking.summary import description, measurements_csv
@@ -42,9 +42,6 @@ _LOG = logging.getLogger(__name__)
 #: files of this kind are logged with a secret cut out; any other that holds one is not logged at all
 _TEXTS = (".json", ".txt", ".md", ".html", ".csv", ".log")
 _FINISH = "finish"
-#: how long a reader of ``mlflow_run`` waits for the answer: of a server; of a store on this machine, which takes some
-#: seconds when it is made, and many where others keep the processors busy
-_ANSWER_SECONDS, _LOCAL_ANSWER_SECONDS = 5.0, 60.0
 
 
 class ModelTracker:
@@ -94,7 +91,7 @@ class TrackedModel(ModelTracker):
         self.start = start
         self._run: Mapping[str, str] = {}
         self._answered = threading.Event()
-        self._answer_seconds = _ANSWER_SECONDS if is_server(destination.tracking_uri) else _LOCAL_ANSWER_SECONDS
+        self._answer_seconds = answer_seconds(destination.tracking_uri)
         self._redactor = redactor
         self._register = register
         self._on_news = on_news
