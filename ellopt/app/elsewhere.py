@@ -62,9 +62,7 @@ class Elsewhere:
         hearer = _Hearer(state / SEARCH_DIRECTORY, observer)
         with self._pool.listener.to(work, hearer) as hearing:
             order = Order(pickle.dumps(task), "")
-            errand = Errand(
-                order, tuning_resource(our_version()), _parcel, lambda answer: answer.result_of(task, shared.target)
-            )
+            errand = Errand(order, tuning_resource(our_version()), lambda answer: answer.result_of(task, shared.target))
             self._pool.fleet.ask(errand)
             done: TunedThere = errand.result.result()
             hearing.end(done.news)
@@ -74,10 +72,6 @@ class Elsewhere:
             raise InfrastructureError(f"a worker tuned {subject.file.tag} to what cannot be: {error}") from error
         report = replace(report, mlflow_run=dict(tracker.mlflow_run))
         return write_believed(report, done.ell_plan, subject.model, subject.file, shared, directory)
-
-
-def _parcel(digest: str) -> Any:
-    raise InfrastructureError("nothing is to be sent")
 
 
 def _plain(config: TuningConfig) -> TuningConfig:

@@ -72,7 +72,7 @@ class DaskExecutor(Generic[Site]):
         recipe = self._recipe(builds)
         order = Order(pickle.dumps(_plain(task)), recipe.digest, getattr(task, "needs", ()))
         resource = build_resource(our_version()) if builds else visit_resource(self._pool.wanted, our_version())
-        errand = Errand(order, resource, self._parcel, lambda answer: self._read(task, answer))
+        errand = Errand(order, resource, lambda answer: self._read(task, answer), self._parcel)
         with self._lock:
             self._under_way.add(errand.result)
         if not builds:

@@ -29,6 +29,10 @@ _LOOK_SECONDS = 1.0
 _GONE = (OSError, TimeoutError, RuntimeError, ValueError, KeyError, CancelledError)
 
 
+def _no_parcel(digest: str) -> Parcel:
+    raise InfrastructureError("nothing is to be sent with this order")
+
+
 @dataclass(eq=False)
 class Errand:
     """An order under way. ``resource``: what a worker must offer, if anything; ``worker``: the address of the one that
@@ -37,8 +41,8 @@ class Errand:
 
     order: Order
     resource: str
-    parcel: Callable[[str], Parcel]
     read: Callable[[Answer], Any]
+    parcel: Callable[[str], Parcel] = _no_parcel
     worker: str = ""
     result: Future[Any] = field(default_factory=Future)
     sent: Any = None  # Dask's future

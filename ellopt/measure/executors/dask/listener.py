@@ -131,7 +131,7 @@ class Listener:
         def read(answer: Answer) -> Any:
             return answer.result_of(task, None)
 
-        errand = Errand(Order(pickle.dumps(task), ""), "", lambda digest: _nothing(), read, worker=address)
+        errand = Errand(Order(pickle.dumps(task), ""), "", read, worker=address)
         self._fleet.ask(errand)
         return errand.result
 
@@ -143,7 +143,3 @@ class Listener:
         if not isinstance(error, ElloptError):
             log.warning("a worker does not say how its tunings go: %s", error)
         return ()
-
-
-def _nothing() -> Any:
-    raise InfrastructureError("nothing is to be sent")

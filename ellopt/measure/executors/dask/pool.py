@@ -45,8 +45,8 @@ class FleetPool:
         yield
 
     def report(self) -> PoolReport:
-        refused = {o.worker: o.refusal(self.wanted) for o in self.fleet.offers.values()}
-        set_aside = {worker: why for worker, why in refused.items() if why and "it only" not in why}
+        meant = [o for o in self.fleet.offers.values() if o.target or o.version != our_version()]
+        set_aside = {offer.worker: why for offer in meant if (why := offer.refusal(self.wanted))}
         return PoolReport(0, self.fleet.losses, set_aside)
 
     def close(self) -> None:
