@@ -31,8 +31,8 @@ import numpy.typing as npt
 import onnx
 
 from benchmarks.kernel_bench import host_peak
-from benchmarks.to_onnx import to_onnx
 from ellopt.frontends.base import frontend_of, read_model
+from ellopt.frontends.onnx.write.writer import to_onnx
 from ellopt.model.graph import Model
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
@@ -86,7 +86,8 @@ def read_case(path: Path) -> Case:
         image = np.load(path.parent / f"{model.name}.input.npy").astype(np.float32)
         expected = np.load(path.parent / f"{model.name}.expected.npy").reshape(-1)
         batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
-        return Case(model, {"input": batch}, {"input": image}, ("output",), expected)
+        [given], [output] = model.input_ports, model.output_ports
+        return Case(model, {given.name: batch}, {given.name: image}, (output.name,), expected)
     with np.load(path.with_suffix(".npz")) as arrays:
         found = {name: arrays[name] for name in arrays.files}
     inputs = {name[3:]: array for name, array in found.items() if name.startswith("in:")}

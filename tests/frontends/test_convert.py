@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -248,3 +249,46 @@ def test_an_ending_says_the_format(name: str, said: str, tmp_path: Path, capsys:
     path = save(convolution_model(), tmp_path / "given.onnx")
     assert main(["convert", str(path), "-o", str(tmp_path / name)]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+#: Operators of what is written; sums and products of channels are part of the convolution or matrix before them.
+WRITTEN = {
+    "tutorial160.ell.zip": {"Conv": 7, "Relu": 7, "MaxPool": 5, "GlobalAveragePool": 1, "Flatten": 1, "Softmax": 1},
+    "mobile128.ell.zip": {"Conv": 16, "Relu": 16, "GlobalAveragePool": 1, "Flatten": 1, "Softmax": 1},
+    "resnet64.ell.zip": Counter(Conv=15, Relu=15, Add=6, GlobalAveragePool=1, Gemm=1, Flatten=1, Softmax=1),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_file_has_the_operators_that_exporters_write(name: str, shared_models: Path, tmp_path: Path) -> None:
+    convert_model(read_model(existing(shared_models / name)), tmp_path / "m.onnx")
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert Counter(node.op_type for node in graph.node) == Counter(WRITTEN[name] | {"Identity": 1})
+    read = {name for node in graph.node for name in node.input}
+    assert {tensor.name for tensor in graph.initializer} <= read
+    assert all(len(node.input) == 3 for node in graph.node if node.op_type in ("Conv", "Gemm"))
+
+
+@pytest.mark.parametrize(
+    ("last", "written"),
+    [(["Relu", "b"], {"Conv": 1, "Relu": 1}), (["Add", "b", "c"], {"Conv": 1, "BatchNormalization": 1, "Add": 1})],
+)
+def test_batch_normalisation_goes_into_its_convolution(
+    last: list[str], written: dict[str, int], tmp_path: Path
+) -> None:
+    """Not where another node reads what lies between."""
+    random = np.random.default_rng(0)
+    numbers = {name: random.uniform(0.5, 2, 4).astype(np.float32) for name in ("scale", "shift", "mean", "variance")}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c", *numbers], ["b"]),
+        helper.make_node(last[0], last[1:], ["y"]),
+    ]
+    numbers["w"] = random.normal(size=(4, 4, 3, 3)).astype(np.float32)
+    path = save(make_model(nodes, {"x": (1, 4, 6, 5)}, ["y"], numbers), tmp_path / "given.onnx")
+    convert_model(read_model(path), tmp_path / "m.ell")
+    convert_model(read_model(tmp_path / "m.ell"), tmp_path / "again.onnx")
+    given = {"x": random.normal(size=(1, 4, 6, 5)).astype(np.float32)}
+    assert error(runtime_outputs(tmp_path / "again.onnx", given)["y"], runtime_outputs(path, given)["y"]) < 1e-6
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "again.onnx").graph.node)
+    assert kinds == Counter(written | {"Identity": 1})

@@ -33,7 +33,7 @@ def input_names(path: Path) -> tuple[str, ...]:
 
 def convert(model: Model, path: Path) -> None:
     """Write a model of another format."""
-    from ellopt.frontends.onnx.write import write_model
+    from ellopt.frontends.onnx.write.writer import write_model
 
     write_model(model, path)
 

@@ -1,4 +1,4 @@
-"""From a Model to an ONNX file: what ``.ell`` models become.
+"""The graph of an ONNX file, operator by operator: what ``.ell`` models become.
 
 Tensors are [1, channels, rows, columns]. A border is padding in front of what reads it; memory that is read otherwise
 than it was written is written out, element by element, and looked at anew.
@@ -7,7 +7,6 @@ than it was written is written out, element by element, and looked at anew.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from ellopt.files.atomic import write_bytes
 from ellopt.frontends.onnx.read import OPTIONS_KEY
 from ellopt.frontends.onnx.refusals import Refusals, Refused
-from ellopt.frontends.onnx.write_layers import WRITERS
+from ellopt.frontends.onnx.write.folding import Behind, foldable, same_place
+from ellopt.frontends.onnx.write.layers import WRITERS
 from ellopt.model import layers
 from ellopt.model.graph import Model, Port
 from ellopt.model.layers import MemoryLayout, Node, Shape3
@@ -62,13 +62,25 @@ class Writer:
         self._names: set[str] = {port.name for port in (*model.input_ports, *model.output_ports)}
         self._node_names: set[str] = set()
         self._current: Node | None = None
+        self._behind = foldable(model)
+        #: what is part of the layer before it -> that layer
+        self._folded = {node.node_id: first for first, behind in self._behind.items() for node in behind.nodes}
+        #: an image -> the same as [1, elements], where there is one
+        self._rows: dict[str, str] = {}
         self._inputs = [
             helper.make_tensor_value_info(port.name, TensorProto.FLOAT, list(nchw(_size(port))))
             for port in model.input_ports
         ]
 
     def message(self) -> onnx.ModelProto:
-        graph = helper.make_graph(self._nodes, self.model.name, self._inputs, self._outputs, self._initializers)
+        read = {output.name for output in self._outputs}
+        nodes = []
+        for node in reversed(self._nodes):  # what nobody came to read is not written
+            if not read.isdisjoint(node.output):
+                read.update(node.input)
+                nodes.append(node)
+        weights = [tensor for tensor in self._initializers if tensor.name in read]
+        graph = helper.make_graph(nodes[::-1], self.model.name, self._inputs, self._outputs, weights)
         imports = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name=PRODUCER)
 
@@ -89,6 +101,8 @@ class Writer:
             pass
         elif isinstance(node, layers.Constant):
             self.hold(node, "")
+        elif node.node_id in self._folded:
+            self.hold(node, self._values[self._folded[node.node_id]])
         else:
             write = next((WRITERS[base] for base in type(node).__mro__ if base in WRITERS), None)
             if write is None:
@@ -121,13 +135,11 @@ class Writer:
         for port, (source, layout) in zip(ports, sources, strict=True):
             value = self.view(source, layout)
             shape: tuple[int, ...] = nchw(layout.size)
+            kind, inputs = "Identity", [value]
             if shape[2:] == (1, 1):
                 shape = shape[:2]
-                self._nodes.append(
-                    helper.make_node("Reshape", [value, self.integers(shape)], [port.name], name=self._name(port.name))
-                )
-            else:
-                self._nodes.append(helper.make_node("Identity", [value], [port.name], name=self._name(port.name)))
+                kind, inputs = ("Identity", [row]) if (row := self.known_row(value)) else ("Flatten", [value])
+            self._nodes.append(helper.make_node(kind, inputs, [port.name], name=self._name(port.name)))
             self._outputs.append(helper.make_tensor_value_info(port.name, TensorProto.FLOAT, list(shape)))
 
     # --- operators and constants ---
@@ -208,6 +220,27 @@ class Writer:
         """An input of ``node``, without its border."""
         return self.view(node.inputs[index], node.input_layouts[index])
 
+    def row(self, node: Node) -> str:
+        """The input of ``node`` as [1, elements], in the order of ONNX: channels, rows, columns."""
+        value = self.inside(node)
+        if value not in self._rows:
+            self._rows[value] = self.add("Flatten", [value], axis=1)
+        return self._rows[value]
+
+    def known_row(self, value: str) -> str:
+        """The image ``value`` as [1, elements] if that is there without an operator more; else empty."""
+        return self._rows.get(value, "")
+
+    def image_of_row(self, row: str, size: Shape3) -> str:
+        """A tensor [1, channels * rows * columns] as [1, channels, rows, columns]."""
+        value = self.add("Reshape", [row, self.integers(nchw(size))])
+        self._rows[value] = row
+        return value
+
+    def behind(self, node: Node) -> Behind | None:
+        """What follows ``node`` and is to become part of it."""
+        return self._behind.get(node.node_id)
+
     def flat(self, node: Node, index: int = 0) -> str:
         """An input of ``node`` in one dimension: rows, columns, channels."""
         value, size = self.inside(node, index), node.input_layouts[index].size
@@ -256,13 +289,6 @@ def around(layout: MemoryLayout) -> tuple[int, ...]:
     """Cells of the border: above, left, below, right, channels before and behind."""
     behind = [whole - o - n for whole, o, n in zip(layout.extent, layout.offset, layout.size, strict=True)]
     return (*layout.offset[:2], *behind[:2], layout.offset[2], behind[2])
-
-
-def same_place(written: MemoryLayout, read: MemoryLayout) -> bool:
-    """Whether every element is where it was written."""
-    return (written.size, written.extent, written.offset) == (read.size, read.extent, read.offset) and (
-        written.order == read.order or prod(written.extent) == max(written.extent)
-    )
 
 
 def _size(port: Port) -> Shape3:

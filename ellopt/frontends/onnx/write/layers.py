@@ -11,9 +11,10 @@ import numpy as np
 from ellopt.frontends.onnx.refusals import Refused
 from ellopt.model import layers
 from ellopt.model.layers import OUTSIDE, IntArray, Node
+from ellopt.model.loops import collapsed
 
 if TYPE_CHECKING:
-    from ellopt.frontends.onnx.write import Writer
+    from ellopt.frontends.onnx.write.writer import Writer
 
 _BINARY = {"add": "Add", "subtract": "Sub", "coordinatewiseMultiply": "Mul", "multiply": "Mul", "divide": "Div"}
 _FUNCTIONS = {
@@ -28,6 +29,7 @@ _FUNCTIONS = {
     "cosine": "Cos",
     "sign": "Sign",
 }
+_LOWEST = -float(np.finfo(np.float32).max)
 _REDUCTIONS = {"mean": "ReduceMean", "sum": "ReduceSum", "maximum": "ReduceMax", "minimum": "ReduceMin"}
 
 
@@ -43,16 +45,20 @@ def _convolution(w: Writer, node: Node) -> str:
     needed = [(n - 1) * s + e for n, s, e in zip(size[:2], node.strides, node.extent, strict=True)]
     pads = (0, 0, 0, 0)
     if w.is_own_border(source, layout) and (w.padding_value(source) == 0 or layout.extent == layout.size):
-        behind = [max(0, n - o - inside) for n, o, inside in zip(needed, layout.offset, layout.size, strict=False)]
-        pads = (*layout.offset[:2], behind[0], behind[1])
-        value, whole = w.inside(node), [o + n + b for o, n, b in zip(layout.offset, layout.size, behind, strict=False)]
+        ends = [max(0, n - o - inside) for n, o, inside in zip(needed, layout.offset, layout.size, strict=False)]
+        pads = (*layout.offset[:2], ends[0], ends[1])
+        value, whole = w.inside(node), [o + n + b for o, n, b in zip(layout.offset, layout.size, ends, strict=False)]
     else:
         value, whole = w.view(source, layout, border=True), list(layout.extent[:2])
     channels = layout.size[2]
     group = channels if node.depthwise else node.groups
-    weights = w.constant(node.weights.transpose(0, 3, 1, 2))
+    behind = w.behind(node)
+    weights = behind.scaled(node.weights) if behind else node.weights
+    given = [value, w.constant(weights.transpose(0, 3, 1, 2))]
+    if behind:
+        given.append(w.constant(behind.shift, "bias"))
     value = w.add(
-        "Conv", [value, weights], main=True, kernel_shape=node.window, strides=node.strides, dilations=node.dilations,
+        "Conv", given, main=True, kernel_shape=node.window, strides=node.strides, dilations=node.dilations,
         pads=pads, group=group,
     )  # fmt: skip
     made = [(n - e) // s + 1 for n, e, s in zip(whole, node.extent, node.strides, strict=True)]
@@ -80,6 +86,12 @@ def _batch_normalization(w: Writer, node: Node) -> str:
 def _activation(w: Writer, node: Node) -> str:
     assert isinstance(node, layers.Activation)
     value = w.inside(node)
+    if node.alpha is None and (row := w.known_row(value)):
+        return w.image_of_row(_function(w, node, row), node.output_layout.size)
+    return _function(w, node, value)
+
+
+def _function(w: Writer, node: layers.Activation, value: str) -> str:
     if node.function in _FUNCTIONS:
         return w.add(_FUNCTIONS[node.function], [value])
     if node.function == "leaky_relu":
@@ -96,36 +108,41 @@ def _activation(w: Writer, node: Node) -> str:
 
 
 def _pooling(w: Writer, node: Node) -> str:
-    """Cells of the border take part; those beyond it are not there for a maximum, and zeros in a mean."""
+    """Cells of the border take part; those beyond it are not there for a maximum, and zeros in a mean. A border of
+    such cells is the operator's own padding."""
     assert isinstance(node, layers.Pooling)
-    layout, size = node.input_layouts[0], node.output_layout.size
-    value = w.view(node.inputs[0], layout, border=True)
-    window, stride, whole = node.pooling_size, node.stride, layout.extent[:2]
-    missing = [max(0, (n - 1) * stride + window - have) for n, have in zip(size[:2], whole, strict=True)]
-    fields: dict[str, Any] = {"kernel_shape": [window] * 2, "strides": [stride] * 2, "pads": [0, 0, *missing]}
-    if node.function == "max":
-        value = w.add("MaxPool", [value], **fields)
+    layout, size, source = node.input_layouts[0], node.output_layout.size, node.inputs[0]
+    window, stride, kind = node.pooling_size, node.stride, "MaxPool" if node.function == "max" else "AveragePool"
+    if layout.extent == layout.size == (window, window, size[2]) and size[:2] == (1, 1):
+        return w.add(f"Global{kind}", [w.inside(node)])
+    is_neutral = w.padding_value(source) <= _LOWEST if kind == "MaxPool" else w.padding_value(source) == 0
+    first, around = layout.offset[:2], [n - inside for n, inside in zip(layout.extent, layout.size, strict=True)]
+    if w.is_own_border(source, layout) and is_neutral and max(around[:2]) < window and around[2] == 0:
+        value, whole = w.inside(node), [o + n for o, n in zip(first, layout.size, strict=False)]
     else:
-        value = w.add("AveragePool", [value], count_include_pad=1, **fields)
-    made = tuple((have + more - window) // stride + 1 for have, more in zip(whole, missing, strict=True))
+        value, whole, first = w.view(source, layout, border=True), list(layout.extent[:2]), (0, 0)
+    ends = [max(0, (n - 1) * stride + window - have) for n, have in zip(size[:2], whole, strict=True)]
+    fields: dict[str, Any] = {} if kind == "MaxPool" else {"count_include_pad": 1}
+    value = w.add(kind, [value], kernel_shape=[window] * 2, strides=[stride] * 2, pads=[*first, *ends], **fields)
+    made = tuple((have + more - window) // stride + 1 for have, more in zip(whole, ends, strict=True))
     return value if made == size[:2] else w.part(value, (0, 0, 0), size)
 
 
 def _fully_connected(w: Writer, node: Node) -> str:
     assert isinstance(node, layers.FullyConnected)
-    size, outputs = node.input_layouts[0].size, len(node.weights)
-    weights = node.weights.reshape(outputs, *size).transpose(0, 3, 1, 2).reshape(outputs, -1)
-    value = w.add("Flatten", [w.inside(node)], axis=1)
-    value = w.add("Gemm", [value, w.constant(weights)], transB=1)
-    return w.image(value, node.output_layout.size)
+    size, made, outputs = node.input_layouts[0].size, node.output_layout.size, len(node.weights)
+    behind = w.behind(node)
+    weights = behind.scaled(node.weights) if behind else node.weights
+    given = [w.row(node), w.constant(weights.reshape(outputs, *size).transpose(0, 3, 1, 2).reshape(outputs, -1))]
+    if behind:
+        given.append(w.constant(np.tile(behind.shift, outputs // made[2]), "bias"))
+    value = w.add("Gemm", given, transB=1)
+    return w.image_of_row(value, made) if made[:2] == (1, 1) or made[2] == 1 else w.image(value, made)
 
 
 def _softmax(w: Writer, node: Node) -> str:
     size = node.output_layout.size
-    if size[:2] == (1, 1):
-        return w.add("Softmax", [w.inside(node)], axis=1)
-    value = w.add("Softmax", [w.add("Flatten", [w.inside(node)], axis=1)], axis=1)
-    return w.add("Reshape", [value, w.integers((1, size[2], *size[:2]))])
+    return w.image_of_row(w.add("Softmax", [w.row(node)], axis=1), size)
 
 
 def _binary(w: Writer, node: Node) -> str:
@@ -186,6 +203,8 @@ def _broadcast(w: Writer, node: Node) -> str:
 
 def _reduction(w: Writer, node: Node) -> str:
     assert isinstance(node, layers.Reduction)
+    if node.operation == "mean" and _is_of_images(node):
+        return w.add("GlobalAveragePool", [w.inside(node)])
     value = _strided(w, w.flat(node), node.counts, node.strides, prod(node.input_layouts[0].size))
     axes = list(range(node.kept, len(node.counts)))
     if node.operation == "sum":
@@ -193,6 +212,15 @@ def _reduction(w: Writer, node: Node) -> str:
     else:
         value = w.add(_REDUCTIONS[node.operation], [value], axes=axes)
     return w.image(value, node.output_layout.size)
+
+
+def _is_of_images(node: layers.Reduction) -> bool:
+    """Whether one number remains of each channel."""
+    rows, columns, channels = node.input_layouts[0].size
+    kept, (kept_steps,) = collapsed(node.counts[: node.kept], [node.strides[: node.kept]])
+    gone, (gone_steps,) = collapsed(node.counts[node.kept :], [node.strides[node.kept :]])
+    of_channels = (kept, kept_steps) == ([channels], [1]) and node.output_layout.size == (1, 1, channels)
+    return of_channels and (gone, gone_steps) == ([rows * columns], [channels])
 
 
 def _matrix_product(w: Writer, node: Node) -> str:
