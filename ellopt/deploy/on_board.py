@@ -90,12 +90,11 @@ def run_example(
 
 def _build(library: DeployedLibrary, target: Target, directory: Path) -> Bundle:
     name = f"{library.name}_example"
-    static = ("-static",) if "musl" in target.triple else ()
     source, archive = ((library.directory / file).resolve() for file in ("main.c", f"lib{library.name}.a"))
     # Linked by other flags than it is compiled by: with them the C library is there already.
     commands = (
         (*target_flags(target), "-O2", "-c", str(source), "-o", "main.o"),
-        (*link_flags(target), *static, "main.o", str(archive), "-o", name, "-lm", "-lpthread"),
+        (*link_flags(target), "main.o", str(archive), "-o", name, "-lm", "-lpthread"),
     )
     deadline = Deadline.after(_SECONDS)
     for arguments in commands:

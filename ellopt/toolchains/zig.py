@@ -94,10 +94,15 @@ def target_flags(target: Target) -> tuple[str, ...]:
 
 
 def link_flags(target: Target) -> tuple[str, ...]:
-    """The flags that choose a program's C library, which comes from a cache unless it is the first of its kind."""
+    """The flags that choose a program's C library, which comes from a cache unless it is the first of its kind.
+
+    All that link a program for a board use these and no others of the kind: the compiler builds another library where
+    the processor differs, or where symbols are not stripped. For boards (musl) a program is static.
+    """
     if target.is_host:
-        return (*target_flags(target), *NO_SANITIZER)
-    return ("-target", target.triple, f"-mcpu={target.library_cpu}", *NO_SANITIZER)
+        return (*target_flags(target), *NO_SANITIZER, "-s")
+    static = ("-static",) if "musl" in target.triple else ()
+    return ("-target", target.triple, f"-mcpu={target.library_cpu}", *NO_SANITIZER, *static, "-s")
 
 
 def compile_flags(target: Target) -> tuple[str, ...]:
@@ -194,7 +199,6 @@ class Compiler:
         """Link a program. For boards (musl) it is static and needs nothing but the kernel."""
         setup = SetUp(self._target)
         setup.announce()
-        static = ("-static",) if "musl" in self._target.triple else ()
         with tempfile.TemporaryDirectory(dir=output.parent) as name:
             directory = Path(name)
             # Command lines have limits; a response file has none, but each reader of it has quotes of its own: it
@@ -205,7 +209,7 @@ class Compiler:
                 _link_or_copy(path, directory / names[-1])
             (directory / "objects.rsp").write_text("\n".join(names), encoding="utf-8")
             command = (
-                *(*zig_command(), "cc", *link_flags(self._target), *static, "-s", "-Wl,--gc-sections", *flags),
+                *(*zig_command(), "cc", *link_flags(self._target), "-Wl,--gc-sections", *flags),
                 *("@objects.rsp", "-o", output.name, "-lm", "-lpthread"),
             )
             if not self._linked_by_itself(command, directory, deadline, output.name):

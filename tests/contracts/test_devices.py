@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from ellopt.devices.replay import ReplayPool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
 from ellopt.targets import Target, find_target
+from ellopt.toolchains.zig import link_flags, zig_command
 from tests.support.devices.benches import benches_of
 from tests.support.devices.bundles import leftovers, script_bundle
 from tests.support.devices.pace import QUICK
@@ -93,8 +93,8 @@ def real_bundle(target: Target, folder: Path) -> Bundle:
     (folder / "runner.c").write_text(RUNNER_C)
     subprocess.run(
         [
-            *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple, f"-mcpu={target.compiler_cpu}"),
-            *("-static", "runner.c", "-o", "runner"),
+            # Linked as the toolchain links, for whom the C library is there already.
+            *(*zig_command(), "cc", *link_flags(target), "runner.c", "-o", "runner"),
         ],
         cwd=folder,
         check=True,

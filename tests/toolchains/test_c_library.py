@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from ellopt.targets import TARGETS
 from ellopt.toolchains.zig import compile_flags, link_flags
+from tests.support.paths import REPOSITORY
 
 
 def test_alike_boards_share_a_c_library_and_each_has_code_of_its_own() -> None:
@@ -20,3 +21,14 @@ def test_alike_boards_share_a_c_library_and_each_has_code_of_its_own() -> None:
     ]
     code = {compile_flags(target) for target in TARGETS.values() if target.cpu is not None}
     assert len(code) == len({target.cpu.name for target in TARGETS.values() if target.cpu is not None})
+
+
+def test_one_module_chooses_the_c_library() -> None:
+    """Where another one says for what to link, or how, the compiler builds one more C library for it."""
+    choices = ('"-target"', '"-static"', '"-s"', 'f"-mcpu=')
+    users = {
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "ellopt").rglob("*.py")
+        if any(choice in path.read_text(encoding="utf-8") for choice in choices)
+    }
+    assert users == {"ellopt/toolchains/zig.py"}
