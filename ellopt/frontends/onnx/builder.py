@@ -91,11 +91,11 @@ class Builder:
         """The id of a node that helps the operator at work."""
         assert self._operator is not None
         self._helpers += 1
-        return f"{self._operator.index}.{self._helpers}"
+        return f"{self._operator.place}.{self._helpers}"
 
     def _main_id(self) -> str:
         assert self._operator is not None
-        own = str(self._operator.index)
+        own = self._operator.place
         return self.new_id() if any(node.node_id == own for node in self.nodes[-8:]) else own
 
     def common(

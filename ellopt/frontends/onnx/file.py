@@ -17,6 +17,7 @@ from onnx import external_data_helper, numpy_helper
 
 from ellopt.core.errors import ModelFormatError
 from ellopt.files.terminal import printable
+from ellopt.frontends.onnx.branches import all_graphs
 
 Array = npt.NDArray[Any]
 
@@ -68,10 +69,12 @@ def read_file(path: Path) -> OnnxFile:
 
 
 def external_tensors(message: Any) -> list[Any]:
-    """The tensors of the graph whose values lie in other files."""
-    graph = message.graph
-    attributes = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
-    return [t for t in (*graph.initializer, *attributes) if external_data_helper.uses_external_data(t)]
+    """The tensors of the graph, and of those within it, whose values lie in other files."""
+    found = []
+    for graph in all_graphs(message.graph):
+        attributes = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
+        found += [t for t in (*graph.initializer, *attributes) if external_data_helper.uses_external_data(t)]
+    return found
 
 
 def _opset(path: Path, message: Any) -> int:

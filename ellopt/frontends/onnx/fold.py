@@ -18,6 +18,7 @@ from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 
 from ellopt.core.errors import ModelFormatError
 from ellopt.files.terminal import printable
+from ellopt.frontends.onnx.branches import branch_place, read_by, taken_branch
 from ellopt.frontends.onnx.evaluate import evaluated
 from ellopt.frontends.onnx.file import Array, OnnxFile, tensor_values
 from ellopt.frontends.onnx.order import in_order, is_standard, node_label, where
@@ -55,10 +56,10 @@ _SHAPE_ELEMENTS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """A node of the file that computes something of the inputs. ``index`` is its place; an empty name among ``inputs``
-    is one that was left out."""
+    """A node of the file that computes something of the inputs. ``place`` is where, see ``branches``; an empty name
+    among ``inputs`` is one that was left out."""
 
-    index: int
+    place: str
     kind: str
     name: str
     inputs: tuple[str, ...]
@@ -68,7 +69,7 @@ class Operator:
     @property
     def label(self) -> str:
         """How messages call it."""
-        return node_label(self.index, self.name, self.kind)
+        return node_label(self.place, self.name, self.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +103,19 @@ class _Fold:
     constants: dict[str, Array] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     read: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
 
     def graph(self, input_shapes: Mapping[str, Shape]) -> Graph:
         graph = self.file.message.graph
         if graph.sparse_initializer:
             raise ModelFormatError(f"{self.file.path}: sparse weights are not supported; export dense ones")
-        self.read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-        for tensor in graph.initializer:
-            self._constant(tensor.name, tensor_values(self.file.path, tensor))
+        self._begin(graph)
+        self.made.update(name for node in graph.node for name in node.output)
         inputs = [value for value in graph.input if value.name not in self.constants]
         self._inputs(inputs, input_shapes)
         operators = []
         for index in in_order(self.file.path, graph, {value.name for value in inputs} | set(self.constants)):
-            operators += self._node(index, graph.node[index])
+            operators += self._node(str(index), graph.node[index])
         outputs = tuple(value.name for value in graph.output)
         if not outputs:
             raise ModelFormatError(f"{self.file.path}: the graph has no output")
@@ -149,22 +150,49 @@ class _Fold:
             shape = given.get(value.name) or _declared(path, value)
             self.types[value.name] = helper.make_tensor_type_proto(TensorProto.FLOAT, shape)
 
-    def _node(self, index: int, node: Any) -> list[Operator]:
-        """What is left of a node: itself, or nothing."""
+    def _begin(self, graph: Any) -> None:
+        """Take the constants of a graph, and what is read in it."""
+        self.read.update(*map(read_by, graph.node), (value.name for value in graph.output))
+        for tensor in graph.initializer:
+            self._constant(tensor.name, tensor_values(self.file.path, tensor))
+
+    def _branch(self, place: str, node: Any) -> list[Operator]:
+        """What is left of the branch that an ``If`` of known condition takes, its outputs under the node's names."""
+        label = node_label(place, node.name, node.op_type)
+        condition = self.constants[node.input[0]]
+        known = {*self.types, *self.constants, *self.unknown}
+        if condition.size != 1:
+            raise where(self.file.path, label, f"has a condition of {condition.size} elements")
+        graph = taken_branch(node, bool(condition.reshape(-1)[0]), known | self.made)
+        if graph is None or len(graph.output) != len(node.output):
+            raise where(self.file.path, label, "has no branch that makes what it is to make")
+        self._begin(graph)
+        self.made.update(name for inner in graph.node for name in inner.output)
+        operators = []
+        for index in in_order(self.file.path, graph, known | {tensor.name for tensor in graph.initializer}):
+            operators += self._node(branch_place(place, bool(condition), index), graph.node[index])
+        for inner, outer in zip(graph.output, node.output, strict=True):
+            operators += self._node(place, helper.make_node("Identity", [inner.name], [outer], name=node.name))
+        return operators
+
+    def _node(self, place: str, node: Any) -> list[Operator]:
+        """What is left of a node: itself, or nothing; of an ``If`` a branch."""
+        if node.op_type == "If" and is_standard(node) and node.input and node.input[0] in self.constants:
+            return self._branch(place, node)
         measured = node.op_type in ("Shape", "Size") and is_standard(node)
         constant = not measured and self._is_constant(node)
         if not (measured or constant or (is_standard(node) and node.op_type in self.supported)):
-            self.refusals.unsupported(node_label(index, node.name, node.op_type), _full_name(node))
+            self.refusals.unsupported(node_label(place, node.name, node.op_type), _full_name(node))
             self.unknown.update(filter(None, node.output))
             return []
         if any(name in self.unknown for name in node.input):
             self.unknown.update(filter(None, node.output))
             return []
         if node.op_type != "Constant":  # its first version was of floats alone, which files did not mind
-            self._infer(index, node)
+            self._infer(place, node)
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if constant:
-            self._evaluate(index, node)
+            self._evaluate(place, node)
             return []
         if measured:
             shape = _shape(self.types[node.input[0]])
@@ -175,11 +203,11 @@ class _Fold:
         known = {TensorProto.FLOAT, TensorProto.BOOL} | ({TensorProto.INT64} if node.op_type in _PLACES else set())
         if strange := kinds - known:
             kind = TensorProto.DataType.Name(min(strange))
-            label = node_label(index, node.name, node.op_type)
+            label = node_label(place, node.name, node.op_type)
             self.refusals.add(label, f"elements of type {kind} that are computed from the input are not supported")
             self.unknown.update(filter(None, node.output))
             return []
-        return [Operator(index, node.op_type, node.name, tuple(node.input), tuple(node.output), attributes)]
+        return [Operator(place, node.op_type, node.name, tuple(node.input), tuple(node.output), attributes)]
 
     def _is_constant(self, node: Any) -> bool:
         """Whether it makes the same whatever the model's inputs are."""
@@ -187,9 +215,9 @@ class _Fold:
             return False
         return all(not name or name in self.constants for name in node.input)
 
-    def _infer(self, index: int, node: Any) -> None:
+    def _infer(self, place: str, node: Any) -> None:
         """Find the types of what a node makes."""
-        label = node_label(index, node.name, node.op_type)
+        label = node_label(place, node.name, node.op_type)
         version = self.file.opset
         if node.op_type in _AS_FIRST:
             self.types[node.output[0]] = self.types[node.input[0]]
@@ -222,9 +250,9 @@ class _Fold:
                 if _elements(found[name]) > MAX_ELEMENTS:
                     raise where(self.file.path, label, f"makes a tensor of more than {MAX_ELEMENTS} elements")
 
-    def _evaluate(self, index: int, node: Any) -> None:
+    def _evaluate(self, place: str, node: Any) -> None:
         """Compute what a node makes of constants."""
-        label = node_label(index, node.name, node.op_type)
+        label = node_label(place, node.name, node.op_type)
         if any(_elements(self.types.get(name)) > _LARGEST for name in node.output):
             raise ModelFormatError(f"{self.file.path}: {label} makes a constant of more than {_LARGEST} elements")
         if node.op_type == "Constant" and node.attribute[0].name == "value":

@@ -11,6 +11,7 @@ import onnx
 from ellopt.core.errors import ModelFormatError
 from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_bytes
+from ellopt.frontends.onnx.branches import node_at
 from ellopt.frontends.onnx.file import OnnxFile, read_file
 from ellopt.frontends.onnx.read import OPTIONS_KEY, read_model
 from ellopt.model.graph import Model
@@ -52,7 +53,7 @@ def write(
     message = onnx.ModelProto()
     message.CopyFrom(file.message)
     for node_id, options in plan.items():
-        node = message.graph.node[int(node_id)]
+        node = node_at(message.graph, node_id)
         kept = [entry for entry in node.metadata_props if not entry.key.startswith(_PREFIX)]
         del node.metadata_props[:]
         node.metadata_props.extend(kept)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ellopt.core.errors import ModelFormatError
 from ellopt.files.terminal import printable
+from ellopt.frontends.onnx.branches import read_by
 
 
 def is_standard(node: Any) -> bool:
@@ -15,9 +16,9 @@ def is_standard(node: Any) -> bool:
     return node.domain in ("", "ai.onnx")
 
 
-def node_label(index: int, name: str, kind: str) -> str:
+def node_label(place: str | int, name: str, kind: str) -> str:
     """How messages call a node: its place in the file, its name where it has one, its operator."""
-    return f"node {index}{f' {printable(name)}' if name else ''} ({printable(kind)})"
+    return f"node {place}{f' {printable(name)}' if name else ''} ({printable(kind)})"
 
 
 def where(path: Path, label: str, what: str) -> ModelFormatError:
@@ -47,7 +48,7 @@ def in_order(path: Path, graph: Any, given: Collection[str]) -> list[int]:
                 continue
             open_[index] = None
             waiting = []
-            for name in filter(None, graph.node[index].input):
+            for name in sorted(read_by(graph.node[index])):
                 source = makers.get(name)
                 if source is None:
                     if name not in given:
@@ -68,7 +69,7 @@ def in_order(path: Path, graph: Any, given: Collection[str]) -> list[int]:
 
 def _is_sorted(graph: Any, makers: dict[str, int], nodes: Collection[int]) -> bool:
     """Whether the file has the nodes in order, as it should."""
-    return all(makers.get(name, -1) < index for index in nodes for name in graph.node[index].input)
+    return all(makers.get(name, -1) < index for index in nodes for name in read_by(graph.node[index]))
 
 
 def _label(graph: Any, index: int) -> str:

@@ -11,6 +11,7 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.files.terminal import printable
 from ellopt.frontends.base import model_name
+from ellopt.frontends.onnx.branches import is_place, node_at
 from ellopt.frontends.onnx.builder import Builder
 from ellopt.frontends.onnx.file import OnnxFile, read_file
 from ellopt.frontends.onnx.fold import Graph, Operator, Shape, fold
@@ -73,7 +74,7 @@ def _inputs(builder: Builder, graph: Graph) -> tuple[Port, ...]:
     """The one input node, and each input of the file as a part of it."""
     ports = _ports([(name, graph.shapes[name]) for name in graph.inputs])
     layout = flat(ports[-1].offset + ports[-1].elements)
-    builder.begin(Operator(-1, "Input", "", (), graph.inputs, {}))
+    builder.begin(Operator("input", "Input", "", (), graph.inputs, {}))
     node = layers.Input("input", "Input", (), (), layout)
     whole = builder.add(node, (layout.size[2],), (0,))
     for port in ports:
@@ -86,7 +87,7 @@ def _as(whole: Held, port: Port) -> Held:
 
 
 def _outputs(builder: Builder, graph: Graph) -> tuple[Port, ...]:
-    builder.begin(Operator(len(graph.file.message.graph.node), "Output", "", graph.outputs, (), {}))
+    builder.begin(Operator("output", "Output", "", graph.outputs, (), {}))
     helds = [builder.dense(builder.held(name)) for name in graph.outputs]
     whole = helds[0] if len(helds) == 1 else joined_flat(builder, helds)
     if whole.layout.size[:2] != (1, 1):
@@ -118,9 +119,9 @@ def _options(file: OnnxFile, nodes: list[Node]) -> Plan:
     chosen: dict[str, ConvolutionOptions] = {}
     graph = file.message.graph
     for node in nodes:
-        if not isinstance(node, layers.Convolution) or not node.node_id.isdecimal():
+        if not isinstance(node, layers.Convolution) or not is_place(node.node_id):
             continue
-        for entry in graph.node[int(node.node_id)].metadata_props:
+        for entry in node_at(graph, node.node_id).metadata_props:
             if entry.key == OPTIONS_KEY:
                 try:
                     chosen[node.node_id] = ConvolutionOptions.parse(entry.value)
