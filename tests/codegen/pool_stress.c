@@ -1,4 +1,4 @@
-/* Runs many jobs of many sizes on a pool. Every index must run exactly once, no worker be two at once, and nothing of
+/* Runs many jobs of many sizes on a pool, every other one from its last task to its first. Every index must run exactly once, no worker be two at once, and nothing of
  * a job may go on after it returned. Usage: pool_stress THREADS JOBS */
 #include <stdint.h>
 #include <stdio.h>
@@ -12,15 +12,17 @@ enum { MOST = 64 };
 typedef struct {
     int done[MOST];
     int busy[64];
-    int job;
+    int job, before;
 } job_t;
-static int current, faults;
+static int current, faults, backward_order;
 
 static void task(const void *context, int index, int worker) {
     job_t *job = (job_t *)(uintptr_t)context;
     if (__atomic_fetch_add(&job->busy[worker], 1, __ATOMIC_ACQ_REL) != 0) __atomic_add_fetch(&faults, 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&current, __ATOMIC_ACQUIRE) != job->job) __atomic_add_fetch(&faults, 1, __ATOMIC_RELAXED);
     for (volatile int i = 0; i < (index * 7 + job->job) % 200; i++) {}
+    if (backward_order && index + 1 != job->before) __atomic_add_fetch(&faults, 1, __ATOMIC_RELAXED);
+    if (backward_order) job->before = index;
     job->done[index]++; /* without a lock: the pool hands an index to one thread */
     __atomic_sub_fetch(&job->busy[worker], 1, __ATOMIC_ACQ_REL);
 }
@@ -37,7 +39,12 @@ int main(int argc, char **argv) {
         __atomic_store_n(&current, j, __ATOMIC_RELEASE);
         seed = seed * 1664525u + 1013904223u;
         int count = (int)(seed >> 24) % (MOST + 1);
-        ell_pool_run(pool, task, job, count);
+        job->before = count;
+        backward_order = j % 2 && !pool; /* with threads, each goes back through its own tasks */
+        if (j % 2)
+            ell_pool_run_back(pool, task, job, count);
+        else
+            ell_pool_run(pool, task, job, count);
         for (int i = 0; i < MOST; i++)
             if (job->done[i] != (i < count)) faults++;
         memset(job, 255, sizeof *job);

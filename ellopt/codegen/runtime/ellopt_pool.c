@@ -192,6 +192,32 @@ void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count)
     }
 }
 
+/* Tasks by their own count from the last to the first of the worker's share. */
+typedef struct {
+    ell_task task;
+    const void *context;
+    int count, shares;
+} backward;
+
+static void backward_task(const void *context, int index, int worker) {
+    const backward *b = (const backward *)context;
+    int64_t share = 0, first = 0, end;
+    while ((end = (share + 1) * b->count / b->shares) <= index) {
+        first = end;
+        share++;
+    }
+    b->task(b->context, (int)(first + end - 1 - index), worker);
+}
+
+void ell_pool_run_back(ell_pool *pool, ell_task task, const void *context, int count) {
+    if (!pool) {
+        for (int i = count - 1; i >= 0; i--) task(context, i, 0);
+        return;
+    }
+    const backward tasks = {task, context, count, pool->threads};
+    ell_pool_run(pool, backward_task, &tasks, count);
+}
+
 int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
 
 ell_pool *ell_pool_create(int threads) {

@@ -9,6 +9,9 @@ typedef struct ell_pool ell_pool;
  * null pool the tasks run in order on the calling thread as worker 0. */
 typedef void (*ell_task)(const void *context, int index, int worker);
 void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count);
+/* The same, but each thread has its tasks from the last to the first: of a tensor that is larger than the cache, the rows
+ * that were written last are still there, and by reading them first nothing of them is lost. */
+void ell_pool_run_back(ell_pool *pool, ell_task task, const void *context, int count);
 int ell_pool_threads(const ell_pool *pool); /* 1 for a null pool */
 
 #define ELL_MOST_THREADS 1024

@@ -159,5 +159,9 @@ void KERNEL_NAME(const ell_conv_args *args) {
         int wanted = (4 * threads + ROW_GROUPS - 1) / ROW_GROUPS;
         split.channel_chunks = VECTORS < wanted ? VECTORS : wanted;
     }
+#if defined(__x86_64__)
     ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+#else
+    ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+#endif
 }

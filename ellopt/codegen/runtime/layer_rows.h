@@ -1,0 +1,56 @@
+/* Layers that are no convolutions, row by row: the activation that a step has, and when threads share the rows. */
+#ifndef ELLOPT_LAYER_ROWS_H
+#define ELLOPT_LAYER_ROWS_H
+
+#include <math.h>
+
+#include "ellopt_layers.h"
+#include "functions.h"
+#include "vector.h"
+
+static inline vec select_positive(vec x, vec positive, vec other) {
+#if VECTOR_WIDTH > 1
+    vec_mask mask = x > vec_zero();
+    return (vec)(((vec_mask)positive & mask) | ((vec_mask)other & ~mask));
+#else
+    return x > 0.0f ? positive : other;
+#endif
+}
+
+static inline float activate_scalar(const ell_step *step, float x) {
+    switch (step->activation) {
+    case ELL_ACTIVATION_RELU: return ell_max(0.0f, x); /* NaN stays NaN, here as in all others */
+    case ELL_ACTIVATION_LEAKY_RELU: return x > 0.0f ? x : x * step->leaky_factor;
+    case ELL_ACTIVATION_SIGMOID: return 1.0f / (1.0f + expf(-x));
+    case ELL_ACTIVATION_TANH: return tanhf(x);
+    case ELL_ACTIVATION_HARD_SIGMOID: return ell_min(1.0f, ell_max(0.0f, 0.2f * x + 0.5f));
+    case ELL_ACTIVATION_HARD_TANH: return ell_min(1.0f, ell_max(-1.0f, x));
+    case ELL_ACTIVATION_NONE:
+    case ELL_ACTIVATION_PARAMETRIC_RELU: return x;
+    default: return ell_function(step->activation, x, step->leaky_factor, step->beta);
+    }
+}
+
+static inline vec activate(const ell_step *step, vec x) {
+    switch (step->activation) {
+    case ELL_ACTIVATION_NONE:
+    case ELL_ACTIVATION_PARAMETRIC_RELU: return x;
+    case ELL_ACTIVATION_RELU: return vec_max(vec_zero(), x);
+    case ELL_ACTIVATION_LEAKY_RELU: return select_positive(x, x, x * vec_splat(step->leaky_factor));
+    case ELL_ACTIVATION_HARD_SIGMOID:
+        return vec_min(vec_splat(1.0f), vec_max(vec_zero(), x * vec_splat(0.2f) + vec_splat(0.5f)));
+    case ELL_ACTIVATION_HARD_TANH: return vec_min(vec_splat(1.0f), vec_max(vec_splat(-1.0f), x));
+    default: return ell_vector_function(step->activation, x, step->leaky_factor, step->beta);
+    }
+}
+
+/* The pool where `work` is worth waking threads for it. */
+static inline ell_pool *shared(ell_pool *pool, size_t work) { return work >= 16384 ? pool : 0; }
+
+static inline void run_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int count, size_t work) {
+    ell_pool_run(shared(pool, work), task, args, count);
+}
+
+static inline size_t elements(const ell_tensor *t) { return (size_t)t->rows * t->columns * t->channels; }
+
+#endif
