@@ -51,6 +51,7 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
         activation=step.activation,
         leaky_factor=step.leaky_factor,
         residual=step.residual,
+        residual_last=step.residual_last,
         residual_row_stride=residual.row_stride if residual else 0,
         residual_pixel_stride=residual.pixel_stride if residual else 0,
         cpu=cpu,

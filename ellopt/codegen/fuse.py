@@ -32,8 +32,15 @@ class Group:
     @property
     def activation(self) -> tuple[str, float, float]:
         """Its function, "none" where there is none, and its two numbers: the leaky factor is the first."""
-        last = self.last
-        return (last.function, last.leaky_factor, last.beta) if isinstance(last, Activation) else ("none", 0.0, 0.0)
+        for node in self.nodes:
+            if isinstance(node, Activation):
+                return node.function, node.leaky_factor, node.beta
+        return "none", 0.0, 0.0
+
+    @property
+    def residual_last(self) -> bool:
+        """Whether the sum is behind the activation."""
+        return self.residual is not None and any(isinstance(node, Activation) for node in self.nodes[:-1])
 
 
 def same_reading(written: MemoryLayout, read: MemoryLayout) -> bool:
@@ -50,7 +57,8 @@ def fuse(model: Model) -> tuple[Group, ...]:
     """The groups of a model, in an order in which each follows those that it reads.
 
     A convolution and a fully connected layer take the per-channel sums and products behind them, a convolution
-    then a residual sum, and every group one activation, as long as nobody else reads what lies between.
+    then a residual sum, and every group one activation, as long as nobody else reads what lies between. A sum that no
+    convolution can take before its activation is taken behind it.
     """
     return _Fusion(model).groups()
 
@@ -74,6 +82,9 @@ class _Fusion:
             if isinstance(node, Convolution):
                 groups.append(self._convolution(node, taken))
                 taken.update(n.node_id for n in groups[-1].nodes)
+        for k, group in enumerate(groups):
+            groups[k] = self._with_sum(group, taken)
+            taken.add(groups[k].last.node_id)
         for node in self._nodes:
             if node.node_id not in taken:
                 groups.append(self._other(node, taken))
@@ -95,19 +106,32 @@ class _Fusion:
         while (reader := self._next(nodes[-1], taken)) is not None:
             if isinstance(reader, PerChannel) and (residual is None or reader.only_adds):
                 nodes.append(reader)
-            elif isinstance(reader, BinaryOperation) and residual is None and reader.operation == "add":
-                other = reader.inputs[1 - reader.inputs.index(nodes[-1].node_id)]
-                layout = reader.input_layouts[reader.inputs.index(other)]
-                written = self._by_id[other].output_layout
-                if not (same_reading(written, layout) and written.size == reader.output_layout.size):
-                    break
-                residual = (other, layout)
+            elif residual is None and (summand := self._summand(reader, nodes[-1])) is not None:
+                residual = summand
                 nodes.append(reader)
             else:
                 if _fusible_activation(reader):
                     nodes.append(reader)
                 break
         return Group(tuple(nodes), residual)
+
+    def _with_sum(self, group: Group, taken: set[str]) -> Group:
+        """``group`` with the sum that follows its activation, if nobody took it."""
+        if group.residual is None and isinstance(group.last, Activation):
+            reader = self._next(group.last, taken)
+            summand = None if reader is None else self._summand(reader, group.last)
+            if reader is not None and summand is not None:
+                return Group((*group.nodes, reader), summand)
+        return group
+
+    def _summand(self, node: Node, before: Node) -> tuple[str, MemoryLayout] | None:
+        """What ``node`` adds to the result of ``before``, if it does just that, and how it reads it."""
+        if not isinstance(node, BinaryOperation) or node.operation != "add":
+            return None
+        other = node.inputs[1 - node.inputs.index(before.node_id)]
+        layout = node.input_layouts[node.inputs.index(other)]
+        written = self._by_id[other].output_layout
+        return (other, layout) if same_reading(written, layout) and written.size == node.output_layout.size else None
 
     def _other(self, node: Node, taken: set[str]) -> Group:
         nodes = [node]

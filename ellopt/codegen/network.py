@@ -129,7 +129,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionStep(Step):
-    """Convolution, then bias, then the residual (second input, if there is one), then the activation."""
+    """Convolution, then bias, then the activation; the residual (second input, if there is one) before or behind it."""
 
     kind = "convolution"
 
@@ -138,6 +138,7 @@ class ConvolutionStep(Step):
     name: str = field(kw_only=True)
     weights: FloatArray = field(kw_only=True)  # [filter, row, column, channel], scales folded in
     bias: FloatArray = field(kw_only=True)
+    residual_last: bool = field(kw_only=True, default=False)
 
     @property
     def residual(self) -> bool:

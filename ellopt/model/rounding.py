@@ -42,12 +42,15 @@ def rounding_limits(nodes: Sequence[Node], buffers: Mapping[str, FloatArray]) ->
         for before, node in zip(nodes, followers, strict=False):
             magnitude, more = node.behind(magnitude, _other_operand(node, before, buffers))
             terms += more
-        last = nodes[-1]
-        result = last.output_layout.view(buffers[last.node_id]).astype(np.float64)
         units = min(terms, DEVIATIONS * terms**0.5)
-        limits: Tensor = UNIT_ROUNDOFF * (units * magnitude + last.own_error(result)) + SMALLEST
-    limits = np.broadcast_to(limits, last.output_layout.size)
+        own = sum(node.own_error(_result(node, buffers)) for node in nodes)
+        limits: Tensor = UNIT_ROUNDOFF * (units * magnitude + own) + SMALLEST
+    limits = np.broadcast_to(limits, nodes[-1].output_layout.size)
     return np.where(np.isfinite(limits) & (magnitude < LARGEST), limits, np.inf)
+
+
+def _result(node: Node, buffers: Mapping[str, FloatArray]) -> Tensor:
+    return node.output_layout.view(buffers[node.node_id]).astype(np.float64)
 
 
 def _other_operand(node: Node, before: Node, buffers: Mapping[str, FloatArray]) -> Tensor | None:

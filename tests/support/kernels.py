@@ -152,9 +152,12 @@ def reference(case: ConvolutionCase) -> FloatArray:
             patch = patch[: site.out_rows, : site.out_columns].astype(np.float64)
             weights = case.weights[:, ky, kx].astype(np.float64)
             sums += patch * weights[:, 0] if site.depthwise else patch @ weights.T
-    if case.residual is not None:
+    if case.residual is not None and not site.residual_last:
         sums += case.residual
-    return activate(sums, site.activation, site.leaky_factor).astype(np.float32)
+    found = activate(sums, site.activation, site.leaky_factor)
+    if case.residual is not None and site.residual_last:
+        found = found + case.residual
+    return found.astype(np.float32)
 
 
 def plain_site(rows: int, columns: int, channels: int, filters: int, depthwise: bool = False) -> KernelSite:

@@ -23,7 +23,8 @@ class KernelSite:
     """One convolution of the lowered network, without weights. Strides in floats, sizes in elements.
 
     ``cores`` of ``cpu`` share the work. ``channels`` and ``filters`` are those of one of the ``groups``. What follows
-    ``cores`` is as in ConvolutionShape; ``beta`` is the activation's second number.
+    ``cores`` is as in ConvolutionShape; ``beta`` is the activation's second number; the residual is added
+    before the activation, or behind it (``residual_last``).
     """
 
     out_rows: int
@@ -50,6 +51,7 @@ class KernelSite:
     row_dilation: int = 1
     column_dilation: int = 1
     groups: int = 1
+    residual_last: bool = False
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -72,7 +74,7 @@ class KernelSite:
             "OUT_PIXEL_STRIDE": str(self.out_pixel_stride),
             "ACTIVATION": f"ELL_ACTIVATION_{self.activation.upper()}",
             "LEAKY_FACTOR": f"{float(self.leaky_factor)!r}f",
-            "RESIDUAL": str(int(self.residual)),
+            "RESIDUAL": str(int(self.residual) * (2 if self.residual_last else 1)),
             "RESIDUAL_ROW_STRIDE": str(self.residual_row_stride),
             "RESIDUAL_PIXEL_STRIDE": str(self.residual_pixel_stride),
             "VECTOR_WIDTH": str(self.cpu.lanes),

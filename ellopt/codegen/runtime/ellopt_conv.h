@@ -3,7 +3,8 @@
  * A kernel is one C function for one layer shape and one method. Its translation unit defines the shape, and what the
  * method needs, as macros (all of them in kernel_macros.h), and includes the method's template, "conv_<method>.h".
  *
- * output[y][x][f] = activation(bias[f] + sum(...) + residual[y][x][f]). Channels are innermost. The kernel writes
+ * output[y][x][f] = activation(bias[f] + sum(...) + residual[y][x][f]), or activation(bias[f] + sum(...)) +
+ * residual[y][x][f]. Channels are innermost. The kernel writes
  * only inside OUT_ROWS x OUT_COLUMNS x FILTERS (of each group); it reads only the input rows and columns that the windows
  * reach, such as (OUT_ROWS-1)*STRIDE+FIELD rows without dilation (padding included, already in the buffer).
  */
@@ -12,6 +13,8 @@
 
 #include <stddef.h>
 
+#define ELL_RESIDUAL_FIRST 1
+#define ELL_RESIDUAL_LAST 2
 #define ELL_ACTIVATION_NONE 0
 #define ELL_ACTIVATION_RELU 1
 #define ELL_ACTIVATION_LEAKY_RELU 2

@@ -1,4 +1,4 @@
-/* What follows the sums of a convolution: residual, activation, store. The bias is what accumulators start from.
+/* What follows the sums of a convolution: activation, with the residual before or behind it, store. The bias is what accumulators start from.
  * Every activation of NaN is NaN: the value is the second operand of vec_max and vec_min. */
 #ifndef ELLOPT_EPILOGUE_H
 #define ELLOPT_EPILOGUE_H
@@ -29,6 +29,12 @@ ELL_INLINE float ell_activate_scalar(float x) {
 #endif
 }
 
+/* The result of one sum. */
+ELL_INLINE float ell_finished(float sum, const float *residual) {
+    if (RESIDUAL == ELL_RESIDUAL_FIRST) return ell_activate_scalar(sum + *residual);
+    return RESIDUAL ? ell_activate_scalar(sum) + *residual : ell_activate_scalar(sum);
+}
+
 ELL_INLINE vec ell_activate(vec x) {
 #if ACTIVATION == ELL_ACTIVATION_NONE
     return x;
@@ -52,14 +58,14 @@ ELL_INLINE vec ell_activate(vec x) {
 #endif
 }
 
-/* output[0 .. lanes) = activation(sums + residual[0 .. lanes)); residual is not read unless RESIDUAL. */
+/* output[0 .. lanes) = activation(sums + residual[0 .. lanes)), or activation(sums) + residual[0 .. lanes); residual is
+ * not read unless RESIDUAL. */
 ELL_INLINE void ell_finish_partial(vec sums, const float *residual, float *output, int lanes) {
-#if RESIDUAL
-    sums += vec_load_partial(residual, lanes);
-#else
     (void)residual;
-#endif
-    vec_store_partial(output, ell_activate(sums), lanes);
+    if (RESIDUAL == ELL_RESIDUAL_FIRST) sums += vec_load_partial(residual, lanes);
+    sums = ell_activate(sums);
+    if (RESIDUAL == ELL_RESIDUAL_LAST) sums += vec_load_partial(residual, lanes);
+    vec_store_partial(output, sums, lanes);
 }
 
 ELL_INLINE void ell_finish(vec sums, const float *residual, float *output) {

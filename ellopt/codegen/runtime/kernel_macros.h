@@ -23,7 +23,7 @@
  *   LEAKY_FACTOR           slope below zero of ELL_ACTIVATION_LEAKY_RELU, or the first number of a function that has one, a
  *                          float constant
  *   BETA                   the second number of functions that have one (functions.h), a float constant
- *   RESIDUAL               1: a tensor is added before the activation, else 0
+ *   RESIDUAL               1: a tensor is added before the activation, 2: behind it, else 0
  *   RESIDUAL_ROW_STRIDE    floats from a row of the residual to the next, from 0; not read without RESIDUAL
  *   RESIDUAL_PIXEL_STRIDE  floats from a pixel of the residual to the next, from 0; not read without RESIDUAL
  *   IN_ORDER               1: vector loads take issue slots from multiply-adds (multiply_in_order.h), else 0
@@ -141,8 +141,8 @@
 #if !defined LEAKY_FACTOR
 #error "LEAKY_FACTOR: a float constant"
 #endif
-#if !defined RESIDUAL || (RESIDUAL != 0 && RESIDUAL != 1)
-#error "RESIDUAL: 0 or 1"
+#if !defined RESIDUAL || (RESIDUAL != 0 && RESIDUAL != ELL_RESIDUAL_FIRST && RESIDUAL != ELL_RESIDUAL_LAST)
+#error "RESIDUAL: 0, 1 or 2"
 #endif
 #if !defined RESIDUAL_ROW_STRIDE || RESIDUAL_ROW_STRIDE < 0
 #error "RESIDUAL_ROW_STRIDE: at least 0"

@@ -35,7 +35,7 @@ def lower(lowering: Lowering, group: Group) -> None:
             group.node_ids, node.type_name, tuple(inputs), lowering.values.define(group.last),
             activation, leaky, beta,
             shape=shape, border=lowering.borders.read_by(node), name=node.name,
-            weights=affine.scaled(node.weights), bias=affine.shift,
+            weights=affine.scaled(node.weights), bias=affine.shift, residual_last=group.residual_last,
         )
     )  # fmt: skip
 
@@ -44,8 +44,8 @@ def _epilogue(group: Group, activation: str) -> str:
     """What is fused behind a convolution, as ``ConvolutionShape.epilogue`` names it."""
     affine = any(isinstance(node, PerChannel) for node in group.nodes)
     parts = ["bias"] if affine else []
-    if group.residual is not None:
+    if group.residual is not None and not group.residual_last:
         parts.append("residual")
     if activation != "none":
         parts.append(activation)
-    return " ".join(parts)
+    return " ".join([*parts, "residual"] if group.residual_last else parts)

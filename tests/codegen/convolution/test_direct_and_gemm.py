@@ -53,6 +53,7 @@ def _spread(draw: st.DrawFn, out_columns: int, columns: int, channels: int, filt
         "out_row_stride": out_columns * out_pixel + draw(st.integers(0, 7)),
         "out_pixel_stride": out_pixel,
         "residual": draw(st.booleans()),
+        "residual_last": draw(st.booleans()),
         "residual_row_stride": out_columns * residual_pixel + 1,
         "residual_pixel_stride": residual_pixel,
     }
@@ -105,6 +106,7 @@ def few_filters(draw: st.DrawFn) -> KernelSite:
         out_pixel_stride=filters,
         activation=draw(st.sampled_from(("none", "sigmoid"))),
         residual=draw(st.booleans()),
+        residual_last=draw(st.booleans()),
         residual_row_stride=out_columns * filters,
         residual_pixel_stride=filters,
         cpu=cpu,
@@ -201,6 +203,7 @@ def wide_windows(draw: st.DrawFn) -> KernelSite:
         out_pixel_stride=filters,
         activation=draw(st.sampled_from(("none", "sigmoid"))),
         residual=draw(st.booleans()),
+        residual_last=draw(st.booleans()),
         residual_row_stride=out_columns * filters + 1,
         residual_pixel_stride=filters,
         cpu=cpu,

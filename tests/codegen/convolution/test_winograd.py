@@ -55,6 +55,7 @@ def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int]) -> KernelSi
         activation=draw(st.sampled_from(ACTIVATIONS)),
         leaky_factor=0.125,
         residual=draw(st.booleans()),
+        residual_last=draw(st.booleans()),
         residual_row_stride=columns * residual_pixel + 1,
         residual_pixel_stride=residual_pixel,
     )

@@ -32,9 +32,10 @@ static void simple_group(const ell_conv_args *args, int y, const int group) {
         const float *residual =
             args->residual + (ptrdiff_t)y * RESIDUAL_ROW_STRIDE + (ptrdiff_t)x * RESIDUAL_PIXEL_STRIDE +
             group * FILTERS;
-        for (int f = 0; f < FILTERS; f++) sums[f] += residual[f];
-#endif
+        for (int f = 0; f < FILTERS; f++) out[f] = ell_finished(sums[f], residual + f);
+#else
         for (int f = 0; f < FILTERS; f++) out[f] = ell_activate_scalar(sums[f]);
+#endif
     }
 }
 

@@ -62,8 +62,8 @@ ELL_INLINE void dot_tile(const ell_conv_args *args, const float *input, const fl
     ELL_UNROLL for (int p = 0; p < pixels; p++) {
         ELL_UNROLL for (int f = 0; f < FILTERS; f++) {
             float sum = args->bias[f] + sum_of_lanes(sums[p][f]);
-            if (RESIDUAL) sum += residual[p * RESIDUAL_PIXEL_STRIDE + f];
-            output[(ptrdiff_t)p * OUT_PIXEL_STRIDE + f] = ell_activate_scalar(sum);
+            output[(ptrdiff_t)p * OUT_PIXEL_STRIDE + f] =
+                ell_finished(sum, RESIDUAL ? residual + p * RESIDUAL_PIXEL_STRIDE + f : 0);
         }
     }
 }
