@@ -152,6 +152,13 @@ static void depthwise_task(const void *context, int index, int worker) {
 #endif
 }
 
+/* Where the input is not sure to be in a cache, its last rows are: see ellopt_pool.h. x86-64's caches hold it. */
+#if defined(__x86_64__)
+#define BACKWARD 0
+#else
+#define BACKWARD (4ll * OUT_ROWS * STRIDE * IN_ROW_STRIDE > 256 * 1024)
+#endif
+
 void KERNEL_NAME(const ell_conv_args *args) {
     depthwise_split split = {args, 1};
     int threads = ell_pool_threads(args->pool);
@@ -159,9 +166,8 @@ void KERNEL_NAME(const ell_conv_args *args) {
         int wanted = (4 * threads + ROW_GROUPS - 1) / ROW_GROUPS;
         split.channel_chunks = VECTORS < wanted ? VECTORS : wanted;
     }
-#if defined(__x86_64__)
-    ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
-#else
-    ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
-#endif
+    if (BACKWARD)
+        ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+    else
+        ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
 }
