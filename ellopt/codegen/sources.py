@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -24,3 +27,22 @@ def c_text(name: str) -> str:
 
 #: What every bundle and every library is made of besides its network.
 RUNTIME = tuple(sorted(path.name for path in (_HERE / "runtime").glob("*.c")))
+
+_DEFINED = re.compile(r"^(?!static|typedef)[A-Za-z_][\w *]*?\b(\w+)\([^;{]*\) *\{", re.MULTILINE)
+_NAME = re.compile(r"\w+")
+
+
+def runtime_for(texts: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``RUNTIME`` that a program of ``texts`` calls, and that these call: the rest need not be compiled."""
+    names = {name for text in texts for name in _NAME.findall(text)}
+    needed: set[str] = set()
+    while called := [f for f in RUNTIME if f not in needed and not names.isdisjoint(_defined(f))]:
+        needed.update(called)
+        names.update(*(_NAME.findall(c_text(file)) for file in called))
+    return tuple(sorted(needed))
+
+
+@lru_cache
+def _defined(name: str) -> frozenset[str]:
+    """The functions of that file which others can call."""
+    return frozenset(_DEFINED.findall(c_text(name)))

@@ -29,11 +29,15 @@ ASSEMBLED, BEFORE, UNIFORM, TRIAL = "assembled", "ELL's default", "best single o
 
 #: How often whole models are measured at least, while it is not clear which is the fastest, and where passes of one
 #: model come in several modes or visits disagree: what is expected of states is known only when they were seen.
-LEAST_VISITS, VISITS, MODAL_VISITS = 2, 3, 6
+LEAST_VISITS, VISITS, MODAL_VISITS = 2, 6, 9
+#: What is slower by this share at most, by the confidence interval's end, is as good as the fastest: no more visits are
+#: worth their time.
+TIE = 0.01
 #: Visits disagree about two models if each was significantly faster in one of them, by this share.
 DISAGREEMENT = 0.02
-#: Whole models are compared without profiling, interleaved: warm-up and timed passes as ELL's scripts made.
-CONFIRMATION = Schedule(kind="bench", warm_up=10, rounds=10, turn_warm_up=2, turn_passes=4)
+#: Whole models are compared without profiling, interleaved. Six short visits see more states of a machine than three
+#: of twice the length, and where two are enough the rest is saved. Weights settle at the beginning of each turn.
+CONFIRMATION = Schedule(kind="bench", warm_up=3, rounds=5, turn_warm_up=2, turn_passes=4)
 #: Where times say nothing of the board, as under an emulator, and so choose nothing.
 UNCHOSEN = Schedule(kind="bench", warm_up=0, rounds=3, settle=False)
 
@@ -74,10 +78,11 @@ def confirm(
 ) -> Confirmed:
     """Measure whole models in turns and choose the one with the lowest latency (see ``turns``).
 
-    Equal plans are measured once. While the fastest is not significantly faster than all others, more is measured:
-    ``LEAST_VISITS`` to ``VISITS`` visits. Where passes have several modes, or visits disagree about which plan is
-    faster, up to ``MODAL_VISITS`` are made, and what is expected over all of them decides. What is chosen, printed and
-    sorted by is one number, so no plan is written that its own comparison says is slower. ``candidates`` has
+    Equal plans are measured once. While the fastest is not significantly faster than all others, and not as good as
+    equal to them either (``TIE``), more is measured: ``LEAST_VISITS`` to ``VISITS`` visits. Where passes have several
+    modes, or visits disagree about which plan is faster, up to ``MODAL_VISITS`` are made, and what is expected over all
+    of them decides. What is chosen, printed and sorted by is one number, so no plan is written that its own comparison
+    says is slower. ``candidates`` has
     ``ASSEMBLED`` and ``BEFORE``. ``error``: where positive, times are estimates that may be off by that share: one
     visit says all that more would. ``once``: one visit, as nothing is chosen by it. Raises CandidateError if one of
     those cannot be measured.
@@ -129,7 +134,8 @@ class _Standing:
     @property
     def clear(self) -> bool:
         fastest = self.candidates[self.fastest]
-        return all(self.turns.compare(fastest, plan).significant for plan in self.latencies if plan != fastest)
+        found = (self.turns.compare(fastest, plan) for plan in self.latencies if plan != fastest)
+        return all(comparison.significant or comparison.gain_low >= -TIE for comparison in found)
 
     @cached_property
     def states(self) -> str:

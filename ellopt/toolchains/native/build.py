@@ -17,7 +17,7 @@ from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.network import ConvolutionStep, Network, Step
-from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
+from ellopt.codegen.sources import C_FOLDERS, c_text, runtime_for
 from ellopt.codegen.version import GENERATOR_VERSION
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.deadline import Deadline
@@ -97,9 +97,9 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
         layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))
     with (directory / "weights.bin").open("wb") as stream:
         table = emit_network(network, variants, WeightFile(stream))
-    sources = {name: c_text(name) for name in (*RUNTIME, "runner.c")}
-    sources["network.c"] = table
+    sources = {"runner.c": c_text("runner.c"), "network.c": table}
     sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
+    sources |= {name: c_text(name) for name in runtime_for(sources.values())}
     compiler = Compiler(target, C_FOLDERS, cache, request.parallel)
     objects = compiler.objects(sources, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
