@@ -32,7 +32,7 @@ CPU_BY_LANES = {CPUS[name].lanes: CPUS[name] for name in ("scalar", "x86-64", "x
 FloatArray = npt.NDArray[np.float32]
 
 INCLUDES = tuple(f"-I{folder}" for folder in C_FOLDERS)
-_POOL = c_file("ellopt_pool.c")
+POOL = c_file("ellopt_pool.c")
 _PATTERN = float(np.float32(-12345.678))
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 
@@ -87,10 +87,12 @@ class CompiledKernel:
         return getattr(self.library, self.name)  # type: ignore[no-any-return]
 
 
-def compile_kernels(kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=native",)) -> list[CompiledKernel]:
-    """All ``kernels`` in one shared library, for this machine."""
+def compile_kernels(
+    kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=native",), pool: Path = POOL
+) -> list[CompiledKernel]:
+    """All ``kernels`` in one shared library, for this machine, with this source of the pool's functions."""
     sources = [k.source(f"kernel_{i}") for i, k in enumerate(kernels)]
-    digest = hashlib.sha256("\0".join([*sources, *flags]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\0".join([*sources, *flags, str(pool)]).encode()).hexdigest()[:16]
     folder = Path(_build_folder().name)
     library = folder / f"{digest}.so"
     if not library.exists():
@@ -101,7 +103,7 @@ def compile_kernels(kernels: Sequence[Kernel], flags: Sequence[str] = ("-mcpu=na
             files.append(str(path))
         command = [
             *(sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", *FLAGS, *flags, "-Wall", "-Wundef", "-Werror"),
-            *(*INCLUDES, *files, str(_POOL), "-lm", "-o", str(library)),
+            *(*INCLUDES, *files, str(pool), "-lm", "-o", str(library)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr

@@ -69,6 +69,7 @@
  *   ROW_PANELS             row panels, from 1
  *   TALL_PANELS            how many of them, the first, are tall: 1 to ROW_PANELS
  *   BLOCK_PANELS           row panels that are transformed at a time: 1 to ROW_PANELS
+ *   SHARED_PANELS          the same where all threads work on one block: BLOCK_PANELS to ROW_PANELS
  *   GROUP_PANELS           panels of filters multiplied at a time, unless a depth says otherwise: 1 to PANELS
  *   INPUT_PITCH            floats from a transformed tile to the next, from CHANNELS
  *   INPUT_STEP             floats from a position of the transformed input to the next, from TILE_ROWS * INPUT_PITCH
@@ -253,6 +254,9 @@
 #endif
 #if !defined BLOCK_PANELS || BLOCK_PANELS < 1 || BLOCK_PANELS > ROW_PANELS
 #error "BLOCK_PANELS: 1 to ROW_PANELS"
+#endif
+#if !defined SHARED_PANELS || SHARED_PANELS < BLOCK_PANELS || SHARED_PANELS > ROW_PANELS
+#error "SHARED_PANELS: BLOCK_PANELS to ROW_PANELS"
 #endif
 #if !defined GROUP_PANELS || GROUP_PANELS < 1 || GROUP_PANELS > PANELS
 #error "GROUP_PANELS: 1 to PANELS"

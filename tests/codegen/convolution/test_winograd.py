@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,7 @@ def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int]) -> KernelSi
         out_pixel_stride=out_pixel,
         activation=draw(st.sampled_from(ACTIVATIONS)),
         leaky_factor=0.125,
+        cores=draw(st.integers(1, 4)),
         residual=draw(st.booleans()),
         residual_last=draw(st.booleans()),
         residual_row_stride=columns * residual_pixel + 1,
@@ -81,6 +84,21 @@ def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], da
         alone = run_kernel(compiled, case)
         assert_agrees(alone, case, 1e-3)
         np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+@pytest.mark.parametrize(("size", "channels", "meetings"), [(64, 16, 1), (32, 32, 1), (16, 64, 2), (8, 128, 2)])
+def test_threads_meet_seldom(cores: int, size: int, channels: int, meetings: int) -> None:
+    """A meeting takes some microseconds, and what one core has transformed the others must fetch: layers of a residual
+    network take 40 microseconds each on two cores."""
+    case = draw_case(replace(plain_site(size, size, channels, channels), cpu=AVX, cores=cores))
+    for tile in (4, 6):
+        kernel = kernel_for(case.site, ConvolutionOptions("winograd", True, winograd_tile_size=tile))
+        (compiled,) = compile_kernels([kernel], pool=Path(__file__).parent / "counting_pool.c")
+        counted = ctypes.c_int.in_dll(compiled.library, "meetings")
+        counted.value = 0
+        assert_agrees(run_kernel(compiled, case, cores), case, 1e-3)
+        assert 1 <= counted.value <= meetings
 
 
 def test_every_depth_is_served_by_one_compiled_kernel() -> None:

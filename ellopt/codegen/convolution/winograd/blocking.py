@@ -15,6 +15,8 @@ CHANNEL_UNIT = 16
 _CACHE_LINE = 16
 #: Products of the filter panels of one pass.
 _PRODUCT_FLOATS = 64 * 1024
+#: The transformed input of a block that all threads work on: it stays in the cache that they share, or in each one's.
+_SHARED_FLOATS = 64 * 1024
 #: What an idle core counts when register tiles are compared, as one kernel serves one thread and all of them.
 _IDLE_WEIGHT = 0.3
 
@@ -39,6 +41,7 @@ class WinogradBlocking:
     positions: int
     tiles: RegisterTiles
     block_panels: int
+    shared_panels: int
     group_panels: int
     input_pitch: int
     input_step: int
@@ -59,6 +62,7 @@ class WinogradBlocking:
             "PANELS": self.tiles.panels,
             "WIDE_PANELS": self.tiles.wide_panels,
             "BLOCK_PANELS": self.block_panels,
+            "SHARED_PANELS": self.shared_panels,
             "GROUP_PANELS": self.group_panels,
             "INPUT_PITCH": self.input_pitch,
             "INPUT_STEP": self.input_step,
@@ -69,7 +73,13 @@ class WinogradBlocking:
     def workspace_floats(self, filter_depth: int) -> int:
         """Floats that one thread needs; ``filter_depth`` 0 means the kernel's own."""
         group = min(filter_depth or self.group_panels, self.panels)
-        return self.positions * self.block_panels * (self.input_step + group * self.product_step)
+        products = max(self.block_panels * group, self.shared_panels) * self.product_step
+        return self.positions * (self.block_panels * self.input_step + products)
+
+    @property
+    def shared_floats(self) -> int:
+        """What a block of two threads or more needs besides their own."""
+        return self.positions * max(0, self.shared_panels - 2 * self.block_panels) * self.input_step
 
 
 def _step(floats: int) -> int:
@@ -111,8 +121,10 @@ def blocking(
         block_panels = max(block_panels, ceil(cpu.winograd_pass_tiles / cut.tile_rows))
     block_panels = min(block_panels, cut.row_panels)
     block_panels = ceil(cut.row_panels / ceil(cut.row_panels / block_panels))
+    shared_panels = min(cut.row_panels, max(block_panels, _SHARED_FLOATS // (points * input_step)))
+    shared_panels = ceil(cut.row_panels / ceil(cut.row_panels / shared_panels)) if cores > 1 else block_panels
     group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (points * product_step * block_panels)))
-    return WinogradBlocking(points, cut, block_panels, group_panels, pitch, input_step, product_step)
+    return WinogradBlocking(points, cut, block_panels, shared_panels, group_panels, pitch, input_step, product_step)
 
 
 def _split_tiles(tiles: int, most_tiles: int, panels: int, cores: int) -> tuple[int, int, int]:

@@ -7,7 +7,8 @@
  *
  * Tiles come in ROW_PANELS panels, the first TALL_PANELS of TILE_ROWS tiles, the others one less; filters in PANELS
  * panels, the first WIDE_PANELS of TILE_VECTORS vectors, the others one less. A pair of panels is one register tile.
- * Up to BLOCK_PANELS row panels are transformed at a time, so that a block stays in cache.
+ * Up to BLOCK_PANELS row panels are transformed at a time, so that a block stays in cache; up to SHARED_PANELS where
+ * all threads work on one block, for each block has two meetings of them.
  *
  * Weights: [panel][position][channel][filter of the panel], or, POSITION_FIRST, [position][panel][channel][filter of the
  * panel]; filters filled up with zeros to whole vectors.
@@ -28,8 +29,12 @@
 #define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
-#define INPUT_FLOATS ((ptrdiff_t)(BLOCK_PANELS * INPUT_PANEL * (ptrdiff_t)sizeof(winograd_element) / 4))
+#define INPUT_FLOATS(row_panels) ((ptrdiff_t)((row_panels) * INPUT_PANEL * (ptrdiff_t)sizeof(winograd_element) / 4))
 #define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL)
+/* Filter panels of a shared block at a time: as many products as of a thread's own block, or one panel. */
+#define SHARED_GROUP(group_panels) \
+    (BLOCK_PANELS * (group_panels) > SHARED_PANELS ? BLOCK_PANELS * (group_panels) / SHARED_PANELS : 1)
+#define SHARED_PRODUCTS(group_panels) (SHARED_PANELS * SHARED_GROUP(group_panels) * PRODUCT_PANEL)
 
 typedef struct {
     const ell_conv_args *args;
@@ -102,8 +107,8 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
 /* One block of tiles, all filters, on one thread. */
 static void block_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
-    ptrdiff_t floats = INPUT_FLOATS + PRODUCT_FLOATS(plan->group_panels);
-    float *products = plan->args->workspace + worker * floats + INPUT_FLOATS;
+    ptrdiff_t floats = INPUT_FLOATS(BLOCK_PANELS) + PRODUCT_FLOATS(plan->group_panels);
+    float *products = plan->args->workspace + worker * floats + INPUT_FLOATS(BLOCK_PANELS);
     winograd_element *transformed = (winograd_element *)(plan->args->workspace + worker * floats);
     int first = index * plan->block_panels;
     int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
@@ -131,7 +136,7 @@ static void transform_task(const void *context, int index, int worker) {
 static void group_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
     const winograd_element *transformed = (const winograd_element *)plan->args->workspace;
-    float *products = plan->args->workspace + INPUT_FLOATS + worker * PRODUCT_FLOATS(plan->group_panels);
+    float *products = plan->args->workspace + INPUT_FLOATS(SHARED_PANELS) + worker * SHARED_PRODUCTS(plan->group_panels);
     int first = PANELS * index / plan->groups, last = PANELS * (index + 1) / plan->groups;
     multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
     finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);
@@ -146,7 +151,8 @@ void KERNEL_NAME(const ell_conv_args *args) {
     plan.group_panels = filter_depth ? at_most(filter_depth, PANELS) : GROUP_PANELS;
     plan.depth = channel_depth ? at_most(CHANNEL_UNIT * channel_depth, CHANNELS) : CHANNELS;
     int blocks = (ROW_PANELS + BLOCK_PANELS - 1) / BLOCK_PANELS;
-    if (threads == 1 || blocks >= 4 * threads || PANELS < threads) {
+    /* Two blocks for each thread: they meet once. */
+    if (threads == 1 || blocks >= 2 * threads || PANELS < threads) {
         if (threads > 1) {
             /* as many blocks for each thread, none much larger than another */
             blocks = (blocks + threads - 1) / threads * threads;
@@ -157,11 +163,12 @@ void KERNEL_NAME(const ell_conv_args *args) {
         return;
     }
     /* as many groups for each thread */
-    plan.groups = (PANELS + plan.group_panels - 1) / plan.group_panels;
+    int group = SHARED_GROUP(plan.group_panels);
+    plan.groups = (PANELS + group - 1) / group;
     plan.groups = at_most((plan.groups + threads - 1) / threads * threads, PANELS);
-    for (int r = 0; r < ROW_PANELS; r += BLOCK_PANELS) {
+    for (int r = 0; r < ROW_PANELS; r += SHARED_PANELS) {
         plan.first_row_panel = r;
-        plan.last_row_panel = at_most(r + BLOCK_PANELS, ROW_PANELS);
+        plan.last_row_panel = at_most(r + SHARED_PANELS, ROW_PANELS);
         ell_pool_run(args->pool, transform_task, &plan, panel_first_tile(plan.last_row_panel) - panel_first_tile(r));
         ell_pool_run(args->pool, group_task, &plan, plan.groups);
     }

@@ -135,6 +135,7 @@ class Winograd(GeneratedMethod):
             HalfPacking(packing) if options.precision else packing,
             {**macros, **cut.macros, **half, "POSITION_FIRST": str(int(first))},
             options.depths,
+            shared_floats=cut.shared_floats,
             thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
         )
 
