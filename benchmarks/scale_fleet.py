@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
+import queue
 import resource
 import signal
 import sys
@@ -23,7 +26,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +44,7 @@ from ellopt.measure.executors.dask.pool import FleetPool, open_pool
 from ellopt.measure.executors.dask.settings import FleetSettings
 from ellopt.measure.measurer import DeviceMeasurer
 from ellopt.measure.settings import MeasureSettings
+from ellopt.search.observation_log import Observation, ObservationLog
 from tests.support.fleet import ProcessFleet
 from tests.support.patience import eventually
 from tests.support.pretend import MODEL, TARGET
@@ -59,14 +65,15 @@ def serve(folder: Path, name: str, boards: int, seconds: float, scheduler: str) 
             yield pool
 
     def write() -> None:
+        begun = ended = 0
         with (folder / f"{name}.busy").open("a") as file:
-            written = 0
             while True:
                 time.sleep(0.5)
-                some = invented.intervals[written:]
-                file.writelines(f"{first} {last}\n" for first, last in some)
+                some, others = invented.started[begun:], invented.intervals[ended:]
+                file.writelines(f"{first} -1\n" for first in some)
+                file.writelines(f"{first} {last}\n" for first, last in others)
                 file.flush()
-                written += len(some)
+                begun, ended = begun + len(some), ended + len(others)
 
     threading.Thread(target=write, daemon=True).start()
     DEVICE_KINDS.insert(0, DeviceKind("pretended", lambda settings, target: bool(settings.addresses), opened))
@@ -75,39 +82,42 @@ def serve(folder: Path, name: str, boards: int, seconds: float, scheduler: str) 
 
 
 class Search:
-    """Keeps ``share`` visits under way until ``count`` plans have been measured."""
+    """Keeps ``share`` visits under way, and ahead as many as are worth it, until ``count`` plans have been measured."""
 
     def __init__(
-        self, pool: FleetPool, fleet: FleetSettings, invented: InventedBoards, folder: Path, count: int
+        self, pool: FleetPool, fleet: FleetSettings, invented: InventedBoards, folder: Path, count: int, share: int
     ) -> None:
         limits = MeasureSettings(visit_spacing=0.0, own=OwnGroups(fleet))
         self.measurer = DeviceMeasurer(MODEL, invented.toolchain, pool, TARGET, folder, limits)
         self.measurer.prepare(invented.space)
+        self.log = ObservationLog(folder / "observations.jsonl", "scale", invented.space)
         self.todo = plans(invented.space, count)
-        self.schedule = Schedule(rounds=3)
-        self.left, self.lock, self.ended = count, threading.Lock(), threading.Event()
-        self.ran_dry = 0.0
+        self.count, self.share = count, share
+        self.asked = self.taken = 0
         self.observations = 0
-        self.error: BaseException | None = None
+        self.ran_dry = 0.0
 
-    def next(self, done: Future[tuple[Trial, ...]] | None = None) -> None:
-        """Take in a visit, and begin the next."""
-        if done is not None:
-            if (error := done.exception()) is not None:
-                self.error = error
-                self.ended.set()
-                return
-            with self.lock:
-                self.left -= 1
-                self.observations += sum(len(t.samples.layers_ms) for t in done.result() if t.samples)
-                if not self.left:
-                    self.ended.set()
-        with self.lock:
-            plan = next(self.todo, None)
-            if plan is None:
-                self.ran_dry = self.ran_dry or time.monotonic()
-        if plan is not None:
-            self.measurer.submit([plan], self.schedule).add_done_callback(self.next)
+    def fill(self, done: queue.SimpleQueue[Done]) -> None:
+        """Ask for visits: none waits ahead of others before the first has ended, as in ``search``."""
+        most = self.share * (2 if self.taken and self.measurer.ahead else 1)
+        for plan in islice(self.todo, max(0, most - self.under_way)):
+            self.asked += 1
+            future = self.measurer.submit([plan], Schedule(rounds=3))
+            future.add_done_callback(lambda future: done.put((self, future)))
+        if self.asked == self.count:
+            self.ran_dry = self.ran_dry or time.monotonic()
+
+    @property
+    def under_way(self) -> int:
+        return self.asked - self.taken
+
+    def take(self, trials: tuple[Trial, ...]) -> None:
+        self.log.append([Observation(str(self.taken), replace(trial, stage="random")) for trial in trials])
+        self.taken += 1
+        self.observations += sum(len(trial.samples.layers_ms) for trial in trials if trial.samples)
+
+
+Done = tuple[Search, "Future[tuple[Trial, ...]]"]
 
 
 def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -124,52 +134,109 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 raise RuntimeError(fleet.log(name))
         settings = FleetSettings(fleet.address)
         pool = stack.enter_context(open_pool(settings, TARGET, 120))
-        count = asked.observations // LAYERS // asked.models
-        searches = [Search(pool, settings, invented, folder / str(n), count) for n in range(asked.models)]
+        if not eventually(lambda: pool.capacity == each * asked.workers, 120):
+            raise RuntimeError(f"{pool.capacity} boards are offered")
+        count, share = asked.observations // LAYERS // asked.models, each * asked.workers / asked.models
+        searches = [
+            Search(pool, settings, invented, folder / str(n), count, round((n + 1) * share) - round(n * share))
+            for n in range(asked.models)
+        ]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started, cpu = time.monotonic(), time.process_time()
-        for number in range(each * asked.workers):
-            searches[number % asked.models].next()
-        killed_at = 0.0
-        for search in searches[: asked.models // 2]:
-            search.ended.wait()
-        for name in names[: asked.killed]:
-            fleet.kill(name, signal.SIGKILL)
-            killed_at = time.monotonic()
+        scheduler = processor_seconds(fleet.processes["scheduler"].pid)
+        done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         for search in searches:
-            search.ended.wait()
-            if search.error is not None:
-                raise search.error
+            search.fill(done)
+        killed_at = 0.0
+        for taken in range(1, count * asked.models + 1):
+            search, future = done.get()
+            search.take(future.result())
+            search.fill(done)
+            if 2 * taken >= count * asked.models and not killed_at:
+                killed_at = time.monotonic()
+                for name in names[: asked.killed]:
+                    fleet.kill(name, signal.SIGKILL)
         ended, cpu = time.monotonic(), time.process_time() - cpu
+        scheduler = processor_seconds(fleet.processes["scheduler"].pid) - scheduler
         losses = pool.report().retries
         time.sleep(1.0)  # the workers write down what was busy
     found = sum(search.observations for search in searches)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024
+    dry = min(search.ran_dry for search in searches)
+    busy = [Busy.read(folder / f"{name}.busy", each) for name in names]
+    until = [min(dry, killed_at) if number < asked.killed else dry for number in range(len(names))]
+    thrown_away = sum(worker.thrown_away(killed_at) for worker in busy[: asked.killed])
+    left = each * (asked.workers - asked.killed)
     return {
         "boards": each * asked.workers,
         "workers": asked.workers,
         "models": asked.models,
+        "visits": count * asked.models,
         "observations": found,
+        "visits_a_second": round(count * asked.models / (ended - started), 2),
         "killed_workers": asked.killed,
-        "visits_lost": losses,
+        "visits_sent_again": losses,
         "wall_seconds": round(ended - started, 2),
-        "cpu_microseconds_per_observation": round(1e6 * cpu / found, 1),
-        "memory_growth_bytes_per_observation": round(growth / found),
-        "idle_share": round(_idle(folder, names, asked.killed, each, killed_at, min(s.ran_dry for s in searches)), 4),
+        "client_microseconds_per_observation": round(1e6 * cpu / found, 1),
+        "client_milliseconds_per_visit": round(1e3 * cpu / count / asked.models, 2),
+        "scheduler_milliseconds_per_visit": round(1e3 * scheduler / count / asked.models, 2),
+        "client_memory_growth_bytes_per_observation": round(growth / found),
+        "client_peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "idle_share": idle_share(busy, until),
+        "idle_share_after_the_kill": idle_share(busy[asked.killed :], [dry] * len(names), killed_at),
+        "board_seconds_thrown_away": round(thrown_away, 1),
+        "seconds_lost_by_the_kill": round(thrown_away / left, 2) if left else None,
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "processors": os.cpu_count(),
     }
 
 
-def _idle(folder: Path, names: list[str], killed: int, boards: int, killed_at: float, end: float) -> float:
-    """The idle share of all boards; a killed worker's last visits, which nobody wrote down, count as idle."""
+def processor_seconds(pid: int) -> float:
+    """What another process has used so far; nan where the system does not say it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Busy:
+    """When the ``boards`` of a worker were busy, as far as it wrote that down."""
+
+    boards: int
+    intervals: tuple[tuple[float, float], ...]
+    unended: tuple[float, ...]  # when visits began whose end nobody saw
+
+    @classmethod
+    def read(cls, path: Path, boards: int) -> Busy:
+        rows = [tuple(map(float, line.split())) for line in path.read_text().splitlines()]
+        ended = {first: last for first, last in rows if last >= 0}
+        return cls(boards, tuple(ended.items()), tuple(first for first, _ in rows if first not in ended))
+
+    @property
+    def begin(self) -> float:
+        """When all boards have had work."""
+        return sorted([*(first for first, _ in self.intervals), *self.unended])[: self.boards][-1]
+
+    def seconds(self, begin: float, end: float) -> float:
+        """What was spent on visits, also on those that were thrown away."""
+        intervals = [*self.intervals, *((first, math.inf) for first in self.unended)]
+        return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in intervals)
+
+    def thrown_away(self, killed_at: float) -> float:
+        return sum(max(0.0, killed_at - first) for first in self.unended)
+
+
+def idle_share(workers: list[Busy], until: list[float], since: float = 0.0) -> float | None:
+    """The share of time in which boards have no visit, from when all of a worker had one, until ``until``."""
     busy = whole = 0.0
-    for number, name in enumerate(names):
-        rows = [tuple(map(float, line.split())) for line in (folder / f"{name}.busy").read_text().splitlines()]
-        last = min(end, killed_at) if number < killed else end
-        begun = sorted(first for first, _ in rows)[:boards]
-        begin = begun[-1]
-        busy += sum(max(0.0, min(b, last) - max(a, begin)) for a, b in rows)
-        whole += boards * max(0.0, last - begin)
-    return 1 - busy / whole if whole else 0.0
+    for worker, end in zip(workers, until, strict=False):
+        begin = max(since, worker.begin)
+        if end > begin:
+            busy += worker.seconds(begin, end)
+            whole += worker.boards * (end - begin)
+    return round(1 - busy / whole, 4) if whole else None
 
 
 def main() -> None:

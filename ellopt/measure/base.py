@@ -30,7 +30,11 @@ class Measurer(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many visits can be under way at once."""
+        """How many visits can be made at once."""
+
+    @property
+    def ahead(self) -> int:
+        """How many more may be under way, so that none who makes them waits for the next."""
 
     @property
     def costs(self) -> Costs: ...
@@ -59,7 +63,8 @@ class Measurer(Protocol):
     def submit(
         self, plans: Sequence[Plan], schedule: Schedule, deadline: Deadline | None = None
     ) -> Future[tuple[Trial, ...]]:
-        """Begin to ``measure``; with one device it has ended when this returns. Up to ``capacity`` at once."""
+        """Begin to ``measure``; with one device it has ended when this returns. Up to ``capacity`` and
+        ``ahead`` at once."""
 
     def rest(self) -> None:
         """Wait for what is under way, and hold no thread until the next measurement."""

@@ -74,6 +74,10 @@ class DeviceMeasurer:
         return self._executor.capacity
 
     @property
+    def ahead(self) -> int:
+        return self._executor.ahead
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
         return self._ledger.failures
 
@@ -93,7 +97,9 @@ class DeviceMeasurer:
 
     def status(self) -> MeasurerStatus:
         set_aside = self._site.pool.report().set_aside
-        return MeasurerStatus(self._bundles.builds, self._bundles.in_flight, self._site.busy, self.capacity, set_aside)
+        boards = self.capacity
+        busy = min(self._site.busy, boards)  # what is ahead has none yet
+        return MeasurerStatus(self._bundles.builds, self._bundles.in_flight, busy, boards, set_aside)
 
     def board(self) -> str:
         """What measurements here may be compared with: the kind of board that the pool's devices are."""

@@ -124,7 +124,7 @@ class _Search:
         with ExitStack() as stack:
             stack.push(self._end)
             while not stopped:
-                while len(self.in_flight) < self.measurer.capacity and not self.deadline.passed:
+                while len(self.in_flight) < self._most_under_way and not self.deadline.passed:
                     asked = self.record.ask()
                     if asked is None:
                         break
@@ -142,6 +142,11 @@ class _Search:
         self.record.explain(self.known, self.evidence)
         self._tell("done", stopped)
         return self._result(stopped)
+
+    @property
+    def _most_under_way(self) -> int:
+        """How many visits: none waits ahead before the first have said what is to be known of the boards."""
+        return self.measurer.capacity + (self.measurer.ahead if self.last_board else 0)
 
     def _resume(self) -> None:
         self.measurer.reject(self.record.failures)

@@ -26,8 +26,10 @@ class Task(Protocol[SiteOfTask, Result_co]):
 class Executor(Protocol[Site_co]):
     """Runs tasks, here or elsewhere."""
 
-    #: how many tasks can be under way at once
+    #: how many tasks can run at once
     capacity: int
+    #: how many more are worth submitting meanwhile: each waits where it will run, and begins as soon as another ends
+    ahead: int
 
     def submit(self, task: Task[Site_co, Result]) -> Future[Result]:
         """Run ``task``. The future has its result or what it raised, or an InfrastructureError if the task was lost

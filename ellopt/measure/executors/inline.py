@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 class InlineExecutor(Generic[Site]):
     """See ``Executor``. Futures that it returns have ended. An interruption is not kept in one, but raised."""
 
+    ahead = 0
+
     def __init__(self, site: Site, capacity: int = 1) -> None:
         self.capacity = capacity
         self._site = site

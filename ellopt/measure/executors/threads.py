@@ -15,6 +15,8 @@ Result = TypeVar("Result")
 class ThreadsExecutor(Generic[Site]):
     """See ``Executor``."""
 
+    ahead = 0  # who submits is near
+
     def __init__(self, site: Site, capacity: int) -> None:
         self.capacity = capacity
         self._site = site

@@ -1,7 +1,8 @@
 """``ellopt worker`` whose boards answer what is recorded in bundles.
 
 The first argument is the boards' folder; the others are the command's. ``FLEET_TEST_VERSION``: the version that it says
-it has; ``FLEET_TEST_SECONDS``: what a run on a board takes.
+it has; ``FLEET_TEST_SECONDS``: what a run on a board takes. A worker counts runs in its file; while there is a file
+``gate``, those whose number is not below what it says end only when it goes, or when they are ended.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tests.support.executors import SITES
 if version := os.environ.get("FLEET_TEST_VERSION"):
     ellopt.__version__ = version
 SECONDS = float(os.environ.get("FLEET_TEST_SECONDS", "0"))
+COUNTING = threading.Lock()
 assert SITES == []  # what a worker has is its own
 
 
@@ -40,6 +42,7 @@ class RecordedDevice(ReplayDevice):
         super().__init__(self._run, address, "recorded")
         self._busy, self._shared = (folder / f"{worker}-{address}.{end}" for end in ("busy", "shared"))
         self._aborted = threading.Event()
+        self._runs, self._gate = folder / f"{worker}.runs", folder / "gate"
 
     def abort(self) -> None:
         self._aborted.set()
@@ -55,7 +58,14 @@ class RecordedDevice(ReplayDevice):
                 self._shared.touch()
         self._busy.write_text(str(os.getpid()))
         try:
-            if self._aborted.wait(SECONDS):
+            with COUNTING:
+                number = self._runs.stat().st_size if self._runs.exists() else 0
+                with self._runs.open("a") as file:
+                    file.write("x")
+            stopped = self._aborted.wait(SECONDS)
+            while not stopped and self._gate.exists() and number >= int(self._gate.read_text()):
+                stopped = self._aborted.wait(0.05)
+            if stopped:
                 raise InfrastructureError("stopped")
             return run_here(bundle, invocation, deadline)
         finally:

@@ -6,12 +6,13 @@ import hashlib
 import json
 import pickle
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from ellopt.core.errors import InfrastructureError
+from ellopt.core.errors import InfrastructureError, UnwantedError
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.build import BuildTask
 from ellopt.measure.executors.base import Task
@@ -65,6 +66,11 @@ class DaskExecutor(Generic[Site]):
     def capacity(self) -> int:
         return self._pool.capacity
 
+    @property
+    def ahead(self) -> int:
+        """One for each board: it lies at a worker when a visit ends, and no board waits for the way to us and back."""
+        return self._pool.capacity
+
     def submit(self, task: Task[Site, Result]) -> Future[Result]:
         builds = isinstance(task, BuildTask)
         if builds and not self._builders():
@@ -73,6 +79,8 @@ class DaskExecutor(Generic[Site]):
         order = Order(pickle.dumps(_plain(task)), recipe.digest, getattr(task, "needs", ()))
         resource = build_resource(our_version()) if builds else visit_resource(self._pool.wanted, our_version())
         errand = Errand(order, resource, lambda answer: self._read(task, answer), self._parcel)
+        if isinstance(task, VisitTask):
+            errand.until = time.monotonic() + task.seconds
         with self._lock:
             self._under_way.add(errand.result)
         if not builds:
@@ -109,6 +117,8 @@ class DaskExecutor(Generic[Site]):
             for built in result.built:
                 if isinstance(built, Bundle):
                     site.keep(built)
+        elif isinstance(result, VisitResult) and isinstance(result.error, UnwantedError):
+            raise result.error  # no board failed
         elif isinstance(result, VisitResult) and result.device:
             result = replace(result, device=f"{answer.worker}: {result.device}")
         return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -13,7 +14,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from ellopt.core.errors import ElloptError, InfrastructureError
+from ellopt.core.errors import DeadlineExceeded, ElloptError, InfrastructureError, UnwantedError
 from ellopt.measure.executors.dask.answer import Answer
 from ellopt.measure.executors.dask.connection import Connection
 from ellopt.measure.executors.dask.offer import Offer
@@ -37,7 +38,8 @@ def _no_parcel(digest: str) -> Parcel:
 class Errand:
     """An order under way. ``resource``: what a worker must offer, if anything; ``worker``: the address of the one that
     it is meant for, where that matters. ``parcel`` makes what a worker lacks, by hash; ``read`` makes the result of an
-    answer, or raises what is wrong with it; ``result`` gets either."""
+    answer, or raises what is wrong with it; ``result`` gets either. ``until``: when nobody wants it any more, by
+    ``time.monotonic``: it may wait behind others for longer than they that made it thought."""
 
     order: Order
     resource: str
@@ -49,6 +51,7 @@ class Errand:
     parcels: set[str] = field(default_factory=set)  # keys of parcels that it waits for
     losses: int = 0
     unoffered_since: float | None = None
+    until: float = math.inf
 
 
 class Fleet:
@@ -131,6 +134,8 @@ class Fleet:
         self._send(errand)
 
     def _send(self, errand: Errand) -> None:
+        if self._closed:  # what the end of the connection took along is not sent by a new one
+            return
         client = self._connection.client()
         if client is None:
             self._stranded.add(errand)
@@ -181,6 +186,8 @@ class Fleet:
             return
         try:
             result = errand.read(answer)
+        except UnwantedError:  # we want it: it is the worker that ends
+            self._lost(errand, f"the worker {answer.worker} ended it")
         except ElloptError as error:
             self._end(errand, error=error)
         except RuntimeError as bug:
@@ -262,7 +269,10 @@ class Fleet:
         offered = {name for offer in self.offers.values() for name in offer.resources}
         now = time.monotonic()
         for errand in list(self._errands):
-            if not errand.resource or errand.resource in offered:
+            if now > errand.until:
+                self._cancel(errand)
+                self._end(errand, error=DeadlineExceeded("the time limit was reached before a visit had ended"))
+            elif not errand.resource or errand.resource in offered:
                 errand.unoffered_since = None
             elif errand.unoffered_since is None:
                 errand.unoffered_since = now

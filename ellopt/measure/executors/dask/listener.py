@@ -21,7 +21,7 @@ from ellopt.measure.executors.dask.work import Order
 
 log = logging.getLogger(__name__)
 
-_TICK, _PAUSE_SECONDS = 0.1, 0.5
+_PAUSE_SECONDS = 0.5
 
 
 class Hearer(Protocol):
@@ -104,7 +104,9 @@ class Listener:
     def _work(self) -> None:
         asked: dict[str, Future[Any]] = {}
         at: dict[str, float] = {}
+        answered = threading.Event()
         while True:
+            answered.clear()
             with self._lock:
                 hearings = dict(self._hearings)
                 if not hearings:
@@ -115,12 +117,20 @@ class Listener:
                     if (hearing := hearings.get(news.work)) is not None:
                         self._take(hearing, news, address)
             heard = {hearing.attempt: hearing.heard for hearing in hearings.values()}
-            for address, offer in self._fleet.offers.items():
-                due = time.monotonic() - at.get(address, 0.0) > _PAUSE_SECONDS
-                if offer.tunings and offer.version == our_version() and due and address not in asked:
-                    at[address] = time.monotonic()
+            now = time.monotonic()
+            waiting = [address for address in self._workers() if address not in asked]
+            for address in waiting:
+                if now >= at.get(address, 0.0) + _PAUSE_SECONDS:
+                    at[address] = now
                     asked[address] = self._ask(Listen(frozenset(hearings), heard), address)
-            time.sleep(_TICK)
+                    asked[address].add_done_callback(lambda _: answered.set())
+            due = [at[address] for address in waiting if address not in asked]
+            answered.wait(max(0.0, min(due, default=now) + _PAUSE_SECONDS - now))
+
+    def _workers(self) -> list[str]:
+        """The addresses of those that tune."""
+        offers = self._fleet.offers.items()
+        return [address for address, offer in offers if offer.tunings and offer.version == our_version()]
 
     def _take(self, hearing: Hearing, news: News, address: str) -> None:
         data = hearing.take(news)

@@ -97,6 +97,8 @@ class Watch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
                 self._thread.start()
+        if self._closed.is_set():
+            stop.fire()
         token = _current.set(stop)
         try:
             yield stop

@@ -16,8 +16,6 @@ from typing import Protocol
 
 from ellopt.measure.executors.dask.stopping import current
 
-_LOOK_SECONDS = 0.05
-
 
 @dataclass(frozen=True)
 class News:
@@ -37,7 +35,8 @@ class Talk:
         self._lock = threading.Lock()
         self._first = 0
         self._texts: list[str] = []
-        self._told: bytes | None = None
+        self._told = b""
+        self._answered = threading.Event()
 
     def say(self, text: str) -> None:
         with self._lock:
@@ -45,11 +44,13 @@ class Talk:
 
     def told(self, data: bytes) -> None:
         self._told = data
+        self._answered.set()
 
     def hear(self) -> bytes:
         """What the client says at the beginning. Raises UnwantedError if it has gone."""
-        while self._told is None:
-            current().sleep(_LOOK_SECONDS)
+        with current().ending(self._answered.set):
+            self._answered.wait()
+            current().check()
         return self._told
 
     def news(self, heard: int) -> News:

@@ -31,6 +31,9 @@ from ellopt.targets import Target, find_target
 
 log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
+#: of Dask's threads for each piece of work that is done at once: what is sent and asked for meanwhile needs some. A
+#: multiple, as Dask shares work out to workers by their threads: it is to be as much for each board.
+_THREADS = 3
 
 
 def run_worker(
@@ -44,9 +47,10 @@ def run_worker(
     with _pool(settings, devices, pace) as pool, tempfile.TemporaryDirectory(prefix="ellopt-worker-") as directory:
         offer = _offer(settings, devices, pool)
         log.info("offering %s", ", ".join(f"{n:g} x {name}" for name, n in offer.resources.items()))
-        settle(Place(offer.worker, pool, Path(directory), fleet))
+        place = Place(offer.worker, pool, Path(directory), fleet)
+        settle(place)
         try:
-            asyncio.run(_serve(settings, fleet, offer, directory))
+            asyncio.run(_serve(settings, fleet, offer, place))
         finally:
             settle(None)
 
@@ -103,7 +107,7 @@ def _user() -> str:
         return "nobody"
 
 
-async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, directory: str) -> None:
+async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, place: Place) -> None:
     import dask
     from distributed import Worker
 
@@ -126,12 +130,12 @@ async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, d
         workers = [
             FleetWorker(
                 address,
-                nthreads=part.visits + part.builds + part.tunings + 2,
+                nthreads=_THREADS * max(1, part.visits + part.builds + part.tunings),
                 name=part.worker,
                 host=host,
                 port=port,
                 resources=part.resources,
-                local_directory=directory,
+                local_directory=str(place.directory),
                 memory_limit=0,
                 dashboard_address="127.0.0.1:0",
                 security=security_of(fleet),
@@ -145,7 +149,11 @@ async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, d
                     await stack.enter_async_context(worker)
                 log.info("at the scheduler %s", address)
                 ends = [asyncio.ensure_future(worker.finished()) for worker in workers]
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    place.watch.close()  # boards first: who ends a process may wait no longer than for them
+                    raise
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             log.warning("the scheduler at %s: %s", address, error)
         log.warning("the scheduler at %s has gone: waiting for it", address)
