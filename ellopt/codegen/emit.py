@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
+from ellopt.codegen.halves import may_be_half
 from ellopt.codegen.network import ConvolutionStep, CopyStep, Network, Step, Tensor, c_float
 from ellopt.codegen.steps.general import GeneralStep
 from ellopt.codegen.weights import WeightFile
@@ -78,6 +79,7 @@ class _Emitter:
         self._network = network
         self._weights = weights
         self._index: Mapping[str, int] = {name: i for i, name in enumerate(network.tensors)}
+        self._may_be_half = may_be_half(network)
         self._copies: list[str] = []
         self._numbers: list[int] = []
 
@@ -120,7 +122,8 @@ class _Emitter:
                 kernel = variant.kernel
                 packed = self._weights.add(kernel.pack(step.weights))
                 variant_rows.append(
-                    f"{{{variant.function}, {packed}u, {kernel.shared_floats}u, {kernel.thread_floats}u}}"
+                    f"{{{variant.function}, {packed}u, {kernel.shared_floats}u, {kernel.thread_floats}u, "
+                    f"{int(kernel.half)}}}"
                 )
         return layer_rows, variant_rows
 
@@ -131,7 +134,8 @@ class _Emitter:
         b = t.border
         return (
             f"{{ELL_{t.place.upper()}, {offset}u, {t.rows}, {t.columns}, {t.channels}, {t.row_stride}, "
-            f"{t.pixel_stride}, {b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}}}"
+            f"{t.pixel_stride}, {b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}, "
+            f"{int(t.name in self._may_be_half)}}}"
         )
 
     def _step(self, step: Step, convolution: int) -> str:

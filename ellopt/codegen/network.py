@@ -103,12 +103,14 @@ class Step:
 
     ``node_ids`` are the nodes of the model that it covers, in order; its time is reported for ``reported_id``.
     ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``; empty for
-    convolutions, whose kernels are generated. ``in_place``: whether it may write over its input.
+    convolutions, whose kernels are generated. ``in_place``: whether it may write over its input. ``halves``: whether it
+    can read and write tensors of float16; a convolution can where it is computed in it.
     """
 
     kind: ClassVar[str]
     function: ClassVar[str] = ""
     in_place: ClassVar[bool] = False
+    halves: ClassVar[bool] = False
 
     node_ids: tuple[str, ...]
     type_name: str
@@ -132,6 +134,7 @@ class ConvolutionStep(Step):
     """Convolution, then bias, then the activation; the residual (second input, if there is one) before or behind it."""
 
     kind = "convolution"
+    halves = True
 
     shape: ConvolutionShape = field(kw_only=True)
     border: Border = field(kw_only=True)  # the cells outside its input that it reads

@@ -44,19 +44,21 @@ class Plan(Mapping[str, ConvolutionOptions]):
 
     @classmethod
     def covering(cls, rows: Mapping[str, Sequence[ConvolutionOptions]], rest: Rest = None) -> tuple[Plan, ...]:
-        """The fewest plans in which all options of each layer's row occur, in the rows' order.
+        """The fewest plans in which all options of each layer's row occur, in the rows' order, those of one precision
+        together: layers side by side that are computed in float16 hand each other tensors of it.
 
         ``rest`` has what a layer is computed by when its row has ended; without it, the row begins again.
         """
-        return tuple(
-            cls.of(
-                {
-                    node_id: row[t] if t < len(row) else row[t % len(row)] if rest is None else rest[node_id]
-                    for node_id, row in rows.items()
-                }
-            )
-            for t in range(max(map(len, rows.values()), default=0))
-        )
+        found: list[Plan] = []
+        for precision in dict.fromkeys(options.precision for row in rows.values() for options in row):
+            parts = {node_id: [o for o in row if o.precision == precision] for node_id, row in rows.items()}
+            for t in range(max(map(len, parts.values()))):
+                choices: dict[str, ConvolutionOptions] = {}
+                for node_id, part in parts.items():
+                    again = part or rows[node_id]
+                    choices[node_id] = part[t] if t < len(part) else rest[node_id] if rest else again[t % len(again)]
+                found.append(cls.of(choices))
+        return tuple(found)
 
     def with_(self, node_id: str, options: ConvolutionOptions) -> Plan:
         """The same plan with one layer computed differently."""

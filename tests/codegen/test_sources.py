@@ -6,7 +6,7 @@ import pytest
 
 from ellopt.codegen.sources import RUNTIME, c_text, runtime_for
 
-_EVERY = {"ellopt_layers.c", "ellopt_network.c", "ellopt_pool.c"}
+_EVERY = {"ellopt_half.c", "ellopt_layers.c", "ellopt_network.c", "ellopt_pool.c"}
 
 
 def test_a_program_is_compiled_of_what_it_calls_and_of_what_that_calls() -> None:
@@ -18,7 +18,7 @@ def test_a_program_is_compiled_of_what_it_calls_and_of_what_that_calls() -> None
 
 
 def test_no_file_of_the_runtime_is_out_of_reach() -> None:
-    assert set(runtime_for([c_text("runner.c"), "ell_general ell_products ell_remap"])) == set(RUNTIME)
+    assert set(runtime_for([c_text("runner.c"), "ell_general ell_pooling ell_products ell_remap"])) == set(RUNTIME)
 
 
 @pytest.mark.parametrize("text", ["", "/* ell_generality */ int pell_general;"])

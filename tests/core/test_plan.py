@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,17 @@ def test_covering_plans_with_a_rest_go_on_with_it(
     assert len(plans) == max(map(len, rows.values()))
     for node_id, row in rows.items():
         assert [plan[node_id] for plan in plans] == row + [options] * (len(plans) - len(row))
+
+
+def test_covering_plans_have_options_of_one_precision_together() -> None:
+    """Beside a layer in float16 others are, too, as far as they can; what cannot goes through its row again."""
+    plain, half = ConvolutionOptions("unrolled"), ConvolutionOptions("unrolled", precision="float16")
+    rows = {"a": [*OPTIONS[:3], half], "b": [plain, half, replace(OPTIONS[0], precision="float16")], "c": OPTIONS[:2]}
+    plans = Plan.covering(rows)
+    assert [plan["a"] for plan in plans] == [*OPTIONS[:3], half, half]
+    assert [plan["b"] for plan in plans] == [plain, plain, plain, *rows["b"][1:]]
+    assert [plan["c"] for plan in plans] == [*OPTIONS[:2], OPTIONS[0], *OPTIONS[:2]]
+    assert [plan["c"] for plan in Plan.covering(rows, Plan.uniform(list(rows), plain))][2:] == [plain] * 3
 
 
 def test_no_rows_make_no_plans() -> None:

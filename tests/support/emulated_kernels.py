@@ -17,15 +17,18 @@ from ellopt.toolchains.zig import Compiler
 from tests.support.kernels import ConvolutionCase, FloatArray
 
 _SECONDS = 600.0
+#: Whether input, output and residual are float16.
+Halves = tuple[bool, bool, bool]
 _HEAD = """
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
-/* `given` floats from the file, aligned; room for `room` of which the others are NaN. */
+/* `given` floats from the file, aligned; room for `room` of which the others are NaN, in float16, too. */
 static float *floats(FILE *file, size_t given, size_t room) {
     float *p = aligned_alloc(64, (4 * room + 64) / 64 * 64);
-    for (size_t i = 0; i < room; i++) p[i] = __builtin_nanf("");
+    memset(p, 0xff, 4 * room);
     if (fread(p, 4, given, file) != given) abort();
     return p;
 }
@@ -41,7 +44,7 @@ _RUN = """
         for (int i = 0; i < 2; i++) {{
             float *output = floats(data, 0, {output});
             ell_conv_args args = {{input, output, residual, weights, bias, floats(data, 0, {workspace}), i ? pool : 0,
-                                  {depths}}};
+                                  {depths}, {halves}}};
             {name}(&args);
             fwrite(output, 4, {output}, result);
         }}
@@ -50,14 +53,18 @@ _RUN = """
 
 
 def emulate(
-    target: Target, kernels: Sequence[tuple[Kernel, ConvolutionCase]], place: Path
+    target: Target, kernels: Sequence[tuple[Kernel, ConvolutionCase]], place: Path, halves: Sequence[Halves] = ()
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """The output buffers of each kernel on its data, on one thread and on three: out_rows x out_row_stride floats, NaN
-    where nothing was written. Gaps between pixels and rows of the input are NaN."""
+    """The output buffers of each kernel on its data, on one thread and on three: out_rows x out_row_stride values, NaN
+    where nothing was written. Gaps between pixels and rows of the input are NaN. ``halves`` says of each kernel whether
+    its input, output and residual are float16."""
     main, sources, data = _HEAD, {"ellopt_pool.c": c_text("ellopt_pool.c")}, b""
-    for i, (kernel, case) in enumerate(kernels):
+    names: dict[str, str] = {}  # of kernels, by what the compiler sees of them
+    halves = halves or [(False, False, False)] * len(kernels)
+    for i, ((kernel, case), (half_input, _, half_residual)) in enumerate(zip(kernels, halves, strict=True)):
         site = case.site
-        given = [_spread(case.input, site.in_row_stride, site.in_pixel_stride), kernel.pack(case.weights)]
+        spread = _spread(case.input, site.in_row_stride, site.in_pixel_stride)
+        given = [_as_halves(spread) if half_input else spread, kernel.pack(case.weights)]
         given.append(np.pad(case.bias, (0, -case.bias.size % 64)))
         residual = np.zeros(1, np.float32) if case.residual is None else case.residual
         given.append(
@@ -65,12 +72,15 @@ def emulate(
             if case.residual is None
             else _spread(residual, site.residual_row_stride, site.residual_pixel_stride)
         )
+        if half_residual:
+            given[-1] = _as_halves(given[-1])
         data += b"".join(values.astype("<f4").tobytes() for values in given)
         sizes = dict(zip(("input", "weights", "bias", "residual"), (values.size for values in given), strict=True))
-        sources[f"k{i}"] = kernel.source(f"kernel_{i}")
+        name = names.setdefault(kernel.source(""), f"kernel_{i}")
+        sources[name] = kernel.source(name)
         main += _RUN.format(
-            name=f"kernel_{i}", output=site.out_rows * site.out_row_stride, workspace=kernel.workspace_floats(3) + 16,
-            depths=", ".join(map(str, kernel.depths)), **sizes,
+            name=name, output=site.out_rows * site.out_row_stride, workspace=kernel.workspace_floats(3) + 16,
+            depths=", ".join(map(str, kernel.depths)), halves=", ".join(str(int(each)) for each in halves[i]), **sizes,
         )  # fmt: skip
     sources["main"] = main + "    fclose(result);\n    return 0;\n}\n"
     compiler, deadline = Compiler(target, C_FOLDERS, place / "objects"), Deadline.after(_SECONDS)
@@ -81,11 +91,19 @@ def emulate(
         command = (target.qemu, "-cpu", target.qemu_cpu, "./program")
         subprocess.run(command, cwd=directory, timeout=_SECONDS, check=True)
         raw, found = np.fromfile(directory / "result", "<f4"), []
-    for _, case in kernels:
+    for (_, case), (_, half_output, _) in zip(kernels, halves, strict=True):
         size = case.site.out_rows * case.site.out_row_stride
-        found.append((raw[:size], raw[size : 2 * size]))
+        alone, shared = raw[:size], raw[size : 2 * size]
+        if half_output:
+            alone, shared = (one.view("<f2")[:size].astype(np.float32) for one in (alone, shared))
+        found.append((alone, shared))
         raw = raw[2 * size :]
     return found
+
+
+def _as_halves(values: FloatArray) -> FloatArray:
+    """Two float16 in the place of a float32."""
+    return np.pad(values.astype("<f2"), (0, values.size % 2)).view("<f4")
 
 
 def written(buffer: FloatArray, case: ConvolutionCase) -> FloatArray:

@@ -190,8 +190,10 @@ class CompiledNetwork:
 
     def step(self, index: int) -> FloatArray:
         net = ctypes.c_char.in_dll(self.library, self.symbol)
+        half = (ctypes.c_ubyte * len(self.network.tensors))()
+        self.library.ell_find_halves(ctypes.byref(net), self.choices, half)
         self.library.ell_run_step(
-            ctypes.byref(net), ctypes.byref(self.memory), self.choices, ctypes.c_void_p(self.pool), index
+            ctypes.byref(net), ctypes.byref(self.memory), self.choices, half, ctypes.c_void_p(self.pool), index
         )
         return self._tensor(self.network.steps[index].output).copy()
 

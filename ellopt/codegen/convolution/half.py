@@ -46,16 +46,21 @@ def half_cpu(cpu: Cpu) -> Cpu:
 
 
 def half_applies(shape: ConvolutionShape) -> bool:
-    """Whether a layer can be computed in float16."""
+    """Whether a layer that is not depthwise can be computed in float16."""
     return not shape.depthwise and shape.groups == 1 and shape.row_dilation == shape.column_dilation == 1
+
+
+def half_applies_depthwise(shape: ConvolutionShape) -> bool:
+    """Whether a depthwise layer can be computed in float16: with few enough terms for a sum in it."""
+    return shape.depthwise and shape.groups == 1 and shape.weights_per_filter <= HALF_TERMS
 
 
 def half_rounding(terms: int) -> float:
     """How many times as far as float32 a sum of ``terms`` products may be off in float16.
 
-    Each product has two rounded factors. Of the sum, at most HALF_TERMS are added in float16: roundings of both signs
-    amount to the root of their number. ``model.rounding`` allows float32 ``units``.
+    Each product has two rounded factors, and what comes out is rounded. Of the sum, at most HALF_TERMS are added in
+    float16: roundings of both signs amount to the root of their number. ``model.rounding`` allows float32 ``units``.
     """
     units = min(terms, DEVIATIONS * math.sqrt(terms))
-    rounded = 2.0 + math.sqrt(min(terms, HALF_TERMS))
+    rounded = 3.0 + math.sqrt(min(terms, HALF_TERMS))
     return _COARSER * rounded / units

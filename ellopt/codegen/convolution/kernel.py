@@ -104,6 +104,11 @@ class Kernel:
     shared_floats: int = 0
     thread_floats: int = 0
 
+    @property
+    def half(self) -> bool:
+        """Whether it computes in float16, and so can read and write tensors of it."""
+        return any(name == "HALF_TERMS" for name, _ in self.macros)
+
     def source(self, name: str) -> str:
         """The translation unit of the function ``name``."""
         lines = [f"#define KERNEL_NAME {name}", *(f"#define {key} {value}" for key, value in self.macros)]

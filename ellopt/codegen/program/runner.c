@@ -31,14 +31,17 @@ static job_t read_job(const char *name) {
 static const ell_choice *plan_of(int plan) { return choices + (size_t)plan * (size_t)NET->layers; }
 
 /* A step's key for a simulator: alike for all steps that do the same, which layers of one shape do. */
-static uint64_t step_key(const ell_step *step, const ell_choice *choice, int index, int parallel) {
-    uint64_t key = (uint64_t)index << 1 | (uint64_t)parallel;
+static uint64_t step_key(const ell_step *step, const ell_choice *choice, const unsigned char *half, int index,
+                         int parallel) {
+    const uint64_t halves = (uint64_t)(half[step->input] | half[step->output] << 1 |
+                                       (step->second >= 0 ? half[step->second] << 2 : 0));
+    uint64_t key = ((uint64_t)index << 3 | halves) << 1 | (uint64_t)parallel;
     if (step->convolution >= 0) {
         const ell_choice *c = &choice[step->convolution];
         const ell_variant *v = &NET->variant[NET->layer[step->convolution].first_variant + c->variant];
         const uint64_t facts[] = {
             (uint64_t)(uintptr_t)v->function, (uint64_t)parallel, (uint64_t)c->separable_block_depth,
-            (uint64_t)c->nonseparable_filter_block_depth, (uint64_t)c->nonseparable_channel_depth,
+            (uint64_t)c->nonseparable_filter_block_depth, (uint64_t)c->nonseparable_channel_depth, halves,
         };
         key = (uint64_t)1 << 32;
         for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) key = key * 0x100000001b3u + facts[i];
@@ -47,12 +50,12 @@ static uint64_t step_key(const ell_step *step, const ell_choice *choice, int ind
 }
 
 /* Tells a simulator which step comes. `again`: it is simulated though it was before. */
-static void mark_step(const ell_choice *choice, int index, int again) {
+static void mark_step(const ell_choice *choice, const unsigned char *half, int index, int again) {
     const ell_step *step = &NET->step[index];
     int parallel = 0;
     for (int i = 0; i < NET->layers; i++)
         if (step->convolution < 0 || step->convolution == i) parallel |= choice[i].parallel;
-    simulate(SIMULATE_STEP, again ? 0 : step_key(step, choice, index, parallel), parallel);
+    simulate(SIMULATE_STEP, again ? 0 : step_key(step, choice, half, index, parallel), parallel);
 }
 
 static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times) {
@@ -60,10 +63,12 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
     const ell_choice *choice = plan_of(plan);
     (void)job;
     ell_pool *pool = ell_common_pool(NET, memory, choice);
+    unsigned char half[NET->tensors];
+    if (times || simulated_clock()) ell_find_halves(NET, choice, half);
     if (!times && simulated_clock()) {
         for (int i = 0; i < NET->steps; i++) {
-            mark_step(choice, i, 1);
-            ell_run_step(NET, memory, choice, pool, i);
+            mark_step(choice, half, i, 1);
+            ell_run_step(NET, memory, choice, half, pool, i);
         }
         return 0;
     }
@@ -74,8 +79,8 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
     const int64_t start = now_ns();
     int64_t before = start;
     for (int i = 0; i < NET->steps; i++) {
-        if (simulated_clock()) mark_step(choice, i, 0);
-        ell_run_step(NET, memory, choice, pool, i);
+        if (simulated_clock()) mark_step(choice, half, i, 0);
+        ell_run_step(NET, memory, choice, half, pool, i);
         int64_t after = now_ns();
         times[i] = after - before;
         before = after;
@@ -99,11 +104,40 @@ static double value_of(uint32_t magnitude_bits) {
 /* Copies move values to where another step reads them; only the last may be one that is checked itself. */
 static int is_checked(const ell_step *step) { return step->run != ell_copy_values || step->output == NET->output; }
 
-/* max |value - reference| / limit over the channels; then the reference takes the place of the values. Channels with
- * an infinite limit, where the model overflows, count as right. `errors` has room for each channel. */
-static double compare(const ell_tensor *t, float *data, const float *reference, const float *limits, uint32_t *errors) {
+#if ELL_HALF
+/* The largest difference of each channel of a float16 tensor from the reference, which then takes its place. */
+static void compare_halves(const ell_tensor *t, _Float16 *data, const float *reference, uint32_t *errors) {
     const size_t channels = (size_t)t->channels;
+    for (int y = 0; y < t->rows; y++, data += t->row_stride)
+        for (int x = 0; x < t->columns; x++, reference += channels)
+            for (size_t c = 0; c < channels; c++) {
+                _Float16 *value = &data[(size_t)x * (size_t)t->pixel_stride + c];
+                const uint32_t difference = magnitude((float)*value - reference[c]);
+                if (difference > errors[c]) errors[c] = difference;
+                *value = (_Float16)reference[c];
+            }
+}
+#endif
+
+/* How much further a step that is no convolution may be off where it reads or writes float16: such numbers have 11 bits
+ * instead of 24, and are multiples of 2^-24. */
+static double coarser(double limit, float largest) { return 8192.0 * limit + 0x1p-10 * (double)largest + 0x1p-24; }
+
+/* max |value - reference| / limit over the channels; then the reference takes the place of the values. Channels with
+ * an infinite limit, where the model overflows, count as right. `errors` has room for each channel; `half`: whether the
+ * tensor is float16; `coarse`: whether the step may be off by as much as that. */
+static double compare(const ell_tensor *t, float *data, int half, int coarse, const float *reference,
+                      const float *limits, uint32_t *errors) {
+    const size_t channels = (size_t)t->channels, pixels = (size_t)t->rows * (size_t)t->columns;
+    const float *first = reference;
     memset(errors, 0, channels * sizeof *errors);
+#if ELL_HALF
+    if (half)
+        compare_halves(t, (_Float16 *)data, reference, errors);
+    else
+#else
+    (void)half;
+#endif
     for (int y = 0; y < t->rows; y++, data += t->row_stride) {
         float *pixel = data;
         for (int x = 0; x < t->columns; x++, pixel += t->pixel_stride, reference += channels)
@@ -115,7 +149,12 @@ static double compare(const ell_tensor *t, float *data, const float *reference, 
     }
     double worst = 0;
     for (size_t c = 0; c < channels; c++) {
-        const double ratio = isinf(limits[c]) ? 0 : value_of(errors[c]) / limits[c];
+        double limit = limits[c];
+        uint32_t largest = 0;
+        for (size_t i = 0; coarse && i < pixels; i++)
+            if (magnitude(first[i * channels + c]) > largest) largest = magnitude(first[i * channels + c]);
+        if (coarse) limit = coarser(limit, (float)value_of(largest));
+        const double ratio = isinf(limit) ? 0 : value_of(errors[c]) / limit;
         if (ratio > worst) worst = ratio;
     }
     return worst;
@@ -159,15 +198,19 @@ static void check_pass(const job_t *job, const void *context, int plan, int word
     map_expected();
     const float *expected = expected_values, *limits = expected_limits;
     ell_pool *pool = ell_common_pool(NET, memory, choice);
+    unsigned char half[NET->tensors];
+    ell_find_halves(NET, choice, half);
     double worst = 0;
     int worst_step = 0;
     (void)job;
     for (int i = 0; i < NET->steps; i++) {
         const ell_step *step = &NET->step[i];
-        ell_run_step(NET, memory, choice, pool, i);
+        ell_run_step(NET, memory, choice, half, pool, i);
         if (!is_checked(step)) continue;
         const ell_tensor *t = &NET->tensor[step->output];
-        double error = compare(t, ell_tensor_data(NET, memory, step->output), expected, limits, channel_errors);
+        const int coarse = step->convolution < 0 && (half[step->input] || half[step->output]);
+        double error = compare(t, ell_tensor_data(NET, memory, step->output), half[step->output], coarse, expected, limits,
+                               channel_errors);
         if (step->convolution >= 0) {
             put_check(plan, -1 - step->convolution, error, words);
         } else if (error > worst) {

@@ -43,6 +43,13 @@
 #define ELL_ACTIVATION_COSINE 25
 #define ELL_ACTIVATION_SIGN 26
 
+/* Whether the compiler's target computes with float16. */
+#if defined __ARM_FEATURE_FP16_VECTOR_ARITHMETIC && defined __aarch64__
+#define ELL_HALF 1
+#else
+#define ELL_HALF 0
+#endif
+
 struct ell_pool; /* ellopt_pool.h */
 
 typedef struct {
@@ -54,6 +61,8 @@ typedef struct {
     float *workspace;      /* at least the kernel's workspace for pool's thread count, 64-byte aligned */
     struct ell_pool *pool; /* null: compute on the calling thread alone */
     int separable_block_depth, nonseparable_filter_block_depth, nonseparable_channel_depth;
+    /* whether these tensors are float16, at the same distances in elements: for kernels that compute in it */
+    int half_input, half_output, half_residual;
 } ell_conv_args;
 
 typedef void (*ell_conv_fn)(const ell_conv_args *);

@@ -1,5 +1,7 @@
 #include "ellopt_network.h"
 
+#include <string.h>
+
 #include "ellopt_layers.h"
 
 float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int tensor) {
@@ -12,15 +14,38 @@ float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int
     }
 }
 
+static const ell_variant *variant_of(const ell_network *network, const ell_choice *choice, int layer) {
+    return &network->variant[network->layer[layer].first_variant + choice[layer].variant];
+}
+
+void ell_find_halves(const ell_network *network, const ell_choice *choice, unsigned char *half) {
+    memset(half, 0, (size_t)network->tensors);
+#if ELL_HALF
+    for (int t = 0; t < network->tensors; t++) half[t] = (unsigned char)network->tensor[t].may_be_half;
+    for (int i = 0; i < network->steps; i++) {
+        const ell_step *step = &network->step[i];
+        if (step->convolution < 0 || variant_of(network, choice, step->convolution)->half) continue;
+        half[step->input] = half[step->output] = 0;
+        if (step->second >= 0) half[step->second] = 0;
+    }
+#else
+    (void)choice;
+#endif
+}
+
 static void run_convolution(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
-                            const ell_step *step) {
+                            const unsigned char *half, const ell_step *step) {
     const ell_layer *layer = &network->layer[step->convolution];
+    const ell_variant *variant = variant_of(network, choice, step->convolution);
     choice += step->convolution;
-    const ell_variant *variant = &network->variant[layer->first_variant + choice->variant];
     const ell_tensor *in = &network->tensor[step->input];
     ell_conv_args args;
-    args.input = ell_tensor_data(network, memory, step->input) - (ptrdiff_t)step->top * in->row_stride -
-                 (ptrdiff_t)step->left * in->pixel_stride;
+    const ptrdiff_t before = (ptrdiff_t)step->top * in->row_stride + (ptrdiff_t)step->left * in->pixel_stride;
+    args.half_input = half[step->input];
+    args.half_output = half[step->output];
+    args.half_residual = step->second >= 0 && half[step->second];
+    args.input = ell_tensor_data(network, memory, step->input);
+    args.input = args.half_input ? (const float *)((const uint16_t *)args.input - before) : args.input - before;
     args.output = ell_tensor_data(network, memory, step->output);
     args.residual = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
     args.weights = memory->weights + variant->weights;
@@ -33,11 +58,11 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
     variant->function(&args);
 }
 
-void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice, ell_pool *pool,
-                  int index) {
+void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                  const unsigned char *half, ell_pool *pool, int index) {
     const ell_step *step = &network->step[index];
     if (!step->run) {
-        run_convolution(network, memory, choice, step);
+        run_convolution(network, memory, choice, half, step);
     } else {
         ell_layer_args args;
         args.step = step;
@@ -50,9 +75,21 @@ void ell_run_step(const ell_network *network, const ell_memory *memory, const el
         args.weights = memory->weights;
         args.network = network;
         args.memory = memory;
-        step->run(pool, &args);
+        args.half_input = half[step->input];
+        args.half_output = half[step->output];
+#if ELL_HALF
+        if (args.half_input || args.half_output)
+            ell_half_pooling(pool, &args); /* no other step says that it can */
+        else
+#endif
+            step->run(pool, &args);
     }
-    ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
+#if ELL_HALF
+    if (half[step->output])
+        ell_half_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
+    else
+#endif
+        ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
 }
 
 ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, const ell_choice *choice) {
@@ -63,7 +100,9 @@ ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, 
 
 void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice) {
     ell_pool *pool = ell_common_pool(network, memory, choice);
-    for (int i = 0; i < network->steps; i++) ell_run_step(network, memory, choice, pool, i);
+    unsigned char half[network->tensors];
+    ell_find_halves(network, choice, half);
+    for (int i = 0; i < network->steps; i++) ell_run_step(network, memory, choice, half, pool, i);
 }
 
 size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads) {

@@ -22,6 +22,7 @@ typedef struct {
     int rows, columns, channels, row_stride, pixel_stride;
     int top, left, bottom, right;
     float fill;
+    int may_be_half; /* whether all steps that write or read it can work on float16 */
 } ell_tensor;
 
 enum { ELL_POOL_MAX, ELL_POOL_MEAN };
@@ -77,6 +78,7 @@ typedef struct ell_layer_args {
     const float *weights; /* all weights of the network */
     const struct ell_network *network;
     const struct ell_memory *memory;
+    int half_input, half_output; /* whether these are float16 */
 } ell_layer_args;
 
 /* One way to compute a convolution layer: its function and its weights. */
@@ -84,6 +86,7 @@ typedef struct {
     ell_conv_fn function;
     size_t weights;
     size_t shared_workspace, thread_workspace; /* floats: shared + threads * thread */
+    int half; /* whether it can read and write float16 tensors */
 } ell_variant;
 
 typedef struct {
@@ -115,10 +118,15 @@ typedef struct ell_memory {
     ell_pool *pool; /* null: one thread */
 } ell_memory;
 
-/* Compute step `index`. `choice` has one entry for each convolution layer; `pool` serves steps that are no
- * convolutions, null for one thread. */
-void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice, ell_pool *pool,
-                  int index);
+/* Of each tensor whether it is kept in float16: where all layers that write or read it are computed in it. A tensor takes
+ * half of its memory then; element (0, 0, 0) stays where it is, and distances are as many elements. `half` has room for
+ * each tensor. */
+void ell_find_halves(const ell_network *network, const ell_choice *choice, unsigned char *half);
+
+/* Compute step `index`. `choice` has one entry for each convolution layer; `half` is what ell_find_halves found; `pool`
+ * serves steps that are no convolutions, null for one thread. */
+void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                  const unsigned char *half, ell_pool *pool, int index);
 
 /* Compute the whole network. Other steps than convolutions use the pool if any convolution does. */
 void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice);

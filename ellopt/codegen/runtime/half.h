@@ -33,6 +33,49 @@ ELL_INLINE vec half_low(half_vec v) { return __builtin_convertvector(__builtin_s
 
 ELL_INLINE vec half_high(half_vec v) { return __builtin_convertvector(__builtin_shufflevector(v, v, 4, 5, 6, 7), vec); }
 
+/* The first `lanes` lanes from memory, zeros behind them. Reads nothing beyond. */
+ELL_INLINE half_vec half_load_partial(const ell_half *p, int lanes) {
+    if (lanes >= HALF_WIDTH) return half_load(p);
+    ell_half buffer[HALF_WIDTH] = {0};
+    for (int i = 0; i < lanes; i++) buffer[i] = p[i];
+    return half_load(buffer);
+}
+
+/* Stores the first `lanes` lanes and nothing beyond. */
+ELL_INLINE void half_store_partial(ell_half *p, half_vec v, int lanes) {
+    if (lanes >= HALF_WIDTH) {
+        half_store(p, v);
+        return;
+    }
+    ell_half buffer[HALF_WIDTH];
+    half_store(buffer, v);
+    for (int i = 0; i < lanes; i++) p[i] = buffer[i];
+}
+
+/* Eight floats of which the first `lanes` are in memory, rounded. */
+ELL_INLINE half_vec half_of_floats(const float *p, int lanes) {
+    if (lanes >= HALF_WIDTH) return half_of(vec_load(p), vec_load(p + VECTOR_WIDTH));
+    const vec low = vec_load_partial(p, lanes);
+    return half_of(low, lanes > VECTOR_WIDTH ? vec_load_partial(p + VECTOR_WIDTH, lanes - VECTOR_WIDTH) : vec_zero());
+}
+
+/* As vec_load_partial and vec_store_partial, where memory holds float16. */
+ELL_INLINE vec vec_load_half_partial(const ell_half *p, int lanes) {
+    if (lanes >= VECTOR_WIDTH) return __builtin_convertvector(*(const half_of_vec_unaligned *)p, vec);
+    float buffer[VECTOR_WIDTH] = {0};
+    for (int i = 0; i < lanes; i++) buffer[i] = (float)p[i];
+    return vec_load(buffer);
+}
+
+ELL_INLINE void vec_store_half_partial(ell_half *p, vec v, int lanes) {
+    const half_of_vec rounded = __builtin_convertvector(v, half_of_vec);
+    if (lanes >= VECTOR_WIDTH) {
+        *(half_of_vec_unaligned *)p = rounded;
+        return;
+    }
+    for (int i = 0; i < lanes; i++) p[i] = rounded[i];
+}
+
 /* The first `count` floats as float16. */
 ELL_INLINE void half_convert(ell_half *output, const float *input, const int count) {
     int i = 0;

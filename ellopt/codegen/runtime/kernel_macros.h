@@ -48,11 +48,11 @@
  * NEEDS_WEIGHT_CACHE
  *   OWN_WEIGHT_BYTES       bytes of weights that a core's own caches keep, from 0
  *
- * NEEDS_HALF: computed in float16, GROUPS 1, no dilation
+ * NEEDS_HALF: computed in float16, GROUPS 1
  *   HALF_TERMS             products that are summed in float16 at most, from 1
  *
- * NEEDS_HALF_INPUT
- *   HALF_PITCH             elements from a row of the rounded input to the next, from those of a row
+ * NEEDS_HALF_INPUT: no dilation, not depthwise
+ *   HALF_PITCH             elements from a row of the float16 input to the next, from those of a row
  *
  * NEEDS_NEIGHBOURS
  *   NEIGHBOURS             pixels of a row that are one with all of their filters, from 1
@@ -207,12 +207,15 @@
 #if !defined HALF_TERMS || HALF_TERMS < 1
 #error "HALF_TERMS: at least 1"
 #endif
-#if VECTOR_WIDTH != 4 || GROUPS != 1 || ROW_DILATION != 1 || COLUMN_DILATION != 1 || DEPTHWISE
-#error "float16: vectors of 4 float32, one group, no dilation, not depthwise"
+#if VECTOR_WIDTH != 4 || GROUPS != 1
+#error "float16: vectors of 4 float32, one group"
 #endif
 #endif
 
 #ifdef NEEDS_HALF_INPUT
+#if ROW_DILATION != 1 || COLUMN_DILATION != 1 || DEPTHWISE
+#error "float16: no dilation, not depthwise"
+#endif
 #if !defined HALF_PITCH || HALF_PITCH < CHANNELS
 #error "HALF_PITCH: at least CHANNELS"
 #endif

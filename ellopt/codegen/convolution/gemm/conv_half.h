@@ -1,9 +1,10 @@
 /* Method "unrolled" in float16: as conv_unrolled.h, with input and weights rounded to float16 and twice as many of them in
- * a vector. Products are summed in float16 for at most HALF_TERMS terms, which is as far as its eleven bits go; those sums,
- * the bias and all that follows are float32, and so are the tensors that it reads and writes.
+ * a vector. Products are summed in float16 for at most HALF_TERMS terms, which is as far as its eleven bits go; those sums
+ * are float32.
  *
- * The input is rounded first, by all threads, into the workspace: rows of HALF_PITCH elements in which pixels follow each
- * other. Of windows of one cell only the cells that are read are kept, so that they lie side by side. */
+ * A float16 input is read where it is. Of float32 the rows that are read are rounded first, by all threads, into the
+ * workspace, where pixels are as far apart; so they are of an input with gaps between pixels, and there follow each
+ * other. HALF_PITCH is the distance of rows that the tiles see. */
 #define NEEDS_PIXEL_TILES
 #define NEEDS_FILTER_PANELS
 #define NEEDS_ROW_BLOCKS
@@ -13,20 +14,22 @@
 #include "ellopt_conv.h"
 #include "ellopt_pool.h"
 #include "kernel_macros.h"
-#include "epilogue.h"
-#include "half.h"
+#include "half_epilogue.h"
 
 typedef ell_half gemm_element;
-#define ONE_CELL (FIELD == 1 && FIELD_COLUMNS == 1)
 #define GEMM_LANES HALF_WIDTH
 #define GEMM_ROW_STRIDE HALF_PITCH
 #define GEMM_PIXEL_STRIDE CHANNELS
-#define GEMM_STRIDE (ONE_CELL ? 1 : STRIDE)
-#define GEMM_COLUMN_STRIDE (ONE_CELL ? 1 : COLUMN_STRIDE)
+#define GEMM_STRIDE STRIDE
+#define GEMM_COLUMN_STRIDE COLUMN_STRIDE
+#define GEMM_RESULT unsigned char
+#define GEMM_OUTPUT_UNIT half_output_bytes(args)
+#define GEMM_RESIDUAL_UNIT half_residual_bytes(args)
+#define GEMM_TILE(...) gemm_tile(args, __VA_ARGS__)
 
-#define INPUT_ROWS ((OUT_ROWS - 1) * GEMM_STRIDE + FIELD)
-#define INPUT_COLUMNS ((OUT_COLUMNS - 1) * GEMM_COLUMN_STRIDE + FIELD_COLUMNS)
-#define DENSE (IN_PIXEL_STRIDE == CHANNELS && (!ONE_CELL || COLUMN_STRIDE == 1))
+#define INPUT_ROWS ((OUT_ROWS - 1) * STRIDE + FIELD)
+#define INPUT_COLUMNS ((OUT_COLUMNS - 1) * COLUMN_STRIDE + FIELD_COLUMNS)
+#define DENSE (IN_PIXEL_STRIDE == CHANNELS)
 
 /* A row of a receptive field has so many terms. Several rows, or part of one, are summed in float16. */
 #define ROW_TERMS (FIELD_COLUMNS * CHANNELS)
@@ -63,25 +66,61 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const ell_half *input, const ell
     }
 }
 
-/* Residual, activation and store of the first `lanes` of eight sums. */
-ELL_INLINE void gemm_finish(vec low, vec high, const float *residual, float *output, const int lanes) {
-    ell_finish_partial(low, residual, output, lanes < VECTOR_WIDTH ? lanes : VECTOR_WIDTH);
-    if (lanes > VECTOR_WIDTH)
-        ell_finish_partial(high, RESIDUAL ? residual + VECTOR_WIDTH : 0, output + VECTOR_WIDTH, lanes - VECTOR_WIDTH);
+/* Bias, residual, activation and store of a tile's sums. */
+ELL_INLINE void gemm_finish(const ell_conv_args *args, gemm_sums sums, const float *bias,
+                            const unsigned char *residual, unsigned char *output, const int rows, const int columns,
+                            const int vectors, const int tail, const int half_output) {
+    const int output_bytes = half_output ? 2 : 4, residual_bytes = half_residual_bytes(args);
+    ELL_UNROLL for (int v = 0; v < vectors; v++) {
+        const int lanes = v == vectors - 1 ? tail : HALF_WIDTH;
+        const vec low = vec_load(bias + v * HALF_WIDTH), high = vec_load(bias + v * HALF_WIDTH + VECTOR_WIDTH);
+        const half_vec both = half_of(low, high);
+        ELL_UNROLL for (int r = 0; r < rows; r++)
+            ELL_UNROLL for (int c = 0; c < columns; c++) {
+                const unsigned char *res = residual;
+                if (RESIDUAL)
+                    res += (r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE + v * HALF_WIDTH) * residual_bytes;
+                unsigned char *out =
+                    output + ((ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + v * HALF_WIDTH) * output_bytes;
+                if (HALF_FOLLOWS && half_output)
+                    half_finish_halves(sums[r][c][v] + both, out, lanes);
+                else
+                    half_finish_floats(args, half_low(sums[r][c][v]) + low, half_high(sums[r][c][v]) + high, res, out,
+                                       half_output, lanes);
+            }
+    }
+}
+
+/* The same of sums that are float32. */
+typedef vec gemm_wide_sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS][2];
+
+ELL_INLINE void gemm_finish_wide(const ell_conv_args *args, gemm_wide_sums sums, const unsigned char *residual,
+                                 unsigned char *output, const int rows, const int columns, const int vectors,
+                                 const int tail, const int half_output) {
+    const int output_bytes = half_output ? 2 : 4, residual_bytes = half_residual_bytes(args);
+    GEMM_SUMS(rows, columns, vectors) {
+        const unsigned char *res = residual;
+        if (RESIDUAL) res += (r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE + v * HALF_WIDTH) * residual_bytes;
+        half_finish_floats(args, sums[r][c][v][0], sums[r][c][v][1], res,
+                           output + ((ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + v * HALF_WIDTH) * output_bytes,
+                           half_output, v == vectors - 1 ? tail : HALF_WIDTH);
+    }
 }
 
 /* One register tile: rows x columns pixels, `vectors` vectors of filters, of which the last has `tail` lanes. */
-ELL_INLINE void gemm_tile(const ell_half *input, const ell_half *weights, const float *bias, const float *residual,
-                          float *output, const int rows, const int columns, const int vectors, const int tail) {
+ELL_INLINE void gemm_tile(const ell_conv_args *args, const ell_half *input, const ell_half *weights, const float *bias,
+                          const unsigned char *residual, unsigned char *output, const int rows, const int columns,
+                          const int vectors, const int tail) {
     gemm_sums sums;
 #if SUMMED_AT_ONCE
     GEMM_SUMS(rows, columns, vectors) sums[r][c][v] = (half_vec){0};
     gemm_accumulate(sums, input, weights, FIELD, ROW_TERMS, rows, columns, vectors);
-    GEMM_SUMS(rows, columns, vectors) {
-        const vec low = vec_load(bias + v * HALF_WIDTH) + half_low(sums[r][c][v]);
-        const vec high = vec_load(bias + v * HALF_WIDTH + VECTOR_WIDTH) + half_high(sums[r][c][v]);
+    if (args->half_output)
+        gemm_finish(args, sums, bias, residual, output, rows, columns, vectors, tail, 1);
+    else
+        gemm_finish(args, sums, bias, residual, output, rows, columns, vectors, tail, 0);
 #else
-    vec wide[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS][2];
+    gemm_wide_sums wide;
     GEMM_SUMS(rows, columns, vectors) {
         wide[r][c][v][0] = vec_load(bias + v * HALF_WIDTH);
         wide[r][c][v][1] = vec_load(bias + v * HALF_WIDTH + VECTOR_WIDTH);
@@ -100,36 +139,40 @@ ELL_INLINE void gemm_tile(const ell_half *input, const ell_half *weights, const 
             }
         }
     }
-    GEMM_SUMS(rows, columns, vectors) {
-        const vec low = wide[r][c][v][0], high = wide[r][c][v][1];
+    if (args->half_output)
+        gemm_finish_wide(args, wide, residual, output, rows, columns, vectors, tail, 1);
+    else
+        gemm_finish_wide(args, wide, residual, output, rows, columns, vectors, tail, 0);
 #endif
-        const float *res = RESIDUAL ? residual + r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE : 0;
-        gemm_finish(low, high, RESIDUAL ? res + v * HALF_WIDTH : 0,
-                    output + (ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + v * HALF_WIDTH,
-                    v == vectors - 1 ? tail : HALF_WIDTH);
-    }
 }
 
 #include "gemm_loops.h"
 
-/* Rounds a row of the input. */
-static void half_task(const void *context, int row, int worker) {
+/* Rounds a row of the input that windows read, or closes its gaps. */
+static void half_task(const void *context, int index, int worker) {
     (void)worker;
-    const gemm_split *split = (const gemm_split *)context;
-    const float *in = split->args->input + (ptrdiff_t)row * (ONE_CELL ? STRIDE : 1) * IN_ROW_STRIDE;
-    ell_half *out = (ell_half *)split->args->workspace + (ptrdiff_t)row * HALF_PITCH;
+    const ell_conv_args *args = (const ell_conv_args *)context;
+    const int row = STRIDE > FIELD ? index / FIELD * STRIDE + index % FIELD : index;
+    ell_half *out = (ell_half *)args->workspace + (ptrdiff_t)row * HALF_PITCH;
 #if DENSE
-    half_convert(out, in, INPUT_COLUMNS * CHANNELS);
+    half_convert(out, args->input + (ptrdiff_t)row * IN_ROW_STRIDE, INPUT_COLUMNS * CHANNELS);
 #else
-    for (int column = 0; column < INPUT_COLUMNS; column++)
-        half_convert(out + column * CHANNELS, in + (ptrdiff_t)column * (ONE_CELL ? COLUMN_STRIDE : 1) * IN_PIXEL_STRIDE,
-                     CHANNELS);
+    for (int column = 0; column < INPUT_COLUMNS; column++) {
+        const ptrdiff_t at = (ptrdiff_t)row * IN_ROW_STRIDE + (ptrdiff_t)column * IN_PIXEL_STRIDE;
+        if (args->half_input)
+            for (int k = 0; k < CHANNELS; k++) out[column * CHANNELS + k] = ((const ell_half *)args->input)[at + k];
+        else
+            half_convert(out + column * CHANNELS, args->input + at, CHANNELS);
+    }
 #endif
 }
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    gemm_split split = {args, (const ell_half *)args->workspace, (const ell_half *)args->weights, 1, 1};
-    ell_pool_run(args->pool, half_task, &split, INPUT_ROWS);
+    gemm_split split = {args, (const ell_half *)args->input, (const ell_half *)args->weights, 1, 1};
+    if (!DENSE || !args->half_input) {
+        ell_pool_run(args->pool, half_task, args, STRIDE > FIELD ? OUT_ROWS * FIELD : INPUT_ROWS);
+        split.input = (const ell_half *)args->workspace;
+    }
     gemm_cut(&split, ell_pool_threads(args->pool));
     ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
 }

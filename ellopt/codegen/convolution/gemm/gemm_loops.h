@@ -1,13 +1,21 @@
 /* The loops around the register tiles of a matrix multiplication: over panels of filters, groups of rows and tiles, and how
  * threads share them. Tiles are gemm_tile's, of elements of type gemm_element and vectors of GEMM_LANES filters; the input
  * that they read has rows GEMM_ROW_STRIDE and pixels GEMM_PIXEL_STRIDE elements apart, and a window every GEMM_STRIDE rows
- * and GEMM_COLUMN_STRIDE columns. */
+ * and GEMM_COLUMN_STRIDE columns. Where GEMM_RESULT is defined, outputs and residuals are of that type, and their elements
+ * are as many of it as GEMM_OUTPUT_UNIT and GEMM_RESIDUAL_UNIT say; GEMM_TILE calls the tile. */
 #ifndef ELLOPT_GEMM_LOOPS_H
 #define ELLOPT_GEMM_LOOPS_H
 
 #define TAIL_LANES (FILTERS % GEMM_LANES ? FILTERS % GEMM_LANES : GEMM_LANES)
 #define PANEL_DEPTH (FIELD * FIELD_COLUMNS * CHANNELS)
 #define GROUP_WEIGHTS ((ptrdiff_t)((FILTERS + GEMM_LANES - 1) / GEMM_LANES * GEMM_LANES) * PANEL_DEPTH)
+
+#ifndef GEMM_RESULT
+#define GEMM_RESULT float
+#define GEMM_OUTPUT_UNIT 1
+#define GEMM_RESIDUAL_UNIT 1
+#define GEMM_TILE gemm_tile
+#endif
 
 /* The work, and how it is cut into tasks. `input` and `weights` are what tiles read. */
 typedef struct {
@@ -24,28 +32,29 @@ ELL_INLINE void gemm_panel(const gemm_split *split, int first_group, int last_gr
         int tall = group < TALL_GROUPS;
         ptrdiff_t y = (ptrdiff_t)group * TILE_ROWS - (tall ? 0 : group - TALL_GROUPS);
         const gemm_element *input = split->input + y * GEMM_STRIDE * GEMM_ROW_STRIDE;
-        const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE + filter : 0;
-        float *output = args->output + y * OUT_ROW_STRIDE + filter;
+        const GEMM_RESULT *residual = (const GEMM_RESULT *)args->residual;
+        if (RESIDUAL) residual += (y * RESIDUAL_ROW_STRIDE + filter) * GEMM_RESIDUAL_UNIT;
+        GEMM_RESULT *output = (GEMM_RESULT *)args->output + (y * OUT_ROW_STRIDE + filter) * GEMM_OUTPUT_UNIT;
         const float *bias = args->bias + filter;
         if (tall) {
             for (int tile = 0; tile < WIDE_TILES; tile++) {
-                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
+                GEMM_TILE(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
                 input += TILE_COLUMNS * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
-                residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
-                output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
+                residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE * GEMM_RESIDUAL_UNIT : 0;
+                output += TILE_COLUMNS * OUT_PIXEL_STRIDE * GEMM_OUTPUT_UNIT;
             }
 #if COLUMN_TILES > WIDE_TILES
             for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
-                gemm_tile(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
+                GEMM_TILE(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
                 input += (TILE_COLUMNS - 1) * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
-                residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
-                output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE;
+                residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE * GEMM_RESIDUAL_UNIT : 0;
+                output += (TILE_COLUMNS - 1) * OUT_PIXEL_STRIDE * GEMM_OUTPUT_UNIT;
             }
 #endif
         }
 #if ROW_GROUPS > TALL_GROUPS
         else { /* tiles of several rows are as wide as the output */
-            gemm_tile(input, weights, bias, residual, output, TILE_ROWS - 1, TILE_COLUMNS, vectors, tail);
+            GEMM_TILE(input, weights, bias, residual, output, TILE_ROWS - 1, TILE_COLUMNS, vectors, tail);
         }
 #endif
     }

@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import product
 
 from ellopt.codegen.convolution.base import GeneratedMethod
-from ellopt.codegen.convolution.gemm.half import half_kernel
+from ellopt.codegen.convolution.gemm.half import half_depthwise_kernel, half_kernel
 from ellopt.codegen.convolution.gemm.neighbours import NeighbourPacking, as_one, neighbours_of
 from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
 from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
-from ellopt.codegen.convolution.half import half_applies, half_rounding
+from ellopt.codegen.convolution.half import half_applies, half_applies_depthwise, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.packing import DepthwisePacking, DotPacking, PanelPacking
 from ellopt.codegen.convolution.tiling import pixel_tiles
@@ -74,11 +74,11 @@ class Unrolled(GeneratedMethod):
         return options
 
     def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
-        return half_applies(shape)
+        return half_applies_depthwise(shape) if shape.depthwise else half_applies(shape)
 
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
         if options.precision:
-            return half_kernel(site)
+            return half_depthwise_kernel(site) if site.depthwise else half_kernel(site)
         if site.depthwise:
             pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
             return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)

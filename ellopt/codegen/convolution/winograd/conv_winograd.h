@@ -25,6 +25,13 @@
 #include "conv_winograd_multiply.h"
 #include "conv_winograd_output.h"
 
+#ifdef WINOGRAD_HALF
+#include "conv_winograd_half_tensors.h"
+#else
+#define WINOGRAD_INPUT_TILE(args, ...) winograd_input_tile((args)->input, __VA_ARGS__)
+#define WINOGRAD_OUTPUT_TILE winograd_output_tile
+#endif
+
 #define FILTER_VECTORS ((FILTERS + WINOGRAD_LANES - 1) / WINOGRAD_LANES)
 #define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
@@ -52,7 +59,7 @@ static int panel_first_tile(int row_panel) {
 static void transform_row_panel(const ell_conv_args *args, int row_panel, winograd_element *transformed) {
     int first = panel_first_tile(row_panel), last = panel_first_tile(row_panel + 1);
     for (int tile = first; tile < last; tile++)
-        winograd_input_tile(args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
+        WINOGRAD_INPUT_TILE(args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
                             transformed + (ptrdiff_t)(tile - first) * INPUT_PITCH);
 }
 
@@ -95,7 +102,7 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
                 int wide = panel < WIDE_PANELS;
                 int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
                 int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
-                winograd_output_tile(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector * WINOGRAD_LANES,
+                WINOGRAD_OUTPUT_TILE(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, vector * WINOGRAD_LANES,
                                      width,
                                      row_products + (panel - first_panel) * PRODUCT_PANEL +
                                          (ptrdiff_t)(tile - first_tile) * width);
@@ -128,7 +135,7 @@ static void transform_task(const void *context, int index, int worker) {
     int tile = panel_first_tile(plan->first_row_panel) + index;
     int r = plan->first_row_panel;
     while (panel_first_tile(r + 1) <= tile) r++;
-    winograd_input_tile(plan->args->input, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
+    WINOGRAD_INPUT_TILE(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
                         (winograd_element *)plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
                             (ptrdiff_t)(tile - panel_first_tile(r)) * INPUT_PITCH);
 }

@@ -1,5 +1,5 @@
 /* Method "winograd" with products in float16: as conv_winograd.h, with transformed input and weights rounded to float16
- * and twice as many of them in a vector. Transforms are float32, and so are tensors and products.
+ * and twice as many of them in a vector. Products are float32, and so are transforms but that of a float16 input.
  * Strides of the transformed input are in float16; it takes half as many floats of the workspace. */
 #define NEEDS_HALF
 #define WINOGRAD_HALF

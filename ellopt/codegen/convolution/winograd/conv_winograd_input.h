@@ -1,10 +1,19 @@
-/* The input of Winograd's tiles: from the tensor into the transformed domain, a vector of channels at a time. */
+/* The input of Winograd's tiles: from the tensor into the transformed domain, a vector of channels at a time. It is included
+ * again for tensors of float16, with the macros of its vectors defined anew (conv_winograd_half_tensors.h). */
 #ifndef ELLOPT_CONV_WINOGRAD_INPUT_H
 #define ELLOPT_CONV_WINOGRAD_INPUT_H
 
 #include "conv_winograd_transforms.h"
 
-#define CHANNEL_TAIL (CHANNELS % VECTOR_WIDTH)
+/* An element of the tensor, vectors that are transformed, and what works on them. */
+#define INPUT_ELEMENT float
+#define INPUT_VEC vec
+#define INPUT_LANES VECTOR_WIDTH
+#define INPUT_LOAD vec_load_partial
+#define INPUT_ZERO vec_zero()
+#define INPUT_1D winograd_input_1d
+#define INPUT_STORE winograd_store
+#define CHANNEL_TAIL (CHANNELS % INPUT_LANES)
 
 /* What transformed inputs and weights are: float, or float16 where a kernel says so before. */
 #ifndef WINOGRAD_HALF
@@ -19,87 +28,90 @@ ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
 #define INPUT_GROUP_FIRST(group) ((group) == 0 ? 0 : 2 * (group)-1)
 #define INPUT_GROUP_END(group) (2 * (group) + 1 < WINOGRAD_SIZE ? 2 * (group) + 1 : WINOGRAD_SIZE)
 
-#if WINOGRAD_LINE
-#define INPUT_LINE_STEP ((ptrdiff_t)(FIELD == 1 ? IN_PIXEL_STRIDE : IN_ROW_STRIDE))
+#define INPUT_LINE_STEP ((ptrdiff_t)(FIELD == 1 ? IN_PIXEL_STRIDE : IN_ROW_STRIDE)) /* where WINOGRAD_LINE */
+#endif
 
+#if WINOGRAD_LINE
 /* One vector of channels of a tile, of which the first `count` values exist. */
-ELL_INLINE void winograd_input_line(const float *input, const int count, int lanes, winograd_element *transformed) {
-    vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+ELL_INLINE void winograd_input_line(const INPUT_ELEMENT *input, const int count, int lanes, winograd_element *transformed) {
+    INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++)
-        d[i] = i < count ? vec_load_partial(input + i * INPUT_LINE_STEP, lanes) : vec_zero();
-    winograd_input_1d(d, v);
-    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) winograd_store(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
+        d[i] = i < count ? INPUT_LOAD(input + i * INPUT_LINE_STEP, lanes) : INPUT_ZERO;
+    INPUT_1D(d, v);
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) INPUT_STORE(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
 }
 
-ELL_INLINE void winograd_input_vector(const float *input, const int lanes, winograd_element *transformed) {
+ELL_INLINE void winograd_input_vector(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
     winograd_input_line(input, WINOGRAD_SIZE, lanes, transformed);
 }
 #else
 /* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
-ELL_INLINE void winograd_input_vector(const float *input, const int lanes, winograd_element *transformed) {
+ELL_INLINE void winograd_input_vector(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
     ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
-        vec half[2][WINOGRAD_SIZE];
+        INPUT_VEC half[2][WINOGRAD_SIZE];
         ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+            INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
             ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
-                d[y] = vec_load_partial(input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE, lanes);
-            winograd_input_1d(d, v);
+                d[y] = INPUT_LOAD(input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE, lanes);
+            INPUT_1D(d, v);
             ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++)
                 half[y - INPUT_GROUP_FIRST(group)][x] = v[y];
         }
         ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++) {
-            vec v[WINOGRAD_SIZE];
-            winograd_input_1d(half[y - INPUT_GROUP_FIRST(group)], v);
+            INPUT_VEC v[WINOGRAD_SIZE];
+            INPUT_1D(half[y - INPUT_GROUP_FIRST(group)], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                winograd_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
+                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
         }
     }
 }
 #endif
 
 /* `channels` channels of a tile inside the input. */
-static __attribute__((noinline)) void winograd_input_inner(const float *input, int channels, winograd_element *transformed) {
+static __attribute__((noinline)) void winograd_input_inner(const INPUT_ELEMENT *input, int channels,
+                                                           winograd_element *transformed) {
     int c = 0;
-    for (; c + VECTOR_WIDTH <= channels; c += VECTOR_WIDTH)
-        winograd_input_vector(input + c, VECTOR_WIDTH, transformed + c);
+    for (; c + INPUT_LANES <= channels; c += INPUT_LANES)
+        winograd_input_vector(input + c, INPUT_LANES, transformed + c);
 #if CHANNEL_TAIL
     if (c < channels) winograd_input_vector(input + c, CHANNEL_TAIL, transformed + c);
 #endif
 }
 
 /* A tile of which only rows x columns pixels of input exist; the others count as zeros. */
-static __attribute__((noinline)) void winograd_input_edge(const float *input, int rows, int columns, int channels,
+static __attribute__((noinline)) void winograd_input_edge(const INPUT_ELEMENT *input, int rows, int columns, int channels,
                                                           winograd_element *transformed) {
-    for (int c = 0; c < channels; c += VECTOR_WIDTH) {
-        int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+    for (int c = 0; c < channels; c += INPUT_LANES) {
+        int lanes = channels - c < INPUT_LANES ? channels - c : INPUT_LANES;
 #if WINOGRAD_LINE
         winograd_input_line(input + c, rows * columns, lanes, transformed + c);
 #else
-        vec half[WINOGRAD_SIZE][WINOGRAD_SIZE];
+        INPUT_VEC half[WINOGRAD_SIZE][WINOGRAD_SIZE];
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            vec d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
-            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) d[y] = vec_zero();
+            INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) d[y] = INPUT_ZERO;
             if (x < columns) {
-                const float *pixel = input + x * (ptrdiff_t)IN_PIXEL_STRIDE + c;
-                for (int y = 0; y < rows; y++) d[y] = vec_load_partial(pixel + y * (ptrdiff_t)IN_ROW_STRIDE, lanes);
+                const INPUT_ELEMENT *pixel = input + x * (ptrdiff_t)IN_PIXEL_STRIDE + c;
+                for (int y = 0; y < rows; y++) d[y] = INPUT_LOAD(pixel + y * (ptrdiff_t)IN_ROW_STRIDE, lanes);
             }
-            winograd_input_1d(d, v);
+            INPUT_1D(d, v);
             ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) half[y][x] = v[y];
         }
         ELL_NO_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) {
-            vec v[WINOGRAD_SIZE];
-            winograd_input_1d(half[y], v);
+            INPUT_VEC v[WINOGRAD_SIZE];
+            INPUT_1D(half[y], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                winograd_store(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
+                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
         }
 #endif
     }
 }
 
 /* Transforms `channels` channels of the input of tile (row, column) of the output. */
-static void winograd_input_tile(const float *input, int row, int column, int channels, winograd_element *transformed) {
+static void winograd_input_tile(const INPUT_ELEMENT *input, int row, int column, int channels,
+                                winograd_element *transformed) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
-    const float *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
+    const INPUT_ELEMENT *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
         winograd_input_inner(first, channels, transformed);
     } else {
@@ -109,5 +121,3 @@ static void winograd_input_tile(const float *input, int row, int column, int cha
         winograd_input_edge(first, rows, columns, channels, transformed);
     }
 }
-
-#endif

@@ -1,5 +1,6 @@
 /* The output of Winograd's tiles: from products in the transformed domain to the tensor, a vector of filters at a
- * time, with bias, residual and activation. */
+ * time, with bias, residual and activation. It is included again for tensors of float16, with the macros of their elements
+ * defined anew (conv_winograd_half_tensors.h). */
 #ifndef ELLOPT_CONV_WINOGRAD_OUTPUT_H
 #define ELLOPT_CONV_WINOGRAD_OUTPUT_H
 
@@ -7,6 +8,10 @@
 #include "ellopt_conv.h"
 #include "epilogue.h"
 
+/* Elements of the tensors, and how they are read and written. */
+#define OUTPUT_ELEMENT float
+#define RESIDUAL_ELEMENT float
+#define OUTPUT_FINISH ell_finish_partial
 #define FILTER_TAIL (FILTERS % VECTOR_WIDTH)
 
 /* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. (Not
@@ -24,16 +29,27 @@
 #define OUTPUT_READ_AGAIN() (void)0
 #endif
 
-ELL_INLINE void winograd_finish(vec sums, const float *residual, float *output, int row, int column, int lanes) {
+#if !WINOGRAD_LINE
+/* The products of one column of positions, with the bias: every output has the position of the point 1 in it once. */
+ELL_INLINE void winograd_load_column(const float *products, vec bias, int x, vec m[WINOGRAD_SIZE]) {
+    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
+        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
+    if (x == 1) m[1] += bias;
+}
+#endif
+#endif
+
+ELL_INLINE void winograd_finish(vec sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row, int column,
+                                int lanes) {
     if (RESIDUAL) residual += row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE;
-    ell_finish_partial(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
-                       lanes);
+    OUTPUT_FINISH(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
+                  lanes);
 }
 
 #if WINOGRAD_LINE
 /* One vector of filters of a tile, of which the first `count` pixels exist. */
-ELL_INLINE void winograd_output_line(const float *products, const float *bias, const float *residual, float *output,
-                                     const int count, const int lanes) {
+ELL_INLINE void winograd_output_line(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+                                     OUTPUT_ELEMENT *output, const int count, const int lanes) {
     vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = vec_load(products + (ptrdiff_t)i * PRODUCT_STEP);
     m[1] += vec_load(bias);
@@ -44,21 +60,14 @@ ELL_INLINE void winograd_output_line(const float *products, const float *bias, c
     }
 }
 
-ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const float *residual, float *output,
-                                       const int lanes) {
+ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+                                       OUTPUT_ELEMENT *output, const int lanes) {
     winograd_output_line(products, bias, residual, output, WINOGRAD_TILE, lanes);
 }
 #else
-/* The products of one column of positions, with the bias: every output has the position of the point 1 in it once. */
-ELL_INLINE void winograd_load_column(const float *products, vec bias, int x, vec m[WINOGRAD_SIZE]) {
-    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
-        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
-    if (x == 1) m[1] += bias;
-}
-
 /* One vector of filters of a whole tile. */
-ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const float *residual, float *output,
-                                       const int lanes) {
+ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+                                       OUTPUT_ELEMENT *output, const int lanes) {
     vec start = vec_load(bias);
     ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
         vec half[WINOGRAD_TILE][WINOGRAD_SIZE];
@@ -81,7 +90,8 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
 
 /* `filters` filters of a whole tile. */
 static __attribute__((noinline)) void winograd_output_inner(const float *products, const float *bias,
-                                                            const float *residual, float *output, int filters) {
+                                                            const RESIDUAL_ELEMENT *residual,
+                                                            OUTPUT_ELEMENT *output, int filters) {
     int f = 0;
     for (; f + VECTOR_WIDTH <= filters; f += VECTOR_WIDTH)
         winograd_output_vector(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, VECTOR_WIDTH);
@@ -93,8 +103,8 @@ static __attribute__((noinline)) void winograd_output_inner(const float *product
 
 /* A tile of which only rows x columns pixels of output exist. */
 static __attribute__((noinline)) void winograd_output_edge(const float *products, const float *bias,
-                                                           const float *residual, float *output, int rows, int columns,
-                                                           int filters) {
+                                                           const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output,
+                                                           int rows, int columns, int filters) {
     for (int f = 0; f < filters; f += VECTOR_WIDTH) {
         int lanes = filters - f < VECTOR_WIDTH ? filters - f : VECTOR_WIDTH;
 #if WINOGRAD_LINE
@@ -121,10 +131,12 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
 static void winograd_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,
                                  const float *products) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
-    float *output = args->output + y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
-    const float *residual = 0;
+    OUTPUT_ELEMENT *output = (OUTPUT_ELEMENT *)args->output;
+    output += y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
+    const RESIDUAL_ELEMENT *residual = 0;
     if (RESIDUAL)
-        residual = args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE + x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter;
+        residual = (const RESIDUAL_ELEMENT *)args->residual + y * (ptrdiff_t)RESIDUAL_ROW_STRIDE +
+                   x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter;
     if (FILTERS - filter < filters) filters = FILTERS - filter;
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
         winograd_output_inner(products, args->bias + filter, residual, output, filters);
@@ -134,5 +146,3 @@ static void winograd_output_tile(const ell_conv_args *args, int row, int column,
         winograd_output_edge(products, args->bias + filter, residual, output, rows, columns, filters);
     }
 }
-
-#endif

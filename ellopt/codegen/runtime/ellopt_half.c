@@ -1,0 +1,107 @@
+/* Layers that are no convolutions, on float16 tensors: what stands between convolutions that are computed in it. */
+#include "ellopt_layers.h"
+
+#if ELL_HALF
+#include <math.h>
+
+#include "half.h"
+
+void ell_half_fill_border(const ell_tensor *t, float *data) {
+    if (!(t->top | t->left | t->bottom | t->right)) return;
+    const ell_half fill = (ell_half)t->fill;
+    ell_half *p = (ell_half *)data - (ptrdiff_t)t->top * t->row_stride - (ptrdiff_t)t->left * t->channels;
+    const size_t inside = (size_t)t->columns * t->channels;
+    const size_t first = (size_t)t->top * t->row_stride + (size_t)t->left * t->channels;
+    const size_t between = (size_t)(t->left + t->right) * t->channels;
+    const size_t last = (size_t)t->bottom * t->row_stride + (size_t)t->right * t->channels;
+    for (size_t i = 0; i < first; i++) p[i] = fill;
+    p += first + inside;
+    for (int y = 1; y < t->rows; y++) {
+        for (size_t i = 0; i < between; i++) p[i] = fill;
+        p += between + inside;
+    }
+    for (size_t i = 0; i < last; i++) p[i] = fill;
+}
+
+static int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+
+/* Eight elements, of which the first `lanes` are in memory. */
+ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {
+    return half ? half_load_partial((const ell_half *)data + at, lanes) : half_of_floats(data + at, lanes);
+}
+
+static void store(float *data, ptrdiff_t at, int half, vec low, vec high, int lanes) {
+    if (half) {
+        half_store_partial((ell_half *)data + at, half_of(low, high), lanes);
+        return;
+    }
+    vec_store_partial(data + at, low, lanes);
+    if (lanes > VECTOR_WIDTH) vec_store_partial(data + at + VECTOR_WIDTH, high, lanes - VECTOR_WIDTH);
+}
+
+/* The largest, or the mean, of rows x columns cells for one vector of channels; a mean is summed in float32. `start` and
+ * `share` are what cells outside the tensor give, and the share of each cell in the mean. */
+ELL_INLINE void window(const ell_layer_args *a, ptrdiff_t at, int rows, int columns, float start, float share,
+                       const int is_max, const int lanes, vec *low, vec *high) {
+    const ptrdiff_t row_stride = a->in->row_stride;
+    const int channels = a->in->channels;
+    if (is_max) {
+        half_vec most = half_splat((ell_half)start);
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < columns; x++)
+                most = __builtin_elementwise_maximum(most, load(a->input, at + y * row_stride + x * channels,
+                                                                a->half_input, lanes));
+        *low = half_low(most);
+        *high = half_high(most);
+        return;
+    }
+    *low = *high = vec_splat(start);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++) {
+            const half_vec v = load(a->input, at + y * row_stride + x * channels, a->half_input, lanes);
+            *low += half_low(v) * share;
+            *high += half_high(v) * share;
+        }
+}
+
+/* As pooling_row of ellopt_layers.c. */
+static void half_pooling_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_step *s = a->step;
+    const ell_tensor *in = a->in;
+    const int channels = in->channels, is_max = s->mode == ELL_POOL_MAX;
+    const int top = y * s->stride - s->top;
+    const int first_row = clamp(top, 0, in->rows), rows = clamp(top + s->size, 0, in->rows) - first_row;
+    const int all_rows = clamp(top + s->size, top, in->rows + s->bottom) - top;
+    const float share = 1.0f / ((float)s->size * (float)s->size);
+    for (int x = 0; x < a->out->columns; x++) {
+        const int left = x * s->stride - s->left;
+        const int first = clamp(left, 0, in->columns), columns = clamp(left + s->size, 0, in->columns) - first;
+        const int all_columns = clamp(left + s->size, left, in->columns + s->right) - left;
+        const int outside = all_rows * all_columns - rows * columns;
+        const float start = is_max    ? (outside ? s->outside : -INFINITY)
+                            : outside ? (float)((double)s->outside * outside / ((double)s->size * s->size))
+                                      : 0.0f;
+        const ptrdiff_t at = first_row * (ptrdiff_t)in->row_stride + (ptrdiff_t)first * channels;
+        const ptrdiff_t to = y * (ptrdiff_t)a->out->row_stride + (ptrdiff_t)x * channels;
+        for (int c = 0; c < channels; c += HALF_WIDTH) {
+            vec low, high;
+            if (channels - c >= HALF_WIDTH && is_max && rows == 2 && columns == 2)
+                window(a, at + c, 2, 2, start, share, 1, HALF_WIDTH, &low, &high);
+            else if (channels - c >= HALF_WIDTH && is_max)
+                window(a, at + c, rows, columns, start, share, 1, HALF_WIDTH, &low, &high);
+            else if (channels - c >= HALF_WIDTH)
+                window(a, at + c, rows, columns, start, share, 0, HALF_WIDTH, &low, &high);
+            else
+                window(a, at + c, rows, columns, start, share, is_max, channels - c, &low, &high);
+            store(a->output, to + c, a->half_output, low, high, channels - c);
+        }
+    }
+}
+
+void ell_half_pooling(ell_pool *pool, const ell_layer_args *a) {
+    const size_t elements = (size_t)a->in->rows * a->in->columns * a->in->channels;
+    ell_pool_run(elements >= 16384 ? pool : 0, half_pooling_row, a, a->out->rows);
+}
+#endif

@@ -1,0 +1,51 @@
+/* What follows the sums of a convolution in float16: residual, activation, store, to tensors of float32 or of float16. */
+#ifndef ELLOPT_HALF_EPILOGUE_H
+#define ELLOPT_HALF_EPILOGUE_H
+
+#include "epilogue.h"
+#include "half.h"
+
+/* Whether nothing is lost if what follows the sums is computed in float16. */
+#define HALF_FOLLOWS (!RESIDUAL && (ACTIVATION == ELL_ACTIVATION_NONE || ACTIVATION == ELL_ACTIVATION_RELU))
+
+/* Bytes of an element. */
+ELL_INLINE int half_output_bytes(const ell_conv_args *args) { return args->half_output ? 2 : 4; }
+
+ELL_INLINE int half_residual_bytes(const ell_conv_args *args) { return args->half_residual ? 2 : 4; }
+
+/* The first `lanes` of eight sums as float32; `residual` and `output` are addresses of elements. */
+ELL_INLINE void half_finish_floats(const ell_conv_args *args, vec low, vec high, const void *residual, void *output,
+                                   const int half_output, const int lanes) {
+    vec more_low = vec_zero(), more_high = vec_zero();
+#if RESIDUAL
+    if (args->half_residual) {
+        const half_vec more = half_load_partial((const ell_half *)residual, lanes);
+        more_low = half_low(more);
+        more_high = half_high(more);
+    } else {
+        more_low = vec_load_partial((const float *)residual, lanes);
+        if (lanes > VECTOR_WIDTH)
+            more_high = vec_load_partial((const float *)residual + VECTOR_WIDTH, lanes - VECTOR_WIDTH);
+    }
+#else
+    (void)args, (void)residual;
+#endif
+    if (RESIDUAL == ELL_RESIDUAL_FIRST) low += more_low, high += more_high;
+    low = ell_activate(low);
+    high = ell_activate(high);
+    if (RESIDUAL == ELL_RESIDUAL_LAST) low += more_low, high += more_high;
+    if (half_output) {
+        half_store_partial((ell_half *)output, half_of(low, high), lanes);
+        return;
+    }
+    vec_store_partial((float *)output, low, lanes);
+    if (lanes > VECTOR_WIDTH) vec_store_partial((float *)output + VECTOR_WIDTH, high, lanes - VECTOR_WIDTH);
+}
+
+/* The same of float16 sums that become a float16 output, where HALF_FOLLOWS. */
+ELL_INLINE void half_finish_halves(half_vec sums, void *output, const int lanes) {
+    if (ACTIVATION == ELL_ACTIVATION_RELU) sums = __builtin_elementwise_maximum((half_vec){0}, sums);
+    half_store_partial((ell_half *)output, sums, lanes);
+}
+
+#endif

@@ -1,0 +1,103 @@
+"""Networks of which some layers are computed in float16: tensors between them are, too, and all steps are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ellopt.codegen.halves import may_be_half
+from ellopt.codegen.lower import lower
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job, JobResult
+from ellopt.core.options import FLOAT16, ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.emulator import EmulatedDevice
+from ellopt.model.check_data import check_outputs
+from ellopt.model.graph import Model
+from ellopt.targets import find_target
+from ellopt.toolchains.native.toolchain import NativeToolchain
+from tests.support.networks import ModelMaker
+from tests.support.simulated import needs_qemu
+
+PI5 = find_target("pi5", 2)
+WAYS = (
+    ConvolutionOptions("unrolled"),
+    ConvolutionOptions("unrolled", parallelize=True, precision=FLOAT16),
+    ConvolutionOptions("winograd", winograd_tile_size=4, precision=FLOAT16),
+)
+PLANS = 8
+
+
+def random_model(rng: np.random.Generator) -> Model:
+    """Convolutions of every kind, and between them what can and what cannot work on float16."""
+    maker = ModelMaker(rng)
+    at = maker.reorder(maker.input(13, 11, 3), padding=1)
+    for _ in range(6):
+        border = {"padding": int(rng.integers(2)), "value": float(rng.choice([0.0, 0.5]))}
+        rows, _, channels = maker.layout(at).size
+        kind = rng.choice(["wide", "narrow", "depthwise", "strided", "max", "mean", "affine", "residual"])
+        extent = min(maker.layout(at).extent[:2])
+        if kind in ("wide", "depthwise", "strided") and extent >= 5:
+            stride = 2 if kind == "strided" and rows > 6 else 1
+            at = maker.convolution(at, int(rng.integers(5, 34)), 3, stride, kind == "depthwise")
+            at = maker.activation(maker.affine(at, "bias"), str(rng.choice(["relu", "sigmoid"])), **border)
+        elif kind in ("max", "mean") and rows > 4:
+            at = maker.pooling(at, kind, 2 + int(rng.integers(2)), 2, **border)
+        elif kind == "residual" and maker.layout(at).extent == maker.layout(at).size:
+            at = maker.binary(maker.convolution(at, channels, 1), at, "add", **border)
+        elif kind == "affine":
+            at = maker.affine(at, "scaling", **border)
+        else:
+            at = maker.convolution(at, int(rng.integers(5, 34)), 1, **border)
+    maker.output(maker.convolution(at, 9, 1))
+    return maker.model()
+
+
+@needs_qemu
+@pytest.mark.parametrize("seed", range(2))
+def test_every_step_is_right_whatever_its_neighbours_are_computed_in(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    model, toolchain = random_model(rng), NativeToolchain()
+    layers = toolchain.layers(model)
+    ways = {
+        layer.node_id: [o for way in WAYS if (o := toolchain.canonical(layer.shape, way, PI5)) is not None]
+        for layer in layers
+    }
+    plans = [Plan.of({node_id: row[-1] for node_id, row in ways.items()})]
+    plans += [Plan.of({node_id: row[rng.integers(len(row))] for node_id, row in ways.items()}) for _ in range(PLANS)]
+    deadline = Deadline.after(300)
+    bundle = toolchain.build(model, plans, PI5, tmp_path, deadline)
+
+    def run(job: Job) -> JobResult:
+        return toolchain.read(bundle, job, device.run(bundle, toolchain.invoke(bundle, job), deadline))
+
+    device = EmulatedDevice(PI5)
+    assert not [check for check in run(Job("check", tuple(plans))).checks if not check.passed]
+    inputs, wanted = check_outputs(model, 2)
+    found = run(Job("outputs", tuple(plans), inputs=inputs)).outputs
+    assert found is not None
+    error = np.abs(found - wanted.reshape(1, 2, -1)).max() / np.abs(wanted).max()
+    assert error < 0.02
+
+
+def test_tensors_between_what_works_on_float16_may_be_float16() -> None:
+    """Not what the caller gives and gets, nor what a layer reads that computes in float32 alone (what is added and
+    multiplied here), nor a tensor of which no convolution says what it is."""
+    maker = ModelMaker(np.random.default_rng(0))
+    first = maker.convolution(maker.input(16, 16, 3), 8, 3)
+    pooled = maker.pooling(first, "max", 2, 2)
+    again = maker.pooling(pooled, "mean", 2, 2)
+    second = maker.activation(maker.convolution(again, 8, 1), "softplus")
+    shared = maker.convolution(maker.reorder(second), 4, 1)
+    maker.output(maker.binary(maker.convolution(shared, 4, 1), maker.affine(shared, "scaling"), "subtract"))
+    assert may_be_half(lower(maker.model())) == {f"v{first}", f"v{again}", f"v{second}"}
+
+
+def test_plans_without_float16_have_no_such_tensors() -> None:
+    """Two poolings side by side: what lies between them is float32 in every plan."""
+    maker = ModelMaker(np.random.default_rng(0))
+    first = maker.convolution(maker.input(16, 16, 3), 8, 3)
+    maker.output(maker.pooling(maker.pooling(first, "max", 2, 2), "max", 2, 2))
+    assert may_be_half(lower(maker.model())) == {f"v{first}"}
