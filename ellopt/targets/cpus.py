@@ -30,6 +30,8 @@ class Cpu:
     else from that level, so that few passes are made over them, each for ``winograd_pass_tiles`` tiles or more.
     ``winograd_position_first``: whether winograd reads its weights from the first to the last, whatever the number of
     panels: small processors follow few streams from memory.
+    ``memory_cycles``: multiply-adds in the time in which a vector of weights comes from memory: with fewer tiles at once
+    the multipliers wait for large weights.
     ``own_weight_bytes``: weights of more bytes are split among cores; of fewer, every core reads all, and output rows
     are split. Rows keep what a core wrote in its own cache until it reads it again, which pays where cores have large
     caches of their own.
@@ -52,6 +54,7 @@ class Cpu:
     winograd_large_floats: int = 160 * 1024
     winograd_pass_tiles: int = 18
     winograd_position_first: bool = False
+    memory_cycles: float = 0.0
     own_weight_bytes: int = 256 * 1024
     cache_mib: int = 0
     library_name: str = ""
@@ -100,14 +103,22 @@ _ROWS = (
         winograd_large_floats=96 * 1024,
         winograd_pass_tiles=32,
     ),
-    replace(_NEON_64, name="cortex-a72", compiler_name="cortex_a72", cache_mib=1),
+    replace(
+        _NEON_64,
+        name="cortex-a72",
+        compiler_name="cortex_a72",
+        cache_mib=1,
+        winograd_tiles=((3, 6), (2, 9), (1, 12)),
+        memory_cycles=6.25,
+    ),
     replace(
         _NEON_64,
         name="cortex-a76",
         compiler_name="cortex_a76",
         cache_mib=2,
         half_lanes=8,
-        winograd_tiles=((2, 8), (1, 12)),
+        winograd_tiles=((2, 9), (1, 12)),
+        memory_cycles=8.0,
     ),
 )
 

@@ -71,7 +71,7 @@ def test_the_inner_loop_of_the_matrix_multiplication(target: str) -> None:
 
 #: (rows, columns, channels, filters, field, stride, depthwise) and options -> FLOP a cycle at least on A53, A72, A76,
 #: of the definition's, so that winograd may exceed the peak. All is in the first two levels of cache, but the weights
-#: of the last on A53.
+#: of the last, which come from memory.
 _LAYERS = {
     ((8, 8, 64, 64, 3, 1, True), "unrolled"): (2.85, 6.4, 11.4),
     ((8, 8, 64, 64, 3, 2, True), "unrolled"): (2.1, 4.9, 9.6),
@@ -81,6 +81,7 @@ _LAYERS = {
     ((16, 16, 32, 32, 3, 1, False), "winograd t4"): (13.9, 23.2, 45.8),
     ((16, 16, 64, 64, 3, 1, False), "winograd t4"): (12.1, 26.7, 51.2),
     ((32, 32, 16, 16, 3, 1, False), "winograd t4"): (9.6, 18.7, 36.9),
+    ((10, 10, 128, 128, 3, 1, False), "winograd t4"): (8.0, 17.9, 35.0),
 }
 
 

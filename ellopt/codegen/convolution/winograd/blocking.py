@@ -149,6 +149,11 @@ def _register_tile(tiles: int, all_vectors: int, cpu: Cpu, large_weights: bool, 
             for count, tile_rows in ((tall, rows), (row_panels - tall, rows - 1))
             for panel_count, width in ((wide, vectors), (panels - wide, vectors - 1))
         )
+        if large_weights:  # the first tiles wait for them
+            cost += sum(
+                panel_count * max(0.0, width * cpu.memory_cycles - _cost(rows, width, cpu))
+                for panel_count, width in ((wide, vectors), (panels - wide, vectors - 1))
+            )
         if panels >= cores:
             idle = ceil(panels / cores) * cores / panels - 1
             cost *= 1 + _IDLE_WEIGHT * idle

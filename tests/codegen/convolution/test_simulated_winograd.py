@@ -1,0 +1,42 @@
+"""Winograd's register tiles on simulated 64-bit processors: right for every number of tiles at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ellopt.app.estimating import make_simulator
+from ellopt.core.deadline import Deadline
+from ellopt.core.job import Job
+from ellopt.core.options import ConvolutionOptions
+from ellopt.core.plan import Plan
+from ellopt.devices.estimated import EstimatedDevice
+from ellopt.targets import find_target
+from ellopt.toolchains.native.toolchain import NativeToolchain
+from tests.support.networks import ModelMaker
+from tests.support.simulated import needs_qemu
+
+pytestmark = needs_qemu
+
+_SECONDS = 300.0
+
+
+@pytest.mark.parametrize("target_name", ["pi4_64", "pi5"])
+def test_every_number_of_tiles_at_once(target_name: str, tmp_path: Path) -> None:
+    """Layers of 12x12 to 6x6 outputs, whose tiles are as many at once as registers hold, and fewer."""
+    maker = ModelMaker(np.random.default_rng(7))
+    value = maker.convolution(maker.input(14, 14, 5), 24, 3)
+    for filters in (20, 22, 12):
+        value = maker.convolution(value, filters, 3)
+    maker.output(value)
+    target, toolchain = find_target(target_name, 1), NativeToolchain()
+    device, model = EstimatedDevice(make_simulator(target, calibrated=False)), toolchain.prepare(maker.model())
+    layers = [layer.node_id for layer in toolchain.layers(model)]
+    plans = tuple(Plan.uniform(layers, ConvolutionOptions("winograd", winograd_tile_size=tile)) for tile in (2, 4))
+    bundle = toolchain.build(model, plans, target, tmp_path, Deadline.after(_SECONDS))
+    check = Job("check", plans)
+    found = toolchain.read(bundle, check, device.run(bundle, toolchain.invoke(bundle, check), Deadline.after(_SECONDS)))
+    assert len(found.checks) >= len(layers) * len(plans)
+    assert [one for one in found.checks if not one.passed] == []
