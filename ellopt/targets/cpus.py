@@ -30,8 +30,8 @@ class Cpu:
     else from that level, so that few passes are made over them, each for ``winograd_pass_tiles`` tiles or more.
     ``winograd_position_first``: whether winograd reads its weights from the first to the last, whatever the number of
     panels: small processors follow few streams from memory.
-    ``memory_cycles``: multiply-adds in the time in which a vector of weights comes from memory: with fewer tiles at once
-    the multipliers wait for large weights.
+    ``memory_cycles``: multiply-adds in the time in which a vector of weights comes from memory: with fewer tiles at
+    once the multipliers wait for large weights.
     ``own_weight_bytes``: weights of more bytes are split among cores; of fewer, every core reads all, and output rows
     are split. Rows keep what a core wrote in its own cache until it reads it again, which pays where cores have large
     caches of their own.

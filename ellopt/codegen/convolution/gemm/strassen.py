@@ -18,7 +18,8 @@ STRASSEN = "strassen"
 _SHARED_BYTES = 512 * 1024
 #: Products of fewer terms than the first use tiles for as many registers as the second. Measured with 16 lanes.
 _SHORT_DEPTH, _REGISTERS_IF_SHORT = 32, 20
-#: Bytes of sums that a thread makes at a time.
+#: Bytes of sums that a thread makes at a time, where nothing is known of the first level of cache; else a quarter of
+#: it: input, output and the sums that wait for other products are beside them.
 _BLOCK_BYTES = 64 * 1024
 
 
@@ -54,7 +55,8 @@ def strassen_kernel(site: KernelSite) -> Kernel:
 
     weight_bytes = 7 * site.field**2 * site.channels * site.filters
     shared = weight_bytes > site.cpu.own_weight_bytes and 4 * sum_floats(groups) <= _SHARED_BYTES
-    blocks = groups if shared else min(groups, max(1, _BLOCK_BYTES // (4 * sum_floats(1))))
+    block_bytes = site.cpu.near_bytes // 4 or _BLOCK_BYTES
+    blocks = groups if shared else min(groups, max(1, block_bytes // (4 * sum_floats(1))))
     tiles = replace(tiles, block_groups=blocks)
     packing = StrassenPacking(PanelPacking(site.cpu.lanes, tiles.panels, tiles.wide_panels, tiles.tile_vectors))
     return make_kernel(
