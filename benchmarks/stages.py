@@ -37,9 +37,9 @@ WATCHED = {
     "ellopt.app.tune_all:open_tracking": "opening MLflow",
     "ellopt.tracking.process:WriterProcess.quiet": "waiting for MLflow's writer to rest",
     "ellopt.tracking.process:WriterProcess.close": "ending MLflow",
-    "ellopt.tracking.model_tracker:TrackedModel.finish_model": "telling MLflow of the model",
-    "ellopt.tracking.model_tracker:TrackedModel.trial_finished": "telling MLflow of trials",
-    "ellopt.tracking.model_tracker:TrackedModel.mlflow_run": "waiting for MLflow's answer",
+    "ellopt.tracking.tracked_model:TrackedModel.finish_model": "telling MLflow of the model",
+    "ellopt.tracking.tracked_model:TrackedModel.trial_finished": "telling MLflow of trials",
+    "ellopt.tracking.tracked_model:TrackedModel.mlflow_run": "waiting for MLflow's answer",
 }
 
 

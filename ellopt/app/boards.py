@@ -17,7 +17,7 @@ from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target
 
 if TYPE_CHECKING:
-    from ellopt.app.elsewhere import Elsewhere
+    from ellopt.app.sent_tunings import SentTunings
 
 
 @contextmanager
@@ -34,15 +34,15 @@ def open_places(config: TuningConfig, devices: DeviceSettings, target: Target) -
         yield boards
 
 
-def elsewhere(config: TuningConfig, pool: DevicePool, models: int) -> Elsewhere | None:
+def sent_tunings(config: TuningConfig, pool: DevicePool, models: int) -> SentTunings | None:
     """Where ``models`` are tuned as a whole, if not here: several are by workers of the fleet that offer that. What has
     its study in a database is tuned here, where that is known."""
     if not config.fleet.meant or models < 2 or config.search.storage is not None:
         return None
-    from ellopt.app.elsewhere import Elsewhere
+    from ellopt.app.sent_tunings import SentTunings
     from ellopt.measure.executors.dask.pool import FleetPool
 
-    return Elsewhere(pool) if isinstance(pool, FleetPool) and pool.tunings else None
+    return SentTunings(pool) if isinstance(pool, FleetPool) and pool.tunings else None
 
 
 def device_for(

@@ -25,7 +25,7 @@ from ellopt.toolchains.base import Toolchain
 from ellopt.tracking import ModelStart, Tracker
 
 if TYPE_CHECKING:
-    from ellopt.app.elsewhere import Elsewhere
+    from ellopt.app.sent_tunings import SentTunings
 
 #: how long a run on a simulated processor may take; there is nothing that others wait for
 ESTIMATE_SECONDS = 7200.0
@@ -43,7 +43,7 @@ class SharedParts:
     tracker: Tracker
     estimate: EstimateFacts | None = None  # where times are estimates
     shapes: Mapping[str, Shapes] = field(default_factory=dict)  # of inputs, by the model's tag
-    elsewhere: Elsewhere | None = None  # where models are tuned as a whole, if not here
+    sent_tunings: SentTunings | None = None  # where models are tuned as a whole, if not here
 
     @property
     def error(self) -> float:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ellopt.app.boards import elsewhere, open_places
+from ellopt.app.boards import open_places, sent_tunings
 from ellopt.app.config import TuningConfig
 from ellopt.app.estimating import facts_of, simulator_for
 from ellopt.app.finished import STATE_DIRECTORY, command_digest, finished_before
@@ -89,8 +89,8 @@ def tune(config: TuningConfig, display: Display) -> TuningOutcome:
             _LOG.warning(_EMULATED_CHOOSES if config.measure.accept_emulated_timings else _EMULATED)
         estimate = None if simulator is None else facts_of(simulator)
         quiet = pool if config.fleet.meant else QuietPool(pool, tracker.quiet)
-        there = elsewhere(config, pool, len(files))
-        shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes, there)
+        sent = sent_tunings(config, pool, len(files))
+        shared = SharedParts(config, space, target, toolchain, quiet, tracker, estimate, shapes, sent)
         tuned = _tune_all(files, shared, display)
     outcomes = tuple(sorted((*done, *tuned), key=lambda outcome: order.index(outcome.file.tag)))
     return TuningOutcome(outcomes, tracker.summary)
@@ -157,8 +157,8 @@ class TuneTask:
 def _tune_all(files: list[ModelFile], shared: SharedParts, display: Display) -> tuple[ModelOutcome, ...]:
     site = _Site(shared, display)
     at_once = shared.config.models.concurrent_models
-    if shared.elsewhere is not None:
-        at_once = max(at_once, shared.elsewhere.capacity)
+    if shared.sent_tunings is not None:
+        at_once = max(at_once, shared.sent_tunings.capacity)
     executor = make_executor("", site, min(at_once, len(files)))
     futures: list[Future[ModelOutcome]] = []
     try:

@@ -78,8 +78,8 @@ class _Tuning:
         try:
             watching = Observers((shown, _Tracked(tracker, self.model)))
             subject = Subject(self.file, self.model, space, board, identity, samples)
-            if shared.elsewhere is not None:
-                report = shared.elsewhere.tune(subject, shared, watching, state, self.directory, tracker)
+            if shared.sent_tunings is not None:
+                report = shared.sent_tunings.tune(subject, shared, watching, state, self.directory, tracker)
             else:
                 tuned = find_best(subject, shared, measurer, watching, state, self.started)
                 report = write_output(tuned, shared, self.directory, state / BUNDLES_DIRECTORY, tracker.mlflow_run)

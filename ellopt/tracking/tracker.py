@@ -16,11 +16,12 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets, without_credentials
 from ellopt.tracking.events import ModelStart
 from ellopt.tracking.folder import check_folder, is_server
-from ellopt.tracking.model_tracker import ModelTracker, TrackedModel
+from ellopt.tracking.model_tracker import ModelTracker
 from ellopt.tracking.outbox import Journal
 from ellopt.tracking.process import WriterProcess
 from ellopt.tracking.record import Destination
 from ellopt.tracking.settings import TrackingSettings
+from ellopt.tracking.tracked_model import TrackedModel
 from ellopt.tracking.undelivered import destination_of
 
 _LOG = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from mlflow.entities import Run
 
 from ellopt.files.redaction import Redactor
 from ellopt.tracking.delivery import Delivery
-from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.record import Destination
+from ellopt.tracking.tracked_model import TrackedModel
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 
 #: What a delivery told: the name of each notice, and its text.

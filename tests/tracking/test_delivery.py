@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from ellopt.files.redaction import Redactor
 from ellopt.tracking.codes import code
-from ellopt.tracking.model_tracker import TrackedModel
+from ellopt.tracking.tracked_model import TrackedModel
 from tests.support.tracking_runs import WINNER, make_report, make_trials
 from tests.support.tracking_stores import Notices, artifacts, deliver, here, only, record_run, runs_by_name
 

@@ -15,11 +15,11 @@ from mlflow.exceptions import MlflowException
 
 from ellopt.files.redaction import Redactor
 from ellopt.tracking.delivery import Delivery
-from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.outbox import Journal, redirect
 from ellopt.tracking.reasons import NeverTaken, reason_of
 from ellopt.tracking.record import Record
 from ellopt.tracking.store import matching
+from ellopt.tracking.tracked_model import TrackedModel
 from tests.support.tracking_runs import make_report, make_start, make_trials, write_outputs
 from tests.support.tracking_stores import Notices, artifacts, deliver, here, only, record_run, runs_by_name, snapshot
 

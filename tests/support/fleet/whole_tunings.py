@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ellopt.app.config import ModelSettings, TuningConfig
-from ellopt.app.elsewhere import Elsewhere
+from ellopt.app.sent_tunings import SentTunings
 from ellopt.app.shared import SharedParts
 from ellopt.app.tune_model import tune_model
 from ellopt.core.settings import OwnGroups
@@ -67,7 +67,7 @@ class _Written(ModelTracker):
             file.write(f"{self._tag} {text}\n")
 
 
-def parts(folder: Path, pool: DevicePool, own: OwnGroups, elsewhere: Elsewhere | None) -> SharedParts:
+def parts(folder: Path, pool: DevicePool, own: OwnGroups, sent_tunings: SentTunings | None) -> SharedParts:
     model = read_model(TINY)
     config = TuningConfig(
         ModelSettings(TINY, folder),
@@ -78,7 +78,7 @@ def parts(folder: Path, pool: DevicePool, own: OwnGroups, elsewhere: Elsewhere |
     toolchain = RecordedToolchain(model_layers=layers, latency=Hashed(1))
     space = SearchSpace("recorded.json", ("simple", "unrolled", "winograd"), (True, False), (1, 4))
     tracker = WrittenTracker(folder / "tracked")
-    return SharedParts(config, space, TARGET, toolchain, pool, tracker, elsewhere=elsewhere)
+    return SharedParts(config, space, TARGET, toolchain, pool, tracker, sent_tunings=sent_tunings)
 
 
 def tune_all(folder: Path, shared: SharedParts) -> dict[str, TuningReport]:
@@ -106,7 +106,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     fleet = FleetSettings(scheduler)
     with open_pool(fleet, TARGET, 120) as boards:
-        shared = parts(directory, boards, OwnGroups(fleet), Elsewhere(boards))
+        shared = parts(directory, boards, OwnGroups(fleet), SentTunings(boards))
         shared = replace(shared, config=replace(shared.config, devices=replace(shared.config.devices, password=SECRET)))
         tune_all(directory, shared)
     print(json.dumps(winners(directory)))

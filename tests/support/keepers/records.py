@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ellopt.files.redaction import Redactor
-from ellopt.tracking.model_tracker import TrackedModel
 from ellopt.tracking.outbox import Journal, Outbox, Reader, outboxes_of
 from ellopt.tracking.record import Destination
+from ellopt.tracking.tracked_model import TrackedModel
 from tests.support.crashes import Announce
 from tests.support.keepers.base import Keeper
 from tests.support.tracking_runs import make_report, make_start, make_trials

@@ -42,7 +42,7 @@ _PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class TunedThere:
+class WorkerTuned:
     """What came of it: the report as its document, what the model tells ELL, and the last that was said."""
 
     report: str
@@ -51,7 +51,7 @@ class TunedThere:
 
 
 @dataclass(frozen=True)
-class TuneThere:
+class WorkerTuning:
     """Tunes ``subject`` at a worker, on boards of the fleet. ``work`` names it in what it says to its client.
 
     Nothing of ``config`` says where the client's files, boards or databases are.
@@ -65,7 +65,7 @@ class TuneThere:
     toolchain: Toolchain
     shapes: Mapping[str, Shapes]
 
-    def run(self, place: Place) -> TunedThere:
+    def run(self, place: Place) -> WorkerTuned:
         """Raises as ``tune_model``."""
         with (
             place.talks.about(self.work) as talk,
@@ -76,7 +76,7 @@ class TuneThere:
             except OSError as error:
                 raise InfrastructureError(f"the worker {place.name}: {error}") from error
 
-    def _run(self, place: Place, talk: Talk, directory: Path) -> TunedThere:
+    def _run(self, place: Place, talk: Talk, directory: Path) -> WorkerTuned:
         mirror = Mirror(directory / SEARCH_DIRECTORY, talk)
         mirror.begin(talk.hear())
         fleet = replace(place.fleet, board_kind=self.subject.board)
@@ -93,7 +93,7 @@ class TuneThere:
             tuned = find_best(self.subject, shared, measurer, saying, directory, time.monotonic())
             report = write_output(tuned, shared, directory / "out", directory / "bundles", {})
         mirror.look()
-        return TunedThere(report.to_json(), tuned.ell_plan, talk.news(0))
+        return WorkerTuned(report.to_json(), tuned.ell_plan, talk.news(0))
 
 
 class Mirror:

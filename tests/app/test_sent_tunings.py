@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ellopt.app.elsewhere import believed
 from ellopt.app.find import Subject
+from ellopt.app.sent_tunings import believed
 from ellopt.app.shared import SharedParts
-from ellopt.app.there import Mirror, TunedThere
 from ellopt.app.tune_model import tune_model
+from ellopt.app.worker_tuning import Mirror, WorkerTuned
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.settings import OwnGroups
 from ellopt.devices.replay import ReplayPool
@@ -39,10 +39,10 @@ class Tuned:
     subject: Subject
     report: TuningReport
 
-    def there(self, change: Callable[[dict[str, Any]], None] = lambda report: None) -> TunedThere:
+    def there(self, change: Callable[[dict[str, Any]], None] = lambda report: None) -> WorkerTuned:
         said = json.loads(self.report.to_json())
         change(said)
-        return TunedThere(json.dumps(said), self.subject.space.default_plan, News("work", "attempt"))
+        return WorkerTuned(json.dumps(said), self.subject.space.default_plan, News("work", "attempt"))
 
     @property
     def trials(self) -> dict[int, Any]:

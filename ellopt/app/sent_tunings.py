@@ -14,7 +14,7 @@ from ellopt.app.config import TuningConfig
 from ellopt.app.find import SEARCH_DIRECTORY, Subject
 from ellopt.app.output import write_believed
 from ellopt.app.shared import SharedParts
-from ellopt.app.there import KEPT, TunedThere, TuneThere
+from ellopt.app.worker_tuning import KEPT, WorkerTuned, WorkerTuning
 from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.plan import Plan
 from ellopt.core.settings import OwnGroups
@@ -36,7 +36,7 @@ from ellopt.tracking import ModelTracker
 _LIMITS = JsonLimits(values=20_000_000)
 
 
-class Elsewhere:
+class SentTunings:
     """Tunings run at workers; this process keeps what they find out, tells MLflow, and writes the files."""
 
     def __init__(self, pool: FleetPool) -> None:
@@ -56,7 +56,7 @@ class Elsewhere:
         Raises as ``tune_model``.
         """
         work = uuid.uuid4().hex
-        task = TuneThere(
+        task = WorkerTuning(
             work, subject, _plain(shared.config), shared.space, shared.target, shared.toolchain, shared.shapes
         )
         hearer = _Hearer(state / SEARCH_DIRECTORY, observer)
@@ -64,7 +64,7 @@ class Elsewhere:
             order = Order(pickle.dumps(task), "")
             errand = Errand(order, tuning_resource(our_version()), lambda answer: answer.result_of(task, shared.target))
             self._pool.fleet.ask(errand)
-            done: TunedThere = errand.result.result()
+            done: WorkerTuned = errand.result.result()
             hearing.end(done.news)
         try:
             report = believed(done, hearer.trials, subject, shared)
@@ -133,7 +133,7 @@ class _Hearer:
             file.write(added)
 
 
-def believed(done: TunedThere, trials: dict[int, Trial], subject: Subject, shared: SharedParts) -> TuningReport:
+def believed(done: WorkerTuned, trials: dict[int, Trial], subject: Subject, shared: SharedParts) -> TuningReport:
     """The report of a worker, with the trials that it told of, as of ``subject``.
 
     Raises ValueError or ConfigurationError for what cannot be a report of its tuning.
