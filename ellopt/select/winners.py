@@ -265,8 +265,10 @@ def _explain(
     default: ConvolutionOptions,
 ) -> str:
     """One or two sentences for a reader."""
+    if winner == default and runner_up is None:
+        return f"Nothing but ELL's default, {default}, was measured."
     if winner == default:
-        text = f"ELL's default, {default}, is what nothing was faster than"
+        text = f"Nothing was faster than ELL's default, {default}"
     elif against_default is None:
         text = "ELL's default was not measured"
     else:
@@ -279,6 +281,8 @@ def _explain(
     if is_tie(against_runner_up):
         return text + f"; a tie with {runner_up} ({less(against_runner_up.gain)}, p = {_p(against_runner_up)})."
     evidence = f"{'' if against_runner_up.significant else 'which is not significant, '}p = {_p(against_runner_up)}"
+    if runner_up == default and against_default == against_runner_up:
+        return f"It took {less(against_runner_up.gain)} than ELL's default, {default}, the runner-up ({evidence})."
     return text + f"; {less(against_runner_up.gain)} than the runner-up {runner_up} ({evidence})."
 
 

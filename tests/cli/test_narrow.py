@@ -25,18 +25,19 @@ from tests.support.reports import sample_report
 WIDTH = 50
 
 
-@given(st.lists(st.text("abcdefgh/", min_size=1, max_size=60), min_size=1, max_size=12))
-def test_prose_is_wrapped_between_words_and_no_word_is_broken(words: list[str]) -> None:
+@given(st.lists(st.text("abcdefgh/", min_size=1, max_size=60), min_size=1, max_size=12), st.integers(0, 20))
+def test_prose_is_wrapped_between_words_and_no_word_is_broken(words: list[str], hang: int) -> None:
     shown = StringIO()
     console = SafeConsole(file=shown, force_terminal=True, width=WIDTH, color_system=None)
-    console.print(" ".join(words), markup=False, highlight=False, soft_wrap=True)
+    console.print(" ".join(words), markup=False, highlight=False, soft_wrap=True, hang=hang)
     lines = shown.getvalue().splitlines()
+    assert all(line.startswith(" " * hang) for line in lines[1:])
     assert [word for line in lines for word in line.split()] == words
     assert all(len(line.rstrip()) <= WIDTH or len(line.split()) == 1 for line in lines)
 
 
-def in_terminal(*arguments: str | Path) -> list[str]:
-    """What a command shows in a terminal that is narrow."""
+def in_terminal(*arguments: str | Path, code: int = 0) -> list[str]:
+    """What a command that ends with ``code`` shows in a terminal that is narrow."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
@@ -54,7 +55,7 @@ def in_terminal(*arguments: str | Path) -> list[str]:
             raise
     finally:
         os.close(ours)
-    assert process.wait(60) == 0, shown
+    assert process.wait(60) == code, shown
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", shown.decode()).splitlines()
 
 
@@ -65,3 +66,10 @@ def test_commands_in_a_narrow_terminal(command: str, tmp_path: Path) -> None:
     lines = in_terminal(*arguments.get(command, (command,)))
     long = [line for line in lines if len(line.rstrip()) > WIDTH]
     assert all(str(tmp_path) in line or line.strip().count(" ") <= 1 for line in long), long
+
+
+@pytest.mark.parametrize("mistake", [("optimise",), ("show", "--jsn", "model.ell"), ("optimize", "--target", "host")])
+def test_mistakes_are_said_in_whole_words(mistake: tuple[str, ...]) -> None:
+    lines = in_terminal(*mistake, code=2)
+    assert all(len(line.rstrip()) <= WIDTH for line in lines), lines
+    assert lines[-1].startswith("See 'ellopt")

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import requests
 from mlflow import MlflowClient
 from onnx import helper
 
@@ -14,6 +15,7 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.tracking.record import Registration
 from ellopt.tracking.registry import register
 from tests.support.onnx_models import convolution_model, make_model, runtime_outputs, save
+from tests.support.tracking_servers import serving
 
 SHAPES = {"left": (1, 3, 6, 7), "right": (1, 4, 6, 7)}
 
@@ -58,6 +60,15 @@ def test_several_inputs_are_batches_by_their_names(workplace: Path) -> None:
         wanted = runtime_outputs(workplace / "net.onnx", {name: values[i : i + 1] for name, values in batch.items()})
         for name, values in wanted.items():
             np.testing.assert_allclose(outputs[name][i : i + 1], values, rtol=1e-4, atol=1e-5)
+    named = {name: values.tolist() for name, values in batch.items()}
+    with serving("models:/net@champion", mlflow.get_tracking_uri()) as address:
+        answer = requests.post(f"{address}/invocations", json={"inputs": named}, timeout=60)
+        alone = {name: values[0].tolist() for name, values in batch.items()}
+        wrong = requests.post(f"{address}/invocations", json={"inputs": {**alone, "left": [1.0]}}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    for name, values in outputs.items():
+        np.testing.assert_allclose(answer.json()["predictions"][name], values, rtol=1e-5, atol=1e-6)
+    assert (wrong.status_code, "left" in wrong.text) == (400, True), wrong.text
     description = MlflowClient().get_model_version_by_alias("net", "champion").description
     assert "arrays by the names left, right, or batches of them" in description
     with pytest.raises(ConfigurationError, match="different sizes"):

@@ -27,15 +27,16 @@ class SafeConsole(Console):
         if not self.is_terminal and "width" not in settings and not os.environ.get("COLUMNS"):
             self.width = _WIDEST
 
-    def print(self, *objects: Any, soft_wrap: bool | None = None, **settings: Any) -> None:
+    def print(self, *objects: Any, soft_wrap: bool | None = None, hang: int = 0, **settings: Any) -> None:
         """As rich prints. Prose (``soft_wrap``) is wrapped between words on a terminal, which would break them; what is
-        longer than a line, such as a path, stays in one piece to be copied."""
+        longer than a line, such as a path, stays in one piece to be copied. Lines that go on begin ``hang`` columns
+        further right."""
         if soft_wrap and self.is_terminal and len(objects) == 1 and isinstance(objects[0], (str, Text)):
             text = objects[0]
             if isinstance(text, str):
                 marks = {name: settings.pop(name, None) for name in ("markup", "emoji", "highlight")}
                 text = self.render_str(text, **marks)
-            lines = [part for line in text.split("\n", allow_blank=True) for part in _wrapped(line, self.width)]
+            lines = [part for line in text.split("\n", allow_blank=True) for part in _wrapped(line, self.width, hang)]
             objects = (Text("\n").join(lines),)
         super().print(*objects, soft_wrap=soft_wrap, **settings)
 
@@ -47,13 +48,15 @@ class SafeConsole(Console):
                 yield Segment(harmless(segment.text), segment.style)
 
 
-def _wrapped(line: Text, width: int) -> Iterable[Text]:
-    """Parts of a line that are not wider, unless a word is."""
-    plain, begin, breaks = line.plain, 0, []
+def _wrapped(line: Text, width: int, hang: int = 0) -> Iterable[Text]:
+    """Parts of a line that are not wider, unless a word is; all but the first begin with ``hang`` spaces."""
+    plain, begin, room, breaks = line.plain, 0, width, []
     for word in re.finditer(r"\S+", plain):
-        if cell_len(plain[begin : word.end()]) > width and plain[begin : word.start()].strip():
-            begin = word.start()
+        if cell_len(plain[begin : word.end()]) > room and plain[begin : word.start()].strip():
+            begin, room = word.start(), width - hang
             breaks.append(begin)
-    for part in line.divide(breaks):
+    for number, part in enumerate(line.divide(breaks)):
         part.rstrip()
+        if number:
+            part.pad_left(hang)
         yield part

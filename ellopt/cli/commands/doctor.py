@@ -18,10 +18,11 @@ from ellopt.targets.settings import target_setting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
     from ellopt.app.doctor import Finding
+    from ellopt.cli.commands.console import SafeConsole
 
+#: the columns before what is said
+_HANG = 10
 _STYLES = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failed": ("FAILED", "red")}
 
 
@@ -43,7 +44,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace, console: Console) -> int:
+def run(arguments: argparse.Namespace, console: SafeConsole) -> int:
     """Show each finding as it comes. Returns 1 if something that is needed is missing."""
     from rich.text import Text
 
@@ -54,12 +55,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     failed = False
     for finding in _findings(arguments):
         word, style = _STYLES[finding.state]
-        line = Text(f"{word:>8}", style=style)
+        line = Text(f"{word:>{_HANG - 2}}", style=style)
         line.append(f"  {finding.subject}: ", style="bold not dim default")
         line.append(finding.detail, style="default")
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, hang=_HANG)
         if finding.advice and finding.state != "ok":
-            console.print(Text(f"{'':>10}{finding.advice}"), soft_wrap=True)
+            console.print(Text(" " * _HANG + finding.advice), soft_wrap=True, hang=_HANG)
         failed = failed or finding.state == "failed"
     return 1 if failed else 0
 

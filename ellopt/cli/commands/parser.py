@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from ellopt.cli.commands.console import SafeConsole
 from ellopt.core.nearest import nearest
 
 
@@ -72,7 +73,9 @@ class CommandParser(argparse.ArgumentParser):
         given = next((text for text in self._given if text in commands), "")
         if given and message.startswith("unrecognized arguments"):  # the command's parser left them to this one
             commands[given].error(message)
-        self.exit(2, f"{self.prog}: {self._explained(message)}\nSee '{self.prog} --help'.\n")
+        text = f"{self.prog}: {self._explained(message)}\nSee '{self.prog} --help'."
+        SafeConsole(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        self.exit(2)
 
     def _explained(self, message: str) -> str:
         commands, first = self._commands(), self._given[0] if self._given else "-"

@@ -287,8 +287,8 @@ def _declared(path: Any, value: Any) -> Shape:
     if 0 in sizes:
         shown = ",".join(str(n) if n else (d.dim_param or "?") for n, d in zip(sizes, tensor.shape.dim, strict=True))
         raise ModelFormatError(
-            f"{path}: the input {name} has the shape {printable(shown)}, which is not fixed; say for which the model "
-            f"is to be tuned: --input_shape '{name}={','.join(str(n or 224) for n in sizes)}'"
+            f"{path}: the input {name} has the shape {printable(shown)}, which is not fixed; say which one is "
+            f"meant: --input_shape '{name}={','.join(str(n or 224) for n in sizes)}'"
         )
     return tuple(sizes)
 

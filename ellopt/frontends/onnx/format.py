@@ -14,6 +14,7 @@ from ellopt.files.atomic import write_bytes
 from ellopt.frontends.onnx.branches import node_at
 from ellopt.frontends.onnx.file import OnnxFile, read_file
 from ellopt.frontends.onnx.read import OPTIONS_KEY, read_model
+from ellopt.frontends.onnx.tuned_shapes import keep_shapes
 from ellopt.model.graph import Model
 
 _PREFIX = OPTIONS_KEY.partition(".")[0] + "."
@@ -46,8 +47,8 @@ def write(
     ell: Mapping[str, Mapping[str, str]],
     own: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """Write the file as it was read, with the options of ``plan`` in the metadata of its nodes. Files with its weights
-    are copied beside it. Raises OSError."""
+    """Write the file as it was read, with the options of ``plan`` in the metadata of its nodes, and in its own the
+    shapes of inputs that it leaves open. Files with its weights are copied beside it. Raises OSError."""
     file = model.source
     assert isinstance(file, OnnxFile)
     message = onnx.ModelProto()
@@ -65,4 +66,5 @@ def write(
         if source.resolve() != target.resolve():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+    keep_shapes(message, model)
     write_bytes(path, message.SerializeToString())

@@ -20,6 +20,7 @@ from ellopt.frontends.onnx.operators.movement import joined_flat
 from ellopt.frontends.onnx.operators.table import OPERATORS
 from ellopt.frontends.onnx.patterns import with_whole_functions
 from ellopt.frontends.onnx.refusals import Refusals, Refused
+from ellopt.frontends.onnx.tuned_shapes import kept_shapes
 from ellopt.model import layers
 from ellopt.model.graph import Model, Port
 from ellopt.model.layers import Node
@@ -33,13 +34,14 @@ OPTIONS_KEY = "ellopt.convolution"
 
 
 def read_model(path: Path, input_shapes: Mapping[str, Shape] | None = None) -> Model:
-    """Read a ``.onnx`` file for inputs of ``input_shapes``, by name; those that it says itself where none is given.
+    """Read a ``.onnx`` file for inputs of ``input_shapes``, by name; where none is given, for those that it was tuned
+    for, or that it says itself.
 
     Raises ModelFormatError, naming the file: for a damaged file, and with everything in it that is not supported.
     """
     file = read_file(path)
     refusals = Refusals()
-    graph = fold(file, input_shapes or {}, OPERATORS.keys(), refusals)
+    graph = fold(file, kept_shapes(file.message) | dict(input_shapes or {}), OPERATORS.keys(), refusals)
     refusals.raise_any(path)
     builder = Builder(graph)
     inputs = _inputs(builder, graph)
