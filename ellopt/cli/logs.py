@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from ellopt.cli.commands.console import in_whole_words
 from ellopt.cli.messages import MessageSettings
 from ellopt.core.errors import ConfigurationError
 from ellopt.files.redaction import Redactor, environment_secrets
@@ -47,7 +49,10 @@ class TerminalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            text = self.format(record)
+            if sys.stderr.isatty():
+                text = in_whole_words(text, shutil.get_terminal_size().columns)
+            print(text, file=sys.stderr, flush=True)
         except (OSError, ValueError):  # closed, or its reader has gone: nobody is left to tell
             pass
         except RecursionError:

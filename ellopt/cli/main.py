@@ -102,6 +102,9 @@ def _name_outer_run(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from ellopt.cli.logs import TerminalHandler
+
+    logging.lastResort = TerminalHandler(logging.WARNING)  # of commands that set up no log
     try:
         settle_user()
         _name_outer_run(arguments)

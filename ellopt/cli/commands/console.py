@@ -48,6 +48,12 @@ class SafeConsole(Console):
                 yield Segment(harmless(segment.text), segment.style)
 
 
+def in_whole_words(text: str, width: int) -> str:
+    """``text`` in lines that end between words, see ``SafeConsole.print``."""
+    lines = (part.plain for line in text.split("\n") for part in _wrapped(Text(line), width))
+    return "\n".join(lines)
+
+
 def _wrapped(line: Text, width: int, hang: int = 0) -> Iterable[Text]:
     """Parts of a line that are not wider, unless a word is; all but the first begin with ``hang`` spaces."""
     plain, begin, room, breaks = line.plain, 0, width, []
