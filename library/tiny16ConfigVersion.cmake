@@ -1,8 +1,0 @@
-# Which versions of tiny16 this one can stand for: those with the same first number that are not newer.
-set(PACKAGE_VERSION "1.0.0")
-if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
-    set(PACKAGE_VERSION_EXACT TRUE)
-endif()
-if("${PACKAGE_FIND_VERSION_MAJOR}" STREQUAL "1" AND NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
-    set(PACKAGE_VERSION_COMPATIBLE TRUE)
-endif()
