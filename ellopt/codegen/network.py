@@ -104,13 +104,15 @@ class Step:
     ``node_ids`` are the nodes of the model that it covers, in order; its time is reported for ``reported_id``.
     ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``; empty for
     convolutions, whose kernels are generated. ``in_place``: whether it may write over its input. ``halves``: whether it
-    can read and write tensors of float16; a convolution can where it is computed in it.
+    can read and write tensors of float16; a convolution can where it is computed in it. ``strided``: whether the pixels
+    that it writes may lie at any distance.
     """
 
     kind: ClassVar[str]
     function: ClassVar[str] = ""
     in_place: ClassVar[bool] = False
     halves: ClassVar[bool] = False
+    strided: ClassVar[bool] = False
 
     node_ids: tuple[str, ...]
     type_name: str
@@ -135,6 +137,7 @@ class ConvolutionStep(Step):
 
     kind = "convolution"
     halves = True
+    strided = True
 
     shape: ConvolutionShape = field(kw_only=True)
     border: Border = field(kw_only=True)  # the cells outside its input that it reads

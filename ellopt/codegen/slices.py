@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ellopt.codegen.network import ConvolutionStep, CopyStep, Slice, Step, Tensor
+from ellopt.codegen.network import CopyStep, Slice, Step, Tensor
 from ellopt.codegen.steps.general import Joined, joined, without
 
 Tensors = Mapping[str, Tensor]
@@ -15,7 +15,7 @@ Tensors = Mapping[str, Tensor]
 def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], dict[str, Tensor]]:
     """Steps and tensors, where each step whose result only a concatenation reads writes its part of it.
 
-    Convolutions can have any distance between the pixels that they write; other steps write dense memory, so only a
+    Some steps can have any distance between the pixels that they write; others write dense memory, so only a
     part that is dense can be theirs. The concatenation copies what else it joins, and is gone where nothing is left.
     """
     found, sliced = list(steps), dict(tensors)
@@ -38,9 +38,7 @@ def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], d
 
 def _writes(writer: Step | None, part: Joined) -> bool:
     """Whether ``writer`` can write its result as ``part``."""
-    return isinstance(writer, ConvolutionStep) or (
-        writer is not None and part.outer == 1 and not isinstance(writer, CopyStep)
-    )
+    return writer is not None and (writer.strided or (part.outer == 1 and not isinstance(writer, CopyStep)))
 
 
 def _place(tensor: Tensor, part: Joined, whole: Tensor) -> Slice | None:

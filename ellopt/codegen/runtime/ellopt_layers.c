@@ -29,9 +29,9 @@ static void elementwise_row(const void *context, int y, int worker) {
     const ell_step *s = a->step;
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
-    /* Without numbers of each channel a row is one pixel of many channels. */
-    const int pixels = scale ? a->out->columns : 1;
-    const int columns = a->out->columns, channels = a->out->channels * (scale ? 1 : columns);
+    /* Without numbers of each channel a row of neighbours is one pixel of many channels. */
+    const int one = !scale && a->out->pixel_stride == a->out->channels, pixels = one ? 1 : a->out->columns;
+    const int columns = a->out->columns, channels = a->out->channels * (one ? columns : 1);
     const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
     const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * a->out->channels;
@@ -44,7 +44,7 @@ static void elementwise_row(const void *context, int y, int worker) {
             vec_store_partial(out + c, activate(s, v), lanes);
         }
         in += channels;
-        out += channels;
+        out += a->out->pixel_stride;
         if (alpha) alpha += channels;
     }
 }
@@ -74,14 +74,7 @@ ELL_INLINE void binary_line(const ell_step *s, const float *p, const float *q, f
     }
 }
 
-static void binary_row(const void *context, int y, int worker) {
-    (void)worker;
-    const ell_layer_args *a = (const ell_layer_args *)context;
-    const ell_step *s = a->step;
-    const int count = a->out->columns * a->out->channels;
-    const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
-    const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
-    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+static void binary_cells(const ell_step *s, const float *p, const float *q, float *out, int count) {
     const int plain = s->activation == ELL_ACTIVATION_NONE;
     switch (s->mode) {
     case ELL_ADD:
@@ -99,6 +92,18 @@ static void binary_row(const void *context, int y, int worker) {
         break;
     default: binary_line(s, p, q, out, count, ELL_DIVIDE, 0); break;
     }
+}
+
+static void binary_row(const void *context, int y, int worker) {
+    (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
+    const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
+    const int one = a->out->pixel_stride == a->out->channels, lines = one ? 1 : a->out->columns;
+    const int count = a->out->channels * (one ? a->out->columns : 1);
+    for (int x = 0; x < lines; x++, p += count, q += count, out += a->out->pixel_stride)
+        binary_cells(a->step, p, q, out, count);
 }
 
 void ell_binary(ell_pool *pool, const ell_layer_args *a) {

@@ -15,7 +15,7 @@ enum { ELL_ARENA, ELL_INPUT, ELL_OUTPUT, ELL_WEIGHTS }; /* where a tensor lies *
 
 /* rows x columns x channels, channels innermost; offset is that of element (0, 0, 0). Cells around it (top rows
  * above, ...) belong to the buffer: who writes the tensor sets them to fill. pixel_stride is channels, but where a
- * convolution writes a slice of another tensor. */
+ * step that can writes a slice of another tensor. */
 typedef struct {
     int place;
     size_t offset;

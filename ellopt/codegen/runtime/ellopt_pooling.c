@@ -68,7 +68,7 @@ ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out
                             const int is_max) {
     const int channels = a->in->channels, step = a->step->stride * channels;
     const ptrdiff_t row_stride = a->in->row_stride, ahead = a->step->stride * row_stride;
-    for (int x = 0; x < pixels; x++, in += step, out += channels) {
+    for (int x = 0; x < pixels; x++, in += step, out += a->out->pixel_stride) {
         for (int c = pool_many(in, out, row_stride, channels, size, is_max); c < channels; c += VECTOR_WIDTH) {
             if (c % 16 == 0) /* a cache line of the next row's windows */
                 for (int r = 0; r < size; r++) __builtin_prefetch(in + ahead + r * row_stride + c, 0, 2);
@@ -98,13 +98,13 @@ static void pooling_row(const void *context, int y, int worker) {
         behind = clamp((in->columns + s->left - s->size) / s->stride + 1, inside_from, a->out->columns);
         const float *window = a->input + (ptrdiff_t)top * in->row_stride +
                               ((ptrdiff_t)inside_from * s->stride - s->left) * channels;
-        float *first_out = out + (ptrdiff_t)inside_from * channels;
+        float *first_out = out + (ptrdiff_t)inside_from * a->out->pixel_stride;
         if (s->size == 2 && is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 1);
         if (s->size == 2 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 0);
         if (s->size == 3 && is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 1);
         if (s->size == 3 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 0);
     }
-    for (int x = 0; x < a->out->columns; x++, out += channels) {
+    for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
         if (x >= inside_from && x < behind) continue;
         const int left = x * s->stride - s->left;
         const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);

@@ -23,6 +23,7 @@ OPERATIONS = {
 class BinaryStep(Step):
     kind = "binary"
     function = "ell_binary"
+    strided = True
     in_place = True
 
     operation: str = field(kw_only=True)

@@ -18,6 +18,7 @@ class ElementwiseStep(Step):
 
     kind = "elementwise"
     function = "ell_elementwise"
+    strided = True
     in_place = True
 
     scale: FloatArray | None = field(kw_only=True, default=None)

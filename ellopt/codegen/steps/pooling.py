@@ -23,6 +23,7 @@ class PoolingStep(Step):
     kind = "pooling"
     function = "ell_pooling"
     halves = True
+    strided = True
 
     pooling: Literal["max", "mean"] = field(kw_only=True)
     size: int = field(kw_only=True)

@@ -28,6 +28,8 @@ class Builder:
         self.graph = graph
         self.nodes: list[Node] = []
         self._held: dict[str, Held] = {}
+        #: what was brought into another order of memory once is not again
+        self._arranged: dict[tuple[Held, tuple[int, ...], MemoryLayout], Held] = {}
         self._operator: Operator | None = None
         self._helpers = 0
         #: zeros around an image that are not computed yet: a convolution takes them as its own
@@ -134,9 +136,12 @@ class Builder:
         layout = layout or (held.layout if held.lies_as(order) else flat(held.elements))
         if held.lies_as(order) and held.layout == layout:
             return replace(held, order=tuple(order))
-        tables = tuple(np.arange(held.shape[a], dtype=np.int64) * held.strides[a] for a in order)
-        node = Remap(**self.common((held,), layout, kind="Transpose"), tables=tables or (np.zeros(1, np.int64),))
-        return self.add(node, held.shape, order)
+        key = (held, tuple(order), layout)
+        if key not in self._arranged:
+            tables = tuple(np.arange(held.shape[a], dtype=np.int64) * held.strides[a] for a in order)
+            node = Remap(**self.common((held,), layout, kind="Transpose"), tables=tables or (np.zeros(1, np.int64),))
+            self._arranged[key] = self.add(node, held.shape, order)
+        return self._arranged[key]
 
     def dense(self, held: Held) -> Held:
         """The same tensor in the order of the file."""

@@ -24,6 +24,7 @@ METHODS = (
     ConvolutionOptions("winograd", winograd_tile_size=4),
 )
 SIZE = (1, 4, 6, 5)
+KINDS = ("3x3", "1x1", "groups", "residual", "relu", "pool", "mean", "elu", "scaled", "difference", "sine", "same")
 
 
 class Branches:
@@ -44,8 +45,13 @@ class Branches:
         self.constants[name] = self.random.normal(size=shape).astype(np.float32) / np.float32(np.sqrt(channels * size))
         return self.add("Conv", [source, name], group=group, pads=[size // 2] * 4)
 
+    def scaled(self, source: str) -> str:
+        name = f"s{len(self.nodes)}"
+        self.constants[name] = self.random.normal(size=(1, 4, 1, 1)).astype(np.float32)
+        return self.add("Mul", [source, name])
+
     def draw(self, data: st.DataObject, source: str, channels: int) -> str:
-        kind = data.draw(st.sampled_from(("3x3", "1x1", "groups", "residual", "relu", "pool", "sine", "same")))
+        kind = data.draw(st.sampled_from(KINDS))
         size = 3 if kind == "3x3" else 1
         found = self.convolution(source, size, channels, 2 if kind == "groups" and channels % 2 == 0 else 1)
         match kind:
@@ -55,6 +61,14 @@ class Branches:
                 return self.add("Relu", [found])
             case "pool":
                 return self.add("MaxPool", [found], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            case "mean":
+                return self.add("AveragePool", [found], kernel_shape=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1)
+            case "elu":
+                return self.add("Elu", [self.add("MaxPool", [found], kernel_shape=[3, 3], pads=[1, 1, 1, 1])])
+            case "scaled":
+                return self.scaled(self.add("MaxPool", [found], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+            case "difference":
+                return self.add("Sub", [self.add("Sin", [found]), found])
             case "sine":
                 return self.add("Sin", [found])
             case _:
@@ -97,12 +111,23 @@ def test_joins_of_every_kind(data: st.DataObject, tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3])
-def test_convolutions_that_are_joined_are_not_copied(axis: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_joined_is_not_copied(axis: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Convolutions, pooling, numbers of channels, functions, and differences of two tensors."""
     branches = Branches()
+    pooled = branches.add("MaxPool", ["x"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     parts = [branches.convolution("x", size, 4) for size in (1, 3)]
+    parts += [branches.add("MaxPool", ["x"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]), branches.scaled(pooled)]
+    parts += [branches.add("Elu", [pooled]), branches.add("Sub", [pooled, branches.scaled(pooled)])]
     joined = branches.add("Concat", parts, axis=axis)
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     save(make_model(branches.nodes, {"x": SIZE}, [joined], branches.constants), path)
-    kinds = [step.type_name for step in lower(read_model(path)).steps]
+    model = read_model(path)
+    kinds = [step.type_name for step in lower(model).steps]
     assert "Concat" not in kinds
     assert kinds.count("Conv") == 2
+    assert kinds.count("Transpose") == 2  # of the input, which three read, and of the output
+    plan = Plan.of({node.node_id: METHODS[1] for node in model.convolutions})
+    values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
+    [wanted] = runtime_outputs(path, values).values()
+    [found] = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True).values()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
