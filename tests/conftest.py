@@ -44,6 +44,15 @@ def shared_models() -> Path:
     return root / "models"
 
 
+@pytest.fixture(scope="session")
+def shared_onnx(shared_models: Path) -> Path:
+    """The folder of real ONNX models, with inputs and onnxruntime's outputs."""
+    folder = shared_models.parent / "onnx"
+    if not folder.is_dir():
+        pytest.skip(f"the shared ONNX models are not at {folder}")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_at_the_start() -> Iterator[None]:
     """Commands that run inside tests and their fixtures set logging up; the next test must not notice."""

@@ -133,7 +133,10 @@ def test_the_example_prints_the_output(
     assert f"largest: output {expected.argmax()}" in done.stderr
 
 
-@pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("make")), reason="cmake and make are not installed")
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("make")),
+    reason="cmake and make are not installed (Debian packages of these names)",
+)
 def test_the_cmake_file_builds_the_example(library: deploy.DeployedLibrary, tmp_path: Path) -> None:
     compiler = tmp_path / "compiler"
     compiler.write_text(f'#!/bin/sh\nexec {shlex.join(zig_command())} cc "$@"\n')

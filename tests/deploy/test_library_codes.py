@@ -157,7 +157,7 @@ FORKS = {
 }
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("body", FORKS.values(), ids=FORKS)
 def test_a_process_that_forked_off_computes_and_ends(net: DeployedLibrary, body: str) -> None:
     """Whatever the pool did at that moment: its threads run, wait or sleep. The parent's pool goes on working."""

@@ -21,7 +21,7 @@ LEVELS = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64" or sys.platform != "linux" or not shutil.which("qemu-x86_64"),
-    reason="needs qemu-x86_64 on Linux",
+    reason="needs an x86-64 Linux with qemu-x86_64 (Debian package qemu-user)",
 )
 
 

@@ -31,7 +31,8 @@ NAMES = (
     *("ell", "math", "all", "Net", "net", "net-1", "net_1", "net_ell", "сеть"),
 )
 needs_cmake = pytest.mark.skipif(
-    not (shutil.which("cmake") and shutil.which("make") and sys.platform == "linux"), reason="needs cmake and make"
+    not (shutil.which("cmake") and shutil.which("make") and sys.platform == "linux"),
+    reason="needs Linux, cmake and make",
 )
 
 
@@ -155,7 +156,7 @@ def test_an_installed_library_is_found(net: DeployedLibrary, tmp_path: Path) -> 
 
 
 @needs_cmake
-@pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed")
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not installed (Debian package of that name)")
 @pytest.mark.parametrize("installed", [True, False])
 def test_pkg_config_finds_it(installed: bool, net: DeployedLibrary, tmp_path: Path) -> None:
     place = net.directory

@@ -64,7 +64,7 @@ def test_one_site_works_as_written(tmp_path: Path) -> None:
     assert "gateway: local" in report
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze (Debian package systemd)")
 def test_the_units_are_units(tmp_path: Path) -> None:
     units = re.findall(r"`/etc/systemd/system/([a-z-]+\.service)`.*?```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(units) == 2

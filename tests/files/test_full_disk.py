@@ -65,7 +65,7 @@ print("the disk is full: no room for", path)
 def test_a_full_disk_is_called_one(tmp_path: Path, program: str) -> None:
     mount = 'mount -t tmpfs -o size=96k tmpfs "$1" && exec "$2" -c "$3" "$1" "$4"'
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
-        pytest.skip("this system does not let us mount a small disk")
+        pytest.skip("no small disk can be mounted here: that needs unshare and user namespaces")
     for name in ("disk", "other"):
         (tmp_path / name).mkdir()
     arguments = [str(tmp_path / "disk"), sys.executable, _PRELUDE + program, str(tmp_path / "other")]

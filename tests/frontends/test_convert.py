@@ -44,12 +44,6 @@ ONNX_MODELS = (
 )
 
 
-def existing(path: Path) -> Path:
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
-
-
 def error(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found.reshape(-1) - wanted.reshape(-1)).max() / np.abs(wanted).max())
 
@@ -57,7 +51,7 @@ def error(found: np.ndarray, wanted: np.ndarray) -> float:
 @pytest.mark.parametrize("name", ELL_MODELS)
 def test_ell_models_as_onnx(name: str, shared_models: Path, tmp_path: Path) -> None:
     """What ELL itself computed, in its order of axes; names are kept."""
-    path = existing(shared_models / name)
+    path = shared_models / name
     model = read_model(path)
     convert_model(model, tmp_path / "m.onnx")
     base = str(path).removesuffix(".zip").removesuffix(".ell")
@@ -70,8 +64,8 @@ def test_ell_models_as_onnx(name: str, shared_models: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ONNX_MODELS)
-def test_onnx_models_for_ell_and_back(name: str, shared_models: Path, tmp_path: Path) -> None:
-    path = existing(shared_models.parent / "onnx" / f"{name}.onnx")
+def test_onnx_models_for_ell_and_back(name: str, shared_onnx: Path, tmp_path: Path) -> None:
+    path = shared_onnx / f"{name}.onnx"
     model = read_model(path, SHAPES.get(path.stem))
     if path.stem in REFUSED:
         with pytest.raises(ModelFormatError) as raised:
@@ -261,7 +255,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_file_has_the_operators_that_exporters_write(name: str, shared_models: Path, tmp_path: Path) -> None:
-    convert_model(read_model(existing(shared_models / name)), tmp_path / "m.onnx")
+    convert_model(read_model(shared_models / name), tmp_path / "m.onnx")
     graph = onnx.load(tmp_path / "m.onnx").graph
     assert Counter(node.op_type for node in graph.node) == Counter(WRITTEN[name] | {"Identity": 1})
     read = {name for node in graph.node for name in node.input}

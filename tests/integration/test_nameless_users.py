@@ -23,7 +23,8 @@ AS_NUMBER = (
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
 )
 pytestmark = pytest.mark.skipif(
-    os.name == "nt" or os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root can become a number"
+    os.name == "nt" or os.getuid() != 0 or shutil.which("setpriv") is None,
+    reason="needs root and setpriv",
 )
 
 

@@ -55,7 +55,7 @@ def test_the_directory_is_held_until_everything_is_written_and_removed(tmp_path:
         lock.release()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(
     ("number", "reached"), [(signal.SIGTERM, "bundles"), (signal.SIGHUP, "search/observations.jsonl")]
 )

@@ -23,12 +23,12 @@ from ellopt.search.settings import SearchSettings
 from ellopt.space.space import SearchSpace
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from ellopt.tracking import TrackingSettings, open_tracking
-from tests.support.postgresql import postgresql, postgresql_programs
+from tests.support.postgresql import needs_postgresql, postgresql, postgresql_programs
 from tests.support.pretend import TARGET, PretendPool, PretendToolchain
 from tests.support.tracking_servers import free_port, running_server
 from tests.support.tuning import METHODS, TINY, device_for
 
-pytestmark = pytest.mark.skipif(postgresql_programs() is None, reason="PostgreSQL is not installed")
+pytestmark = needs_postgresql
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,8 @@ if "ELLOPT_EMULATE_ALL" in os.environ:
 
 
 @pytest.mark.parametrize(("name", "shape"), NETWORKS.items(), ids=NETWORKS)
-def test_small_networks_are_tuned_under_the_emulator(
-    name: str, shape: str, shared_models: Path, tmp_path: Path
-) -> None:
-    path = shared_models.parent / "onnx" / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+def test_small_networks_are_tuned_under_the_emulator(name: str, shape: str, shared_onnx: Path, tmp_path: Path) -> None:
+    path = shared_onnx / f"{name}.onnx"
     shapes = ("--input_shape", shape) if shape else ()
     space = tmp_path / "space.json"
     space.write_text(json.dumps({"convolution_methods": ["unrolled"], "parallel": [False], "winograd_parameters": []}))

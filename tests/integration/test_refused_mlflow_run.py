@@ -30,7 +30,7 @@ def command(place: Path, uri: str, run_id: str, output: Path, said: Path) -> sub
         )  # fmt: skip
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no process can be halted there")
+@pytest.mark.skipif(os.name == "nt", reason="on Windows no process can be halted")
 def test_it_leaves_the_first_ones_runs_and_records_alone(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = MlflowClient(uri)

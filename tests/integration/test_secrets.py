@@ -14,11 +14,11 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.paths import TINY
-from tests.support.postgresql import postgresql, postgresql_programs
+from tests.support.postgresql import needs_postgresql, postgresql
 from tests.support.processes import free_port
 from tests.support.tracking_servers import running_server
 
-pytestmark = pytest.mark.skipif(postgresql_programs() is None, reason="Debian package postgresql")
+pytestmark = needs_postgresql
 
 #: one a way in, with a letter that addresses write in another way
 WORDS = {

@@ -17,7 +17,7 @@ from ellopt.cli.main import main
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.options import ConvolutionOptions
 from ellopt.measure.store import MeasurementStore, StoreContext, StoredSamples
-from tests.support.postgresql import postgresql, postgresql_programs
+from tests.support.postgresql import NO_POSTGRESQL, postgresql, postgresql_programs
 from tests.support.pretend import shape
 
 CONTEXT = StoreContext("pi3", "native", "1", "pi3 BCM2835", False)
@@ -31,7 +31,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield f"sqlite:///{tmp_path_factory.mktemp('shared') / 'store.db'}"
         return
     if postgresql_programs() is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip(NO_POSTGRESQL)
     with postgresql() as url:
         yield url
 

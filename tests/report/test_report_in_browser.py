@@ -21,7 +21,7 @@ from ellopt.report.html import render
 from tests.support.reports import sample_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed (Debian package of that name)")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def driver() -> Iterator[webdriver.Chrome]:
         options.add_argument(argument)
     program = shutil.which("chromedriver")
     if program is None:
-        pytest.skip("chromedriver is not installed")
+        pytest.skip("chromedriver is not installed (Debian package chromium-driver)")
     made = webdriver.Chrome(options=options, service=Service(program))
     made.set_script_timeout(120)
     yield made

@@ -20,7 +20,7 @@ from ellopt.measure.settings import MeasureSettings
 from ellopt.search.driver import search
 from ellopt.search.result import SearchResult
 from ellopt.search.settings import SearchSettings
-from tests.support.postgresql import postgresql, postgresql_programs
+from tests.support.postgresql import NO_POSTGRESQL, postgresql, postgresql_programs
 from tests.support.pretend import (
     MODEL,
     SMALL,
@@ -53,7 +53,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'studies.db'}"
         return
     if postgresql_programs() is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip(NO_POSTGRESQL)
     with postgresql() as found:
         yield found
 
@@ -137,7 +137,7 @@ class KillingDisk(Disk):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_kill_9_between_samples_and_study_loses_and_repeats_nothing(tmp_path: Path) -> None:
     for at in (2, 3):
         url = f"sqlite:///{tmp_path / f'{at}.db'}"

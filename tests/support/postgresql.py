@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path("/usr/lib/postgresql")
 
 
@@ -18,6 +20,11 @@ def postgresql_programs() -> Path | None:
     """The folder with ``initdb`` and ``pg_ctl``; None where PostgreSQL is not installed."""
     found = sorted(_ROOT.glob("*/bin/initdb"))
     return found[-1].parent if found else None
+
+
+#: why a test does without
+NO_POSTGRESQL = "PostgreSQL is not installed (Debian package postgresql)"
+needs_postgresql = pytest.mark.skipif(postgresql_programs() is None, reason=NO_POSTGRESQL)
 
 
 @contextmanager

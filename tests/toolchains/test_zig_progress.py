@@ -37,7 +37,7 @@ def test_another_form_says_nothing(data: bytes) -> None:
     assert stage_of(data) is None
 
 
-@pytest.mark.skipif(os.name == "nt", reason="descriptors are not inherited there")
+@pytest.mark.skipif(os.name == "nt", reason="Windows hands down no descriptors")
 def test_a_program_s_stages_are_told_while_it_runs(tmp_path: Path) -> None:
     (tmp_path / "messages").write_bytes(message() + RUNTIME + MUSL)
     told: list[Stage] = []

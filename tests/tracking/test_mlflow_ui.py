@@ -69,7 +69,7 @@ def browser() -> Iterator[webdriver.Chrome]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     chromedriver = shutil.which("chromedriver")
     if chromium is None or chromedriver is None:
-        pytest.skip("no chromium and chromedriver here: install the packages chromium and chromium-driver")
+        pytest.skip("no chromium and chromedriver here (Debian packages chromium and chromium-driver)")
     options = Options()
     options.binary_location = chromium
     for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1700,1100"):

@@ -95,7 +95,7 @@ def server(root: Path, set_up: SetUp | None = None, dropbear: bool = False) -> I
     script = " && ".join([*mounts, f"exec {shlex.join(command)}"])
     unshare = program("unshare", "util-linux")
     if subprocess.run([unshare, "-m", "true"], capture_output=True).returncode != 0:
-        pytest.skip("mount namespaces are not allowed here")
+        pytest.skip("mount namespaces are not allowed here (in a container: --cap-add SYS_ADMIN)")
     with (root / "server.log").open("ab") as log:
         process = subprocess.Popen([unshare, "-m", "sh", "-c", script], stderr=log, start_new_session=True)
     try:

@@ -70,7 +70,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path, options: Path, capf
     assert "Traceback" not in error
 
 
-@pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="about the variable itself")
+@pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="sets ELL_BUILD_ROOT, which is set")
 def test_the_build_tree_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

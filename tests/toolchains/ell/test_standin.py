@@ -99,7 +99,7 @@ def test_only_options_renumber_the_nodes(ell_build_root: Path, shared_models: Pa
     assert [n["id"] for n in written["model"]["nodes"]] == [n["id"] for n in read_archive(model).nodes]
 
 
-@pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="about the stand-in alone")
+@pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="ELL_BUILD_ROOT is set: no stand-in")
 def test_a_predictor_node_has_no_convolutions_to_show(standin_root: Path, shared_models: Path) -> None:
     done = call(standin_root, "print", "-imap", shared_models / "dk64.ell", "--includeNodeId")
     assert "NeuralNetworkPredictorNode" in done.stdout

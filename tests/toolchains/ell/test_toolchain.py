@@ -40,7 +40,7 @@ from ellopt.toolchains.ell.tools import EllTools, find_tools
 from tests.support.ell_builds import commands, fake
 
 Run = Callable[[Job], JobResult]
-standin_only = pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="about the stand-in alone")
+standin_only = pytest.mark.skipif(bool(os.environ.get("ELL_BUILD_ROOT")), reason="ELL_BUILD_ROOT is set: no stand-in")
 
 
 def test_the_whole_output_is_checked(run: Run, tiny_plans: tuple[Plan, ...]) -> None:
