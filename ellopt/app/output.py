@@ -54,17 +54,30 @@ class Tuned:
 def write_output(
     tuned: Tuned, shared: SharedParts, directory: Path, bundles: Path, mlflow_run: Mapping[str, str]
 ) -> TuningReport:
-    """Write the tuned model and the report of its tuning to ``directory``.
+    """Write the tuned model and the report of its tuning to ``directory``. As ``write_checked``."""
+    written = write_checked(tuned, shared, directory, bundles)
+    report = replace(report_of(tuned, shared), mlflow_run=dict(mlflow_run))
+    return _write_report(directory, report, written, tuned.confirmed.plan, shared)
+
+
+def write_checked(tuned: Tuned, shared: SharedParts, directory: Path, bundles: Path) -> OutputFiles:
+    """Write the tuned model to ``directory``.
 
     What was written is read again and, where that is another network, built in ``bundles`` and run. Raises
     CandidateError, without the model's file, if its options or outputs are not those that were chosen; OSError.
     """
-    file, model, result, confirmed = tuned.file, tuned.model, tuned.result, tuned.confirmed
-    written = _write_model(directory, file, model, confirmed.plan, tuned.ell_plan, shared)
+    plan = tuned.confirmed.plan
+    written = _write_model(directory, tuned.file, tuned.model, plan, tuned.ell_plan, shared)
     if shared.toolchain.gives_outputs:
         _check_written(directory / written.model, tuned, shared, bundles)
+    return written
+
+
+def report_of(tuned: Tuned, shared: SharedParts) -> TuningReport:
+    """The report of a tuning whose files are not written yet."""
+    file, model, result, confirmed = tuned.file, tuned.model, tuned.result, tuned.confirmed
     nodes_ms = _node_medians(result) | {layer.node_id: layer.winner_ms for layer in tuned.winners.layers}
-    report = TuningReport(
+    return TuningReport(
         model=file.name,
         tag=file.tag,
         model_path=str(file.path),
@@ -85,11 +98,9 @@ def write_output(
         confirmation=confirmed.confirmation,
         cost=replace(result.cost, wall_seconds=tuned.seconds),
         boards=result.boards,
-        mlflow_run=dict(mlflow_run),
         accuracy=tuned.accuracy,
         nodes=network_of(model, nodes_ms, shared.toolchain.fused_into(model)),
     )
-    return _write_report(directory, report, written, confirmed.plan, shared)
 
 
 def write_believed(

@@ -14,7 +14,7 @@ from typing import Any
 
 from ellopt.app.config import TuningConfig
 from ellopt.app.find import SEARCH_DIRECTORY, Subject, find_best, measurer_of
-from ellopt.app.output import write_output
+from ellopt.app.output import report_of, write_checked
 from ellopt.app.shared import SharedParts
 from ellopt.core.errors import InfrastructureError
 from ellopt.core.plan import Plan
@@ -91,9 +91,10 @@ class WorkerTuning:
             measurer = measurer_of(self.subject.model, shared, directory, self.subject.samples)
             saying = Saying(talk, mirror)
             tuned = find_best(self.subject, shared, measurer, saying, directory, time.monotonic())
-            report = write_output(tuned, shared, directory / "out", directory / "bundles", {})
+            # The client writes this anew. Only here are boards on which what is read from a file can be checked.
+            write_checked(tuned, shared, directory / "out", directory / "bundles")
         mirror.look()
-        return WorkerTuned(report.to_json(), tuned.ell_plan, talk.news(0))
+        return WorkerTuned(report_of(tuned, shared).to_json(), tuned.ell_plan, talk.news(0))
 
 
 class Mirror:
