@@ -16,8 +16,8 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.rounding import DEVIATIONS
 from ellopt.targets import Cpu
 
-#: Products that are summed in float16 at most: a window of 3 cells of 64 channels at once.
-HALF_TERMS = 192
+#: Products that are summed in float16 at most: a pixel of 256 channels at once.
+HALF_TERMS = 256
 #: How much coarser float16 is than float32: 11 bits instead of 24.
 _COARSER = 2.0**13
 

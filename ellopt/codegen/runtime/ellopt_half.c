@@ -30,7 +30,7 @@ ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {
     return half ? half_load_partial((const ell_half *)data + at, lanes) : half_of_floats(data + at, lanes);
 }
 
-static void store(float *data, ptrdiff_t at, int half, vec low, vec high, int lanes) {
+ELL_INLINE void store(float *data, ptrdiff_t at, int half, vec low, vec high, int lanes) {
     if (half) {
         half_store_partial((ell_half *)data + at, half_of(low, high), lanes);
         return;
@@ -64,7 +64,26 @@ ELL_INLINE void window(const ell_layer_args *a, ptrdiff_t at, int rows, int colu
         }
 }
 
-/* As pooling_row of ellopt_layers.c. */
+/* The maxima of `pixels` windows of size x size cells that lie inside the tensor, one behind the other; as many channels as
+ * a vector has, or more. `in` is the first window. */
+ELL_INLINE void maxima_inside(const ell_layer_args *a, const ell_half *in, ptrdiff_t to, int pixels, const int size,
+                              const int half_output) {
+    const int channels = a->in->channels;
+    const ptrdiff_t row_stride = a->in->row_stride;
+    for (int x = 0; x < pixels; x++, in += a->step->stride * channels, to += a->out->pixel_stride)
+        for (int c = 0; c < channels; c += HALF_WIDTH) {
+            const int at = c + HALF_WIDTH > channels ? channels - HALF_WIDTH : c; /* some channels once more */
+            half_vec most = half_load(in + at);
+            ELL_UNROLL for (int i = 1; i < size * size; i++)
+                most = __builtin_elementwise_maximum(most, half_load(in + at + i / size * row_stride + i % size * channels));
+            if (half_output)
+                half_store((ell_half *)a->output + to + at, most);
+            else
+                store(a->output, to + at, 0, half_low(most), half_high(most), HALF_WIDTH);
+        }
+}
+
+/* As pooling_row of ellopt_pooling.c. */
 static void half_pooling_row(const void *context, int y, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
@@ -75,7 +94,24 @@ static void half_pooling_row(const void *context, int y, int worker) {
     const int first_row = clamp(top, 0, in->rows), rows = clamp(top + s->size, 0, in->rows) - first_row;
     const int all_rows = clamp(top + s->size, top, in->rows + s->bottom) - top;
     const float share = 1.0f / ((float)s->size * (float)s->size);
+    /* Output pixels inside_from .. behind - 1 have windows inside the tensor and a loop of their own. */
+    int inside_from = 0, behind = 0;
+    if (is_max && a->half_input && channels >= HALF_WIDTH && rows == s->size && s->size <= in->columns &&
+        (s->size == 2 || s->size == 3)) {
+        inside_from = clamp((s->left + s->stride - 1) / s->stride, 0, a->out->columns);
+        behind = clamp((in->columns + s->left - s->size) / s->stride + 1, inside_from, a->out->columns);
+        const ell_half *first_window = (const ell_half *)a->input + top * (ptrdiff_t)in->row_stride +
+                                       ((ptrdiff_t)inside_from * s->stride - s->left) * channels;
+        const ptrdiff_t to = y * (ptrdiff_t)a->out->row_stride + (ptrdiff_t)inside_from * a->out->pixel_stride;
+        const int pixels = behind - inside_from;
+        if (s->size == 2 && a->half_output) maxima_inside(a, first_window, to, pixels, 2, 1);
+        if (s->size == 2 && !a->half_output) maxima_inside(a, first_window, to, pixels, 2, 0);
+        if (s->size == 3 && a->half_output) maxima_inside(a, first_window, to, pixels, 3, 1);
+        if (s->size == 3 && !a->half_output) maxima_inside(a, first_window, to, pixels, 3, 0);
+    }
     for (int x = 0; x < a->out->columns; x++) {
+        if (x == inside_from && behind > inside_from) x = behind;
+        if (x >= a->out->columns) break;
         const int left = x * s->stride - s->left;
         const int first = clamp(left, 0, in->columns), columns = clamp(left + s->size, 0, in->columns) - first;
         const int all_columns = clamp(left + s->size, left, in->columns + s->right) - left;
@@ -84,12 +120,10 @@ static void half_pooling_row(const void *context, int y, int worker) {
                             : outside ? (float)((double)s->outside * outside / ((double)s->size * s->size))
                                       : 0.0f;
         const ptrdiff_t at = first_row * (ptrdiff_t)in->row_stride + (ptrdiff_t)first * channels;
-        const ptrdiff_t to = y * (ptrdiff_t)a->out->row_stride + (ptrdiff_t)x * channels;
+        const ptrdiff_t to = y * (ptrdiff_t)a->out->row_stride + (ptrdiff_t)x * a->out->pixel_stride;
         for (int c = 0; c < channels; c += HALF_WIDTH) {
             vec low, high;
-            if (channels - c >= HALF_WIDTH && is_max && rows == 2 && columns == 2)
-                window(a, at + c, 2, 2, start, share, 1, HALF_WIDTH, &low, &high);
-            else if (channels - c >= HALF_WIDTH && is_max)
+            if (channels - c >= HALF_WIDTH && is_max)
                 window(a, at + c, rows, columns, start, share, 1, HALF_WIDTH, &low, &high);
             else if (channels - c >= HALF_WIDTH)
                 window(a, at + c, rows, columns, start, share, 0, HALF_WIDTH, &low, &high);

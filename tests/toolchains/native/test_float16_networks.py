@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from ellopt.codegen.halves import may_be_half
 from ellopt.codegen.lower import lower
@@ -14,11 +15,13 @@ from ellopt.core.job import Job, JobResult
 from ellopt.core.options import FLOAT16, ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.devices.emulator import EmulatedDevice
+from ellopt.frontends.base import read_model
 from ellopt.model.check_data import check_outputs
 from ellopt.model.graph import Model
 from ellopt.targets import find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 from tests.support.networks import ModelMaker
+from tests.support.onnx_models import make_model, save
 from tests.support.simulated import needs_qemu
 
 PI5 = find_target("pi5", 2)
@@ -55,11 +58,29 @@ def random_model(rng: np.random.Generator) -> Model:
     return maker.model()
 
 
+def joined_model(path: Path) -> Model:
+    """Poolings, one of which reads float16 and writes its part of a concatenation, which is float32."""
+    rng = np.random.default_rng(2)
+    sizes = {"a": (12, 3, 3, 3), "b": (10, 12, 1, 1), "c": (5, 22, 1, 1)}
+    weights = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "a"], ["first"], pads=[1, 1, 1, 1]),
+        node("MaxPool", ["first"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("AveragePool", ["first"], ["means"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["means", "b"], ["second"]),
+        node("Concat", ["pooled", "second"], ["both"], axis=1),
+        node("Conv", ["both", "c"], ["y"]),
+    ]
+    return read_model(save(make_model(nodes, {"x": (1, 3, 14, 14)}, ["y"], weights), path / "joined.onnx"))
+
+
 @needs_qemu
-@pytest.mark.parametrize("seed", range(2))
-def test_every_step_is_right_whatever_its_neighbours_are_computed_in(seed: int, tmp_path: Path) -> None:
-    rng = np.random.default_rng(seed)
-    model, toolchain = random_model(rng), NativeToolchain()
+@pytest.mark.parametrize("kind", ["random", "random again", "joined"])
+def test_every_step_is_right_whatever_its_neighbours_are_computed_in(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(kind == "random again")
+    model = joined_model(tmp_path) if kind == "joined" else random_model(rng)
+    toolchain = NativeToolchain()
     layers = toolchain.layers(model)
     ways = {
         layer.node_id: [o for way in WAYS if (o := toolchain.canonical(layer.shape, way, PI5)) is not None]

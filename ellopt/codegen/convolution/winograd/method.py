@@ -25,7 +25,7 @@ _ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
 #: The same of products in float16, and of how many at most the sum is float16, too: transformed values are large beside
 #: what is left of them in the output. With larger tiles it is too much that is lost.
 _HALF_ROUNDING = {2: 1.0, 3: 2.0, 4: 6.0}
-_HALF_TERMS = {2: HALF_TERMS, 3: 64, 4: 32}
+_HALF_TERMS = {2: HALF_TERMS, 3: 64, 4: 64}
 #: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
 _ELL_FEW_CHANNELS = 4
 
