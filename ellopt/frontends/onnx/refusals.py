@@ -11,6 +11,10 @@ from ellopt.core.errors import ModelFormatError
 _NAMED = 3
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _CONTROL = ("If", "Loop", "Scan")
+_QUANTISED = ("QLinear", "QAttention", "QGemm", "QMoE")
+#: How many they make, or what, depends on the values.
+_CHOOSING = ("NonMaxSuppression", "TopK", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool")
+_CUT = "cut the model before it (onnx.utils.extract_model)"
 
 
 class Refused(Exception):
@@ -43,12 +47,15 @@ class Refusals:
 
 
 def _advice(operator: str) -> str:
-    if operator in _RECURRENT:
-        return ": recurrent networks are not; cut the model before it"
-    if operator in _CONTROL:
+    name = operator.rpartition(".")[2]
+    if name in _RECURRENT:
+        return f": recurrent networks are not; {_CUT}"
+    if name in _CONTROL:
         return ": control flow is not; export the model traced, for one input size"
-    if "quant" in operator.lower() or operator.endswith(("Integer", "Float16")):
+    if "quant" in name.lower() or name.startswith(_QUANTISED) or name.endswith(("Integer", "Float16")):
         return ": quantised models are not; export the model in float32"
+    if name in _CHOOSING or "NMS" in name or "NonMax" in name:
+        return f": what chooses among results is not; export the model without it and choose in your program, or {_CUT}"
     if "." in operator:
         return ": it is not one of ONNX's own; export the model with standard operators only"
-    return "; export the model without it, or cut the model before it"
+    return f"; export the model without it, or {_CUT}"

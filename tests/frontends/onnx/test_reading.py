@@ -127,6 +127,32 @@ def test_all_that_is_not_supported_is_said_at_once(tmp_path: Path) -> None:
     assert "QuantizeLinear is not supported: quantised models are not" in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "domain", "advice"),
+    [
+        ("ConvInteger", "", "quantised models are not; export the model in float32"),
+        ("QLinearConv", "", "quantised models are not; export the model in float32"),
+        ("QLinearAdd", "com.microsoft", "quantised models are not; export the model in float32"),
+        ("LSTM", "", "recurrent networks are not; cut the model before it (onnx.utils.extract_model)"),
+        ("Loop", "", "control flow is not; export the model traced, for one input size"),
+        ("NonMaxSuppression", "", "export the model without it and choose in your program, or cut the model before it"),
+        ("TopK", "", "export the model without it and choose in your program, or cut the model before it"),
+        ("EfficientNMS_TRT", "TRT", "export the model without it and choose in your program"),
+        ("Fancy", "com.example", "it is not one of ONNX's own; export the model with standard operators only"),
+        ("Einsum", "", "export the model without it, or cut the model before it (onnx.utils.extract_model)"),
+    ],
+)
+def test_a_refusal_names_nodes_and_says_what_could_be_done(kind: str, domain: str, advice: str, tmp_path: Path) -> None:
+    nodes = [helper.make_node(kind, ["x"], [f"y{k}"], name=f"n{k}", domain=domain) for k in range(5)]
+    path = save(make_model(nodes, {"x": (1, 3, 8, 8)}, [f"y{k}" for k in range(5)]), tmp_path / "m.onnx")
+    with pytest.raises(ModelFormatError) as caught:
+        read_model(path)
+    name = f"{domain}.{kind}" if domain else kind
+    assert str(caught.value).startswith(f"{path}: cannot be tuned: the operator {name} is not supported")
+    assert advice in str(caught.value)
+    assert f"(5 nodes: node 0 n0 ({kind}), node 1 n1 ({kind}), node 2 n2 ({kind}) and 2 more)" in str(caught.value)
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(convolution_model().SerializeToString()[:200])
 
