@@ -98,7 +98,7 @@ class Manifest:
             ],
             "steps": [asdict(step) for step in self.steps],
         }
-        (directory / MANIFEST).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        (directory / MANIFEST).write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, directory: Path) -> Manifest | None:
