@@ -62,6 +62,8 @@ def _headline(report: TuningReport) -> list[str]:
         # One line: MLflow shows the first two or three lines and lays a veil over all but the first.
         against = confirmation.against_before
         gain = f"{_gain(gain_of(before, after, against))} than ELL's default"
+        if confirmation.chosen == confirmation.before:
+            gain = "ELL's default, nothing was faster"
         evidence = _evidence(against) if report.estimate is None else []
         lines = [f"**{before:.3f} ms → {after:.3f} ms** a pass, {gain} · {{views}}", "", *evidence]
     lines += ("", written(report))

@@ -121,6 +121,13 @@ def test_the_description_tells_the_outcome() -> None:
     assert "`net_options.ell`" in text
 
 
+def test_the_description_of_a_model_that_nothing_made_faster_says_so() -> None:
+    report = make_report(make_trials(5))
+    confirmation = replace(report.confirmation, chosen=report.confirmation.before, against_before=None)
+    text = description(replace(report, confirmation=confirmation))
+    assert text.startswith("**9.800 ms → 9.800 ms** a pass, ELL's default, nothing was faster · {views}\n")
+
+
 def test_the_description_of_a_large_model_fits_and_says_what_it_leaves_out() -> None:
     text = description(make_report(make_trials(2, 300), 300))
     assert len(text) < 4500
