@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from ellopt.codegen.lower import lower
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.plan import Plan
 from ellopt.deploy import run as deploy
 from ellopt.frontends.base import read_model
-from tests.support.onnx_models import make_model, runtime_outputs, save
+from tests.support.onnx_layers import Layers
+from tests.support.onnx_models import runtime_outputs, save
 
 METHODS = (
     ConvolutionOptions("simple"),
@@ -24,36 +24,18 @@ METHODS = (
 SIZE = (1, 8, 9, 7)
 
 
-class Layers:
-    def __init__(self) -> None:
-        self.random = np.random.default_rng(0)
-        self.nodes: list[Any] = []
-        self.constants: dict[str, np.ndarray] = {}
-
-    def add(self, kind: str, *inputs: str, **fields: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [f"v{len(self.nodes)}"], **fields))
-        return str(self.nodes[-1].output[0])
-
-    def convolution(self, source: str) -> str:
-        weights, bias = f"w{len(self.nodes)}", f"b{len(self.nodes)}"
-        self.constants[weights] = (self.random.normal(size=(8, 8, 3, 3)) / 8).astype(np.float32)
-        self.constants[bias] = self.random.normal(size=8).astype(np.float32)
-        return self.add("Conv", source, weights, bias, pads=[1, 1, 1, 1])
-
-    def silu(self, source: str) -> str:
-        return self.add("Mul", source, self.add("Sigmoid", source))
-
-
 def bottlenecks(layers: Layers) -> str:
     """As in YOLOv5 and v8: x + silu(conv(silu(conv(x)))), and the same with ReLU."""
-    first = layers.silu(layers.convolution("x"))
-    second = layers.add("Add", first, layers.silu(layers.convolution(layers.silu(layers.convolution(first)))))
-    return layers.add("Add", layers.add("Relu", layers.convolution(second)), second)
+    first = layers.silu(layers.convolution("x", 8, 8))
+    second = layers.add(
+        "Add", first, layers.silu(layers.convolution(layers.silu(layers.convolution(first, 8, 8)), 8, 8))
+    )
+    return layers.add("Add", layers.add("Relu", layers.convolution(second, 8, 8)), second)
 
 
 def both(layers: Layers) -> str:
     """The sum of one result and of another's activation, with an activation of its own: before that of the first."""
-    first, second = layers.convolution("x"), layers.add("Relu", layers.convolution("x"))
+    first, second = layers.convolution("x", 8, 8), layers.add("Relu", layers.convolution("x", 8, 8))
     return layers.add("Relu", layers.add("Add", first, second))
 
 
@@ -67,7 +49,7 @@ def both(layers: Layers) -> str:
 def test_a_sum_is_part_of_a_convolution(build: Any, epilogues: list[str], tmp_path: Path) -> None:
     layers = Layers()
     output = build(layers)
-    path = save(make_model(layers.nodes, {"x": SIZE}, [output], layers.constants), tmp_path / "m.onnx")
+    path = save(layers.model({"x": SIZE}, [output]), tmp_path / "m.onnx")
     model = read_model(path)
     network = lower(model)
     assert [step.shape.epilogue for step in network.convolutions] == epilogues
