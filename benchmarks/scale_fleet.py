@@ -1,13 +1,22 @@
 """The same boards behind the workers of a fleet: ``python -m benchmarks.scale_fleet [--json] [--boards 1000]``.
 
 A scheduler and ``--workers`` workers, each a process of its own with its share of ``--boards``, serve ``--models``
-searches at once, each of which keeps its share of the boards busy. As in ``benchmarks.scale`` only a board's answer is
-made up. In the middle, ``--killed`` workers are killed and not started again. ``--without`` measures
-``benchmarks.scale`` on as many boards and observations beside it.
+searches at once, each of which keeps its share of the boards busy, and with ``--ahead`` (the default) as many visits
+waiting at the workers. As in ``benchmarks.scale`` only a board's answer is made up. After a third of the visits
+``--killed`` workers are killed and not started again. ``--without`` measures ``benchmarks.scale`` on as many boards and
+observations afterwards.
 
-Reported are the CPU time of the client and the growth of its memory for each observation, and the share of time that
-boards are idle (those of killed workers count until they are killed), from the moment when all of them have had work to
-the moment when there is no more to hand out.
+Reported are the processor's time of client and scheduler, the growth of the client's memory for each observation, and
+the share of time that boards are idle (those of killed workers count until they are killed), from the moment when all
+of a worker's have had work: until there is no more to hand out, and until the last visit began, as some may wait at one
+worker while another has none left. What killed workers had begun is made again: board-seconds thrown away, and these
+over the boards that are left.
+
+All of it, on a machine that does nothing else, takes 12 to 15 minutes on two processors:
+
+    python -m benchmarks.scale_fleet --json --without --killed 5 --seconds 60 > scale.json
+
+It needs 4 GiB of memory. A tenth of it: ``--boards 100 --workers 10 --models 20 --observations 10000 --seconds 20``.
 """
 
 from __future__ import annotations
@@ -81,25 +90,34 @@ def serve(folder: Path, name: str, boards: int, seconds: float, scheduler: str) 
     return main(["worker", "--scheduler", scheduler, "--name", name, *boards_given, "--verbosity", "INFO"])
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of a search: ``count`` plans on its ``share`` of the boards; ``ahead``: as many visits more wait at workers."""
+
+    count: int
+    share: int
+    ahead: bool
+
+
 class Search:
-    """Keeps ``share`` visits under way, and ahead as many as are worth it, until ``count`` plans have been measured."""
+    """Keeps visits under way until all of its plans have been measured."""
 
     def __init__(
-        self, pool: FleetPool, fleet: FleetSettings, invented: InventedBoards, folder: Path, count: int, share: int
+        self, pool: FleetPool, fleet: FleetSettings, invented: InventedBoards, folder: Path, size: Size
     ) -> None:
         limits = MeasureSettings(visit_spacing=0.0, own=OwnGroups(fleet))
         self.measurer = DeviceMeasurer(MODEL, invented.toolchain, pool, TARGET, folder, limits)
         self.measurer.prepare(invented.space)
         self.log = ObservationLog(folder / "observations.jsonl", "scale", invented.space)
-        self.todo = plans(invented.space, count)
-        self.count, self.share = count, share
+        self.todo = plans(invented.space, size.count)
+        self.count, self.share, self.ahead = size.count, size.share, size.ahead
         self.asked = self.taken = 0
         self.observations = 0
         self.ran_dry = 0.0
 
     def fill(self, done: queue.SimpleQueue[Done]) -> None:
         """Ask for visits: none waits ahead of others before the first has ended, as in ``search``."""
-        most = self.share * (2 if self.taken and self.measurer.ahead else 1)
+        most = self.share * (2 if self.ahead and self.taken else 1)
         for plan in islice(self.todo, max(0, most - self.under_way)):
             self.asked += 1
             future = self.measurer.submit([plan], Schedule(rounds=3))
@@ -138,8 +156,9 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             raise RuntimeError(f"{pool.capacity} boards are offered")
         count, share = asked.observations // LAYERS // asked.models, each * asked.workers / asked.models
         searches = [
-            Search(pool, settings, invented, folder / str(n), count, round((n + 1) * share) - round(n * share))
+            Search(pool, settings, invented, folder / str(n), Size(count, boards, asked.ahead))
             for n in range(asked.models)
+            for boards in [round((n + 1) * share) - round(n * share)]
         ]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started, cpu = time.monotonic(), time.process_time()
@@ -152,19 +171,22 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             search, future = done.get()
             search.take(future.result())
             search.fill(done)
-            if 2 * taken >= count * asked.models and not killed_at:
+            if 3 * taken >= count * asked.models and not killed_at:
                 killed_at = time.monotonic()
                 for name in names[: asked.killed]:
                     fleet.kill(name, signal.SIGKILL)
         ended, cpu = time.monotonic(), time.process_time() - cpu
         scheduler = processor_seconds(fleet.processes["scheduler"].pid) - scheduler
-        losses = pool.report().retries
         time.sleep(1.0)  # the workers write down what was busy
     found = sum(search.observations for search in searches)
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024
     dry = min(search.ran_dry for search in searches)
     busy = [Busy.read(folder / f"{name}.busy", each) for name in names]
-    until = [min(dry, killed_at) if number < asked.killed else dry for number in range(len(names))]
+    last = max(first for worker in busy for first in worker.begun)
+
+    def lives(end: float) -> list[float]:
+        return [min(end, killed_at) if number < asked.killed else end for number in range(len(names))]
+
     thrown_away = sum(worker.thrown_away(killed_at) for worker in busy[: asked.killed])
     left = each * (asked.workers - asked.killed)
     return {
@@ -173,16 +195,18 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "models": asked.models,
         "visits": count * asked.models,
         "observations": found,
+        "ahead": asked.ahead,
         "visits_a_second": round(count * asked.models / (ended - started), 2),
         "killed_workers": asked.killed,
-        "visits_sent_again": losses,
+        "visits_thrown_away": sum(len(worker.unended) for worker in busy[: asked.killed]),
         "wall_seconds": round(ended - started, 2),
         "client_microseconds_per_observation": round(1e6 * cpu / found, 1),
         "client_milliseconds_per_visit": round(1e3 * cpu / count / asked.models, 2),
         "scheduler_milliseconds_per_visit": round(1e3 * scheduler / count / asked.models, 2),
         "client_memory_growth_bytes_per_observation": round(growth / found),
         "client_peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "idle_share": idle_share(busy, until),
+        "idle_share": idle_share(busy, lives(dry)),
+        "idle_share_until_the_last_visit_began": idle_share(busy, lives(last)),
         "idle_share_after_the_kill": idle_share(busy[asked.killed :], [dry] * len(names), killed_at),
         "board_seconds_thrown_away": round(thrown_away, 1),
         "seconds_lost_by_the_kill": round(thrown_away / left, 2) if left else None,
@@ -217,7 +241,11 @@ class Busy:
     @property
     def begin(self) -> float:
         """When all boards have had work."""
-        return sorted([*(first for first, _ in self.intervals), *self.unended])[: self.boards][-1]
+        return sorted(self.begun)[: self.boards][-1]
+
+    @property
+    def begun(self) -> list[float]:
+        return [*(first for first, _ in self.intervals), *self.unended]
 
     def seconds(self, begin: float, end: float) -> float:
         """What was spent on visits, also on those that were thrown away."""
@@ -250,7 +278,8 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=200)
     parser.add_argument("--observations", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="that a board needs for an answer, on average")
-    parser.add_argument("--killed", type=int, default=0, help="workers to kill in the middle")
+    parser.add_argument("--ahead", action=argparse.BooleanOptionalAction, default=True, help="visits wait at workers")
+    parser.add_argument("--killed", type=int, default=0, help="workers to kill after a third of the visits")
     parser.add_argument("--without", action="store_true", help="the same without Dask, too")
     asked = parser.parse_args()
     if asked.serve:
