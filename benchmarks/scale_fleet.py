@@ -12,11 +12,11 @@ of a worker's have had work: until there is no more to hand out, and until the l
 worker while another has none left. What killed workers had begun is made again: board-seconds thrown away, and these
 over the boards that are left.
 
-All of it, on a machine that does nothing else, takes 12 to 15 minutes on two processors:
+All of it, for a machine that does nothing else (a quarter of an hour, worked out and not driven):
 
     python -m benchmarks.scale_fleet --json --without --killed 5 --seconds 60 > scale.json
 
-It needs 4 GiB of memory. A tenth of it: ``--boards 100 --workers 10 --models 20 --observations 10000 --seconds 20``.
+A tenth of it: ``--boards 100 --workers 10 --models 20 --observations 10000 --seconds 20``.
 """
 
 from __future__ import annotations
