@@ -47,7 +47,7 @@ _BUILD_SECONDS = 1800.0
 _GLIBC = "2.28"
 #: functions of the runtime that cross object files, besides those of steps; a library has them under names of its own
 _RUNTIME_FUNCTIONS = (
-    *("ell_pool_run", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
+    *("ell_pool_run", "ell_pool_run_back", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
     *("ell_run", "ell_run_step", "ell_workspace_floats", "ell_common_pool", "ell_tensor_data", "ell_the_network"),
     *("ell_fill_border", "ell_half_fill_border", "ell_half_pooling", "ell_find_halves"),
     *("ell_pool_is_ours", "ell_pool_has_threads", "ell_core_floats", "ell_core_run", "ell_cpu_needs"),
