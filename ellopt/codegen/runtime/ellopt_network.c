@@ -28,6 +28,11 @@ void ell_find_halves(const ell_network *network, const ell_choice *choice, unsig
         half[step->input] = half[step->output] = 0;
         if (step->second >= 0) half[step->second] = 0;
     }
+    /* Pooling of float32 writes that: it is faster, and the convolution behind it rounds as it reads. */
+    for (int i = 0; i < network->steps; i++) {
+        const ell_step *step = &network->step[i];
+        if (step->convolution < 0 && !half[step->input]) half[step->output] = 0;
+    }
 #else
     (void)choice;
 #endif

@@ -186,7 +186,7 @@ def test_processors_without_the_arithmetic_have_none(cpu: object) -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        ConvolutionShape(20, 20, 64, 64, 15, 1, 1, True, 6, 6),
+        ConvolutionShape(20, 20, 64, 64, 17, 1, 1, True, 4, 4),
         ConvolutionShape(8, 8, 64, 64, 3, 1, 1, False, 8, 8, groups=2),
         ConvolutionShape(8, 8, 64, 64, 3, 1, 1, False, 8, 8, row_dilation=2),
     ],
