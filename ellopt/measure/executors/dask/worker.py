@@ -9,7 +9,7 @@ import logging
 import platform
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ellopt.measure.executors.dask.connection import security_of
 from ellopt.measure.executors.dask.offer import KEY, Offer, our_version
 from ellopt.measure.executors.dask.offered import WorkerSettings
 from ellopt.measure.executors.dask.settings import FleetSettings, is_loopback
+from ellopt.measure.executors.dask.signals import ends_by_signal
 from ellopt.measure.executors.dask.work import Place, settle
 from ellopt.targets import Target, find_target
 
@@ -49,10 +50,21 @@ def run_worker(
         log.info("offering %s", ", ".join(f"{n:g} x {name}" for name, n in offer.resources.items()))
         place = Place(offer.worker, pool, Path(directory), fleet)
         settle(place)
+        told: list[BaseException] = []
         try:
-            asyncio.run(_serve(settings, fleet, offer, place))
+            asyncio.run(_until_told(_serve(settings, fleet, offer, place), place, told))
+        except asyncio.CancelledError:
+            if told:
+                raise told[0] from None
+            raise
         finally:
             settle(None)
+
+
+async def _until_told(serving: Coroutine[Any, Any, None], place: Place, told: list[BaseException]) -> None:
+    # Boards first: who ends a process may wait no longer than for them.
+    with ends_by_signal(place.watch.close, told):
+        await serving
 
 
 @contextmanager
@@ -152,7 +164,7 @@ async def _serve(settings: WorkerSettings, fleet: FleetSettings, offer: Offer, p
                 try:
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 except asyncio.CancelledError:
-                    place.watch.close()  # boards first: who ends a process may wait no longer than for them
+                    place.watch.close()  # interrupted, by SIGINT
                     raise
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             log.warning("the scheduler at %s: %s", address, error)
