@@ -2,9 +2,8 @@
 #include "ellopt_layers.h"
 
 #if ELL_HALF
-#include <math.h>
-
 #include "half.h"
+#include "layer_rows.h"
 
 void ell_half_fill_border(const ell_tensor *t, float *data) {
     if (!(t->top | t->left | t->bottom | t->right)) return;
@@ -22,8 +21,6 @@ void ell_half_fill_border(const ell_tensor *t, float *data) {
     }
     for (size_t i = 0; i < last; i++) p[i] = fill;
 }
-
-static int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
 
 /* Eight elements, of which the first `lanes` are in memory. */
 ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {
@@ -116,9 +113,7 @@ static void half_pooling_row(const void *context, int y, int worker) {
         const int first = clamp(left, 0, in->columns), columns = clamp(left + s->size, 0, in->columns) - first;
         const int all_columns = clamp(left + s->size, left, in->columns + s->right) - left;
         const int outside = all_rows * all_columns - rows * columns;
-        const float start = is_max    ? (outside ? s->outside : -INFINITY)
-                            : outside ? (float)((double)s->outside * outside / ((double)s->size * s->size))
-                                      : 0.0f;
+        const float start = pooling_start(s, outside);
         const ptrdiff_t at = first_row * (ptrdiff_t)in->row_stride + (ptrdiff_t)first * channels;
         const ptrdiff_t to = y * (ptrdiff_t)a->out->row_stride + (ptrdiff_t)x * a->out->pixel_stride;
         for (int c = 0; c < channels; c += HALF_WIDTH) {
@@ -135,7 +130,6 @@ static void half_pooling_row(const void *context, int y, int worker) {
 }
 
 void ell_half_pooling(ell_pool *pool, const ell_layer_args *a) {
-    const size_t elements = (size_t)a->in->rows * a->in->columns * a->in->channels;
-    ell_pool_run(elements >= 16384 ? pool : 0, half_pooling_row, a, a->out->rows);
+    run_rows(pool, half_pooling_row, a, a->out->rows, elements(a->in));
 }
 #endif

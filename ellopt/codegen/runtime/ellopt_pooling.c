@@ -5,8 +5,6 @@
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
-static int clamp(int value, int low, int high) { return value < low ? low : smaller(value, high); }
-
 /* One vector of channels of a window of size x size cells, all inside the tensor. Of a mean each cell adds its share,
  * as the sum of cells may be more than a float can hold. */
 ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, const int size, const int is_max) {
@@ -112,10 +110,7 @@ static void pooling_row(const void *context, int y, int worker) {
         const int inside = (last_row - first_row) * (last - first);
         const int outside = all_rows * all_columns - inside;
         const float *window = a->input + (ptrdiff_t)first_row * in->row_stride + (ptrdiff_t)first * channels;
-        /* The border's part; of a mean in double, as borders may hold the largest number there is. */
-        const float start = is_max    ? (outside ? s->outside : -INFINITY)
-                            : outside ? (float)((double)s->outside * outside / ((double)s->size * s->size))
-                                      : 0.0f;
+        const float start = pooling_start(s, outside);
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
             vec v = vec_splat(start);

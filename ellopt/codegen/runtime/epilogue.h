@@ -1,4 +1,5 @@
-/* What follows the sums of a convolution: activation, with the residual before or behind it, store. The bias is what accumulators start from.
+/* What follows the sums of a convolution: activation, with the residual before or behind it, store. The bias is what
+ * accumulators start from.
  * Every activation of NaN is NaN: the value is the second operand of vec_max and vec_min. */
 #ifndef ELLOPT_EPILOGUE_H
 #define ELLOPT_EPILOGUE_H
@@ -58,14 +59,17 @@ ELL_INLINE vec ell_activate(vec x) {
 #endif
 }
 
-/* output[0 .. lanes) = activation(sums + residual[0 .. lanes)), or activation(sums) + residual[0 .. lanes); residual is
- * not read unless RESIDUAL. */
-ELL_INLINE void ell_finish_partial(vec sums, const float *residual, float *output, int lanes) {
-    (void)residual;
-    if (RESIDUAL == ELL_RESIDUAL_FIRST) sums += vec_load_partial(residual, lanes);
+/* activation(sums + residual), or activation(sums) + residual, or without one. */
+ELL_INLINE vec ell_followed(vec sums, vec residual) {
+    if (RESIDUAL == ELL_RESIDUAL_FIRST) sums += residual;
     sums = ell_activate(sums);
-    if (RESIDUAL == ELL_RESIDUAL_LAST) sums += vec_load_partial(residual, lanes);
-    vec_store_partial(output, sums, lanes);
+    return RESIDUAL == ELL_RESIDUAL_LAST ? sums + residual : sums;
+}
+
+/* output[0 .. lanes) = what follows sums, with residual[0 .. lanes), which is not read unless RESIDUAL. */
+ELL_INLINE void ell_finish_partial(vec sums, const float *residual, float *output, int lanes) {
+    const vec more = RESIDUAL ? vec_load_partial(residual, lanes) : vec_zero();
+    vec_store_partial(output, ell_followed(sums, more), lanes);
 }
 
 ELL_INLINE void ell_finish(vec sums, const float *residual, float *output) {

@@ -30,10 +30,8 @@ ELL_INLINE void half_finish_floats(const ell_conv_args *args, vec low, vec high,
 #else
     (void)args, (void)residual;
 #endif
-    if (RESIDUAL == ELL_RESIDUAL_FIRST) low += more_low, high += more_high;
-    low = ell_activate(low);
-    high = ell_activate(high);
-    if (RESIDUAL == ELL_RESIDUAL_LAST) low += more_low, high += more_high;
+    low = ell_followed(low, more_low);
+    high = ell_followed(high, more_high);
     if (half_output) {
         half_store_partial((ell_half *)output, half_of(low, high), lanes);
         return;

@@ -36,6 +36,7 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
 #endif
 }
 
+#undef INPUT_KIND
 #undef INPUT_ELEMENT
 #undef INPUT_VEC
 #undef INPUT_LANES
@@ -43,6 +44,7 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
 #undef INPUT_ZERO
 #undef INPUT_1D
 #undef INPUT_STORE
+#define INPUT_KIND half_
 #define INPUT_ELEMENT ell_half
 #define INPUT_VEC half_vec
 #define INPUT_LANES HALF_WIDTH
@@ -50,17 +52,7 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
 #define INPUT_ZERO (half_vec){0}
 #define INPUT_1D winograd_half_input_1d
 #define INPUT_STORE half_store
-#define winograd_input_line winograd_half_input_line
-#define winograd_input_vector winograd_half_input_vector
-#define winograd_input_inner winograd_half_input_inner
-#define winograd_input_edge winograd_half_input_edge
-#define winograd_input_tile winograd_half_input_tile
 #include "conv_winograd_input.h"
-#undef winograd_input_line
-#undef winograd_input_vector
-#undef winograd_input_inner
-#undef winograd_input_edge
-#undef winograd_input_tile
 
 static void winograd_any_input_tile(const ell_conv_args *args, int row, int column, int channels, ell_half *transformed) {
     if (args->half_input)
@@ -70,88 +62,40 @@ static void winograd_any_input_tile(const ell_conv_args *args, int row, int colu
 }
 #define WINOGRAD_INPUT_TILE winograd_any_input_tile
 
-ELL_INLINE vec winograd_followed(vec sums, vec residual) {
-    if (RESIDUAL == ELL_RESIDUAL_FIRST) sums += residual;
-    sums = ell_activate(sums);
-    return RESIDUAL == ELL_RESIDUAL_LAST ? sums + residual : sums;
+/* What ell_finish_partial is where an output, a residual or both are float16, as their elements say. */
+ELL_INLINE void winograd_finish_half(vec sums, const void *residual, void *output, const int lanes, const int half_residual,
+                                     const int half_output) {
+    vec more = vec_zero();
+    if (RESIDUAL) more = half_residual ? vec_load_half_partial(residual, lanes) : vec_load_partial(residual, lanes);
+    sums = ell_followed(sums, more);
+    if (half_output)
+        vec_store_half_partial(output, sums, lanes);
+    else
+        vec_store_partial(output, sums, lanes);
 }
 
-/* What ell_finish_partial is where an output, a residual or both are float16. */
-ELL_INLINE void winograd_finish_to_half(vec sums, const float *residual, ell_half *output, const int lanes) {
-    const vec more = RESIDUAL ? vec_load_partial(residual, lanes) : vec_zero();
-    vec_store_half_partial(output, winograd_followed(sums, more), lanes);
-}
-
-ELL_INLINE void winograd_finish_of_half(vec sums, const ell_half *residual, float *output, const int lanes) {
-    const vec more = RESIDUAL ? vec_load_half_partial(residual, lanes) : vec_zero();
-    vec_store_partial(output, winograd_followed(sums, more), lanes);
-}
-
-ELL_INLINE void winograd_finish_halves(vec sums, const ell_half *residual, ell_half *output, const int lanes) {
-    const vec more = RESIDUAL ? vec_load_half_partial(residual, lanes) : vec_zero();
-    vec_store_half_partial(output, winograd_followed(sums, more), lanes);
-}
-
-#undef OUTPUT_ELEMENT
-#undef RESIDUAL_ELEMENT
 #undef OUTPUT_FINISH
+#define OUTPUT_FINISH(sums, residual, output, lanes)                                                                   \
+    winograd_finish_half(sums, residual, output, lanes, sizeof(RESIDUAL_ELEMENT) == 2, sizeof(OUTPUT_ELEMENT) == 2)
+
+#undef OUTPUT_KIND
+#undef OUTPUT_ELEMENT
+#define OUTPUT_KIND to_half_
 #define OUTPUT_ELEMENT ell_half
-#define RESIDUAL_ELEMENT float
-#define OUTPUT_FINISH winograd_finish_to_half
-#define winograd_finish winograd_to_half_finish
-#define winograd_output_line winograd_to_half_output_line
-#define winograd_output_vector winograd_to_half_output_vector
-#define winograd_output_inner winograd_to_half_output_inner
-#define winograd_output_edge winograd_to_half_output_edge
-#define winograd_output_tile winograd_to_half_output_tile
 #include "conv_winograd_output.h"
-#undef winograd_finish
-#undef winograd_output_line
-#undef winograd_output_vector
-#undef winograd_output_inner
-#undef winograd_output_edge
-#undef winograd_output_tile
 
 #if RESIDUAL
-#undef OUTPUT_ELEMENT
+#undef OUTPUT_KIND
 #undef RESIDUAL_ELEMENT
-#undef OUTPUT_FINISH
-#define OUTPUT_ELEMENT ell_half
+#define OUTPUT_KIND halves_
 #define RESIDUAL_ELEMENT ell_half
-#define OUTPUT_FINISH winograd_finish_halves
-#define winograd_finish winograd_halves_finish
-#define winograd_output_line winograd_halves_output_line
-#define winograd_output_vector winograd_halves_output_vector
-#define winograd_output_inner winograd_halves_output_inner
-#define winograd_output_edge winograd_halves_output_edge
-#define winograd_output_tile winograd_halves_output_tile
 #include "conv_winograd_output.h"
-#undef winograd_finish
-#undef winograd_output_line
-#undef winograd_output_vector
-#undef winograd_output_inner
-#undef winograd_output_edge
-#undef winograd_output_tile
 
+#undef OUTPUT_KIND
 #undef OUTPUT_ELEMENT
-#undef RESIDUAL_ELEMENT
-#undef OUTPUT_FINISH
+#define OUTPUT_KIND of_half_
 #define OUTPUT_ELEMENT float
-#define RESIDUAL_ELEMENT ell_half
-#define OUTPUT_FINISH winograd_finish_of_half
-#define winograd_finish winograd_of_half_finish
-#define winograd_output_line winograd_of_half_output_line
-#define winograd_output_vector winograd_of_half_output_vector
-#define winograd_output_inner winograd_of_half_output_inner
-#define winograd_output_edge winograd_of_half_output_edge
-#define winograd_output_tile winograd_of_half_output_tile
 #include "conv_winograd_output.h"
-#undef winograd_finish
-#undef winograd_output_line
-#undef winograd_output_vector
-#undef winograd_output_inner
-#undef winograd_output_edge
-#undef winograd_output_tile
 #endif
 
 static void winograd_any_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,

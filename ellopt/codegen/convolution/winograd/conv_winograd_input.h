@@ -6,6 +6,8 @@
 #include "conv_winograd_transforms.h"
 
 /* An element of the tensor, vectors that are transformed, and what works on them. */
+#define INPUT_KIND
+#define INPUT_NAME(name) WINOGRAD_NAMED(INPUT_KIND, name)
 #define INPUT_ELEMENT float
 #define INPUT_VEC vec
 #define INPUT_LANES VECTOR_WIDTH
@@ -33,7 +35,7 @@ ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
 
 #if WINOGRAD_LINE
 /* One vector of channels of a tile, of which the first `count` values exist. */
-ELL_INLINE void winograd_input_line(const INPUT_ELEMENT *input, const int count, int lanes, winograd_element *transformed) {
+ELL_INLINE void INPUT_NAME(input_line)(const INPUT_ELEMENT *input, const int count, int lanes, winograd_element *transformed) {
     INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++)
         d[i] = i < count ? INPUT_LOAD(input + i * INPUT_LINE_STEP, lanes) : INPUT_ZERO;
@@ -41,12 +43,12 @@ ELL_INLINE void winograd_input_line(const INPUT_ELEMENT *input, const int count,
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) INPUT_STORE(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
 }
 
-ELL_INLINE void winograd_input_vector(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
-    winograd_input_line(input, WINOGRAD_SIZE, lanes, transformed);
+ELL_INLINE void INPUT_NAME(input_vector)(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
+    INPUT_NAME(input_line)(input, WINOGRAD_SIZE, lanes, transformed);
 }
 #else
 /* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
-ELL_INLINE void winograd_input_vector(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
+ELL_INLINE void INPUT_NAME(input_vector)(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
     ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
         INPUT_VEC half[2][WINOGRAD_SIZE];
         ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
@@ -68,23 +70,23 @@ ELL_INLINE void winograd_input_vector(const INPUT_ELEMENT *input, const int lane
 #endif
 
 /* `channels` channels of a tile inside the input. */
-static __attribute__((noinline)) void winograd_input_inner(const INPUT_ELEMENT *input, int channels,
+static __attribute__((noinline)) void INPUT_NAME(input_inner)(const INPUT_ELEMENT *input, int channels,
                                                            winograd_element *transformed) {
     int c = 0;
     for (; c + INPUT_LANES <= channels; c += INPUT_LANES)
-        winograd_input_vector(input + c, INPUT_LANES, transformed + c);
+        INPUT_NAME(input_vector)(input + c, INPUT_LANES, transformed + c);
 #if CHANNEL_TAIL
-    if (c < channels) winograd_input_vector(input + c, CHANNEL_TAIL, transformed + c);
+    if (c < channels) INPUT_NAME(input_vector)(input + c, CHANNEL_TAIL, transformed + c);
 #endif
 }
 
 /* A tile of which only rows x columns pixels of input exist; the others count as zeros. */
-static __attribute__((noinline)) void winograd_input_edge(const INPUT_ELEMENT *input, int rows, int columns, int channels,
+static __attribute__((noinline)) void INPUT_NAME(input_edge)(const INPUT_ELEMENT *input, int rows, int columns, int channels,
                                                           winograd_element *transformed) {
     for (int c = 0; c < channels; c += INPUT_LANES) {
         int lanes = channels - c < INPUT_LANES ? channels - c : INPUT_LANES;
 #if WINOGRAD_LINE
-        winograd_input_line(input + c, rows * columns, lanes, transformed + c);
+        INPUT_NAME(input_line)(input + c, rows * columns, lanes, transformed + c);
 #else
         INPUT_VEC half[WINOGRAD_SIZE][WINOGRAD_SIZE];
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
@@ -108,16 +110,16 @@ static __attribute__((noinline)) void winograd_input_edge(const INPUT_ELEMENT *i
 }
 
 /* Transforms `channels` channels of the input of tile (row, column) of the output. */
-static void winograd_input_tile(const INPUT_ELEMENT *input, int row, int column, int channels,
+static void INPUT_NAME(input_tile)(const INPUT_ELEMENT *input, int row, int column, int channels,
                                 winograd_element *transformed) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     const INPUT_ELEMENT *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
-        winograd_input_inner(first, channels, transformed);
+        INPUT_NAME(input_inner)(first, channels, transformed);
     } else {
         const int below = OUT_ROWS + FIELD - 1 - y, right = OUT_COLUMNS + FIELD_COLUMNS - 1 - x;
         int rows = below < WINOGRAD_INPUT_ROWS ? below : WINOGRAD_INPUT_ROWS;
         int columns = right < WINOGRAD_INPUT_COLUMNS ? right : WINOGRAD_INPUT_COLUMNS;
-        winograd_input_edge(first, rows, columns, channels, transformed);
+        INPUT_NAME(input_edge)(first, rows, columns, channels, transformed);
     }
 }

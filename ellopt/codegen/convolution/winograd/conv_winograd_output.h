@@ -9,6 +9,8 @@
 #include "epilogue.h"
 
 /* Elements of the tensors, and how they are read and written. */
+#define OUTPUT_KIND
+#define OUTPUT_NAME(name) WINOGRAD_NAMED(OUTPUT_KIND, name)
 #define OUTPUT_ELEMENT float
 #define RESIDUAL_ELEMENT float
 #define OUTPUT_FINISH ell_finish_partial
@@ -39,7 +41,7 @@ ELL_INLINE void winograd_load_column(const float *products, vec bias, int x, vec
 #endif
 #endif
 
-ELL_INLINE void winograd_finish(vec sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row, int column,
+ELL_INLINE void OUTPUT_NAME(finish)(vec sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row, int column,
                                 int lanes) {
     if (RESIDUAL) residual += row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE;
     OUTPUT_FINISH(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
@@ -48,7 +50,7 @@ ELL_INLINE void winograd_finish(vec sums, const RESIDUAL_ELEMENT *residual, OUTP
 
 #if WINOGRAD_LINE
 /* One vector of filters of a tile, of which the first `count` pixels exist. */
-ELL_INLINE void winograd_output_line(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_line)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                      OUTPUT_ELEMENT *output, const int count, const int lanes) {
     vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = vec_load(products + (ptrdiff_t)i * PRODUCT_STEP);
@@ -56,17 +58,17 @@ ELL_INLINE void winograd_output_line(const float *products, const float *bias, c
     winograd_output_1d(m, y);
     ELL_UNROLL for (int i = 0; i < WINOGRAD_TILE; i++) {
         if (i < count)
-            winograd_finish(y[i], residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
+            OUTPUT_NAME(finish)(y[i], residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
     }
 }
 
-ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_vector)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                        OUTPUT_ELEMENT *output, const int lanes) {
-    winograd_output_line(products, bias, residual, output, WINOGRAD_TILE, lanes);
+    OUTPUT_NAME(output_line)(products, bias, residual, output, WINOGRAD_TILE, lanes);
 }
 #else
 /* One vector of filters of a whole tile. */
-ELL_INLINE void winograd_output_vector(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_vector)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                        OUTPUT_ELEMENT *output, const int lanes) {
     vec start = vec_load(bias);
     ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
@@ -82,33 +84,33 @@ ELL_INLINE void winograd_output_vector(const float *products, const float *bias,
             vec y[WINOGRAD_TILE];
             winograd_output_1d(half[row], y);
             ELL_UNROLL for (int column = 0; column < WINOGRAD_TILE; column++)
-                winograd_finish(y[column], residual, output, row, column, lanes);
+                OUTPUT_NAME(finish)(y[column], residual, output, row, column, lanes);
         }
     }
 }
 #endif
 
 /* `filters` filters of a whole tile. */
-static __attribute__((noinline)) void winograd_output_inner(const float *products, const float *bias,
+static __attribute__((noinline)) void OUTPUT_NAME(output_inner)(const float *products, const float *bias,
                                                             const RESIDUAL_ELEMENT *residual,
                                                             OUTPUT_ELEMENT *output, int filters) {
     int f = 0;
     for (; f + VECTOR_WIDTH <= filters; f += VECTOR_WIDTH)
-        winograd_output_vector(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, VECTOR_WIDTH);
+        OUTPUT_NAME(output_vector)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, VECTOR_WIDTH);
 #if FILTER_TAIL
     if (f < filters)
-        winograd_output_vector(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, FILTER_TAIL);
+        OUTPUT_NAME(output_vector)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, FILTER_TAIL);
 #endif
 }
 
 /* A tile of which only rows x columns pixels of output exist. */
-static __attribute__((noinline)) void winograd_output_edge(const float *products, const float *bias,
+static __attribute__((noinline)) void OUTPUT_NAME(output_edge)(const float *products, const float *bias,
                                                            const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output,
                                                            int rows, int columns, int filters) {
     for (int f = 0; f < filters; f += VECTOR_WIDTH) {
         int lanes = filters - f < VECTOR_WIDTH ? filters - f : VECTOR_WIDTH;
 #if WINOGRAD_LINE
-        winograd_output_line(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, rows * columns, lanes);
+        OUTPUT_NAME(output_line)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, rows * columns, lanes);
 #else
         vec half[WINOGRAD_TILE][WINOGRAD_SIZE], start = vec_load(bias + f);
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
@@ -121,14 +123,14 @@ static __attribute__((noinline)) void winograd_output_edge(const float *products
             vec y[WINOGRAD_TILE];
             winograd_output_1d(half[row], y);
             ELL_NO_UNROLL for (int column = 0; column < columns; column++)
-                winograd_finish(y[column], RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
+                OUTPUT_NAME(finish)(y[column], RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
         }
 #endif
     }
 }
 
 /* Filters [filter, filter + filters) of output tile (row, column); `products` are those of its first position. */
-static void winograd_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,
+static void OUTPUT_NAME(output_tile)(const ell_conv_args *args, int row, int column, int filter, int filters,
                                  const float *products) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     OUTPUT_ELEMENT *output = (OUTPUT_ELEMENT *)args->output;
@@ -139,10 +141,10 @@ static void winograd_output_tile(const ell_conv_args *args, int row, int column,
                    x * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE + filter;
     if (FILTERS - filter < filters) filters = FILTERS - filter;
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
-        winograd_output_inner(products, args->bias + filter, residual, output, filters);
+        OUTPUT_NAME(output_inner)(products, args->bias + filter, residual, output, filters);
     } else {
         int rows = OUT_ROWS - y < WINOGRAD_ROWS ? OUT_ROWS - y : WINOGRAD_ROWS;
         int columns = OUT_COLUMNS - x < WINOGRAD_COLUMNS ? OUT_COLUMNS - x : WINOGRAD_COLUMNS;
-        winograd_output_edge(products, args->bias + filter, residual, output, rows, columns, filters);
+        OUTPUT_NAME(output_edge)(products, args->bias + filter, residual, output, rows, columns, filters);
     }
 }

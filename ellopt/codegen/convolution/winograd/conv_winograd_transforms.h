@@ -8,6 +8,10 @@
 
 #include "vector.h"
 
+/* Functions that are there for several kinds of tensors have the kind in their names. */
+#define WINOGRAD_NAMED_(kind, name) winograd_##kind##name
+#define WINOGRAD_NAMED(kind, name) WINOGRAD_NAMED_(kind, name)
+
 #define WINOGRAD_SIZE (WINOGRAD_TILE + 2)
 /* Windows of 1x3 and 3x1 have tiles of one row, or one column: F(t, 3). */
 #define WINOGRAD_LINE (FIELD == 1 || FIELD_COLUMNS == 1)
