@@ -20,7 +20,8 @@ from ellopt.codegen.lower import lower
 from ellopt.codegen.sources import C_FOLDERS, c_file
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.frontends.ell.read import read_model
-from ellopt.targets import Cpu
+from ellopt.targets import Cpu, find_target
+from ellopt.toolchains.zig import cpu_of
 
 TIMER = Path(__file__).parent / "kernel_timer.c"
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-mcpu=native")
@@ -100,6 +101,7 @@ def build(kernels: Sequence[Kernel]) -> ctypes.CDLL:
                     "-shared",
                     "-fPIC",
                     *FLAGS,
+                    f"-DELL_LARGE_CACHES={int(cpu_of(find_target('host')).large_caches)}",
                     *(f"-I{folder}" for folder in C_FOLDERS),
                 ),
                 *(*map(str, files), str(TIMER), str(c_file("ellopt_pool.c")), "-lm", "-o", str(built)),

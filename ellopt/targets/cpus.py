@@ -38,6 +38,8 @@ class Cpu:
     ``cache_mib``: whole MiB of weights that the last-level cache keeps from one pass to the next.
     ``near_bytes``: the first level of data cache, where blocks of a matrix multiplication are cut for it.
     ``half_lanes`` is the number of float16 in a vector register, where the processor computes with them; else 0.
+    ``large_caches``: whether they hold what the layer before wrote. Elsewhere depthwise layers and pooling begin with
+    the rows that were written last, and have the next ones fetched ahead of time.
     """
 
     name: str
@@ -60,17 +62,18 @@ class Cpu:
     library_name: str = ""
     near_bytes: int = 0
     half_lanes: int = 0
+    large_caches: bool = False
 
 
 _SCALAR = Cpu("scalar", "", 1, 16, ("4x4", "2x8"), ((2, 4),))
-_SSE = Cpu("x86-64", "", 4, 16, ("5x8", "3x12"), ((2, 5), (3, 3), (1, 8)))
+_SSE = Cpu("x86-64", "", 4, 16, ("5x8", "3x12"), ((2, 5), (3, 3), (1, 8)), large_caches=True)
 _AVX = Cpu(
     "x86-64-v3", "", 8, 16, ("6x16", "12x8"), ((2, 6), (3, 3), (1, 12)),
-    winograd_block_floats=40 * 1024, own_weight_bytes=2048 * 1024,
+    winograd_block_floats=40 * 1024, own_weight_bytes=2048 * 1024, large_caches=True,
 )  # fmt: skip
 _AVX512 = Cpu(
     "x86-64-v4", "", 16, 32, ("8x48", "14x32"), ((2, 14), (3, 9), (4, 6), (1, 28)), ((2, 7), (3, 5), (4, 4), (1, 14)),
-    latency=5, winograd_block_floats=40 * 1024, own_weight_bytes=2048 * 1024,
+    latency=5, winograd_block_floats=40 * 1024, own_weight_bytes=2048 * 1024, large_caches=True,
 )  # fmt: skip
 #: 64-bit NEON multiplies by lanes: a register holds four channels of each tile instead of a broadcast input.
 _NEON_64 = Cpu(
@@ -78,7 +81,7 @@ _NEON_64 = Cpu(
     near_bytes=32 * 1024, winograd_position_first=True,
 )  # fmt: skip
 #: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add wants.
-_NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7")
+_NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7", large_caches=False)
 
 _ROWS = (
     _SCALAR,

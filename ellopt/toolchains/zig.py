@@ -109,7 +109,8 @@ def compile_flags(target: Target) -> tuple[str, ...]:
     """The flags of every compilation for ``target``."""
     # Fused multiply-add, except on the old VFP, which has none: there clang takes "fast" as a ban on its unfused one.
     contract = "on" if target.cpu and not target.cpu.fused else "fast"
-    return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}")
+    caches = int(cpu_of(target).large_caches)
+    return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}", f"-DELL_LARGE_CACHES={caches}")
 
 
 def cpu_of(target: Target) -> Cpu:

@@ -5,21 +5,9 @@
 
 #include "layer_rows.h"
 
-void ell_fill_border(const ell_tensor *t, float *data) {
-    if (!(t->top | t->left | t->bottom | t->right)) return;
-    float *p = data - (ptrdiff_t)t->top * t->row_stride - (ptrdiff_t)t->left * t->channels;
-    size_t inside = (size_t)t->columns * t->channels;
-    size_t first = (size_t)t->top * t->row_stride + (size_t)t->left * t->channels;
-    size_t between = (size_t)(t->left + t->right) * t->channels;
-    size_t last = (size_t)t->bottom * t->row_stride + (size_t)t->right * t->channels;
-    for (size_t i = 0; i < first; i++) p[i] = t->fill;
-    p += first + inside;
-    for (int y = 1; y < t->rows; y++) {
-        for (size_t i = 0; i < between; i++) p[i] = t->fill;
-        p += between + inside;
-    }
-    for (size_t i = 0; i < last; i++) p[i] = t->fill;
-}
+#define FILL_BORDER ell_fill_border
+#define FILL_ELEMENT float
+#include "fill_border.h"
 
 /* --- elementwise ------------------------------------------------------------------------------------------------ */
 

@@ -1,9 +1,5 @@
 /* The largest or the mean value of windows. */
-#include <math.h>
-
-#include "layer_rows.h"
-
-static int smaller(int a, int b) { return a < b ? a : b; }
+#include "pooling_rows.h"
 
 /* One vector of channels of a window of size x size cells, all inside the tensor. Of a mean each cell adds its share,
  * as the sum of cells may be more than a float can hold. */
@@ -76,55 +72,39 @@ ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out
     }
 }
 
-static void pooling_row(const void *context, int y, int worker) {
+static void pooling_task(const void *context, int y, int worker) {
     (void)worker;
     const ell_layer_args *a = (const ell_layer_args *)context;
     const ell_step *s = a->step;
-    const ell_tensor *in = a->in;
-    const int channels = in->channels, is_max = s->mode == ELL_POOL_MAX;
-    /* Cells of the window inside the tensor, and all of them inside the tensor and its border. */
-    const int top = y * s->stride - s->top;
-    const int first_row = clamp(top, 0, in->rows), last_row = clamp(top + s->size, 0, in->rows);
-    const int all_rows = smaller(top + s->size, in->rows + s->bottom) - top;
-    const float share = 1.0f / ((float)s->size * (float)s->size);
+    const int channels = a->in->channels, is_max = s->mode == ELL_POOL_MAX;
+    const pooling_row row = pooling_row_of(a, y, channels >= VECTOR_WIDTH && s->activation == ELL_ACTIVATION_NONE);
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    /* Output pixels inside_from .. behind - 1 have windows inside the tensor and a loop of their own. */
-    int inside_from = 0, behind = 0;
-    if (top >= 0 && last_row == top + s->size && channels >= VECTOR_WIDTH && s->size <= in->columns &&
-        s->activation == ELL_ACTIVATION_NONE && (s->size == 2 || s->size == 3)) {
-        inside_from = smaller((s->left + s->stride - 1) / s->stride, a->out->columns);
-        behind = clamp((in->columns + s->left - s->size) / s->stride + 1, inside_from, a->out->columns);
-        const float *window = a->input + (ptrdiff_t)top * in->row_stride +
-                              ((ptrdiff_t)inside_from * s->stride - s->left) * channels;
-        float *first_out = out + (ptrdiff_t)inside_from * a->out->pixel_stride;
-        if (s->size == 2 && is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 1);
-        if (s->size == 2 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 2, 0);
-        if (s->size == 3 && is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 1);
-        if (s->size == 3 && !is_max) pool_inside(a, window, first_out, behind - inside_from, 3, 0);
+    if (row.behind > row.inside_from) {
+        const float *window = a->input + pooling_first_window(a, row);
+        float *first_out = out + (ptrdiff_t)row.inside_from * a->out->pixel_stride;
+        const int pixels = row.behind - row.inside_from;
+        if (s->size == 2 && is_max) pool_inside(a, window, first_out, pixels, 2, 1);
+        if (s->size == 2 && !is_max) pool_inside(a, window, first_out, pixels, 2, 0);
+        if (s->size == 3 && is_max) pool_inside(a, window, first_out, pixels, 3, 1);
+        if (s->size == 3 && !is_max) pool_inside(a, window, first_out, pixels, 3, 0);
     }
     for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
-        if (x >= inside_from && x < behind) continue;
-        const int left = x * s->stride - s->left;
-        const int first = clamp(left, 0, in->columns), last = clamp(left + s->size, 0, in->columns);
-        const int all_columns = smaller(left + s->size, in->columns + s->right) - left;
-        const int inside = (last_row - first_row) * (last - first);
-        const int outside = all_rows * all_columns - inside;
-        const float *window = a->input + (ptrdiff_t)first_row * in->row_stride + (ptrdiff_t)first * channels;
-        const float start = pooling_start(s, outside);
+        if (x >= row.inside_from && x < row.behind) continue;
+        const pooling_window cells = pooling_window_of(a, row, x);
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
-            vec v = vec_splat(start);
-            for (int r = 0; r < last_row - first_row; r++) {
-                const float *p = window + (ptrdiff_t)r * in->row_stride + c;
+            vec v = vec_splat(cells.start);
+            for (int r = 0; r < row.rows; r++) {
+                const float *p = a->input + cells.at + (ptrdiff_t)r * a->in->row_stride + c;
                 if (lanes == VECTOR_WIDTH) {
                     if (is_max)
-                        for (int i = first; i < last; i++, p += channels) v = vec_maximum(v, vec_load(p));
+                        for (int i = 0; i < cells.columns; i++, p += channels) v = vec_maximum(v, vec_load(p));
                     else
-                        for (int i = first; i < last; i++, p += channels) v += vec_load(p) * share;
+                        for (int i = 0; i < cells.columns; i++, p += channels) v += vec_load(p) * row.share;
                 } else {
-                    for (int i = first; i < last; i++, p += channels) {
+                    for (int i = 0; i < cells.columns; i++, p += channels) {
                         vec u = vec_load_partial(p, lanes);
-                        v = is_max ? vec_maximum(v, u) : v + u * share;
+                        v = is_max ? vec_maximum(v, u) : v + u * row.share;
                     }
                 }
             }
@@ -134,9 +114,9 @@ static void pooling_row(const void *context, int y, int worker) {
 }
 
 void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
-#if defined(__x86_64__) /* its caches hold what the layer before wrote */
-    run_rows(pool, pooling_row, a, a->out->rows, elements(a->in));
+#if ELL_LARGE_CACHES
+    run_rows(pool, pooling_task, a, a->out->rows, elements(a->in));
 #else
-    ell_pool_run_back(shared(pool, elements(a->in)), pooling_row, a, a->out->rows);
+    ell_pool_run_back(shared(pool, elements(a->in)), pooling_task, a, a->out->rows);
 #endif
 }

@@ -53,13 +53,8 @@ static inline void run_rows(ell_pool *pool, ell_task task, const ell_layer_args 
 
 static inline size_t elements(const ell_tensor *t) { return (size_t)t->rows * t->columns * t->channels; }
 
-static inline int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+static inline int smaller(int a, int b) { return a < b ? a : b; }
 
-/* What a window of pooling starts from, of which `outside` cells lie in the tensor's border: in double, as borders may
- * hold the largest number there is. */
-static inline float pooling_start(const ell_step *s, int outside) {
-    if (s->mode == ELL_POOL_MAX) return outside ? s->outside : -INFINITY;
-    return outside ? (float)((double)s->outside * outside / ((double)s->size * s->size)) : 0.0f;
-}
+static inline int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
 
 #endif

@@ -19,6 +19,11 @@
 #endif
 #endif
 
+/* Whether caches hold what the layer before wrote: the table of processors says (ellopt/targets/cpus.py). */
+#ifndef ELL_LARGE_CACHES
+#define ELL_LARGE_CACHES 0
+#endif
+
 #define ELL_INLINE static inline __attribute__((always_inline))
 #define ELL_UNROLL _Pragma("clang loop unroll(full)")
 #define ELL_NO_VECTORIZE _Pragma("clang loop vectorize(disable) interleave(disable)")

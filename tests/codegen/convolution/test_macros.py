@@ -17,7 +17,7 @@ from ellopt.core.options import PRECISIONS
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, TARGETS
 from ellopt.toolchains.ell.link import C_FOLDER
-from ellopt.toolchains.zig import compile_flags, zig_command
+from ellopt.toolchains.zig import compile_flags, cpu_of, zig_command
 from tests.support.kernels import INCLUDES, plain_site
 
 CHOICES = Choices((0, 2), (2, 4), ("", "strassen"), PRECISIONS)
@@ -83,6 +83,16 @@ def test_every_function_that_is_fused_is_within_the_contract() -> None:
         site = replace(plain_site(12, 12, 64, 64), activation=name)
         changed = replace(kernel, macros=tuple(sorted(site.macros.items())))
         assert "error" not in preprocess(changed.source("k")), name
+
+
+def test_what_caches_hold_is_asked_of_the_table_of_processors() -> None:
+    """Not of the compiler: its macros say what instructions there are."""
+    large = {cpu.name for cpu in CPUS.values() if cpu.large_caches}
+    assert large == {name for name in CPUS if name.startswith("x86-64")}
+    for target in TARGETS.values():
+        assert f"-DELL_LARGE_CACHES={int(cpu_of(target).large_caches)}" in compile_flags(target)
+    asking = {path.name for folder in C_FOLDERS for path in folder.glob("*.[ch]") if "__x86_64__" in path.read_text()}
+    assert asking == {"library_cpu.h", "ellopt_pool.c"}, "which instructions there are"
 
 
 @pytest.mark.parametrize("target", ["host", "pi0", "pi3", "pi5", "aarch64"])

@@ -82,10 +82,10 @@ ELL_INLINE void depthwise_tile(const float *input, const float *weights, const f
 }
 
 /* Rows that the next group of rows reads and this one does not are fetched ahead of time, a cache line of 16 floats
- * at a time. (An address behind the input does no harm.) Not on x86-64, whose caches hold what the layer before wrote:
- * there it costs up to a third of the layer's time. */
+ * at a time. (An address behind the input does no harm.) Not where caches hold what the layer before wrote: on x86-64
+ * it costs up to a third of the layer's time. */
 ELL_INLINE void depthwise_prefetch(const float *input, const int rows, const int columns) {
-#if !defined(__x86_64__)
+#if !ELL_LARGE_CACHES
     input += (ptrdiff_t)((rows - 1) * STRIDE + FIELD) * IN_ROW_STRIDE;
     ELL_UNROLL for (int y = 0; y < rows * STRIDE; y++) {
         ELL_UNROLL for (int x = 0; x < columns * COLUMN_STRIDE; x++)
@@ -152,12 +152,8 @@ static void depthwise_task(const void *context, int index, int worker) {
 #endif
 }
 
-/* Where the input is not sure to be in a cache, its last rows are: see ellopt_pool.h. x86-64's caches hold it. */
-#if defined(__x86_64__)
-#define BACKWARD 0
-#else
-#define BACKWARD (4ll * OUT_ROWS * STRIDE * IN_ROW_STRIDE > 256 * 1024)
-#endif
+/* Where the input is not sure to be in a cache, its last rows are: see ellopt_pool.h. */
+#define BACKWARD (!ELL_LARGE_CACHES && 4ll * OUT_ROWS * STRIDE * IN_ROW_STRIDE > 256 * 1024)
 
 void KERNEL_NAME(const ell_conv_args *args) {
     depthwise_split split = {args, 1};
