@@ -4,17 +4,16 @@ Each model is tuned by estimate for one thread and compiled as it would be deplo
 come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it. All run the same way: under
 qemu in a userland of aarch64 (benchmarks/arm_userland.py), where /proc and /sys say what a board's would; the first
 passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs are compared with the
-recorded ones. A compile_options.json at options/TARGET/MODEL.json below --keep spares the tuning. Ratios are best
-peer / ellopt, in cycles: above 1 ellopt is ahead, within 10 % it is a tie. What could not be run is said with the
-reason. What --keep has of a peer from an earlier run is not run again: a pass takes minutes.
+recorded ones. ``ncnn-float16`` and ``mnn-float16`` are run where they are asked for: those two as they compute where
+the processor has the arithmetic. A compile_options.json at options/TARGET/MODEL.json below --keep spares the tuning.
+Ratios are best peer / ellopt in float32, in cycles: above 1 ellopt is ahead, within 10 % it is a tie. What could not be
+run is said with the reason. What --keep has of a peer from an earlier run is not run again: a pass takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -24,22 +23,20 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arm_simulator import TARGETS, peers_table, simulate, table
 from benchmarks.arm_userland import WHEELS, NotHere, Userland, make_userland
 from benchmarks.peers import MODELS, TOLERANCE, Case, convert, ellopt, read_case
 from ellopt.app.estimating import make_simulator
-from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ElloptError
-from ellopt.estimate.elf import code_words
-from ellopt.estimate.simulator import CLOCK, MODEL_VERSION, PLUGIN, TABLE, Simulator
-from ellopt.estimate.table import encode
-from ellopt.files.process import run_in_group
 from ellopt.files.user_dirs import cache_directory
 from ellopt.targets import find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
-TARGETS = ("pi3_64", "pi4_64", "pi5")
 OWN = "ellopt"
-_SECONDS = 3600.0
+#: Runtimes that compute in float16 where the processor has the arithmetic -> the same one in float32.
+HALF = {"ncnn-float16": "ncnn", "mnn-float16": "mnn"}
+#: How far off outputs in float16 may be, as a share of the largest.
+_HALF_TOLERANCE = 0.02
 #: The least share of a model's operations that are computed: winograd with tiles of 6 spares four fifths.
 _FEWEST = 0.15
 _ROOT = Path(__file__).parents[1]
@@ -74,65 +71,17 @@ class Ratio:
 
 
 def ratios(runs: Iterable[Run]) -> list[Ratio]:
-    """A row for each model and target that ellopt and a peer ran."""
+    """A row for each model and target that ellopt and a peer ran, both in float32."""
     by_case: dict[tuple[str, str], dict[str, float]] = {}
     for run in runs:
         by_case.setdefault((run.model, run.target), {})[run.runtime] = run.cycles
     rows = []
     for (model, target), cycles in by_case.items():
-        peers = {runtime: value for runtime, value in cycles.items() if runtime != OWN}
+        peers = {runtime: value for runtime, value in cycles.items() if runtime != OWN and runtime not in HALF}
         if OWN in cycles and peers:
             best = min(peers, key=lambda runtime: peers[runtime])
             rows.append(Ratio(model, target, best, peers[best] / cycles[OWN]))
     return rows
-
-
-def peers_table(simulator: Simulator, userland: Userland, runtime: str, keep: Path) -> bytes:
-    """What the simulator is told of a peer's code: a minute of work and more than 100 MB, so it is kept."""
-    path = keep / "tables" / f"{runtime} {simulator.core.name} {MODEL_VERSION}"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(table(simulator, userland.programs(runtime)))
-        partial.rename(path)
-    return path.read_bytes()
-
-
-def table(simulator: Simulator, programs: Iterable[Path]) -> bytes:
-    """The simulator's table of all code in ``programs``."""
-    return encode(simulator.core, sorted({word for program in programs for word in code_words(program)}))
-
-
-def wrapper(simulator: Simulator) -> list[str]:
-    """The emulator's command, with the core's own features where it knows them: by those of "max" a runtime chooses
-    kernels of instructions that the core has not, and of which it would seem that they take no time."""
-    words = list(simulator.wrapper)
-    emulator = next(word for word in words if "qemu" in word)
-    known = subprocess.run([emulator, "-cpu", "help"], capture_output=True, text=True, timeout=60).stdout.split()
-    return [simulator.core.name if word == "max" and simulator.core.name in known else word for word in words]
-
-
-def simulate(
-    simulator: Simulator, userland: Userland, runtime: str, site: str, arguments: Sequence[str], known_code: bytes
-) -> tuple[float, int, int]:  # fmt: skip
-    """Cycles, instructions and floating-point operations of a pass; see arm_pass.py. Raises NotHere, ElloptError."""
-    with tempfile.TemporaryDirectory(prefix="ellopt-arm-") as name:
-        folder = Path(name)
-        (folder / CLOCK).write_bytes(bytes(4096))
-        (folder / TABLE).write_bytes(known_code)
-        shutil.copy(simulator.plugin, folder / PLUGIN)
-        variables = userland.environment(userland.site(site), _ROOT)
-        command = [*wrapper(simulator), "-L", str(userland.view(simulator.core))]
-        command += [word for key, value in variables.items() for word in ("-E", f"{key}={value}")]
-        command += [str(userland.python), "-m", "benchmarks.arm_pass", runtime, *arguments]
-        done = run_in_group(command, folder, Deadline.after(_SECONDS))
-        if done.exit_code:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise NotHere(f"it ended with {done.exit_code}: {said[-1] if said else 'and said nothing'}")
-        nanoseconds, instructions, operations = struct.unpack_from("<3q", (folder / CLOCK).read_bytes())
-    if not nanoseconds:
-        raise NotHere("nothing of it was simulated")
-    return nanoseconds * simulator.mhz / 1000, instructions, operations
 
 
 def tuned_library(case: Case, target: str, keep: Path) -> Path:
@@ -171,37 +120,42 @@ def run_all(path: Path, arguments: argparse.Namespace, userland: Userland) -> tu
                 if runtime != OWN and kept.exists():
                     runs.append(Run(**json.loads(kept.read_text())))
                     continue
+                half = runtime in HALF
+                peer = HALF.get(runtime, runtime)
                 try:
+                    if half and not (simulator.target.cpu and simulator.target.cpu.half_lanes):
+                        raise NotHere("the processor has no arithmetic for float16")
                     if runtime == OWN:
                         model, site = tuned_library(case, target_name, arguments.keep), "onnxruntime"
                         code = table(simulator, [*userland.programs(site)[:1], *model.parent.glob("*.so")])
-                    elif runtime in files:
-                        model, site = files[runtime], runtime
-                        code = peers_table(simulator, userland, runtime, arguments.keep)
+                    elif peer in files:
+                        model, site = files[peer], peer
+                        code = peers_table(simulator, userland, peer, arguments.keep)
                     else:
                         raise NotHere("it has no form of the model, or cannot convert it here")
                     inputs = folder / ("own.npz" if runtime == OWN else "peers.npz")
                     output = folder / "output"
-                    words = (str(model), str(inputs), str(output))
-                    figures = simulate(simulator, userland, runtime, site, words, code)
+                    module = ("benchmarks.arm_pass", runtime, str(model), str(inputs), str(output))
+                    figures = simulate(simulator, userland, site, module, code)
                     if figures[2] < _FEWEST * flop:
-                        raise NotHere(f"it computes by other instructions than those of float32: {figures[2]} of those")
-                    check(np.fromfile(output, np.float32), case)
+                        raise NotHere(f"it computes by other instructions than those of floats: {figures[2]} of those")
+                    check(np.fromfile(output, np.float32), case, _HALF_TOLERANCE if half else TOLERANCE)
                 except (NotHere, ElloptError, subprocess.SubprocessError) as error:
                     missing.append(f"{runtime} on {name}, {target_name}: {error}")
                     print(f"not run: {missing[-1]}", file=sys.stderr, flush=True)
                     continue
-                runs.append(Run(name, target_name, runtime, *figures, flop, simulator.core.peak))
+                peak = simulator.core.peak * (2 if half else 1)
+                runs.append(Run(name, target_name, runtime, *figures, flop, peak))
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(asdict(runs[-1])))
                 print(line(runs[-1]), file=sys.stderr, flush=True)
     return runs, missing
 
 
-def check(output: np.ndarray, case: Case) -> None:
+def check(output: np.ndarray, case: Case, tolerance: float) -> None:
     """Raises NotHere if ``output`` is not what was recorded."""
     error = float(np.abs(output - case.expected).max()) if output.size == case.expected.size else float("inf")
-    if not error <= TOLERANCE * max(1.0, float(np.abs(case.expected).max())):
+    if not error <= tolerance * max(1.0, float(np.abs(case.expected).max())):
         raise NotHere(f"it computes something else than what is recorded: off by {error}")
 
 
@@ -218,7 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=_ROOT.parent / "shared" / "models")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="TARGET")
     runtimes = (OWN, *WHEELS)
-    parser.add_argument("--runtimes", nargs="+", choices=runtimes, default=list(runtimes), metavar="RUNTIME")
+    choices = (*runtimes, *HALF)
+    parser.add_argument("--runtimes", nargs="+", choices=choices, default=list(runtimes), metavar="RUNTIME")
     keep = cache_directory() / "arm-benchmark"
     parser.add_argument("--keep", type=Path, default=keep, help="folder of userland, tuned models and peers' runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the runs and ratios there")
@@ -226,12 +181,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.keep = arguments.keep.resolve()
     runs: list[Run] = []
     missing: list[str] = []
+    versions: dict[str, str] = {}
     try:
         userland = make_userland(arguments.keep)
         for path in arguments.models or [arguments.shared / f"{name}.ell.zip" for name in MODELS]:
             found, not_run = run_all(path.resolve(), arguments, userland)
             runs += found
             missing += not_run
+        peers = sorted({HALF.get(run.runtime, run.runtime) for run in runs} - {OWN})
+        versions = {peer: userland.version(peer) for peer in peers}
     except NotHere as error:
         missing.append(f"anything: {error}")
     for run in runs:
@@ -244,6 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = [{**asdict(run), "share_of_peak": run.share_of_peak} for run in runs]
         report = {
             "benchmark": "arm",
+            "versions": versions,
             "runs": rows,
             "ratios": [asdict(ratio) for ratio in ratios(runs)],
             "not_run": missing,

@@ -61,6 +61,15 @@ class Userland:
             partial.rename(folder)
         return folder
 
+    def version(self, runtime: str) -> str:
+        """The version of ``runtime``'s wheel. Raises NotHere."""
+        name = WHEELS[runtime].lower().replace("-", "_")
+        for path in self.site(runtime).glob("*.dist-info"):
+            found, _, version = path.name.removesuffix(".dist-info").partition("-")
+            if found.lower() == name:
+                return version
+        raise NotHere(f"the version of {runtime} is not known")
+
     def view(self, core: Core) -> Path:
         """A root with the same files, whose /proc and /sys are those of a board with ``core``."""
         folder = self.root.with_name(f"root {core.name}")

@@ -1,99 +1,169 @@
-"""Models on simulated processors: ``python -m benchmarks.estimate MODEL ... [--json] [--targets pi3_64 pi4_64 pi5]``.
+"""Estimates beside times that others published: ``python -m benchmarks.estimate [--networks FOLDER]``.
 
-Of each model and processor: millions of cycles of a pass in which every layer is computed by one method, on one core,
-and millions of cycles that were simulated in a second. What was not run is named with the reason; for the comparison
-with times that others published of boards (docs/estimates.md has its result), programs of those others for aarch64 and
-a userland to run them in are needed, which no package that pip installs brings along.
+ncnn publishes what its benchmark networks take on boards with the three processors that are modelled
+(published.json: the table, where it is from, and when). The same networks are run here by ncnn's wheel for aarch64 in
+the userland of benchmarks/arm.py, in passes on one thread as ncnn's own benchmark makes them, with weights of zeros,
+on the simulated processors. A factor for each board, the geometric mean of published over estimated, is taken out:
+what is left is how far estimates are off, and what reports name as their error (docs/estimates.md).
+
+The networks themselves (NAME.param, in ncnn's repository) are part of neither this one nor ncnn's packages: FOLDER has
+them. What could not be run is said with the reason. What --keep has of an earlier run is not run again: a network takes
+minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-import time
+import math
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arm_simulator import peers_table, simulate
+from benchmarks.arm_userland import NotHere, Userland, make_userland
 from ellopt.app.estimating import make_simulator
-from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ElloptError
-from ellopt.core.job import Job
-from ellopt.core.options import ConvolutionOptions
-from ellopt.core.plan import Plan
-from ellopt.devices.estimated import EstimatedDevice
-from ellopt.frontends.ell.read import read_model
+from ellopt.estimate.simulator import MODEL_VERSION
+from ellopt.files.user_dirs import cache_directory
 from ellopt.targets import find_target
-from ellopt.toolchains.native.toolchain import NativeToolchain
 
-METHODS = ("unrolled", "winograd")
-TARGETS = ("pi3_64", "pi4_64", "pi5")
-NOT_RUN = "comparison with published times of boards: no aarch64 userland with their programs is here"
-_SECONDS = 3600.0
+PUBLISHED = Path(__file__).with_name("published.json")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--targets", nargs="+", default=list(TARGETS))
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    not_run = [NOT_RUN]
-    for path in arguments.models:
-        for target in arguments.targets:
+@dataclass(frozen=True)
+class Times:
+    """What one network takes on one board, in ms."""
+
+    network: str
+    target: str
+    estimated: float
+    published: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``factor``: how many times as long as estimated the board took, the geometric mean; ``errors``: by network, how
+    far an estimate times the factor is off, as a share of what was published."""
+
+    target: str
+    factor: float
+    errors: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(map(abs, self.errors.values())) / len(self.errors)
+
+    @property
+    def worst(self) -> float:
+        return max(map(abs, self.errors.values()))
+
+
+def agreements(times: Iterable[Times]) -> list[Agreement]:
+    """One for each board."""
+    boards: dict[str, list[Times]] = {}
+    for row in times:
+        boards.setdefault(row.target, []).append(row)
+    found = []
+    for target, rows in boards.items():
+        logs = [math.log(row.published / row.estimated) for row in rows]
+        factor = math.exp(math.fsum(logs) / len(logs))
+        errors = {row.network: row.estimated * factor / row.published - 1 for row in rows}
+        found.append(Agreement(target, factor, errors))
+    return found
+
+
+def run_all(
+    published: dict[str, Any], arguments: argparse.Namespace, userland: Userland
+) -> tuple[list[Times], list[str]]:
+    """Every network on every board that was asked for, and what could not be run."""
+    times, missing = [], []
+    for board in published["boards"]:
+        target = board["target"]
+        if target not in arguments.targets:
+            continue
+        simulator = make_simulator(find_target(target, 1), calibrated=False)
+        for network, ms in board["ms"].items():
+            if arguments.only and network not in arguments.only:
+                continue
+            kept = arguments.keep / "published" / f"{network} {target} {MODEL_VERSION}.json"
             try:
-                rows += cycles(path, target)
-            except ElloptError as error:
-                not_run.append(f"{path.name} on {target}: {error}")
+                if not kept.exists():
+                    path = arguments.networks / f"{network}.param"
+                    if not path.exists():
+                        raise NotHere(f"there is no {path.name} in {arguments.networks}")
+                    code = peers_table(simulator, userland, "ncnn", arguments.keep)
+                    module = ("benchmarks.ncnn_pass", str(path), *map(str, published["shapes"][network]))
+                    cycles, instructions, _ = simulate(simulator, userland, "ncnn", module, code)
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    kept.write_text(json.dumps({"cycles": cycles, "instructions": instructions}))
+                cycles = json.loads(kept.read_text())["cycles"]
+            except (NotHere, ElloptError, subprocess.SubprocessError) as error:
+                missing.append(f"{network} on {board['board']}: {error}")
+                print(f"not run: {missing[-1]}", file=sys.stderr, flush=True)
+                continue
+            times.append(Times(network, target, cycles / 1000 / simulator.core.mhz, ms))
+            print(line(times[-1]), file=sys.stderr, flush=True)
+    return times, missing
+
+
+def line(row: Times) -> str:
+    return f"{row.target:<7} {row.network:<20} estimated {row.estimated:8.2f} ms  published {row.published:8.2f} ms"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    published = json.loads(PUBLISHED.read_text())
+    targets = [board["target"] for board in published["boards"]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=Path, required=True, metavar="FOLDER", help="where NAME.param files lie")
+    names = list(published["shapes"])
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"some of {', '.join(names)}")
+    parser.add_argument("--targets", nargs="+", choices=targets, default=targets, metavar="TARGET")
+    keep = cache_directory() / "arm-benchmark"
+    parser.add_argument("--keep", type=Path, default=keep, help="folder of userland and of what was run before")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    arguments.keep, arguments.networks = arguments.keep.resolve(), arguments.networks.resolve()
+    times: list[Times] = []
+    missing: list[str] = []
+    version = None
+    try:
+        userland = make_userland(arguments.keep)
+        times, missing = run_all(published, arguments, userland)
+        version = userland.version("ncnn")
+    except (NotHere, ElloptError) as error:
+        missing.append(f"anything: {error}")
+    found = agreements(times)
+    called = {board["target"]: board["board"] for board in published["boards"]}
     if arguments.json:
-        print(json.dumps({"benchmark": "estimate", "rows": rows, "not_run": not_run}, indent=1))
-        return
-    for row in rows:
+        report = {
+            "benchmark": "estimate",
+            "source": published["source"],
+            "ncnn": version,
+            "rows": [asdict(row) for row in times],
+            "boards": [
+                {"board": called[one.target], **asdict(one), "mean_error": one.mean, "worst_error": one.worst}
+                for one in found
+            ],
+            "not_run": missing,
+        }
+        print(json.dumps(report, indent=1))
+        return 0
+    for agreement in found:
+        for row in times:
+            if row.target == agreement.target:
+                print(f"{line(row)}  off by {100 * agreement.errors[row.network]:+5.1f} %")
         print(
-            f"{row['model']:16s} {row['target']:8s} {row['method']:10s} {row['mcycles']:10.3f} M cycles  "
-            f"{row['simulated_mcycles_per_s']:6.1f} M simulated/s"
+            f"{called[agreement.target]} takes {agreement.factor:.3f} times as long as estimated; after that estimates "
+            f"are {100 * agreement.mean:.1f} % off on average, {100 * agreement.worst:.1f} % at worst"
         )
-    for reason in not_run:
+    for reason in missing:
         print(f"not run: {reason}")
-
-
-def cycles(path: Path, target_name: str) -> list[dict[str, Any]]:
-    """A row a method. Raises ElloptError."""
-    target, toolchain = find_target(target_name, 1), NativeToolchain()
-    simulator = make_simulator(target, calibrated=False)
-    device = EstimatedDevice(simulator)
-    model = toolchain.prepare(read_model(path))
-    layers = toolchain.layers(model)
-    plans = {
-        method: toolchain.valid_plan(
-            model, Plan.uniform([layer.node_id for layer in layers], ConvolutionOptions(method)), target
-        )
-        for method in METHODS
-    }
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="ellopt-estimate-") as name:
-        bundle = toolchain.build(model, list(plans.values()), target, Path(name), Deadline.after(_SECONDS))
-        for method, plan in plans.items():
-            job = Job("bench", (plan,)).once
-            started = time.perf_counter()
-            execution = device.run(bundle, toolchain.invoke(bundle, job), Deadline.after(_SECONDS))
-            took = time.perf_counter() - started
-            [samples] = toolchain.read(bundle, job, execution).samples
-            mcycles = samples.total_ms[0] * simulator.mhz / 1000
-            rows.append(
-                {
-                    "model": path.name.split(".")[0],
-                    "target": target.name,
-                    "processor": simulator.core.name,
-                    "method": method,
-                    "mcycles": mcycles,
-                    "ms": samples.total_ms[0],
-                    "simulated_mcycles_per_s": mcycles / took,
-                }
-            )
-    return rows
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ Started afresh by peers.py for every turn, so no runtime meets another one's thr
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import resource
 import time
@@ -54,13 +55,15 @@ def openvino_request(model: Path, inputs: Arrays, outputs: list[str], threads: i
     return predict
 
 
-def ncnn_net(model: Path, inputs: Arrays, outputs: list[str], threads: int) -> Predict:
+def ncnn_net(model: Path, inputs: Arrays, outputs: list[str], threads: int, half: bool = False) -> Predict:
+    """``half``: as it runs by itself, which is in float16 where the processor has the arithmetic."""
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = threads
-    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    net.opt.use_bf16_storage = False
+    if not half:
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+        net.opt.use_bf16_storage = False
     net.load_param(str(model))
     net.load_model(str(model.with_suffix(".bin")))
     [array] = inputs.values()
@@ -74,11 +77,12 @@ def ncnn_net(model: Path, inputs: Arrays, outputs: list[str], threads: int) -> P
     return predict
 
 
-def mnn_session(model: Path, inputs: Arrays, outputs: list[str], threads: int) -> Predict:
+def mnn_session(model: Path, inputs: Arrays, outputs: list[str], threads: int, half: bool = False) -> Predict:
     import MNN
 
     net = MNN.Interpreter(str(model))
-    session = net.createSession({"numThread": threads, "backend": "CPU", "precision": "high"})
+    precision = "low" if half else "high"
+    session = net.createSession({"numThread": threads, "backend": "CPU", "precision": precision})
 
     def tensor(shape: tuple[int, ...], values: Any) -> Any:
         return MNN.Tensor(shape, MNN.Halide_Type_Float, values, MNN.Tensor_DimensionType_Caffe)
@@ -152,13 +156,15 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-PEERS = {
+PEERS: dict[str, Callable[[Path, Arrays, list[str], int], Predict]] = {
     "ellopt": ellopt_library,
     "onnxruntime": onnxruntime_session,
     "openvino": openvino_request,
     "ncnn": ncnn_net,
     "mnn": mnn_session,
     "litert": litert_interpreter,
+    "ncnn-float16": functools.partial(ncnn_net, half=True),
+    "mnn-float16": functools.partial(mnn_session, half=True),
 }
 
 

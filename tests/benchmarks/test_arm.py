@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arm import OWN, TARGETS, Run, main, ratios, wrapper
+from benchmarks.arm import OWN, Run, main, ratios
+from benchmarks.arm_simulator import TARGETS, wrapper
 from benchmarks.arm_userland import NotHere, Userland, make_userland, processor_files
 from ellopt.app.estimating import make_simulator
 from ellopt.estimate.cores import core_of
@@ -25,6 +26,11 @@ def test_a_ratio_is_the_best_peer_of_the_same_model_and_target_over_ours() -> No
     [ratio] = ratios(runs)
     assert (ratio.model, ratio.target, ratio.best_peer, ratio.value) == ("a", "pi5", "mnn", 1.25)
     assert runs[0].share_of_peak == 0.5
+
+
+def test_a_ratio_is_of_float32_on_both_sides() -> None:
+    [ratio] = ratios([run(OWN, 400), run("mnn", 500), run("mnn-float16", 300)])
+    assert (ratio.best_peer, ratio.value) == ("mnn", 1.25)
 
 
 @pytest.mark.parametrize(("target", "part", "half"), [("pi3_64", "0xd03", False), ("pi5", "0xd0b", True)])
@@ -56,6 +62,13 @@ def test_a_view_shows_the_files_of_the_root_beside_the_boards(tmp_path: Path) ->
     assert (view / "usr/bin/python3.11").exists()
     assert "0xd08" in (view / "proc/cpuinfo").read_text()
     assert userland.python.name == "python3.11"
+
+
+def test_the_version_of_a_runtime_is_that_of_its_wheel(tmp_path: Path) -> None:
+    userland = Userland(tmp_path, tmp_path / "sites")
+    for name in ("numpy-2.4.6.dist-info", "ai_edge_litert-2.3.0.dist-info"):
+        (tmp_path / "sites/litert" / name).mkdir(parents=True)
+    assert userland.version("litert") == "2.3.0"
 
 
 def test_without_packages_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
