@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from ellopt.core.deadline import Deadline
-from ellopt.core.errors import InfrastructureError
+from ellopt.core.errors import ConfigurationError, InfrastructureError
 from ellopt.core.samples import DeviceState
 from ellopt.devices.base import Times
 from ellopt.devices.bundle import Bundle, Execution, Invocation
@@ -14,7 +14,7 @@ from ellopt.devices.pool.fixed import FixedSource
 from ellopt.devices.pool.leasing import Pace, Pool
 from ellopt.devices.settings import DeviceSettings
 from ellopt.devices.staging import run_here
-from ellopt.estimate.simulator import Simulator
+from ellopt.estimate.simulator import REFUSED, Simulator
 from ellopt.files.process import Abort
 from ellopt.targets import Target
 
@@ -36,7 +36,13 @@ class EstimatedDevice:
             raise InfrastructureError(f"{self.name} cannot run a bundle for {bundle.target.name}")
         files = self._simulator.files(bundle.path / invocation.arguments[0], bundle.digest)
         simulated = replace(invocation, inputs={**invocation.inputs, **files})
-        return run_here(bundle, simulated, deadline, wrapper=self._simulator.wrapper, abort=self._abort)
+        done = run_here(bundle, simulated, deadline, wrapper=self._simulator.wrapper, abort=self._abort)
+        if done.exit_code == REFUSED and (why := _refusal(done.stderr)):
+            raise ConfigurationError(
+                f"a program for {bundle.target.name} cannot be simulated: {why}. Give a board with --ipaddress or "
+                "--cluster, which measures"
+            )
+        return done
 
     def state(self) -> DeviceState:
         """Nothing: this machine's state does not matter."""
@@ -48,6 +54,11 @@ class EstimatedDevice:
 
     def rearm(self) -> None:
         self._abort = Abort()
+
+
+def _refusal(said: str) -> str:
+    """Why the simulator ended a program; empty if it did not."""
+    return next((line.removeprefix("simulator: ") for line in said.splitlines() if line.startswith("simulator: ")), "")
 
 
 def open_pool(settings: DeviceSettings, target: Target, pace: Pace | None) -> Pool:

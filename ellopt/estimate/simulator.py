@@ -20,6 +20,8 @@ MODEL_VERSION = 2
 MODEL_ERROR = 0.06
 #: The file that a program's clock is in, as program/simulated.h has it, and those beside it.
 CLOCK, TABLE, PLUGIN = "simulated-clock", "simulated-table", "simulator.so"
+#: How a program ends whose code cannot be simulated, as simulator.c has it.
+REFUSED = 97
 _CLOCK_BYTES = 4096
 
 
@@ -65,6 +67,6 @@ class Simulator:
         """What must lie in the working directory of ``program``; ``digest`` tells programs apart. Raises OSError."""
         with self._lock:
             if digest not in self._tables:
-                self._tables[digest] = encode(self.core, code_words(program))
+                self._tables[digest] = encode(self.core, code_words(program, self.core.code))
             table = self._tables[digest]
         return {CLOCK: bytes(_CLOCK_BYTES), TABLE: table, PLUGIN: self.plugin.read_bytes()}

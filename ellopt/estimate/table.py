@@ -10,24 +10,24 @@ import struct
 from collections.abc import Iterable
 from dataclasses import astuple
 
-from ellopt.estimate.a64.decode import decode
-from ellopt.estimate.a64.instruction import Instruction
 from ellopt.estimate.cores.base import Core, Timing
+from ellopt.estimate.decoders import DECODERS
+from ellopt.estimate.instruction import Instruction
 
-MAGIC = b"ELLSIM01"
-_MOST_REGISTERS, _MOST_UOPS = 12, 16
+MAGIC = b"ELLSIM02"
+_MOST_REGISTERS, _MOST_UOPS = 36, 16
 _ROW = struct.Struct(f"<I8B{_MOST_REGISTERS}B{_MOST_REGISTERS}B" + "HBB" * _MOST_UOPS)
 
 
 def encode(core: Core, words: Iterable[int]) -> bytes:
     """The file for ``core`` and the encodings ``words``, which must ascend."""
-    numbers = [int(value) for value in (*astuple(core.pipeline), *astuple(core.memory))]
+    numbers = [int(value) for value in (*astuple(core.pipeline), *astuple(core.memory), core.code == "a32")]
     rows = [_row(core, word) for word in words]
     return MAGIC + struct.pack(f"<{len(numbers) + 2}i", len(numbers), *numbers, len(rows)) + b"".join(rows)
 
 
 def _row(core: Core, word: int) -> bytes:
-    instruction = decode(word)
+    instruction = DECODERS[core.code](word)
     timing = core.timing(instruction)
     sources = tuple(dict.fromkeys(instruction.sources))[:_MOST_REGISTERS]
     targets = tuple(dict.fromkeys(instruction.targets))[:_MOST_REGISTERS]
@@ -35,7 +35,7 @@ def _row(core: Core, word: int) -> bytes:
     flat = [value for uop in uops for value in (uop.ports, uop.latency, uop.cycles)]
     return _ROW.pack(
         word, _flags(instruction, timing), len(sources), len(targets), len(uops),
-        instruction.accumulator, instruction.writeback, instruction.flops, 0,
+        instruction.accumulator, instruction.writeback, instruction.flops, instruction.accumulators,
         *sources, *(0,) * (_MOST_REGISTERS - len(sources)),
         *targets, *(0,) * (_MOST_REGISTERS - len(targets)),
         *flat, *(0,) * (3 * (_MOST_UOPS - len(uops))),
@@ -47,9 +47,10 @@ def _flags(instruction: Instruction, timing: Timing) -> int:
         instruction.is_load,
         instruction.is_store or instruction.kind == "prefetch",
         instruction.is_branch,
-        instruction.kind == "cond",
+        instruction.is_conditional,
         instruction.kind == "fmla",
         timing.alone,
         timing.vector_load,
+        instruction.kind == "unknown",
     )
     return sum(1 << place for place, flag in enumerate(is_set) if flag)

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellopt.estimate.a64.decode import decode
-from ellopt.estimate.a64.instruction import FLAGS, NO, SP, VECTORS
+from ellopt.estimate.a64.registers import SP, VECTORS
 from ellopt.estimate.cores import CORES
 from ellopt.estimate.elf import code_words
+from ellopt.estimate.instruction import FLAGS, NO
 from ellopt.estimate.table import encode
 from ellopt.toolchains.zig import zig_command
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ellopt.estimate.a64.floats import scalar_float
-from ellopt.estimate.a64.instruction import FLAGS, Instruction, bits, general
 from ellopt.estimate.a64.integers import immediate, register
 from ellopt.estimate.a64.memory import memory
+from ellopt.estimate.a64.registers import general
 from ellopt.estimate.a64.vectors import vectors
+from ellopt.estimate.instruction import FLAGS, Instruction, bits
 
 
 @lru_cache(maxsize=1 << 18)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import FLAGS, Instruction, Kind, bits, general, vector
+from ellopt.estimate.a64.registers import general, vector
+from ellopt.estimate.instruction import FLAGS, Instruction, Kind, bits
 
 _ONE: dict[int, Kind] = {0: "vlogic", 1: "fmove", 2: "fmove", 3: "fdiv"}
 _TWO: dict[int, Kind] = {0: "fmul", 1: "fdiv", 2: "fadd", 3: "fadd", 8: "fmul"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import FLAGS, Instruction, Kind, bits, general
+from ellopt.estimate.a64.registers import general
+from ellopt.estimate.instruction import FLAGS, Instruction, Kind, bits
 
 
 def immediate(word: int) -> Instruction:

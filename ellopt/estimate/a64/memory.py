@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import NO, Instruction, Kind, bits, general, vector
+from ellopt.estimate.a64.registers import general, vector
+from ellopt.estimate.instruction import NO, Instruction, Kind, bits
 
 #: opcode of a structure access -> (registers, whether their elements are interleaved)
 _STRUCTURES = {

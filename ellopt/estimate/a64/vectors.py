@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import NO, Instruction, Kind, bits, general, vector
+from ellopt.estimate.a64.registers import general, vector
+from ellopt.estimate.instruction import NO, Instruction, Kind, bits
 
 #: Of three like registers, floating point: opcode -> kind without the bit U, with it
 _FLOAT: dict[int, tuple[Kind, Kind]] = {

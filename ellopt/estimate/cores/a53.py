@@ -2,13 +2,16 @@
 
 Its issue rules are those that the authors of ncnn found: a 64-bit vector load cannot issue beside a multiply-add, but
 beside an insertion; a 128-bit one takes two cycles alone; integer loads and arithmetic go beside a multiply-add; no
-vector load in the fourth cycle after one. Latencies follow public measurements.
+vector load in the fourth cycle after one. Latencies follow public measurements. 32-bit code goes through the same
+pipelines: a q register there is as wide as here, and a multiply-add that rounds twice takes no longer.
 """
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import Instruction
+from dataclasses import replace
+
 from ellopt.estimate.cores.base import Core, Memory, Pipeline, Timing, Uop
+from ellopt.estimate.instruction import Instruction
 
 #: Two for integers, loads and stores, the vector unit, a bar between multiply-adds and vector loads, branches, products
 _ALU0, _ALU1, _MEMORY, _VECTOR, _BAR, _BRANCH, _PRODUCT = (1 << n for n in range(7))
@@ -27,7 +30,8 @@ def timing(i: Instruction) -> Timing:
     if kind == "div":
         return Timing((Uop(_PRODUCT, 12, 10),))
     if kind in ("load_x", "prefetch"):
-        return Timing((Uop(_MEMORY, 3, 2 if i.moved == 2 and i.x else 1),))
+        n = i.double_words
+        return Timing((Uop(_MEMORY, 3 + max(0, n - 2), n),))
     if kind == "load_v":
         n = i.moved * parts
         return Timing((Uop(_MEMORY, 3 + n, n), Uop(_BAR, 1, n)), alone=n > 1, vector_load=True)
@@ -37,7 +41,7 @@ def timing(i: Instruction) -> Timing:
         n = i.moved * (parts + 1)
         return Timing((Uop(_MEMORY, 5 + n, n), Uop(_BAR, 1, n), Uop(_VECTOR, 1, n)), alone=True, vector_load=True)
     if kind == "store_x":
-        return Timing((Uop(_MEMORY, 1, 2 if i.moved == 2 and i.x else 1),))
+        return Timing((Uop(_MEMORY, 1, i.double_words),))
     if i.is_store:
         n = i.moved * parts
         return Timing((Uop(_MEMORY, 1, n), Uop(_BAR, 1, n)), alone=n > 1)
@@ -65,3 +69,11 @@ CORTEX_A53 = Core(
     mhz=1400,
     peak=8,
 )  # fmt: skip
+CORTEX_A53_32 = replace(CORTEX_A53, name="cortex-a53-32", code="a32")
+#: A Zero 2 has a slower clock, and memory that is as far away in time.
+CORTEX_A53_ZERO = replace(
+    CORTEX_A53_32,
+    name="cortex-a53-32 of a Zero 2",
+    memory=replace(CORTEX_A53.memory, dram_latency=121, dram_line=25),
+    mhz=1000,
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ellopt.estimate.a64.instruction import NO, Instruction
 from ellopt.estimate.cores.base import Core, Memory, Pipeline, Timing, Uop
+from ellopt.estimate.instruction import NO, Instruction
 
 #: Integers (three pipelines, the last for many cycles), branches, two for loads and stores, data of stores, two vector
 _S0, _S1, _MULTI, _BRANCH, _L0, _L1, _DATA, _V0, _V1 = (1 << n for n in range(9))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ellopt.estimate.a64.instruction import Instruction
+from ellopt.estimate.instruction import Instruction, InstructionSet
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Core:
-    """A processor. ``mhz`` is the clock that its boards run at; ``peak`` FLOP in a cycle, fp32."""
+    """A processor. ``mhz`` is the clock that its boards run at; ``peak`` FLOP in a cycle, fp32; ``code``: what it
+    executes."""
 
     name: str
     timing: Callable[[Instruction], Timing]
@@ -84,3 +85,4 @@ class Core:
     memory: Memory
     mhz: int
     peak: int
+    code: InstructionSet = "a64"

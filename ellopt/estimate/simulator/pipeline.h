@@ -55,7 +55,7 @@ static uint64_t operands(const row_t *row) {
         const int source = row->source[i];
         const uint64_t late = (uint64_t)core.accumulator_late;
         uint64_t when = ready[source];
-        if (source == row->accumulator && accumulated[source]) when = when > late ? when - late : 0;
+        if (source >= row->accumulator && source < row->accumulator + row->accumulators && accumulated[source]) when = when > late ? when - late : 0;
         if (when > latest) latest = when;
     }
     return latest;

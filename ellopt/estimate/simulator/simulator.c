@@ -20,12 +20,14 @@
 #define MARK 0x454c4c
 enum { OFF, WARM, MEASURE, STEP, READ };
 enum { MEETING_CYCLES = 3000 };
+enum { REFUSED = 97 }; /* the exit code, as simulator.py has it */
 
 __attribute__((visibility("default"))) int qemu_plugin_version = QEMU_INTERFACE;
 
 typedef struct {
     uint64_t address;
     size_t count;
+    const char *refused; /* why it may not be simulated; null */
     const row_t *rows[];
 } block_t;
 
@@ -87,10 +89,18 @@ static void end_step(void) {
 
 /* --- blocks -------------------------------------------------------------------------------------------------------- */
 
+/* Ends the program: a figure that leaves something out would be no figure. */
+static void refuse(const char *why) {
+    fprintf(stderr, "simulator: %s\n", why);
+    fflush(stderr);
+    _exit(REFUSED);
+}
+
 /* `next`: the address of what runs after it. */
 static void finish_block(uint64_t next) {
     const block_t *block = current;
     const uint64_t after = block->address + 4 * block->count;
+    if (block->refused) refuse(block->refused);
     if (!measuring) {
         const row_t *last = block->rows[block->count - 1];
         if (last->flags & CONDITIONAL) mispredicted(after - 4, next != after);
@@ -130,12 +140,19 @@ static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address
     }
 }
 
+static const char *not_decoded(uint32_t encoding, uint64_t address) {
+    char *text = (char *)malloc(96);
+    snprintf(text, 96, "the instruction 0x%08" PRIx32 " at 0x%" PRIx64 " is not known", encoding, address);
+    return text;
+}
+
 static void on_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     (void)id;
     const size_t count = qemu_plugin_tb_n_insns(tb);
     block_t *block = (block_t *)malloc(sizeof *block + count * sizeof *block->rows);
     block->address = qemu_plugin_tb_vaddr(tb);
     block->count = count;
+    block->refused = 0;
     for (size_t i = 0; i < count; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(tb, i);
         uint32_t encoding = 0;
@@ -145,6 +162,12 @@ static void on_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
         memcpy(&encoding, qemu_plugin_insn_data(instruction), sizeof encoding);
 #endif
         block->rows[i] = find_row(encoding);
+        if (core.knows_all && !block->refused) {
+            if (qemu_plugin_insn_size(instruction) != sizeof encoding || block->address & 3)
+                block->refused = "there is Thumb code in it, and only ARM code is simulated";
+            else if (block->rows[i]->flags & NOT_DECODED)
+                block->refused = not_decoded(encoding, block->address + 4 * i);
+        }
         if (block->rows[i]->flags & (LOAD | STORE))
             qemu_plugin_register_vcpu_mem_cb(instruction, on_memory, NO_REGISTERS, READS_AND_WRITES,
                                              (void *)(uintptr_t)i);
