@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _LONGEST_TASK = 80
 _EMULATED = (
     "emulated: this checks that the code computes the right thing; times will not choose, every layer keeps ELL's "
-    "default. A board's --ipaddress, or --estimate for 64-bit boards, tunes"
+    "default. A board's --ipaddress, or --estimate for most boards, tunes"
 )
 _EMULATED_CHOOSES = "emulated: times choose, as asked for, but they say nothing of a board"
 

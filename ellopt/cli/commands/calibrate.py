@@ -23,7 +23,7 @@ class CalibrateSettings:
 
     target: str = target_setting(
         "pi3_64",
-        "the kind of board: `pi3_64`, `pi4_64` or `pi5`",
+        "the kind of board: `pi3`, `pi3_64`, `pi4`, `pi4_64`, `pi5` or `pi_zero2`",
     )
 
 

@@ -73,7 +73,7 @@ CORTEX_A53_32 = replace(CORTEX_A53, name="cortex-a53-32", code="a32")
 #: A Zero 2 has a slower clock, and memory that is as far away in time.
 CORTEX_A53_ZERO = replace(
     CORTEX_A53_32,
-    name="cortex-a53-32 of a Zero 2",
+    name="cortex-a53-32-zero2",
     memory=replace(CORTEX_A53.memory, dram_latency=121, dram_line=25),
     mhz=1000,
 )
