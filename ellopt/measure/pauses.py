@@ -3,8 +3,10 @@
 What slows a machine for some seconds must not be in all visits of a search, so visits are apart in time. Where nothing
 slows it, that is time lost. What tells is whether visits agree: the turns of a visit scatter about its mean, and the
 means of two visits differ by as much as that explains, unless something held for the length of one of them (an analysis
-of variance between and within groups: Fisher 1925). Nothing here knows the time or the machine: the same visits give
-the same pauses.
+of variance between and within groups: Fisher 1925). A wait helps only against what lasts: where visits that follow each
+other differ as much as those further apart, each has met a moment of its own already (von Neumann's ratio of
+successive differences to the variance, 1941). Nothing here knows the time or the machine: the same visits give the same
+pauses.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ LONGEST, UNKNOWN = 1.2, 0.6
 PROOF = 3
 #: The visits that count: what was long ago says little of now.
 REMEMBERED = 5
-#: Visits that differ by this, on a log scale, beyond what their turns explain are as far apart as may be ...
+#: Visits that differ by this, on a log scale, beyond what their turns explain, are as far apart as may be, if all of it
+#: lasts ...
 FULL_SHIFT = 0.10
 #: ... and so are those beside which others kept this share of the processors busy; less than the first is the clock's
 #: ticks and the system's own work.
@@ -82,20 +85,28 @@ def disagreement(a: Seen, b: Seen) -> float | None:
 def wait_between(visits: Sequence[Seen]) -> float:
     """Seconds from the start of the last of ``visits``, on one device and in order, to that of the next one.
 
-    They never exceed ``LONGEST``, and grow with what visits differ by and with what others kept busy.
+    They never exceed ``LONGEST``, and grow with what visits differ by that lasts, and with what others kept busy.
     """
     recent = visits[-REMEMBERED:]
-    shifts = [shift for a, b in combinations(recent, 2) if (shift := disagreement(a, b)) is not None]
+    pairs = {(i, j): disagreement(recent[i], recent[j]) for i, j in combinations(range(len(recent)), 2)}
+    known = {pair: shift for pair, shift in pairs.items() if shift is not None}
     shares = [one.share for one in recent if one.share is not None]
-    return max(_of_shift(max(shifts, default=0.0)), _of_share(max(shares, default=0.0)), _unproven(shifts))
+    return max(_of_shifts(known), _of_share(max(shares, default=0.0)), _unproven(len(known)))
 
 
-def _unproven(shifts: Sequence[float]) -> float:
-    return UNKNOWN / 2 ** len(shifts) if len(shifts) < PROOF else 0.0
+def _unproven(pairs: int) -> float:
+    return UNKNOWN / 2**pairs if pairs < PROOF else 0.0
 
 
-def _of_shift(shift: float) -> float:
-    return LONGEST * min(1.0, shift / FULL_SHIFT)
+def _of_shifts(shifts: Mapping[tuple[int, int], float]) -> float:
+    """``shifts``: by how much two visits differ, by their places. What those that follow each other do not have in
+    common as it is need not be waited for."""
+    next_to = [shift for (i, j), shift in shifts.items() if j == i + 1]
+    further = [shift for (i, j), shift in shifts.items() if j > i + 1]
+    if not next_to or not any(further):
+        return 0.0
+    lasting = max(0.0, 1.0 - fmean(next_to) / fmean(further))
+    return LONGEST * lasting * min(1.0, max(further) / FULL_SHIFT)
 
 
 def _of_share(share: float) -> float:

@@ -132,12 +132,13 @@ def kernels_of(step: ConvolutionStep, site: KernelSite, wanted: Iterable[Convolu
     found: dict[str, Variant] = {}
     for options in sorted(o for o in best if o is not None):
         kernel = kernel_for(site, options)
-        known = found.get(Variant(kernel).identity)
+        identity = Variant(kernel).identity
+        known = found.get(identity)
         if known is not None:
             shared = max(kernel.shared_floats, known.kernel.shared_floats)
             each = max(kernel.thread_floats, known.kernel.thread_floats)
             kernel = replace(kernel, shared_floats=shared, thread_floats=each)
-        found[Variant(kernel).identity] = Variant(kernel)
+        found[identity] = Variant(kernel)
     return found
 
 

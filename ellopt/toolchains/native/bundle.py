@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def canonical_at(site: KernelSite, shape: ConvolutionShape, options: Convolution
     return canonical(shape, options, site.cpu, site.cores)
 
 
+@lru_cache(maxsize=4096)  # every job names a kernel for each layer of each of its plans
+def _kernel_of(
+    site: KernelSite, shape: ConvolutionShape, options: ConvolutionOptions
+) -> tuple[str, tuple[int, int, int], bool] | None:
+    """The identity of the kernel that computes ``options``, its depths, and whether it runs in parallel."""
+    best = canonical_at(site, shape, options)
+    if best is None:
+        return None
+    kernel = kernel_for(site, best)
+    return Variant(kernel).identity, kernel.depths, best.parallelize
+
+
 @dataclass(frozen=True)
 class LayerManifest:
     """A convolution layer of the bundle. ``variants`` are the identities of its kernels, in their order."""
@@ -42,14 +55,11 @@ class LayerManifest:
 
     def choice(self, options: ConvolutionOptions) -> Choice | None:
         """How the runner is told to use ``options``; None if the bundle lacks the kernel."""
-        best = canonical_at(self.site, self.shape, options)
-        if best is None:
+        found = _kernel_of(self.site, self.shape, options)
+        if found is None or found[0] not in self.variants:
             return None
-        kernel = kernel_for(self.site, best)
-        identity = Variant(kernel).identity
-        if identity not in self.variants:
-            return None
-        return Choice(self.variants.index(identity), best.parallelize, kernel.depths)
+        identity, depths, parallel = found
+        return Choice(self.variants.index(identity), parallel, depths)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A tile is some rows x columns of output pixels times some vectors of filters, al
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from math import ceil
 
 from ellopt.codegen.convolution.in_order import loop_cycles
@@ -90,6 +91,7 @@ def _cost(pixels: int, vectors: int, cpu: Cpu) -> float:
     return max(pixels * vectors, pixels + vectors, _INDEPENDENT) + 0.08 * pixels + 0.3 * vectors
 
 
+@lru_cache(maxsize=1024)  # a layer's cut is asked for with each of its options
 def _best(rows: int, columns: int, all_vectors: int, registers: int, cpu: Cpu) -> tuple[int, int]:
     """(pixels, vectors) of the cheapest tile that fits in the registers, with a vector of weights each and two more."""
     candidates = [

@@ -37,16 +37,26 @@ class WinogradPacking:
     position_first: bool = False
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        filters = weights.shape[0]
         positions = transform_weights(weights, self.tile)
-        missing = -filters % self.vector_width
-        columns = np.pad(positions.astype(np.float32), ((0, 0), (0, 0), (0, missing)))
-        widths = [self.vectors - (panel >= self.wide_panels) for panel in range(self.panels)]
-        ends = np.cumsum(widths)[:-1] * self.vector_width
-        parts = np.split(columns, ends, axis=2)
-        if self.position_first:
-            return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).reshape(-1)
-        return np.concatenate([part.reshape(-1) for part in parts])
+        count, channels, filters = positions.shape
+        packed = np.zeros(count * channels * -(-filters // self.vector_width) * self.vector_width, np.float32)
+        rows = packed.reshape(count, -1)  # if ``position_first``
+        first, begin = 0, 0
+        for panel in range(self.panels):
+            width = (self.vectors - (panel >= self.wide_panels)) * self.vector_width
+            part = positions[:, :, first : first + width]  # rounded to float32 where it is put
+            if self.position_first:
+                filled = np.zeros((count, channels, width), np.float32)
+                filled[:, :, : part.shape[2]] = part
+                rows[:, begin : begin + channels * width] = filled.reshape(count, -1)
+                begin += channels * width
+            else:
+                packed[begin : begin + count * channels * width].reshape(count, channels, width)[
+                    :, :, : part.shape[2]
+                ] = part
+                begin += count * channels * width
+            first += width
+        return packed
 
 
 @dataclass(frozen=True)
