@@ -1,9 +1,10 @@
 """Where the wall time of a whole tuning goes, as ``ellopt optimize`` does it by default: a ledger as JSON.
 
-Each tuning is a process of its own, with caches of its own in which only what the compiler makes once for a machine is:
-its C library. ``cold`` has nothing else; ``full`` has the compiled objects of a cold one, but none of its
-measurements. What a stage takes is its own, without the stages within it, so that all stages of a tuning add up to its
-wall time. Beside other work the wall time says little; processor seconds, visits and builds still do.
+Each tuning is a process of its own, with caches of its own in which only what the compiler makes once for a machine
+is: its C library. ``cold`` has nothing else; ``kept`` has the compiled objects of a cold one, which are those that its
+search asked for, and ``full`` those of all variants; none has measurements. Python's modules are compiled, as those of
+an installed package are. What a stage takes is its own, without the stages within it, so that all stages of a tuning
+add up to its wall time. Beside other work the wall time says little; processor seconds, visits and builds still do.
 
     python -m benchmarks.tuning_time                                          tutorial160
     python -m benchmarks.tuning_time --models vgg64,resnet64 --seeds 3 --json times.json
@@ -21,14 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.stages import Stages
 
-CASES = ("cold", "full")
+CASES = ("cold", "kept", "full")
 _MODELS_DIR = Path(__file__).resolve().parents[2] / "shared" / "models"
 
 
@@ -39,13 +40,15 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory(prefix="tuning-time-") as name:
         place = Path(name)
-        _set_up_compiler(place / "compiler")
+        _run(_SET_UP, name, environment=_environment(place))
         for model in arguments.models.split(","):
             (path,) = arguments.models_dir.glob(f"{model}.*ell*")
             for seed in range(arguments.seeds):
                 work = place / f"{model}-{seed}"
-                shutil.copytree(place / "compiler", work / "cache" / "zig", symlinks=True)
+                shutil.copytree(place / "cache" / "zig", work / "cache" / "zig", symlinks=True)
                 for case in CASES:
+                    if case == "full":
+                        _run(_COMPILE_ALL, str(path), str(work / "all"), environment=_environment(work))
                     found.append({"model": model, "seed": seed, "case": case, **_tuning(work, path, seed, arguments)})
                     _say(found[-1])
                 shutil.rmtree(work)
@@ -67,37 +70,58 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _set_up_compiler(cache: Path) -> None:
-    """Have the compiler make what it makes once for a machine."""
-    code = (
-        "import sys, pathlib\n"
-        "from ellopt.core.deadline import Deadline\n"
-        "from ellopt.targets import find_target\n"
-        "from ellopt.toolchains.zig import Compiler\n"
-        "there = pathlib.Path(sys.argv[1])\n"
-        "compiler = Compiler(find_target('host'), (), there)\n"
-        "made = compiler.objects({'main.c': 'int main(void) { return 0; }'}, Deadline.after(600))\n"
-        "compiler.link(made.values(), there / 'program', Deadline.after(600))\n"
-    )
-    with tempfile.TemporaryDirectory() as name:
-        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache)}
-        subprocess.run([sys.executable, "-c", code, name], env=environment, check=True)
+#: What the compiler makes once for a machine, in FOLDER, and what Python makes of modules when they are first imported.
+_SET_UP = """
+import sys, pathlib
+import ellopt.app.tune_all, ellopt.cli.commands.optimize, ellopt.tracking.delivery, ellopt.measure.store
+from ellopt.core.deadline import Deadline
+from ellopt.targets import find_target
+from ellopt.toolchains.zig import Compiler
+there = pathlib.Path(sys.argv[1])
+compiler = Compiler(find_target("host"), (), there)
+made = compiler.objects({"main.c": "int main(void) { return 0; }"}, Deadline.after(600))
+compiler.link(made.values(), there / "program", Deadline.after(600))
+"""
+#: All variants of MODEL, in a bundle below FOLDER.
+_COMPILE_ALL = """
+import sys, pathlib
+from ellopt.core.deadline import Deadline
+from ellopt.frontends.base import read_model
+from ellopt.space.budget import within_bytes
+from ellopt.space.space import SearchSpace, find_options_file, narrow
+from ellopt.targets import find_target
+from ellopt.toolchains.native.toolchain import NativeToolchain
+toolchain, host = NativeToolchain(), find_target("host")
+model = toolchain.prepare(read_model(pathlib.Path(sys.argv[1])))
+options = SearchSpace.load(find_options_file("extended"))
+space = within_bytes(narrow(options, toolchain.layers(model), toolchain, host))
+toolchain.build(model, space.covering_plans(), host, pathlib.Path(sys.argv[2]), Deadline.after(600))
+"""
+
+
+def _run(code: str, *arguments: str, environment: Mapping[str, str]) -> None:
+    subprocess.run([sys.executable, "-c", code, *arguments], env=dict(environment), check=True)
+
+
+def _environment(work: Path) -> dict[str, str]:
+    """The environment of a process with caches below ``work``."""
+    cache = work / "cache"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "ZIG_GLOBAL_CACHE_DIR": str(cache / "zig")}
+    for name in ("ELLOPT_CACHE", "ELLOPT_STORE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"):
+        environment.pop(name, None)
+    environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).resolve().parents[1]), *sys.path[1:]))
+    return environment
 
 
 def _tuning(work: Path, model: Path, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """One tuning in a process of its own; what it measured before is forgotten, what it compiled is not."""
-    cache = work / "cache"
     shutil.rmtree(work / "out", ignore_errors=True)
-    (cache / "ellopt" / "measurements.sqlite").unlink(missing_ok=True)
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "ZIG_GLOBAL_CACHE_DIR": str(cache / "zig")}
-    for name in ("ELLOPT_CACHE", "ELLOPT_STORE", "MLFLOW_TRACKING_URI"):
-        environment.pop(name, None)
-    environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).resolve().parents[1]), *sys.path[1:]))
+    (work / "cache" / "ellopt" / "measurements.sqlite").unlink(missing_ok=True)
     command = ["optimize", "--model_path", str(model), "--target", "host", "-o", "out", "--seed", str(seed)]
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tuning_time", "--child", "stages.json", "--", *command, *arguments.more],
-        cwd=work, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        cwd=work, env=_environment(work), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:

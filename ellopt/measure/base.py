@@ -52,8 +52,12 @@ class Measurer(Protocol):
     def stop(self) -> None:
         """End, from another thread, what runs on devices; whoever waits for it gets an InfrastructureError."""
 
+    @property
+    def piecemeal(self) -> bool:
+        """Whether it pays to build what is wanted first, and more when that is wanted: nothing is sent anywhere."""
+
     def prepare(self, space: ModelSpace) -> None:
-        """Build all that ``space`` may ask for, where one bundle can hold it."""
+        """Build all that ``space`` may ask for, where one bundle can hold it; a larger space takes its place."""
 
     def status(self) -> MeasurerStatus: ...
 

@@ -39,6 +39,7 @@ class Bundles:
         self._lock = threading.Lock()
         self._everything: Bundle | None = None
         self._by_plan: dict[Plan, Bundle | BuildError] = {}
+        self._failed: dict[tuple[str, Way], str] = {}  # what of a layer does not build, and why
         self.builds = 0
         self.build_seconds = 0.0
         self.in_flight = 0
@@ -57,6 +58,12 @@ class Bundles:
     def holds_any_number(self) -> bool:
         return self.toolchain.plans_per_bundle is None
 
+    @property
+    def piecemeal(self) -> bool:
+        """Whether it pays to build what is wanted first: programs are sent nowhere, and hold whatever they have to,
+        with weights for every way."""
+        return self.target.is_host and self.holds_any_number and self.toolchain.packs_weights
+
     def prepare(self, space: ModelSpace) -> Steps[Mapping[tuple[str, ConvolutionOptions], str]]:
         """Build the bundle with every variant of every layer, where the toolchain can hold them.
 
@@ -65,25 +72,34 @@ class Bundles:
         """
         if not self.holds_any_number:
             return {}
-        plans = space.covering_plans()
         try:
-            self._everything = yield from self._build(plans)
+            self._everything = yield from self._build(self._sound_plans(space))
             return {}
         except BuildError as error:
             log.warning("not every variant builds, looking for the one that does not: %s", error)
         yield from self._build([space.default_plan])
-        failed = yield from self._failing_ways(space)
-        good = {
-            layer.node_id: [o for o in (*layer.variants, layer.default) if (layer.node_id, o.way) not in failed]
-            for layer in space.layers
-        }
-        self._everything = yield from self._build(Plan.covering(good))
+        self._failed |= yield from self._failing_ways(space)
+        failed = self._failed
+        self._everything = yield from self._build(self._sound_plans(space))
         return {
             (layer.node_id, options): failed[layer.node_id, options.way]
             for layer in space.layers
             for options in layer.variants
             if (layer.node_id, options.way) in failed
         }
+
+    def _sound_plans(self, space: ModelSpace) -> tuple[Plan, ...]:
+        """The fewest plans with all variants and defaults but for those that were found not to build."""
+        return Plan.covering(
+            {
+                layer.node_id: list(
+                    dict.fromkeys(
+                        o for o in (*layer.variants, layer.default) if (layer.node_id, o.way) not in self._failed
+                    )
+                )
+                for layer in space.layers
+            }
+        )
 
     def _failing_ways(self, space: ModelSpace) -> Steps[dict[tuple[str, Way], str]]:
         """Build each way by itself; where one fails, each layer of it by itself."""
@@ -92,7 +108,9 @@ class Bundles:
             members = {
                 layer.node_id: next(o for o in layer.variants if o.way == kind)
                 for layer in space.layers
-                if any(o.way == kind for o in layer.variants) and layer.default.way != kind
+                if any(o.way == kind for o in layer.variants)
+                and layer.default.way != kind
+                and (layer.node_id, kind) not in self._failed
             }
             try:
                 yield from self._build([space.default_plan.with_all(members)])

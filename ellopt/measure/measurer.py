@@ -78,6 +78,10 @@ class DeviceMeasurer:
         return self._executor.ahead
 
     @property
+    def piecemeal(self) -> bool:
+        return self._bundles.piecemeal
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
         return self._ledger.failures
 
@@ -108,8 +112,8 @@ class DeviceMeasurer:
         return self._board
 
     def prepare(self, space: ModelSpace) -> None:
-        """Build all that ``space`` may ask for, where one bundle can hold it. Raises BuildError if not even ELL's
-        default options build; others that do not build become failures."""
+        """Build all that ``space`` may ask for, where one bundle can hold it; it holds no more than that. Raises
+        BuildError if not even ELL's default options build; others that do not build become failures."""
         ahead = self._outputs.ahead()
         try:
             self._ledger.reject_layers(self._wait_for(self._bundles.prepare(space)))

@@ -34,7 +34,7 @@ CACHE_MIB = MOST_PASSES
 class ReplayMeasurer:
     """Answers a search from a table. ``spoiled``: the share of samples that something makes 2 to 5 times slower."""
 
-    capacity, ahead = 1, 0
+    capacity, ahead, piecemeal = 1, 0, False
 
     def __init__(self, table: Table, seed: int, spoiled: float = 0.0) -> None:
         self._table, self._spoiled = table, spoiled

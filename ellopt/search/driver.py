@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.errors import DeadlineExceeded
+from ellopt.core.plan import Plan
 from ellopt.core.trial import Costs, Trial, TrialState
 from ellopt.files.locks import exclusive
 from ellopt.measure.base import Measurer
@@ -28,6 +30,7 @@ from ellopt.search.samplers.registry import make_sampler
 from ellopt.search.settings import SearchSettings
 from ellopt.search.steps import Steps
 from ellopt.search.study import storage_errors
+from ellopt.search.to_build import ToBuild
 from ellopt.search.warm_start import WarmStart
 from ellopt.space.space import ModelSpace
 
@@ -107,7 +110,7 @@ class _Search:
         self.in_flight: dict[Future[tuple[Trial, ...]], tuple[Asked, Steps, float]] = {}
         self.phase: Phase = "measuring"
         self.thread = threading.get_ident()
-        self.prepared = False
+        self.to_build = ToBuild(space, measurer.piecemeal and not self.sampler.wants_most)
         self.last_board = ""
         self.known = 0  # variants that earlier runs measured
 
@@ -128,7 +131,7 @@ class _Search:
                     asked = self.record.ask()
                     if asked is None:
                         break
-                    self._prepare()
+                    self._prepare(asked.plans)
                     self._submit(asked)
                 if self.in_flight:
                     self._collect()
@@ -161,12 +164,13 @@ class _Search:
         if found:
             log.info("%d finished trials were found and are not run again", len(found))
 
-    def _prepare(self) -> None:
-        if not self.prepared:
+    def _prepare(self, plans: Sequence[Plan]) -> None:
+        """Have built what ``plans`` need."""
+        wanted = self.to_build.before(plans)
+        if wanted is not None:
             self._tell("building")
-            self.measurer.prepare(self.space)
+            self.measurer.prepare(wanted)
             self._observe(None, (), 0.0)
-            self.prepared = True
             self._tell("measuring")
 
     def _submit(self, asked: Asked) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
@@ -167,6 +167,14 @@ class ModelSpace:
     def plan_of_shapes(self, options: Mapping[ConvolutionShape, ConvolutionOptions]) -> Plan:
         """The plan that computes layers of equal shape in the same way."""
         return self.plan(lambda layer: options[layer.shape])
+
+    def only(self, wanted: Mapping[str, Container[ConvolutionOptions]]) -> ModelSpace:
+        """The space with those variants alone that are ``wanted`` of each layer, by node id."""
+        layers = (
+            replace(layer, variants=tuple(o for o in layer.variants if o in wanted.get(layer.node_id, ())))
+            for layer in self.layers
+        )
+        return replace(self, layers=tuple(layers))
 
     def covering_plans(self) -> tuple[Plan, ...]:
         """The fewest plans in which every variant and default of every layer occurs."""

@@ -103,6 +103,8 @@ class PlanSampler(BaseSampler):
         self.evidence = Evidence(space, settings.constants, not settings.repeat) if evidence is None else evidence
         self.distributions = distributions(space)
         self.ended = ""
+        #: whether trials will want most of the variants, which are then built at once
+        self.wants_most = True
         self.planned: int | None = None
         #: passes that a plan makes that is never given up, where one plan makes more than its visit's
         self.most_passes = 0

@@ -70,6 +70,7 @@ class RacingSampler(PlanSampler):
         self._final_visits = 0
         self._behind: tuple[object, Mapping[Variant, str]] | None = None
         self.planned = settings.trials
+        self.wants_most = False
 
     def _resume(self, finished: Sequence[tuple[Trial, Place]]) -> None:
         for trial, place in finished:
