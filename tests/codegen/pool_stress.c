@@ -27,7 +27,19 @@ static void task(const void *context, int index, int worker) {
     __atomic_sub_fetch(&job->busy[worker], 1, __ATOMIC_ACQ_REL);
 }
 
+/* Memory that a pool is likely to get, full of numbers that would be tasks. */
+static void leave_traces(void) {
+    enum { BLOCKS = 64, WORDS = 256 };
+    uint32_t *block[BLOCKS];
+    for (int b = 0; b < BLOCKS; b++) {
+        if (posix_memalign((void **)&block[b], 64, (size_t)(b % 8 + 1) * WORDS * sizeof(uint32_t))) exit(2);
+        for (int i = 0; i < (b % 8 + 1) * WORDS; i++) block[b][i] = i % 2 ? 0 : 1000;
+    }
+    for (int b = 0; b < BLOCKS; b++) free(block[b]);
+}
+
 int main(int argc, char **argv) {
+    leave_traces();
     int threads = argc > 1 ? atoi(argv[1]) : 4, jobs = argc > 2 ? atoi(argv[2]) : 20000;
     ell_pool *pool = ell_pool_create(threads);
     if (ell_pool_threads(pool) != (threads < 1 ? 1 : threads)) return 2;

@@ -1,8 +1,9 @@
 /* A pool of threads that spin for a short while before they sleep.
  *
- * `state` holds, in one word, the number of the job (upper half), whether it is open, and how many workers joined it.
- * A worker joins by adding one while the job is open; the caller closes the job once all its tasks are handed out, and
- * then waits only for those that joined. So a worker that sleeps, or that the system has put aside, holds up nobody. */
+ * Each thread has a share of a job's tasks. One word says which of them nobody has begun yet: who adds one to it has a task
+ * to do, the share's thread first, the others when nothing is left of their own. Workers count what they have done, and the
+ * caller waits until that is what it has not done itself. So a worker that sleeps, or that the system has put aside, holds
+ * up nobody, and few lines of cache go from one thread to the other: the word with what it belongs to, and the count. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
@@ -13,13 +14,11 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
-#define OPEN 0x8000u
-#define JOINED 0x7fffu
-#define JOB_SHIFT 16
 #define SPIN_NANOSECONDS 200000
 
 typedef struct {
@@ -29,19 +28,22 @@ typedef struct {
     pthread_t thread;
 } member;
 
-/* The tasks that a worker does first; others take what is left of them when they have done their own. */
+/* Half of a word: tasks are counted in each. */
+#define HALF (4 * sizeof(size_t))
+#define LOWER (((size_t)1 << HALF) - 1)
+#define MOST_TASKS (LOWER - ELL_MOST_THREADS) /* each thread may add one to `tasks` when nothing is left */
+
+/* What a worker does first. Words that different threads write lie on different lines of cache. */
 typedef struct {
-    _Alignas(64) uint32_t next;
-    uint32_t end;
+    _Alignas(64) size_t tasks; /* the next one, and in the lower half the end */
+    ell_task task;
+    const void *context;
+    _Alignas(64) uint32_t done; /* how many tasks its worker has done in all jobs */
 } share;
 
 struct ell_pool {
-    /* Words that different threads write lie on different cache lines. */
-    _Alignas(64) uint32_t state;
-    _Alignas(64) uint32_t left; /* workers that have left the job again */
-    _Alignas(64) ell_task task;
-    const void *context;
-    share *shares; /* one a worker */
+    _Alignas(64) uint32_t by_others; /* what all workers but the caller will have done when the job is done */
+    _Alignas(64) share *shares;      /* one a worker */
     uint32_t sleepers, stop;
     int threads;
     int free_cpu; /* that of no worker; -1: workers are not bound to CPUs */
@@ -71,36 +73,45 @@ static int64_t nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Neighbouring tasks go to the same worker, job after job: what it reads is then likely in its own cache. */
-static void work(ell_pool *pool, int worker) {
-    for (int i = 0; i < pool->threads; i++) {
-        share *tasks = &pool->shares[(worker + i) % pool->threads];
-        while (__atomic_load_n(&tasks->next, __ATOMIC_RELAXED) < tasks->end) {
-            uint32_t index = __atomic_fetch_add(&tasks->next, 1, __ATOMIC_RELAXED);
-            if (index >= tasks->end) break;
-            pool->task(pool->context, (int)index, worker);
-        }
+static inline int has_tasks(size_t tasks) { return tasks >> HALF < (tasks & LOWER); }
+
+/* Does what is left of a share; returns how many tasks that were. */
+static uint32_t work_on(share *from, int worker) {
+    uint32_t done = 0;
+    while (has_tasks(__atomic_load_n(&from->tasks, __ATOMIC_RELAXED))) {
+        /* In between it may have become the next job's: what is begun now is a task of that one. */
+        const size_t tasks = __atomic_fetch_add(&from->tasks, LOWER + 1, __ATOMIC_ACQUIRE);
+        if (!has_tasks(tasks)) break;
+        from->task(from->context, (int)(tasks >> HALF), worker);
+        done++;
     }
+    return done;
 }
 
-/* Wait until a job other than `seen` is open, or the pool stops. Returns the state with that job, joined. */
-static uint32_t join_next(ell_pool *pool, uint32_t seen) {
+/* Neighbouring tasks go to the same worker, job after job: what it reads is then likely in its own cache. Returns how many
+ * it has done. Where that is counted in `count`, each share's are added when they are done. */
+static uint32_t work(ell_pool *pool, int worker, uint32_t *count) {
+    uint32_t all = 0;
+    for (int i = 0; i < pool->threads; i++) {
+        const uint32_t done = work_on(&pool->shares[(worker + i) % pool->threads], worker);
+        if (count && done) __atomic_store_n(count, *count + done, __ATOMIC_RELEASE);
+        all += done;
+    }
+    return all;
+}
+
+/* Wait until there is something to do. Returns whether there is: the pool stops otherwise. */
+static int wait_for_tasks(ell_pool *pool, const share *own) {
     int64_t until = nanoseconds() + SPIN_NANOSECONDS;
     for (int spins = 0;; spins++) {
-        uint32_t state = __atomic_load_n(&pool->state, __ATOMIC_ACQUIRE);
-        while ((state & OPEN) && state >> JOB_SHIFT != seen)
-            if (__atomic_compare_exchange_n(&pool->state, &state, state + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-                return state;
+        if (has_tasks(__atomic_load_n(&own->tasks, __ATOMIC_ACQUIRE))) return 1;
         if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE)) return 0;
         pause_briefly();
         if (spins % 64 != 63 || nanoseconds() < until) continue;
         pthread_mutex_lock(&pool->mutex);
         __atomic_add_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
-        for (;;) {
-            state = __atomic_load_n(&pool->state, __ATOMIC_SEQ_CST);
-            if (((state & OPEN) && state >> JOB_SHIFT != seen) || pool->stop) break;
+        while (!has_tasks(__atomic_load_n(&own->tasks, __ATOMIC_SEQ_CST)) && !pool->stop)
             pthread_cond_wait(&pool->wake, &pool->mutex);
-        }
         __atomic_sub_fetch(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
         pthread_mutex_unlock(&pool->mutex);
         until = nanoseconds() + SPIN_NANOSECONDS;
@@ -110,14 +121,9 @@ static uint32_t join_next(ell_pool *pool, uint32_t seen) {
 static void *serve(void *argument) {
     member *self = (member *)argument;
     ell_pool *pool = self->pool;
-    uint32_t seen = 0;
-    for (;;) {
-        uint32_t state = join_next(pool, seen);
-        if (!state) return 0;
-        seen = state >> JOB_SHIFT;
-        work(pool, self->worker);
-        __atomic_add_fetch(&pool->left, 1, __ATOMIC_RELEASE);
-    }
+    share *own = &pool->shares[self->worker];
+    while (wait_for_tasks(pool, own)) work(pool, self->worker, &own->done);
+    return 0;
 }
 
 #if defined(__linux__)
@@ -146,49 +152,55 @@ static void spread(ell_pool *pool) {
 }
 
 /* The system may move the caller, or another thread may be the caller now: a worker that is bound to the caller's CPU
- * changes to the free one. */
-static void make_room(ell_pool *pool) {
-    if (pool->free_cpu < 0) return;
+ * changes to the free one. Returns whether each worker is bound to another CPU than the caller's. */
+static int make_room(ell_pool *pool) {
+    if (pool->free_cpu < 0) return 0;
     int own = sched_getcpu();
-    if (own == pool->free_cpu) return;
+    if (own == pool->free_cpu) return 1;
     for (int i = 1; i < pool->threads; i++)
         if (pool->members[i].cpu == own && bind_to(&pool->members[i], pool->free_cpu)) {
             pool->free_cpu = own;
-            return;
+            return 1;
         }
+    return 0;
 }
 #else
 static void spread(ell_pool *pool) { (void)pool; }
-static void make_room(ell_pool *pool) { (void)pool; }
+static int make_room(ell_pool *pool) {
+    (void)pool;
+    return 0;
+}
 #endif
 
+static uint32_t done_by_others(const ell_pool *pool) {
+    uint32_t sum = 0;
+    for (int i = 1; i < pool->threads; i++) sum += __atomic_load_n(&pool->shares[i].done, __ATOMIC_ACQUIRE);
+    return sum;
+}
+
 void ell_pool_run(ell_pool *pool, ell_task task, const void *context, int count) {
-    if (!pool || count <= 1) {
+    if (!pool || count <= 1 || (size_t)count > MOST_TASKS) {
         for (int i = 0; i < count; i++) task(context, i, 0);
         return;
     }
     make_room(pool);
-    pool->task = task;
-    pool->context = context;
-    for (int64_t i = 0; i < pool->threads; i++) {
-        pool->shares[i].next = (uint32_t)(i * count / pool->threads);
-        pool->shares[i].end = (uint32_t)((i + 1) * count / pool->threads);
+    for (int64_t i = pool->threads - 1; i >= 0; i--) {
+        share *own = &pool->shares[i];
+        own->task = task;
+        own->context = context;
+        const size_t first = (size_t)(i * count / pool->threads), end = (size_t)((i + 1) * count / pool->threads);
+        __atomic_store_n(&own->tasks, first << HALF | end, __ATOMIC_SEQ_CST);
     }
-    __atomic_store_n(&pool->left, 0, __ATOMIC_RELAXED);
-    /* Jobs are numbered from 1: 0 is what a new worker has seen. */
-    uint32_t job = (__atomic_load_n(&pool->state, __ATOMIC_RELAXED) >> JOB_SHIFT) + 1;
-    if (job > 0xffffu) job = 1;
-    __atomic_store_n(&pool->state, job << JOB_SHIFT | OPEN, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool->sleepers, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->mutex);
     }
-    work(pool, 0);
-    uint32_t joined = __atomic_fetch_and(&pool->state, ~OPEN, __ATOMIC_ACQ_REL) & JOINED;
-    for (int spins = 1; __atomic_load_n(&pool->left, __ATOMIC_ACQUIRE) != joined; spins++) {
+    pool->by_others += (uint32_t)count - work(pool, 0, 0);
+    for (int spins = 1; done_by_others(pool) != pool->by_others; spins++) {
         pause_briefly();
-        if (spins % 4096 == 0) sched_yield();
+        /* A worker may need this very CPU. Where none does, another program would have it until the next tick: 4 ms. */
+        if (spins % 4096 == 0 && !make_room(pool)) sched_yield();
     }
 }
 
@@ -223,9 +235,10 @@ int ell_pool_threads(const ell_pool *pool) { return pool ? pool->threads : 1; }
 ell_pool *ell_pool_create(int threads) {
     if (threads <= 1 || threads > ELL_MOST_THREADS) return 0;
     void *memory = 0;
-    if (posix_memalign(&memory, 64, sizeof(ell_pool) + (size_t)threads * sizeof(share))) return 0;
+    const size_t bytes = sizeof(ell_pool) + (size_t)threads * sizeof(share);
+    if (posix_memalign(&memory, 64, bytes)) return 0;
+    memset(memory, 0, bytes);
     ell_pool *pool = (ell_pool *)memory;
-    *pool = (ell_pool){0};
     pool->shares = (share *)(pool + 1);
     pool->members = (member *)calloc((size_t)threads, sizeof(member));
     if (!pool->members || pthread_mutex_init(&pool->mutex, 0)) {
