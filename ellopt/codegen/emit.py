@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
+from ellopt.codegen.convolution.packing import FloatArray
 from ellopt.codegen.halves import may_be_half
 from ellopt.codegen.network import ConvolutionStep, CopyStep, Network, Step, Tensor, c_float
 from ellopt.codegen.steps.general import GeneralStep
@@ -16,6 +17,7 @@ from ellopt.codegen.weights import WeightFile
 from ellopt.targets import Cpu
 
 _BIAS_MULTIPLE = 64  # floats: kernels read whole vectors of biases
+_KEPT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,39 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
     )
 
 
-def emit_network(network: Network, variants: Sequence[Sequence[Variant]], weights: WeightFile) -> str:
+class Packed:
+    """Weights as kernels read them: what one bundle of a network packed, the next need not. Keeps so many bytes."""
+
+    def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
+        self._found: dict[tuple[str, str], FloatArray] = {}
+        self._left = most_bytes
+
+    def of(self, step: ConvolutionStep, kernel: Kernel) -> FloatArray:
+        key = (step.reported_id, repr(kernel.packing))
+        found = self._found.get(key)
+        if found is None:
+            found = kernel.pack(step.weights)
+            if found.nbytes <= self._left:
+                self._left -= found.nbytes
+                self._found[key] = found
+        return found
+
+
+def emit_network(
+    network: Network, variants: Sequence[Sequence[Variant]], weights: WeightFile, packed: Packed | None = None
+) -> str:
     """The text of network.c. ``variants`` has those of each convolution, in the network's order.
 
-    All weights are written to ``weights`` on the way.
+    All weights are written to ``weights`` on the way. ``packed``: what earlier bundles of this network packed.
     """
-    return _Emitter(network, weights).text(variants)
+    return _Emitter(network, weights, packed or Packed(0)).text(variants)
 
 
 class _Emitter:
-    def __init__(self, network: Network, weights: WeightFile) -> None:
+    def __init__(self, network: Network, weights: WeightFile, packed: Packed) -> None:
         self._network = network
         self._weights = weights
+        self._packed = packed
         self._index: Mapping[str, int] = {name: i for i, name in enumerate(network.tensors)}
         self._may_be_half = may_be_half(network)
         self._copies: list[str] = []
@@ -120,7 +143,7 @@ class _Emitter:
             layer_rows.append(f"{{{len(variant_rows)}, {len(row)}, {bias}u}}")
             for variant in row:
                 kernel = variant.kernel
-                packed = self._weights.add(kernel.pack(step.weights))
+                packed = self._weights.add(self._packed.of(step, kernel))
                 variant_rows.append(
                     f"{{{variant.function}, {packed}u, {kernel.shared_floats}u, {kernel.thread_floats}u, "
                     f"{int(kernel.half)}}}"

@@ -8,14 +8,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.convolution.kernel import KernelSite
-from ellopt.codegen.emit import Variant, emit_network, site_of
+from ellopt.codegen.emit import Packed, Variant, emit_network, site_of
 from ellopt.codegen.network import ConvolutionStep, Network, Step
 from ellopt.codegen.sources import C_FOLDERS, c_text, runtime_for
 from ellopt.codegen.version import GENERATOR_VERSION
@@ -37,13 +38,15 @@ _ABANDONED_SECONDS = 86400
 
 @dataclass(frozen=True, eq=False)
 class BuildRequest:
-    """What a bundle must be able to do: ``wanted`` are the options of each layer, canonical ones among them."""
+    """What a bundle must be able to do: ``wanted`` are the options of each layer, canonical ones among them.
+    ``packed``: weights that other bundles of the network have."""
 
     model: Model
     network: Network
     wanted: Mapping[str, frozenset[ConvolutionOptions]]
     target: Target
     parallel: int = 0
+    packed: Packed = field(default_factory=Packed)
 
     @property
     def key(self) -> str:
@@ -95,15 +98,20 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
         row = kernels_of(step, site, wanted[step.reported_id])
         variants.append(list(row.values()))
         layers.append(LayerManifest(step.reported_id, step.shape, site, tuple(row), wanted[step.reported_id]))
-    with (directory / "weights.bin").open("wb") as stream:
-        table = emit_network(network, variants, WeightFile(stream))
-    sources = {"runner.c": c_text("runner.c"), "network.c": table}
-    sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
-    sources |= {name: c_text(name) for name in runtime_for(sources.values())}
     compiler = Compiler(target, C_FOLDERS, cache, request.parallel)
-    objects = compiler.objects(sources, deadline)
+    sources = {"runner.c": c_text("runner.c")}
+    sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
+    called = " ".join(step.function for step in network.steps)
+    sources |= {name: c_text(name) for name in runtime_for((called, *sources.values()))}
+    with (directory / "weights.bin").open("wb") as stream, ThreadPoolExecutor(1, "weights") as beside:
+        # While compilers work, this process need not wait for them.
+        emitted = beside.submit(emit_network, network, variants, WeightFile(stream), request.packed)
+        objects = compiler.objects(sources, deadline)
+        _write_check(model, network, directory)
+        table = emitted.result()
+    late = {"network.c": table} | {name: c_text(name) for name in runtime_for([table]) if name not in sources}
+    objects |= compiler.objects(late, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
-    _write_check(model, network, directory)
     files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin", "limits.bin")
     source, result = network.tensors[network.input_name], network.tensors[network.output_name]
     order = [step.reported_id for step in network.convolutions]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ellopt.codegen.convolution import base
 from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
+from ellopt.codegen.emit import Packed
 from ellopt.codegen.lower import lower
 from ellopt.codegen.network import Network
 from ellopt.core.deadline import Deadline
@@ -58,6 +59,7 @@ class NativeToolchain:
     def __init__(self, parallel_build: int = 0) -> None:
         self._parallel_build = parallel_build
         self._networks: WeakKeyDictionary[Model, Network] = WeakKeyDictionary()
+        self._packed: WeakKeyDictionary[Model, Packed] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[object, ...]:
         return NativeToolchain, (self._parallel_build,)  # what it has lowered stays behind
@@ -111,7 +113,8 @@ class NativeToolchain:
             )
         network = self._network(model)
         wanted = self._wanted(network, plans, target)
-        request = BuildRequest(model, network, wanted, target, self._parallel_build)
+        packed = self._packed.setdefault(model, Packed())
+        request = BuildRequest(model, network, wanted, target, self._parallel_build, packed)
         path, manifest = build_bundle(request, directory, deadline)
         return manifest.bundle(path)
 

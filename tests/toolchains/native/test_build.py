@@ -105,6 +105,15 @@ def test_what_plans_share_is_stored_once(
         assert (one.path / name).stat().st_size == (two.path / name).stat().st_size
 
 
+def test_what_one_bundle_packed_is_the_same_in_the_next(
+    tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    toolchain = NativeToolchain()
+    for count in (1, 2, 3):
+        grown = toolchain.build(tiny, tiny_plans[:count], host, tmp_path, Deadline.after(300))
+    assert grown.digest == tiny_bundle.digest
+
+
 def test_options_that_a_layer_cannot_have_do_not_build(
     toolchain: NativeToolchain, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path
 ) -> None:
