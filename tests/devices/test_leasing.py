@@ -96,14 +96,23 @@ def test_a_failing_board_rests_for_a_growing_time() -> None:
         assert pool.report().set_aside == {"board 0": "board 0 is away"}
 
 
-def test_one_board_that_comes_back_is_waited_for() -> None:
+def test_one_board_that_comes_back_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     source = Flaky(1)
     source.away = {"board 0"}
     threading.Timer(0.4, source.away.clear).start()
-    with Pool(source, 1, 5.0, QUICK) as pool, pool.lease(Deadline.never()) as device:
+    with Pool(source, 1, 500.0, QUICK) as pool, pool.lease(Deadline.never()) as device:
         assert device.name == "board 0"
     assert len(source.attempts) > 3
     assert pool.report().set_aside == {}, "it works again"
+    assert "board 0 is away; there is no other board, so it is tried again for 500 s" in caplog.messages
+
+
+def test_of_several_boards_one_that_fails_is_set_aside(caplog: pytest.LogCaptureFixture) -> None:
+    source = Flaky(2)
+    source.away = {"board 0"}
+    with Pool(source, 1, 500.0, QUICK) as pool, pool.lease(Deadline.never()):
+        pass
+    assert [text for text in caplog.messages if text.startswith("board 0 is away; set aside for 0.")]
 
 
 def test_waiting_for_boards_is_bounded_by_the_board_timeout() -> None:

@@ -336,7 +336,10 @@ class Pool:
             record.rest = min(self._pace.longest_rest, growing) * random.uniform(0.75, 1.25)
             record.failed_at = time.monotonic()
             self._retries += 1
-        _LOG.warning("%s; %s", reason, "not used again" if final else f"set aside for {record.rest:.1f} s")
+            left = max(0.0, self._last_success + self.board_timeout - record.failed_at)
+        alone = f"there is no other board, so it is tried again for {left:.0f} s"
+        rests = alone if self._source.size == 1 else f"set aside for {record.rest:.1f} s"
+        _LOG.warning("%s; %s", reason, "not used again" if final else rests)
 
     def _wake_next(self) -> None:
         """With the lock held."""
