@@ -22,6 +22,11 @@ ELL_INLINE void half_store(ell_half *p, half_vec v) { *(half_vec_unaligned *)p =
 
 ELL_INLINE half_vec half_splat(ell_half x) { return x - (half_vec){0}; }
 
+/* As vec_add_product. */
+ELL_INLINE half_vec half_add_product(half_vec sum, ell_half factor, half_vec x) {
+    return __builtin_elementwise_fma(x, half_splat(factor), sum);
+}
+
 /* Two vectors of float32 rounded to nearest: what is beyond 65504 becomes infinite. */
 ELL_INLINE half_vec half_of(vec low, vec high) {
     const half_of_vec l = __builtin_convertvector(low, half_of_vec), h = __builtin_convertvector(high, half_of_vec);

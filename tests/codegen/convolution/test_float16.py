@@ -89,8 +89,9 @@ def test_they_compute_the_layer(tmp_path: Path) -> None:
 
 @needs_qemu
 def test_float16_tensors_hold_what_float32_ones_do(tmp_path: Path) -> None:
-    """An output of float16 is that of float32, rounded, up to an activation in float16; inputs and residuals of float16
-    give what the same values in float32 give. (Winograd transforms an input of float16 in it.)"""
+    """An output of float16 is that of float32, rounded, up to what follows the sums in float16; inputs and residuals of
+    float16 give what the same values in float32 give. (Winograd transforms an input of float16 in it: each is off by half
+    of what checks allow, at most.)"""
     layers = [(HALF, each) for each in (*SITES, *DEPTHWISE)]
     layers += [(options, each) for options in WINOGRAD[:3] for each in WINOGRAD_SITES]
     cases, halves = [], []
@@ -109,8 +110,9 @@ def test_float16_tensors_hold_what_float32_ones_do(tmp_path: Path) -> None:
         for (alone, shared), tensors in zip(found[i + 1 : i + 3], halves[i + 1 : i + 3], strict=True):
             np.testing.assert_array_equal(alone, shared, err_msg=str(each))
             assert np.isfinite(alone).sum() == each.out_rows * each.out_columns * each.filters
-            lost = 0.0 if options.method == "unrolled" else 3.0 * options.winograd_tile_size if tensors[0] else 0.0
-            limit = _UNIT * (lost + 2.0 * tensors[1]) * magnitude + 1e-6
+            limit = _UNIT * 2.0 * tensors[1] * magnitude + 1e-6
+            if options.method == "winograd" and tensors[0]:
+                limit = limit + _allowed(options, case)
             assert (np.abs(written(alone, case) - plain) <= limit).all(), (options, each, tensors)
 
 
@@ -136,11 +138,16 @@ def test_winograd_computes_the_layer(tmp_path: Path) -> None:
     for (options, case), (alone, shared) in zip(cases, found, strict=True):
         np.testing.assert_array_equal(alone, shared, err_msg=str(case.site))
         assert np.isfinite(alone).sum() == case.site.out_rows * case.site.out_columns * case.site.filters
-        terms = case.site.channels * case.site.field * case.site.field_columns
-        units = min(terms, DEVIATIONS * terms**0.5)
-        limit = find_method("winograd").rounding(options, terms) * 2.0**-24 * units * _magnitude(case)
         error = np.abs(written(alone, case) - reference(case)).max(axis=(0, 1))
-        assert (error <= 0.5 * limit.max(axis=(0, 1))).all(), (options, case.site)
+        assert (error <= 0.5 * _allowed(options, case)).all(), (options, case.site)
+
+
+def _allowed(options: ConvolutionOptions, case: ConvolutionCase) -> np.ndarray:
+    """How far off checks on devices let winograd's outputs of each filter be."""
+    terms = case.site.channels * case.site.field * case.site.field_columns
+    units = min(terms, DEVIATIONS * terms**0.5)
+    limit = find_method("winograd").rounding(options, terms) * 2.0**-24 * units * _magnitude(case)
+    return np.asarray(limit.max(axis=(0, 1)))
 
 
 @needs_qemu

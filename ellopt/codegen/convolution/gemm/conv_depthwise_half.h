@@ -73,11 +73,11 @@ ELL_INLINE void depthwise_tile(const ell_conv_args *args, depthwise_place place,
                 residual += ((ptrdiff_t)r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE + channel) * residual_bytes;
             unsigned char *output =
                 place.output + ((ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + channel) * (half_output ? 2 : 4);
-            if (HALF_FOLLOWS && half_output)
-                half_finish_halves(sums[r][c] + bias, output, lanes);
+            if (HALF_FOLLOWS && !RESIDUAL && half_output)
+                half_finish_halves(sums[r][c] + bias, 0, output, lanes);
             else
-                half_finish_floats(args, half_low(sums[r][c]) + low, half_high(sums[r][c]) + high, residual, output,
-                                   half_output, lanes);
+                half_finish_floats(half_low(sums[r][c]) + low, half_high(sums[r][c]) + high, residual, output,
+                                   args->half_residual, half_output, lanes);
         }
     }
 }

@@ -67,10 +67,10 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const ell_half *input, const ell
 }
 
 /* Bias, residual, activation and store of a tile's sums. */
-ELL_INLINE void gemm_finish(const ell_conv_args *args, gemm_sums sums, const float *bias,
-                            const unsigned char *residual, unsigned char *output, const int rows, const int columns,
-                            const int vectors, const int tail, const int half_output) {
-    const int output_bytes = half_output ? 2 : 4, residual_bytes = half_residual_bytes(args);
+ELL_INLINE void gemm_finish(gemm_sums sums, const float *bias, const unsigned char *residual, unsigned char *output,
+                            const int rows, const int columns, const int vectors, const int tail,
+                            const int half_residual, const int half_output) {
+    const int output_bytes = half_output ? 2 : 4, residual_bytes = half_residual ? 2 : 4;
     ELL_UNROLL for (int v = 0; v < vectors; v++) {
         const int lanes = v == vectors - 1 ? tail : HALF_WIDTH;
         const vec low = vec_load(bias + v * HALF_WIDTH), high = vec_load(bias + v * HALF_WIDTH + VECTOR_WIDTH);
@@ -82,11 +82,11 @@ ELL_INLINE void gemm_finish(const ell_conv_args *args, gemm_sums sums, const flo
                     res += (r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE + v * HALF_WIDTH) * residual_bytes;
                 unsigned char *out =
                     output + ((ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + v * HALF_WIDTH) * output_bytes;
-                if (HALF_FOLLOWS && half_output)
-                    half_finish_halves(sums[r][c][v] + both, out, lanes);
+                if (HALF_FOLLOWS && half_output && (half_residual || !RESIDUAL))
+                    half_finish_halves(sums[r][c][v] + both, res, out, lanes);
                 else
-                    half_finish_floats(args, half_low(sums[r][c][v]) + low, half_high(sums[r][c][v]) + high, res, out,
-                                       half_output, lanes);
+                    half_finish_floats(half_low(sums[r][c][v]) + low, half_high(sums[r][c][v]) + high, res, out,
+                                       half_residual, half_output, lanes);
             }
     }
 }
@@ -101,9 +101,9 @@ ELL_INLINE void gemm_finish_wide(const ell_conv_args *args, gemm_wide_sums sums,
     GEMM_SUMS(rows, columns, vectors) {
         const unsigned char *res = residual;
         if (RESIDUAL) res += (r * RESIDUAL_ROW_STRIDE + c * RESIDUAL_PIXEL_STRIDE + v * HALF_WIDTH) * residual_bytes;
-        half_finish_floats(args, sums[r][c][v][0], sums[r][c][v][1], res,
+        half_finish_floats(sums[r][c][v][0], sums[r][c][v][1], res,
                            output + ((ptrdiff_t)r * OUT_ROW_STRIDE + c * OUT_PIXEL_STRIDE + v * HALF_WIDTH) * output_bytes,
-                           half_output, v == vectors - 1 ? tail : HALF_WIDTH);
+                           args->half_residual, half_output, v == vectors - 1 ? tail : HALF_WIDTH);
     }
 }
 
@@ -115,10 +115,12 @@ ELL_INLINE void gemm_tile(const ell_conv_args *args, const ell_half *input, cons
 #if SUMMED_AT_ONCE
     GEMM_SUMS(rows, columns, vectors) sums[r][c][v] = (half_vec){0};
     gemm_accumulate(sums, input, weights, FIELD, ROW_TERMS, rows, columns, vectors);
-    if (args->half_output)
-        gemm_finish(args, sums, bias, residual, output, rows, columns, vectors, tail, 1);
+    if (args->half_output && (args->half_residual || !RESIDUAL))
+        gemm_finish(sums, bias, residual, output, rows, columns, vectors, tail, 1, 1);
+    else if (args->half_output)
+        gemm_finish(sums, bias, residual, output, rows, columns, vectors, tail, 0, 1);
     else
-        gemm_finish(args, sums, bias, residual, output, rows, columns, vectors, tail, 0);
+        gemm_finish(sums, bias, residual, output, rows, columns, vectors, tail, args->half_residual, 0);
 #else
     gemm_wide_sums wide;
     GEMM_SUMS(rows, columns, vectors) {

@@ -37,11 +37,12 @@
 #define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
 #define INPUT_FLOATS(row_panels) ((ptrdiff_t)((row_panels) * INPUT_PANEL * (ptrdiff_t)sizeof(winograd_element) / 4))
-#define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL)
+#define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL * (ptrdiff_t)sizeof(winograd_product) / 4)
 /* Filter panels of a shared block at a time: as many products as of a thread's own block, or one panel. */
 #define SHARED_GROUP(group_panels) \
     (BLOCK_PANELS * (group_panels) > SHARED_PANELS ? BLOCK_PANELS * (group_panels) / SHARED_PANELS : 1)
-#define SHARED_PRODUCTS(group_panels) (SHARED_PANELS * SHARED_GROUP(group_panels) * PRODUCT_PANEL)
+#define SHARED_PRODUCTS(group_panels) \
+    (SHARED_PANELS * SHARED_GROUP(group_panels) * PRODUCT_PANEL * (ptrdiff_t)sizeof(winograd_product) / 4)
 
 typedef struct {
     const ell_conv_args *args;
@@ -65,7 +66,7 @@ static void transform_row_panel(const ell_conv_args *args, int row_panel, winogr
 
 /* Products of row panels [first, last), already transformed, with the filter panels of a group. */
 static void multiply_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
-                           const winograd_element *transformed, float *products) {
+                           const winograd_element *transformed, winograd_product *products) {
     for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
         for (int panel = first_panel; panel < last_panel; panel++) {
             int wide = panel < WIDE_PANELS;
@@ -83,7 +84,7 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
                 for (int r = first; r < last; r++) {
                     const winograd_element *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
                     int pair = (r - first) * (last_panel - first_panel) + panel - first_panel;
-                    float *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
+                    winograd_product *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
                     winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth,
                                       channel > 0);
                 }
@@ -93,10 +94,10 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
 }
 
 static void finish_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
-                         const float *products) {
+                         const winograd_product *products) {
     for (int r = first; r < last; r++) {
         int first_tile = panel_first_tile(r), last_tile = panel_first_tile(r + 1);
-        const float *row_products = products + (r - first) * (last_panel - first_panel) * PRODUCT_PANEL;
+        const winograd_product *row_products = products + (r - first) * (last_panel - first_panel) * PRODUCT_PANEL;
         for (int tile = first_tile; tile < last_tile; tile++) {
             for (int panel = first_panel; panel < last_panel; panel++) {
                 int wide = panel < WIDE_PANELS;
@@ -115,7 +116,8 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
 static void block_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
     ptrdiff_t floats = INPUT_FLOATS(BLOCK_PANELS) + PRODUCT_FLOATS(plan->group_panels);
-    float *products = plan->args->workspace + worker * floats + INPUT_FLOATS(BLOCK_PANELS);
+    winograd_product *products =
+        (winograd_product *)(plan->args->workspace + worker * floats + INPUT_FLOATS(BLOCK_PANELS));
     winograd_element *transformed = (winograd_element *)(plan->args->workspace + worker * floats);
     int first = index * plan->block_panels;
     int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
@@ -143,7 +145,8 @@ static void transform_task(const void *context, int index, int worker) {
 static void group_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
     const winograd_element *transformed = (const winograd_element *)plan->args->workspace;
-    float *products = plan->args->workspace + INPUT_FLOATS(SHARED_PANELS) + worker * SHARED_PRODUCTS(plan->group_panels);
+    winograd_product *products = (winograd_product *)(plan->args->workspace + INPUT_FLOATS(SHARED_PANELS) +
+                                                      worker * SHARED_PRODUCTS(plan->group_panels));
     int first = PANELS * index / plan->groups, last = PANELS * (index + 1) / plan->groups;
     multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
     finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);

@@ -4,10 +4,6 @@
 
 #include "half.h"
 
-ELL_INLINE half_vec winograd_half_add_product(half_vec sum, ell_half factor, half_vec x) {
-    return __builtin_elementwise_fma(x, half_splat(factor), sum);
-}
-
 /* As winograd_input_1d, in float16: what is transformed is rounded to it anyway. */
 ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec v[WINOGRAD_SIZE]) {
 #if WINOGRAD_TILE == 2
@@ -17,7 +13,7 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
     v[3] = d[1] - d[3];
 #elif WINOGRAD_TILE == 3
     half_vec e[4];
-    ELL_UNROLL for (int i = 0; i < 4; i++) e[i] = winograd_half_add_product(d[i + 1], (ell_half)-2, d[i]);
+    ELL_UNROLL for (int i = 0; i < 4; i++) e[i] = half_add_product(d[i + 1], (ell_half)-2, d[i]);
     v[0] = e[0] - e[2];
     v[1] = e[1] + e[2];
     v[2] = e[2] - e[1];
@@ -25,14 +21,14 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
     v[4] = d[3] - d[1];
 #else
     const half_vec even2 = d[4] - d[2], odd2 = d[3] - d[1], twice = odd2 + odd2;
-    const half_vec even1 = winograd_half_add_product(d[4], (ell_half)-4, d[2]);
-    const half_vec odd1 = winograd_half_add_product(d[3], (ell_half)-4, d[1]);
-    v[0] = winograd_half_add_product(even1 - d[2], (ell_half)4, d[0]);
+    const half_vec even1 = half_add_product(d[4], (ell_half)-4, d[2]);
+    const half_vec odd1 = half_add_product(d[3], (ell_half)-4, d[1]);
+    v[0] = half_add_product(even1 - d[2], (ell_half)4, d[0]);
     v[1] = even1 + odd1;
     v[2] = even1 - odd1;
     v[3] = even2 + twice;
     v[4] = even2 - twice;
-    v[5] = winograd_half_add_product(winograd_half_add_product(d[5], (ell_half)-5, d[3]), (ell_half)4, d[1]);
+    v[5] = half_add_product(half_add_product(d[5], (ell_half)-5, d[3]), (ell_half)4, d[1]);
 #endif
 }
 
@@ -62,22 +58,6 @@ static void winograd_any_input_tile(const ell_conv_args *args, int row, int colu
 }
 #define WINOGRAD_INPUT_TILE winograd_any_input_tile
 
-/* What ell_finish_partial is where an output, a residual or both are float16, as their elements say. */
-ELL_INLINE void winograd_finish_half(vec sums, const void *residual, void *output, const int lanes, const int half_residual,
-                                     const int half_output) {
-    vec more = vec_zero();
-    if (RESIDUAL) more = half_residual ? vec_load_half_partial(residual, lanes) : vec_load_partial(residual, lanes);
-    sums = ell_followed(sums, more);
-    if (half_output)
-        vec_store_half_partial(output, sums, lanes);
-    else
-        vec_store_partial(output, sums, lanes);
-}
-
-#undef OUTPUT_FINISH
-#define OUTPUT_FINISH(sums, residual, output, lanes)                                                                   \
-    winograd_finish_half(sums, residual, output, lanes, sizeof(RESIDUAL_ELEMENT) == 2, sizeof(OUTPUT_ELEMENT) == 2)
-
 #undef OUTPUT_KIND
 #undef OUTPUT_ELEMENT
 #define OUTPUT_KIND to_half_
@@ -99,7 +79,7 @@ ELL_INLINE void winograd_finish_half(vec sums, const void *residual, void *outpu
 #endif
 
 static void winograd_any_output_tile(const ell_conv_args *args, int row, int column, int filter, int filters,
-                                     const float *products) {
+                                     const winograd_product *products) {
 #if RESIDUAL
     if (args->half_residual && args->half_output)
         winograd_halves_output_tile(args, row, column, filter, filters, products);

@@ -17,9 +17,10 @@
 #define INPUT_STORE winograd_store
 #define CHANNEL_TAIL (CHANNELS % INPUT_LANES)
 
-/* What transformed inputs and weights are: float, or float16 where a kernel says so before. */
+/* What transformed inputs and weights are, and their products: float, or float16 where a kernel says so before. */
 #ifndef WINOGRAD_HALF
-typedef float winograd_element;
+typedef float winograd_element, winograd_product;
+#define WINOGRAD_LANES VECTOR_WIDTH
 
 ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
 #endif

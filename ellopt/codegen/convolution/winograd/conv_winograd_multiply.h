@@ -8,8 +8,6 @@
 #ifdef WINOGRAD_HALF
 #include "conv_winograd_multiply_half.h"
 #else
-#define WINOGRAD_LANES VECTOR_WIDTH
-
 /* sums[rows][vectors] += a[rows][1] * b[1][vectors] */
 ELL_INLINE void winograd_multiply_step(vec sums[TILE_ROWS][TILE_VECTORS], const float *a, const float *b,
                                        const int rows, const int vectors) {
@@ -97,33 +95,33 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
 }
 #endif
 
-static __attribute__((noinline)) void winograd_multiply_tall_wide(const winograd_element *a, const winograd_element *b, float *c, int depth,
+static __attribute__((noinline)) void winograd_multiply_tall_wide(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
                                                                   int accumulate) {
     winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS, TILE_VECTORS);
 }
 
 #if TALL_PANELS < ROW_PANELS
-static __attribute__((noinline)) void winograd_multiply_short_wide(const winograd_element *a, const winograd_element *b, float *c, int depth,
+static __attribute__((noinline)) void winograd_multiply_short_wide(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
                                                                    int accumulate) {
     winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS - 1, TILE_VECTORS);
 }
 #endif
 
 #if WIDE_PANELS < PANELS
-static __attribute__((noinline)) void winograd_multiply_tall_narrow(const winograd_element *a, const winograd_element *b, float *c, int depth,
+static __attribute__((noinline)) void winograd_multiply_tall_narrow(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
                                                                     int accumulate) {
     winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS, TILE_VECTORS - 1);
 }
 
 #if TALL_PANELS < ROW_PANELS
-static __attribute__((noinline)) void winograd_multiply_short_narrow(const winograd_element *a, const winograd_element *b, float *c,
+static __attribute__((noinline)) void winograd_multiply_short_narrow(const winograd_element *a, const winograd_element *b, winograd_product *c,
                                                                      int depth, int accumulate) {
     winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS - 1, TILE_VECTORS - 1);
 }
 #endif
 #endif
 
-ELL_INLINE void winograd_multiply(int tall, int wide, const winograd_element *a, const winograd_element *b, float *c, int depth,
+ELL_INLINE void winograd_multiply(int tall, int wide, const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
                                   int accumulate) {
     (void)tall, (void)wide;
 #if WIDE_PANELS < PANELS

@@ -13,8 +13,16 @@
 #define OUTPUT_NAME(name) WINOGRAD_NAMED(OUTPUT_KIND, name)
 #define OUTPUT_ELEMENT float
 #define RESIDUAL_ELEMENT float
+#define FILTER_TAIL (FILTERS % WINOGRAD_LANES)
+
+/* Vectors of products, and what works on them; a kernel of float16 products has others. */
+#ifndef WINOGRAD_HALF
+#define OUTPUT_VEC vec
+#define OUTPUT_LOAD vec_load
+#define OUTPUT_BIAS vec_load
+#define OUTPUT_1D winograd_output_1d
 #define OUTPUT_FINISH ell_finish_partial
-#define FILTER_TAIL (FILTERS % VECTOR_WIDTH)
+#endif
 
 /* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. (Not
  * on in-order cores with 32 registers, where a load takes as long as a sum.) */
@@ -33,15 +41,16 @@
 
 #if !WINOGRAD_LINE
 /* The products of one column of positions, with the bias: every output has the position of the point 1 in it once. */
-ELL_INLINE void winograd_load_column(const float *products, vec bias, int x, vec m[WINOGRAD_SIZE]) {
+ELL_INLINE void winograd_load_column(const winograd_product *products, OUTPUT_VEC bias, int x,
+                                     OUTPUT_VEC m[WINOGRAD_SIZE]) {
     ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
-        m[y] = vec_load(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
+        m[y] = OUTPUT_LOAD(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
     if (x == 1) m[1] += bias;
 }
 #endif
 #endif
 
-ELL_INLINE void OUTPUT_NAME(finish)(vec sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row, int column,
+ELL_INLINE void OUTPUT_NAME(finish)(OUTPUT_VEC sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row, int column,
                                 int lanes) {
     if (RESIDUAL) residual += row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE;
     OUTPUT_FINISH(sums, residual, output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE,
@@ -50,39 +59,39 @@ ELL_INLINE void OUTPUT_NAME(finish)(vec sums, const RESIDUAL_ELEMENT *residual, 
 
 #if WINOGRAD_LINE
 /* One vector of filters of a tile, of which the first `count` pixels exist. */
-ELL_INLINE void OUTPUT_NAME(output_line)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_line)(const winograd_product *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                      OUTPUT_ELEMENT *output, const int count, const int lanes) {
-    vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
-    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = vec_load(products + (ptrdiff_t)i * PRODUCT_STEP);
-    m[1] += vec_load(bias);
-    winograd_output_1d(m, y);
+    OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+    ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = OUTPUT_LOAD(products + (ptrdiff_t)i * PRODUCT_STEP);
+    m[1] += OUTPUT_BIAS(bias);
+    OUTPUT_1D(m, y);
     ELL_UNROLL for (int i = 0; i < WINOGRAD_TILE; i++) {
         if (i < count)
             OUTPUT_NAME(finish)(y[i], residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
     }
 }
 
-ELL_INLINE void OUTPUT_NAME(output_vector)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_vector)(const winograd_product *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                        OUTPUT_ELEMENT *output, const int lanes) {
     OUTPUT_NAME(output_line)(products, bias, residual, output, WINOGRAD_TILE, lanes);
 }
 #else
 /* One vector of filters of a whole tile. */
-ELL_INLINE void OUTPUT_NAME(output_vector)(const float *products, const float *bias, const RESIDUAL_ELEMENT *residual,
+ELL_INLINE void OUTPUT_NAME(output_vector)(const winograd_product *products, const float *bias, const RESIDUAL_ELEMENT *residual,
                                        OUTPUT_ELEMENT *output, const int lanes) {
-    vec start = vec_load(bias);
+    OUTPUT_VEC start = OUTPUT_BIAS(bias);
     ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
-        vec half[WINOGRAD_TILE][WINOGRAD_SIZE];
+        OUTPUT_VEC half[WINOGRAD_TILE][WINOGRAD_SIZE];
         if (pass) OUTPUT_READ_AGAIN();
         ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+            OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
             winograd_load_column(products, start, x, m);
-            winograd_output_1d(m, y);
+            OUTPUT_1D(m, y);
             ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) half[row][x] = y[row];
         }
         ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) {
-            vec y[WINOGRAD_TILE];
-            winograd_output_1d(half[row], y);
+            OUTPUT_VEC y[WINOGRAD_TILE];
+            OUTPUT_1D(half[row], y);
             ELL_UNROLL for (int column = 0; column < WINOGRAD_TILE; column++)
                 OUTPUT_NAME(finish)(y[column], residual, output, row, column, lanes);
         }
@@ -91,12 +100,12 @@ ELL_INLINE void OUTPUT_NAME(output_vector)(const float *products, const float *b
 #endif
 
 /* `filters` filters of a whole tile. */
-static __attribute__((noinline)) void OUTPUT_NAME(output_inner)(const float *products, const float *bias,
+static __attribute__((noinline)) void OUTPUT_NAME(output_inner)(const winograd_product *products, const float *bias,
                                                             const RESIDUAL_ELEMENT *residual,
                                                             OUTPUT_ELEMENT *output, int filters) {
     int f = 0;
-    for (; f + VECTOR_WIDTH <= filters; f += VECTOR_WIDTH)
-        OUTPUT_NAME(output_vector)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, VECTOR_WIDTH);
+    for (; f + WINOGRAD_LANES <= filters; f += WINOGRAD_LANES)
+        OUTPUT_NAME(output_vector)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, WINOGRAD_LANES);
 #if FILTER_TAIL
     if (f < filters)
         OUTPUT_NAME(output_vector)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, FILTER_TAIL);
@@ -104,24 +113,24 @@ static __attribute__((noinline)) void OUTPUT_NAME(output_inner)(const float *pro
 }
 
 /* A tile of which only rows x columns pixels of output exist. */
-static __attribute__((noinline)) void OUTPUT_NAME(output_edge)(const float *products, const float *bias,
+static __attribute__((noinline)) void OUTPUT_NAME(output_edge)(const winograd_product *products, const float *bias,
                                                            const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output,
                                                            int rows, int columns, int filters) {
-    for (int f = 0; f < filters; f += VECTOR_WIDTH) {
-        int lanes = filters - f < VECTOR_WIDTH ? filters - f : VECTOR_WIDTH;
+    for (int f = 0; f < filters; f += WINOGRAD_LANES) {
+        int lanes = filters - f < WINOGRAD_LANES ? filters - f : WINOGRAD_LANES;
 #if WINOGRAD_LINE
         OUTPUT_NAME(output_line)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, rows * columns, lanes);
 #else
-        vec half[WINOGRAD_TILE][WINOGRAD_SIZE], start = vec_load(bias + f);
+        OUTPUT_VEC half[WINOGRAD_TILE][WINOGRAD_SIZE], start = OUTPUT_BIAS(bias + f);
         ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            vec m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+            OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
             winograd_load_column(products + f, start, x, m);
-            winograd_output_1d(m, y);
+            OUTPUT_1D(m, y);
             ELL_UNROLL for (int row = 0; row < WINOGRAD_TILE; row++) half[row][x] = y[row];
         }
         ELL_NO_UNROLL for (int row = 0; row < rows; row++) {
-            vec y[WINOGRAD_TILE];
-            winograd_output_1d(half[row], y);
+            OUTPUT_VEC y[WINOGRAD_TILE];
+            OUTPUT_1D(half[row], y);
             ELL_NO_UNROLL for (int column = 0; column < columns; column++)
                 OUTPUT_NAME(finish)(y[column], RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
         }
@@ -131,7 +140,7 @@ static __attribute__((noinline)) void OUTPUT_NAME(output_edge)(const float *prod
 
 /* Filters [filter, filter + filters) of output tile (row, column); `products` are those of its first position. */
 static void OUTPUT_NAME(output_tile)(const ell_conv_args *args, int row, int column, int filter, int filters,
-                                 const float *products) {
+                                 const winograd_product *products) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
     OUTPUT_ELEMENT *output = (OUTPUT_ELEMENT *)args->output;
     output += y * (ptrdiff_t)OUT_ROW_STRIDE + x * (ptrdiff_t)OUT_PIXEL_STRIDE + filter;
