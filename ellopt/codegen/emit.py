@@ -115,7 +115,7 @@ class _Emitter:
         functions = sorted({variant.function for row in variants for variant in row})
         parts = ['#include "ellopt_network.h"\n']
         parts += [f"void {function}(const ell_conv_args *);" for function in functions]
-        layers = sorted({step.function for step in network.steps} - {""})
+        layers = sorted({name for step in network.steps for name in (step.function, step.half_function)} - {""})
         parts += [f"void {function}(ell_pool *, const ell_layer_args *);" for function in layers]
         parts.append(_table("ell_tensor", "tensors", tensor_rows))
         parts.append(_table("ell_copy", "copies", self._copies))
@@ -158,12 +158,14 @@ class _Emitter:
         return (
             f"{{ELL_{t.place.upper()}, {offset}u, {t.rows}, {t.columns}, {t.channels}, {t.row_stride}, "
             f"{t.pixel_stride}, {b.top}, {b.left}, {b.bottom}, {b.right}, {c_float(b.fill)}, "
-            f"{int(t.name in self._may_be_half)}}}"
+            f"{int(t.name in self._may_be_half)}, {self._index[t.buffer] if t.slice else -1}, "
+            f"{t.slice.start if t.slice else 0}u}}"
         )
 
     def _step(self, step: Step, convolution: int) -> str:
         fields: dict[str, str | int] = {
             "run": step.function or 0,
+            **({"run_halves": f"ELL_WITH_HALVES({step.half_function})"} if step.half_function else {}),
             "activation": f"ELL_ACTIVATION_{step.activation.upper()}",
             "leaky_factor": c_float(step.leaky_factor),
             **({"beta": c_float(step.beta)} if step.beta else {}),

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ellopt.codegen.convolution.kernel import FUSED
 from ellopt.codegen.weights import WeightFile
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.model.layers import FloatArray
@@ -102,16 +103,16 @@ class Step:
     """A part of the computation that is done in one go. ``inputs`` and ``output`` name tensors.
 
     ``node_ids`` are the nodes of the model that it covers, in order; its time is reported for ``reported_id``.
-    ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``; empty for
-    convolutions, whose kernels are generated. ``in_place``: whether it may write over its input. ``halves``: whether it
-    can read and write tensors of float16; a convolution can where it is computed in it. ``strided``: whether the pixels
-    that it writes may lie at any distance.
+    ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``, and
+    ``half_function`` the one where a tensor is float16, if one can be; empty for convolutions, whose kernels are
+    generated. ``in_place``: whether it may write over its input. ``strided``: whether the pixels that it writes may lie
+    at any distance.
     """
 
     kind: ClassVar[str]
     function: ClassVar[str] = ""
+    half_function: ClassVar[str] = ""
     in_place: ClassVar[bool] = False
-    halves: ClassVar[bool] = False
     strided: ClassVar[bool] = False
 
     node_ids: tuple[str, ...]
@@ -126,6 +127,12 @@ class Step:
     def reported_id(self) -> str:
         return self.node_ids[0]
 
+    @property
+    def takes_halves(self) -> bool:
+        """Whether tensors that it reads and writes may be float16. A function that makes much of a small error of its
+        argument does not take them."""
+        return bool(self.half_function) and self.activation in (*FUSED, "parametric_relu")
+
     def fields(self, weights: WeightFile) -> dict[str, str | int]:
         """The fields of its ``ell_step`` beyond those of every step; what it holds is added to ``weights``."""
         return {}
@@ -136,7 +143,6 @@ class ConvolutionStep(Step):
     """Convolution, then bias, then the activation; the residual (second input, if there is one) before or behind it."""
 
     kind = "convolution"
-    halves = True
     strided = True
 
     shape: ConvolutionShape = field(kw_only=True)
@@ -150,6 +156,11 @@ class ConvolutionStep(Step):
     def residual(self) -> bool:
         return len(self.inputs) > 1
 
+    @property
+    def takes_halves(self) -> bool:
+        """A kernel in float16 does, whatever follows its sums; of others the plan knows."""
+        return True
+
     def fields(self, weights: WeightFile) -> dict[str, str | int]:
         """How far its windows reach above and to the left of the tensor."""
         return {"top": self.border.top, "left": self.border.left}
@@ -157,7 +168,7 @@ class ConvolutionStep(Step):
 
 @dataclass(frozen=True, eq=False)
 class CopyStep(Step):
-    """Copies element by element between two layouts of strides.
+    """Copies element by element between two layouts of strides, or from float32 to float16.
 
     ``*_strides`` are floats along (row, column, channel), ``*_offset`` from element (0, 0, 0) of the tensor; None
     means the tensor's own. With ``clear`` the whole output buffer is set to it first.
@@ -165,6 +176,7 @@ class CopyStep(Step):
 
     kind = "copy"
     function = "ell_copy_values"
+    half_function = "ell_half_copy_values"
 
     size: tuple[int, int, int] = field(kw_only=True)
     input_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)
@@ -172,6 +184,11 @@ class CopyStep(Step):
     output_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)
     output_offset: int = field(kw_only=True, default=0)
     clear: float | None = field(kw_only=True, default=None)
+
+    @property
+    def takes_halves(self) -> bool:
+        """It can not read them."""
+        return False
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,8 @@ _GLIBC = "2.28"
 _RUNTIME_FUNCTIONS = (
     *("ell_pool_run", "ell_pool_run_back", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
     *("ell_run", "ell_run_step", "ell_workspace_floats", "ell_common_pool", "ell_tensor_data", "ell_the_network"),
-    *("ell_fill_border", "ell_half_fill_border", "ell_half_pooling", "ell_find_halves"),
+    *("ell_tensor_data_of", "ell_fill_border", "ell_half_fill_border", "ell_find_halves"),
+    *("ell_half_elementwise", "ell_half_pooling", "ell_half_binary", "ell_half_copy_values"),
     *("ell_pool_is_ours", "ell_pool_has_threads", "ell_core_floats", "ell_core_run", "ell_cpu_needs"),
 )
 #: of the functions that a library offers: the first number changes when programs must

@@ -208,8 +208,10 @@ static void check_pass(const job_t *job, const void *context, int plan, int word
         ell_run_step(NET, memory, choice, half, pool, i);
         if (!is_checked(step)) continue;
         const ell_tensor *t = &NET->tensor[step->output];
-        const int coarse = step->convolution < 0 && (half[step->input] || half[step->output]);
-        double error = compare(t, ell_tensor_data(NET, memory, step->output), half[step->output], coarse, expected, limits,
+        const int second = step->second >= 0 && half[step->second];
+        const int coarse = step->convolution < 0 && (half[step->input] || second || half[step->output]);
+        float *found = ell_tensor_data_of(NET, memory, step->output, half[step->output]);
+        double error = compare(t, found, half[step->output], coarse, expected, limits,
                                channel_errors);
         if (step->convolution >= 0) {
             put_check(plan, -1 - step->convolution, error, words);

@@ -2,26 +2,19 @@
 #include "ellopt_layers.h"
 
 #if ELL_HALF
-#include "half.h"
+#include "half_elements.h"
 #include "layer_rows.h"
 #include "pooling_rows.h"
 
-#define FILL_BORDER ell_half_fill_border
+#define FILL_BORDER fill_border
 #define FILL_ELEMENT ell_half
 #include "fill_border.h"
+
+void ell_half_fill_border(const ell_tensor *t, float *data) { fill_border(t, data); }
 
 /* Eight elements, of which the first `lanes` are in memory. */
 ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {
     return half ? half_load_partial((const ell_half *)data + at, lanes) : half_of_floats(data + at, lanes);
-}
-
-ELL_INLINE void store(float *data, ptrdiff_t at, int half, vec low, vec high, int lanes) {
-    if (half) {
-        half_store_partial((ell_half *)data + at, half_of(low, high), lanes);
-        return;
-    }
-    vec_store_partial(data + at, low, lanes);
-    if (lanes > VECTOR_WIDTH) vec_store_partial(data + at + VECTOR_WIDTH, high, lanes - VECTOR_WIDTH);
 }
 
 /* The largest, or the mean, of rows x columns cells for one vector of channels; a mean is summed in float32. `start` and
@@ -64,7 +57,7 @@ ELL_INLINE void maxima_inside(const ell_layer_args *a, const ell_half *in, ptrdi
             if (half_output)
                 half_store((ell_half *)a->output + to + at, most);
             else
-                store(a->output, to + at, 0, half_low(most), half_high(most), HALF_WIDTH);
+                eight_store(a->output, to + at, 0, (eight){half_low(most), half_high(most)}, HALF_WIDTH);
         }
 }
 
@@ -95,7 +88,7 @@ static void half_pooling_row(const void *context, int y, int worker) {
                 window(a, cells.at + c, row.rows, cells.columns, cells.start, row.share, 0, HALF_WIDTH, &low, &high);
             else
                 window(a, cells.at + c, row.rows, cells.columns, cells.start, row.share, is_max, channels - c, &low, &high);
-            store(a->output, to + c, a->half_output, low, high, channels - c);
+            eight_store(a->output, to + c, a->half_output, (eight){low, high}, channels - c);
         }
     }
 }

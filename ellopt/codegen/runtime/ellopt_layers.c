@@ -5,9 +5,11 @@
 
 #include "layer_rows.h"
 
-#define FILL_BORDER ell_fill_border
+#define FILL_BORDER fill_border
 #define FILL_ELEMENT float
 #include "fill_border.h"
+
+void ell_fill_border(const ell_tensor *t, float *data) { fill_border(t, data); }
 
 /* --- elementwise ------------------------------------------------------------------------------------------------ */
 

@@ -14,7 +14,10 @@ void ell_general(ell_pool *pool, const ell_layer_args *args);
 void ell_products(ell_pool *pool, const ell_layer_args *args);
 void ell_fill_border(const ell_tensor *tensor, float *data);
 /* The same where the tensor, the input or the output is float16. Only where ELL_HALF is 1. */
+void ell_half_elementwise(ell_pool *pool, const ell_layer_args *args);
 void ell_half_pooling(ell_pool *pool, const ell_layer_args *args);
+void ell_half_binary(ell_pool *pool, const ell_layer_args *args);
+void ell_half_copy_values(ell_pool *pool, const ell_layer_args *args);
 void ell_half_fill_border(const ell_tensor *tensor, float *data);
 
 #endif

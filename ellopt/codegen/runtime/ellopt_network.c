@@ -14,9 +14,26 @@ float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int
     }
 }
 
+float *ell_tensor_data_of(const ell_network *network, const ell_memory *memory, int tensor, int half) {
+    float *data = ell_tensor_data(network, memory, tensor);
+    const size_t start = network->tensor[tensor].start;
+    return half ? (float *)((uint16_t *)(data - start) + start) : data;
+}
+
 static const ell_variant *variant_of(const ell_network *network, const ell_choice *choice, int layer) {
     return &network->variant[network->layer[layer].first_variant + choice[layer].variant];
 }
+
+#if ELL_HALF
+/* Of `output`, which a step that is no convolution makes of `input`; returns whether something changed. */
+static int agree(const ell_network *network, unsigned char *half, int input, int output) {
+    if (!half[input] && half[output]) return half[output] = 0, 1;
+    const ell_tensor *in = &network->tensor[input], *out = &network->tensor[output];
+    const int same_memory = in->place == out->place && in->offset == out->offset;
+    if (same_memory && half[input] && !half[output]) return half[input] = 0, 1;
+    return 0;
+}
+#endif
 
 void ell_find_halves(const ell_network *network, const ell_choice *choice, unsigned char *half) {
     memset(half, 0, (size_t)network->tensors);
@@ -28,10 +45,23 @@ void ell_find_halves(const ell_network *network, const ell_choice *choice, unsig
         half[step->input] = half[step->output] = 0;
         if (step->second >= 0) half[step->second] = 0;
     }
-    /* Pooling of float32 writes that: it is faster, and the convolution behind it rounds as it reads. */
-    for (int i = 0; i < network->steps; i++) {
-        const ell_step *step = &network->step[i];
-        if (step->convolution < 0 && !half[step->input]) half[step->output] = 0;
+    /* What other steps make of float32 is that, too: it is faster, and the convolution behind them rounds as it reads. But
+     * a copy for float16 convolutions alone rounds as it copies. What is written over its input is of the same kind, and
+     * so are all slices of a tensor. */
+    for (int changed = 1; changed;) {
+        changed = 0;
+        for (int i = 0; i < network->steps; i++) {
+            const ell_step *step = &network->step[i];
+            if (step->convolution >= 0 || step->copy) continue;
+            changed |= agree(network, half, step->input, step->output);
+            if (step->second >= 0) changed |= agree(network, half, step->second, step->output);
+        }
+        for (int t = 0; t < network->tensors; t++) {
+            const int whole = network->tensor[t].whole;
+            if (whole < 0 || half[t] == half[whole]) continue;
+            half[t] = half[whole] = 0;
+            changed = 1;
+        }
     }
 #else
     (void)choice;
@@ -49,10 +79,10 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
     args.half_input = half[step->input];
     args.half_output = half[step->output];
     args.half_residual = step->second >= 0 && half[step->second];
-    args.input = ell_tensor_data(network, memory, step->input);
+    args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
     args.input = args.half_input ? (const float *)((const uint16_t *)args.input - before) : args.input - before;
-    args.output = ell_tensor_data(network, memory, step->output);
-    args.residual = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
+    args.output = ell_tensor_data_of(network, memory, step->output, args.half_output);
+    args.residual = step->second < 0 ? 0 : ell_tensor_data_of(network, memory, step->second, args.half_residual);
     args.weights = memory->weights + variant->weights;
     args.bias = memory->weights + layer->bias;
     args.workspace = memory->workspace;
@@ -74,20 +104,17 @@ void ell_run_step(const ell_network *network, const ell_memory *memory, const el
         args.in = &network->tensor[step->input];
         args.in2 = step->second < 0 ? 0 : &network->tensor[step->second];
         args.out = &network->tensor[step->output];
-        args.input = ell_tensor_data(network, memory, step->input);
-        args.second = step->second < 0 ? 0 : ell_tensor_data(network, memory, step->second);
-        args.output = ell_tensor_data(network, memory, step->output);
+        args.half_input = half[step->input];
+        args.half_second = step->second >= 0 && half[step->second];
+        args.half_output = half[step->output];
+        args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
+        args.second = step->second < 0 ? 0 : ell_tensor_data_of(network, memory, step->second, args.half_second);
+        args.output = ell_tensor_data_of(network, memory, step->output, args.half_output);
         args.weights = memory->weights;
         args.network = network;
         args.memory = memory;
-        args.half_input = half[step->input];
-        args.half_output = half[step->output];
-#if ELL_HALF
-        if (args.half_input || args.half_output)
-            ell_half_pooling(pool, &args); /* no other step says that it can */
-        else
-#endif
-            step->run(pool, &args);
+        const int halves = args.half_input || args.half_second || args.half_output;
+        (halves ? step->run_halves : step->run)(pool, &args);
     }
 #if ELL_HALF
     if (half[step->output])

@@ -23,6 +23,8 @@ typedef struct {
     int top, left, bottom, right;
     float fill;
     int may_be_half; /* whether all steps that write or read it can work on float16 */
+    int whole;       /* of a slice: the tensor that it is a part of, and from which element on; else -1 */
+    size_t start;
 } ell_tensor;
 
 enum { ELL_POOL_MAX, ELL_POOL_MEAN };
@@ -45,8 +47,16 @@ enum { ELL_ADD, ELL_SUBTRACT, ELL_MULTIPLY, ELL_DIVIDE };
 struct ell_layer_args;
 typedef void (*ell_layer_fn)(ell_pool *pool, const struct ell_layer_args *args);
 
+/* What a step has for float16. */
+#if ELL_HALF
+#define ELL_WITH_HALVES(function) function
+#else
+#define ELL_WITH_HALVES(function) 0
+#endif
+
 typedef struct {
-    ell_layer_fn run;     /* null: a convolution, whose choice names the kernel */
+    ell_layer_fn run;       /* null: a convolution, whose choice names the kernel */
+    ell_layer_fn run_halves; /* the same where a tensor is float16; null where none can be */
     int activation, mode; /* mode: which pooling or operation */
     float leaky_factor, beta;
     int input, second, output; /* tensors; second: residual or second operand, -1 if none */
@@ -78,7 +88,7 @@ typedef struct ell_layer_args {
     const float *weights; /* all weights of the network */
     const struct ell_network *network;
     const struct ell_memory *memory;
-    int half_input, half_output; /* whether these are float16 */
+    int half_input, half_second, half_output; /* whether these are float16 */
 } ell_layer_args;
 
 /* One way to compute a convolution layer: its function and its weights. */
@@ -136,5 +146,7 @@ size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice
 
 ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, const ell_choice *choice);
 float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int tensor);
+/* The same of a tensor that is float16, if `half`. */
+float *ell_tensor_data_of(const ell_network *network, const ell_memory *memory, int tensor, int half);
 
 #endif

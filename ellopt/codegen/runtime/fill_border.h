@@ -1,5 +1,5 @@
 /* What lies around a tensor in memory: FILL_BORDER writes it, in elements of type FILL_ELEMENT. Included once for each. */
-void FILL_BORDER(const ell_tensor *t, float *data) {
+static void FILL_BORDER(const ell_tensor *t, float *data) {
     if (!(t->top | t->left | t->bottom | t->right)) return;
     const FILL_ELEMENT fill = (FILL_ELEMENT)t->fill;
     FILL_ELEMENT *p = (FILL_ELEMENT *)data - (ptrdiff_t)t->top * t->row_stride - (ptrdiff_t)t->left * t->channels;

@@ -23,10 +23,16 @@ OPERATIONS = {
 class BinaryStep(Step):
     kind = "binary"
     function = "ell_binary"
+    half_function = "ell_half_binary"
     strided = True
     in_place = True
 
     operation: str = field(kw_only=True)
+
+    @property
+    def takes_halves(self) -> bool:
+        """No division: what divides may be as good as nothing."""
+        return super().takes_halves and self.operation != "divide"
 
     def fields(self, weights: WeightFile) -> dict[str, str | int]:
         return {"mode": OPERATIONS[self.operation]}

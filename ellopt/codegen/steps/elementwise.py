@@ -18,6 +18,7 @@ class ElementwiseStep(Step):
 
     kind = "elementwise"
     function = "ell_elementwise"
+    half_function = "ell_half_elementwise"
     strided = True
     in_place = True
 

@@ -22,7 +22,7 @@ class PoolingStep(Step):
 
     kind = "pooling"
     function = "ell_pooling"
-    halves = True
+    half_function = "ell_half_pooling"
     strided = True
 
     pooling: Literal["max", "mean"] = field(kw_only=True)

@@ -90,8 +90,8 @@ def test_they_compute_the_layer(tmp_path: Path) -> None:
 @needs_qemu
 def test_float16_tensors_hold_what_float32_ones_do(tmp_path: Path) -> None:
     """An output of float16 is that of float32, rounded, up to what follows the sums in float16; inputs and residuals of
-    float16 give what the same values in float32 give. (Winograd transforms an input of float16 in it: each is off by half
-    of what checks allow, at most.)"""
+    float16 give what the same values in float32 give. (Winograd transforms an input of float16 in it: each is off by
+    half of what checks allow, at most.)"""
     layers = [(HALF, each) for each in (*SITES, *DEPTHWISE)]
     layers += [(options, each) for options in WINOGRAD[:3] for each in WINOGRAD_SITES]
     cases, halves = [], []

@@ -40,7 +40,7 @@ def random_model(rng: np.random.Generator) -> Model:
     for _ in range(6):
         border = {"padding": int(rng.integers(2)), "value": float(rng.choice([0.0, 0.5]))}
         rows, _, channels = maker.layout(at).size
-        kind = rng.choice(["wide", "narrow", "depthwise", "strided", "max", "mean", "affine", "residual"])
+        kind = rng.choice(["wide", "narrow", "depthwise", "strided", "max", "mean", "affine", "residual", "alone"])
         extent = min(maker.layout(at).extent[:2])
         if kind in ("wide", "depthwise", "strided") and extent >= 5:
             stride = 2 if kind == "strided" and rows > 6 else 1
@@ -52,6 +52,11 @@ def random_model(rng: np.random.Generator) -> Model:
             at = maker.binary(maker.convolution(at, channels, 1), at, "add", **border)
         elif kind == "affine":
             at = maker.affine(at, "scaling", **border)
+        elif kind == "alone":  # a sum or a product of what another step reads, too
+            other = maker.activation(at, str(rng.choice(["sigmoid", "exponential", "leaky_relu"])))
+            operation = str(rng.choice(["add", "subtract", "coordinatewiseMultiply"]))
+            at = maker.binary(maker.affine(at, "batch"), other, operation)
+            at = maker.activation(at, str(rng.choice(["relu", "tanh"])), **border)
         else:
             at = maker.convolution(at, int(rng.integers(5, 34)), 1, **border)
     maker.output(maker.convolution(at, 9, 1))
@@ -59,9 +64,9 @@ def random_model(rng: np.random.Generator) -> Model:
 
 
 def joined_model(path: Path) -> Model:
-    """Poolings, one of which reads float16 and writes its part of a concatenation, which is float32."""
+    """A concatenation that pooling, a convolution and a product write; where all work on float16, its parts do."""
     rng = np.random.default_rng(2)
-    sizes = {"a": (12, 3, 3, 3), "b": (10, 12, 1, 1), "c": (5, 22, 1, 1)}
+    sizes = {"a": (12, 3, 3, 3), "b": (10, 12, 1, 1), "c": (5, 34, 1, 1), "d": (12, 12, 1, 1)}
     weights = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
     node = helper.make_node
     nodes = [
@@ -69,7 +74,9 @@ def joined_model(path: Path) -> Model:
         node("MaxPool", ["first"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
         node("AveragePool", ["first"], ["means"], kernel_shape=[2, 2], strides=[2, 2]),
         node("Conv", ["means", "b"], ["second"]),
-        node("Concat", ["pooled", "second"], ["both"], axis=1),
+        node("Conv", ["means", "d"], ["third"]),
+        node("Mul", ["third", "means"], ["product"]),
+        node("Concat", ["pooled", "second", "product"], ["both"], axis=1),
         node("Conv", ["both", "c"], ["y"]),
     ]
     return read_model(save(make_model(nodes, {"x": (1, 3, 14, 14)}, ["y"], weights), path / "joined.onnx"))
@@ -104,21 +111,44 @@ def test_every_step_is_right_whatever_its_neighbours_are_computed_in(kind: str, 
 
 
 def test_tensors_between_what_works_on_float16_may_be_float16() -> None:
-    """Not what the caller gives and gets, nor what a layer reads that computes in float32 alone (what is added and
-    multiplied here), nor a tensor of which no convolution says what it is."""
+    """Not what the caller gives and gets, nor what a step reads or writes that computes in float32 alone."""
     maker = ModelMaker(np.random.default_rng(0))
     first = maker.convolution(maker.input(16, 16, 3), 8, 3)
-    pooled = maker.pooling(first, "max", 2, 2)
-    again = maker.pooling(pooled, "mean", 2, 2)
-    second = maker.activation(maker.convolution(again, 8, 1), "softplus")
-    shared = maker.convolution(maker.reorder(second), 4, 1)
-    maker.output(maker.binary(maker.convolution(shared, 4, 1), maker.affine(shared, "scaling"), "subtract"))
-    assert may_be_half(lower(maker.model())) == {f"v{first}", f"v{again}", f"v{second}"}
+    pooled = maker.pooling(maker.pooling(first, "max", 2, 2), "mean", 2, 2)
+    second = maker.activation(maker.convolution(pooled, 8, 1), "softplus")
+    scaled = maker.affine(second, "scaling")
+    third = maker.convolution(scaled, 8, 1)
+    summed = maker.binary(maker.convolution(third, 8, 1), maker.activation(third, "elu"), "subtract")
+    large = maker.activation(summed, "exponential")
+    fourth = maker.convolution(large, 8, 1)
+    divided = maker.binary(maker.convolution(fourth, 8, 1), fourth, "divide")
+    maker.output(maker.convolution(divided, 4, 1))
+    network = lower(maker.model())
+    may = may_be_half(network)
+    cannot = {network.input_name, network.output_name}  # a copy of the input into one with a border may be
+    for step in network.steps:
+        if "exponential" in step.activation or getattr(step, "operation", "") == "divide":
+            cannot.update((*step.inputs, step.output))
+    assert may == network.tensors.keys() - cannot
+    assert {f"v{first}", f"v{second}", f"v{scaled}", f"v{third}"} <= may
 
 
-def test_plans_without_float16_have_no_such_tensors() -> None:
-    """Two poolings side by side: what lies between them is float32 in every plan."""
+@needs_qemu
+def test_plans_without_float16_have_no_such_tensors(tmp_path: Path) -> None:
+    """Whatever stands between their layers: nothing in them is off by as much as float16 would be."""
     maker = ModelMaker(np.random.default_rng(0))
     first = maker.convolution(maker.input(16, 16, 3), 8, 3)
-    maker.output(maker.pooling(maker.pooling(first, "max", 2, 2), "max", 2, 2))
-    assert may_be_half(lower(maker.model())) == {f"v{first}"}
+    pooled = maker.pooling(maker.pooling(first, "max", 2, 2), "mean", 2, 2)
+    summed = maker.binary(pooled, maker.affine(pooled, "scaling"), "add")
+    maker.output(maker.convolution(maker.activation(summed, "relu"), 4, 1))
+    model = maker.model()
+    assert may_be_half(lower(model))
+    toolchain, deadline = NativeToolchain(), Deadline.after(300)
+    plan = Plan.of({layer.node_id: ConvolutionOptions("unrolled") for layer in toolchain.layers(model)})
+    bundle = toolchain.build(model, [plan], PI5, tmp_path, deadline)
+    inputs, wanted = check_outputs(model, 2)
+    job = Job("outputs", (plan,), inputs=inputs)
+    ran = EmulatedDevice(PI5).run(bundle, toolchain.invoke(bundle, job), deadline)
+    found = toolchain.read(bundle, job, ran).outputs
+    assert found is not None
+    assert np.abs(found - wanted.reshape(1, 2, -1)).max() < 1e-5 * np.abs(wanted).max()
