@@ -13,7 +13,7 @@ from benchmarks.arm_userland import NotHere, Userland
 from ellopt.core.deadline import Deadline
 from ellopt.estimate.elf import code_words
 from ellopt.estimate.simulator import CLOCK, MODEL_VERSION, PLUGIN, TABLE, Simulator
-from ellopt.estimate.table import encode
+from ellopt.estimate.table import MAGIC, encode
 from ellopt.files.process import run_in_group
 
 TARGETS = ("pi3_64", "pi4_64", "pi5")
@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[1]
 
 def peers_table(simulator: Simulator, userland: Userland, site: str, keep: Path) -> bytes:
     """What the simulator is told of a peer's code: a minute of work and more than 100 MB, so it is kept."""
-    path = keep / "tables" / f"{site} {simulator.core.name} {MODEL_VERSION}"
+    path = keep / "tables" / f"{site} {simulator.core.name} {MODEL_VERSION} {MAGIC.decode()}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.partial")

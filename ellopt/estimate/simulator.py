@@ -16,8 +16,8 @@ from ellopt.targets import Target
 
 #: Estimates of different versions are not comparable. Raise it when a model of a core or the simulator changes.
 MODEL_VERSION = 2
-#: How far estimates are off, on average: what was seen between the models and published times of other programs.
-MODEL_ERROR = 0.06
+#: How far estimates are off on average, by benchmarks/estimate.py: see docs/estimates.md.
+MODEL_ERROR = 0.05
 #: The file that a program's clock is in, as program/simulated.h has it, and those beside it.
 CLOCK, TABLE, PLUGIN = "simulated-clock", "simulated-table", "simulator.so"
 #: How a program ends whose code cannot be simulated, as simulator.c has it.
