@@ -18,8 +18,9 @@ class Cpu:
     all that are alike; empty for ``compiler_name``.
     ``lanes`` is the number of float32 in a vector register, 1 without vectors; ``registers`` is how many of them may
     hold sums, inputs and weights. ``latency`` is how many independent multiply-adds keep the multipliers busy.
-    ``fused``: whether it has multiply-add in one rounding. ``in_order``: whether its vector loads take issue slots from
-    its multiply-adds, so that loops are ordered by hand (codegen/runtime/multiply_in_order.h) where they are.
+    ``fused``: whether it has multiply-add in one rounding. ``by_lane``: whether 32-bit NEON's multiply-add by lane, in
+    two roundings, is taken all the same: it wants no copies. ``in_order``: whether its vector loads take issue slots
+    from its multiply-adds, so that loops are ordered by hand (codegen/runtime/multiply_in_order.h) where they are.
     ``blockings`` are names of register tiles of the matrix multiplication, pixels x filters, that a search may try
     besides the default. ``winograd_tiles`` are winograd's: beside the sums there is a register for every vector of
     weights and two for broadcast inputs (none for inputs where a multiplication takes them by lane), or the compiler
@@ -51,6 +52,7 @@ class Cpu:
     winograd_small_tiles: RegisterTiles = ()
     latency: int = 4
     fused: bool = True
+    by_lane: bool = False
     in_order: bool = False
     winograd_block_floats: int = 16 * 1024
     winograd_large_floats: int = 160 * 1024
@@ -80,7 +82,7 @@ _NEON_64 = Cpu(
     "aarch64", "generic", 4, 32, ("8x12", "6x16"), ((2, 8), (3, 6), (1, 12)), cache_mib=2, library_name="generic",
     near_bytes=32 * 1024, winograd_position_first=True,
 )  # fmt: skip
-#: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add wants.
+#: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add in one rounding wants.
 _NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7", large_caches=False)
 
 _ROWS = (
@@ -93,8 +95,17 @@ _ROWS = (
     # VFP has 32 scalars; some are addresses' copies
     replace(_SCALAR, name="arm1176", compiler_name="arm1176jzf_s-slowfpvmlx", registers=28, fused=False),
     replace(_NEON_32, name="cortex-a7", compiler_name="cortex_a7-slowfpvfmx"),
-    replace(_NEON_32, name="cortex-a53-32", compiler_name="cortex_a53"),
-    replace(_NEON_32, name="cortex-a72-32", compiler_name="cortex_a72", cache_mib=1),
+    replace(
+        _NEON_32,
+        name="cortex-a53-32",
+        compiler_name="cortex_a53",
+        registers=16,
+        by_lane=True,
+        in_order=True,
+        blockings=("4x8", "5x8"),
+        winograd_tiles=((2, 4),),
+    ),
+    replace(_NEON_32, name="cortex-a72-32", compiler_name="cortex_a72", registers=16, by_lane=True, cache_mib=1),
     replace(
         _NEON_64,
         name="cortex-a53",

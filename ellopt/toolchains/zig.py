@@ -107,10 +107,11 @@ def link_flags(target: Target) -> tuple[str, ...]:
 
 def compile_flags(target: Target) -> tuple[str, ...]:
     """The flags of every compilation for ``target``."""
-    # Fused multiply-add, except on the old VFP, which has none: there clang takes "fast" as a ban on its unfused one.
-    contract = "on" if target.cpu and not target.cpu.fused else "fast"
-    caches = int(cpu_of(target).large_caches)
-    return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}", f"-DELL_LARGE_CACHES={caches}")
+    # Fused multiply-add, except where there is none (the old VFP) or a better one: clang takes "fast" as a ban on that.
+    cpu = cpu_of(target)
+    contract = "fast" if target.is_host or (cpu.fused and not cpu.by_lane) else "on"
+    facts = (f"-DELL_LARGE_CACHES={int(cpu.large_caches)}", *(("-DELL_BY_LANE=1",) if cpu.by_lane else ()))
+    return (*target_flags(target), *_FLAGS, f"-ffp-contract={contract}", *facts)
 
 
 def cpu_of(target: Target) -> Cpu:

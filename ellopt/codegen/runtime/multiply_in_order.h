@@ -144,6 +144,8 @@ ELL_INLINE void ell_multiply_in_order(vec s[8][2], const float *const input[8], 
         ELL_RUN(ELL_CHANNELS_4, ELL_START_4, ELL_SUMS_4);
 }
 
+#elif IN_ORDER && ELL_PAIRS
+#include "multiply_in_order_32.h"
 #else
 #define MULTIPLY_IN_ORDER 0
 #endif

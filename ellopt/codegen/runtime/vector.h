@@ -46,6 +46,15 @@
 #define ELL_IEEE_MAXIMUM 0
 #endif
 
+/* Whether inputs are multiplied by a lane, two channels at a time: 32-bit NEON has 16 registers, and its multiply-add by
+ * lane takes the lane from a half of one of the first eight. It rounds twice; the compiler writes it where products are
+ * not fused (-ffp-contract=on), else a copy of the lane to all four. */
+#if defined(ELL_BY_LANE) && VECTOR_WIDTH == 4
+#define ELL_PAIRS 1
+#else
+#define ELL_PAIRS 0
+#endif
+
 #if VECTOR_WIDTH > 1
 typedef float vec __attribute__((vector_size(VECTOR_WIDTH * 4)));
 typedef int32_t vec_mask __attribute__((vector_size(VECTOR_WIDTH * 4)));
@@ -55,6 +64,18 @@ typedef float vec_unaligned __attribute__((vector_size(VECTOR_WIDTH * 4), aligne
 typedef float vec;
 typedef float vec_unaligned;
 #define ELL_LANE(v, i) (v)
+#endif
+
+#if ELL_PAIRS
+typedef float vec_pair __attribute__((vector_size(8)));
+typedef float vec_pair_unaligned __attribute__((vector_size(8), aligned(4), may_alias));
+
+ELL_INLINE vec_pair vec_load_pair(const float *p) { return *(const vec_pair_unaligned *)p; }
+
+/* A lane, 0 or 1, in all lanes: no instruction of its own where it is multiplied with. */
+ELL_INLINE vec vec_of_pair(vec_pair x, const int lane) {
+    return lane ? __builtin_shufflevector(x, x, 1, 1, 1, 1) : __builtin_shufflevector(x, x, 0, 0, 0, 0);
+}
 #endif
 
 ELL_INLINE vec vec_load(const float *p) { return *(const vec_unaligned *)p; }

@@ -19,8 +19,8 @@ from tests.support.kernels import INCLUDES
 _MULTIPLY_ADD = {
     "pi3_64": r"\tfmla\tv\d+\.4s",
     "pi4_64": r"\tfmla\tv\d+\.4s",
-    "pi4": r"\tvfma\.f32\tq\d+",
-    "pi3": r"\tvfma\.f32\tq\d+",
+    "pi4": r"\tvmla\.f32\tq\d+, q\d+, d\d+\[",
+    "pi3": r"\tvmla\.f32\tq\d+, q\d+, d\d+\[",
     "orangepi0": r"\tvfma\.f32\tq\d+",
     "pi0": r"\tvmla\.f32\ts\d+",
 }

@@ -44,14 +44,15 @@ def innermost_loop(lines: list[str], multiply: str) -> list[str]:
     for start, line in enumerate(lines):
         if label := re.match(r"(\.L\w+):", line):
             ends = [i for i in range(start, len(lines)) if re.match(rf"b\S*\s+{re.escape(label[1])}$", lines[i])]
-            loops += [lines[start + 1 : end + 1] for end in ends[:1]]
+            bodies = [lines[start + 1 : end + 1] for end in ends[:1]]
+            loops += [body for body in bodies if not any(re.match(r"\.L\w+:", inside) for inside in body)]
     assert loops, "no loop found"
     return max(loops, key=lambda loop: sum(bool(re.match(multiply, x)) for x in loop))
 
 
 @pytest.mark.parametrize(
     ("target", "multiply", "tile_registers"),
-    [("pi3_64", r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[", 64), ("pi3", r"v(fma|mla)\.f32\s+q", 8)],
+    [("pi3_64", r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[", 64), ("pi3", r"vmla\.f32\s+q\d+, q\d+, d\d+\[", 16)],
 )
 def test_inner_loop_multiplies_vectors_and_spills_nothing(
     target: str, multiply: str, tile_registers: int, tmp_path: Path
@@ -59,7 +60,7 @@ def test_inner_loop_multiplies_vectors_and_spills_nothing(
     functions = assembly(target, 4, tmp_path)
     loop = innermost_loop(functions["winograd_multiply_tall_wide"], multiply)
     assert sum(bool(re.match(multiply, line)) for line in loop) >= tile_registers
-    assert not [line for line in loop if re.search(r"\[(sp|r7|r11|x29)\b", line)]
+    assert not [line for line in loop if re.search(r"\[(sp|r11|x29)\b", line)]
     memory = [line for line in loop if re.match(r"(ld|st|vld|vst|ldr|str)", line)]
     assert not [line for line in memory if line.startswith(("st", "vst"))]
     assert len(memory) < sum(bool(re.match(multiply, line)) for line in loop)

@@ -28,6 +28,20 @@ ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weigh
     }
 }
 
+#if ELL_PAIRS
+/* The same of two channels. */
+ELL_INLINE void gemm_pair(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
+                          const int vectors, const ptrdiff_t r_stride, const ptrdiff_t c_stride) {
+    vec_pair x[TILE_ROWS][TILE_COLUMNS];
+    GEMM_PIXELS(rows, columns) x[r][c] = vec_load_pair(input + r * r_stride + c * c_stride);
+    ELL_UNROLL for (int lane = 0; lane < 2; lane++)
+        ELL_UNROLL for (int v = 0; v < vectors; v++) {
+            const vec w = vec_load(weights + (lane * vectors + v) * VECTOR_WIDTH);
+            GEMM_PIXELS(rows, columns) sums[r][c][v] += vec_of_pair(x[r][c], lane) * w;
+        }
+}
+#endif
+
 #if MULTIPLY_IN_ORDER
 /* The products of `channels` channels, a multiple of four; the rest is as for gemm_step. */
 ELL_INLINE void gemm_in_order(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
@@ -64,6 +78,14 @@ ELL_INLINE void gemm_accumulate(gemm_sums sums, const float *input, const float 
                 gemm_in_order(sums, in, weights, rows, columns, k, STRIDE * row_stride, COLUMN_STRIDE * pixel_stride);
                 in += k;
                 weights += k * vectors * VECTOR_WIDTH;
+            }
+#endif
+#if ELL_PAIRS
+            ELL_NO_VECTORIZE
+            for (; k + 2 <= length; k += 2) {
+                gemm_pair(sums, in, weights, rows, columns, vectors, STRIDE * row_stride, COLUMN_STRIDE * pixel_stride);
+                in += 2;
+                weights += 2 * vectors * VECTOR_WIDTH;
             }
 #endif
             ELL_NO_VECTORIZE

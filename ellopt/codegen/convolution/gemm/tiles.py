@@ -86,8 +86,8 @@ def _cost(pixels: int, vectors: int, cpu: Cpu) -> float:
 
     Weights come from farther away than inputs, of which a whole cache line serves the next steps.
     """
-    if cpu.in_order and cpu.registers >= 32:
-        return loop_cycles(pixels, vectors)
+    if cpu.in_order:
+        return loop_cycles(pixels, vectors, cpu.registers)
     return max(pixels * vectors, pixels + vectors, _INDEPENDENT) + 0.08 * pixels + 0.3 * vectors
 
 
@@ -98,6 +98,7 @@ def _best(rows: int, columns: int, all_vectors: int, registers: int, cpu: Cpu) -
         (pixels, vectors)
         for vectors in range(1, min(all_vectors, 6) + 1)
         for pixels in range(1, (registers - 2) // vectors)
+        if not cpu.by_lane or pixels * vectors + ceil(pixels / 2) + vectors <= registers  # two channels of two pixels
     ]
     return min(candidates, key=lambda tile: _total_cost(rows, columns, all_vectors, tile, cpu))
 

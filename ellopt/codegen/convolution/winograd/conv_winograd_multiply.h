@@ -39,6 +39,20 @@ ELL_INLINE void winograd_multiply_lanes(vec sums[TILE_ROWS][TILE_VECTORS], const
 }
 #endif
 
+#if ELL_PAIRS
+/* The same of two channels. */
+ELL_INLINE void winograd_multiply_pair(vec sums[TILE_ROWS][TILE_VECTORS], const float *a, const float *b, const int rows,
+                                       const int vectors) {
+    vec_pair x[TILE_ROWS];
+    ELL_UNROLL for (int r = 0; r < rows; r++) x[r] = vec_load_pair(a + r * INPUT_PITCH);
+    ELL_UNROLL for (int lane = 0; lane < 2; lane++)
+        ELL_UNROLL for (int v = 0; v < vectors; v++) {
+            const vec w = vec_load(b + (lane * vectors + v) * VECTOR_WIDTH);
+            ELL_UNROLL for (int r = 0; r < rows; r++) sums[r][v] += vec_of_pair(x[r], lane) * w;
+        }
+}
+#endif
+
 /* c[rows][vectors] (+)= a[rows][depth] * b[depth][vectors]. Every input value is broadcast to a vector of filters. */
 ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c, int depth, int accumulate,
                                        const int rows, const int vectors) {
@@ -75,6 +89,13 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
         winograd_multiply_lanes(sums, a, b, rows, vectors, 0);
         a += 4;
         b += 4 * vectors * VECTOR_WIDTH;
+    }
+#elif ELL_PAIRS
+    ELL_NO_VECTORIZE
+    for (; depth >= 2; depth -= 2) {
+        winograd_multiply_pair(sums, a, b, rows, vectors);
+        a += 2;
+        b += 2 * vectors * VECTOR_WIDTH;
     }
 #elif ELL_STEPS > 1
     ELL_NO_VECTORIZE
