@@ -120,6 +120,7 @@ def test_float16_tensors_hold_what_float32_ones_do(tmp_path: Path) -> None:
 WINOGRAD_SITES = [
     site(7, 13, 16, 24, (3, 3), residual=True, activation="none"),
     site(4, 9, 45, 21, (3, 3), gap=3),
+    site(9, 9, 8, 16, (3, 3)),
     site(13, 8, 70, 100, (3, 3)),
     site(9, 8, 40, 17, (1, 3), residual=True, residual_last=True),
     site(9, 8, 40, 16, (3, 1), gap=1),
@@ -203,13 +204,14 @@ def test_layers_without_a_kernel_have_none(shape: ConvolutionShape) -> None:
     assert canonical(shape, HALF, CPU, 1) is None
 
 
-def test_tiles_that_lose_too_much_have_none() -> None:
-    shape = ConvolutionShape(8, 8, 64, 64, 3, 1, 1, False, 8, 8)
+@pytest.mark.parametrize(("channels", "tiles"), [(64, [2, 3, 4]), (8, [2, 3, 4]), (3, [])])
+def test_tiles_and_few_channels_that_lose_too_much_have_none(channels: int, tiles: list[int]) -> None:
+    shape = ConvolutionShape(8, 8, channels, 64, 3, 1, 1, False, 8, 8)
     found = {
         tile: canonical(shape, ConvolutionOptions("winograd", winograd_tile_size=tile, precision=FLOAT16), CPU, 1)
         for tile in (2, 3, 4, 5, 6)
     }
-    assert [tile for tile, options in found.items() if options] == [2, 3, 4]
+    assert [tile for tile, options in found.items() if options] == tiles
 
 
 @pytest.mark.parametrize("terms", [1, 9, 64, 576, 4608])

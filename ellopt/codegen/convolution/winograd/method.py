@@ -26,6 +26,8 @@ _ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
 #: what is left of them in the output. With larger tiles it is too much that is lost.
 _HALF_ROUNDING = {2: 1.0, 3: 2.0, 4: 6.0}
 _HALF_TERMS = {2: HALF_TERMS, 3: 64, 4: 64}
+#: With fewer channels what the transforms round is more than what sums do, and their vectors are not filled.
+_HALF_CHANNELS = 8
 #: With at most as many channels, ELL goes filter by filter, and only there do its depths matter.
 _ELL_FEW_CHANNELS = 4
 
@@ -60,7 +62,8 @@ class Winograd(GeneratedMethod):
         return _HALF_ROUNDING[tile] * half_rounding(terms) if options.precision else _ROUNDING[tile]
 
     def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
-        return half_applies(shape) and options.winograd_tile_size in _HALF_ROUNDING
+        enough = shape.channels >= _HALF_CHANNELS
+        return half_applies(shape) and enough and options.winograd_tile_size in _HALF_ROUNDING
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """ELL computes depthwise layers wrongly by winograd, and knows tiles of 2 of square windows only."""
