@@ -9,12 +9,27 @@ from ellopt.codegen.fuse import same_reading
 from ellopt.codegen.network import Border
 from ellopt.core.errors import ModelFormatError
 from ellopt.model.graph import Model
-from ellopt.model.layers import Constant, Convolution, General, Node, Output, Reinterpret, Reorder, WindowPooling
+from ellopt.model.layers import (
+    Constant,
+    Convolution,
+    General,
+    Node,
+    Output,
+    Reinterpret,
+    Remap,
+    Reorder,
+    WindowPooling,
+)
 
 
 def fail(model: Model, node: Node, what: str) -> NoReturn:
     """Raise ModelFormatError, naming the file and the node."""
     raise ModelFormatError(f"{model.path}: node {node.node_id} ({node.type_name}): {what}")
+
+
+def _written_densely(node: General) -> tuple[str, ...]:
+    """The node, unless its rows may lie at any distance."""
+    return () if isinstance(node, Remap) and node.row_axis is not None else (node.node_id,)
 
 
 class Borders:
@@ -26,7 +41,7 @@ class Borders:
             name
             for node in model.nodes
             if isinstance(node, General) and not isinstance(node, WindowPooling)
-            for name in (node.node_id, *(self._root(source) for source in node.inputs))
+            for name in (*_written_densely(node), *(self._root(source) for source in node.inputs))
         }
         self._needed: dict[tuple[str, float], Border] = {}
         for node in convolutions:

@@ -72,11 +72,44 @@ ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out
     }
 }
 
-static void pooling_task(const void *context, int y, int worker) {
+/* Four sums or maxima at once, as each waits for the one before it, and windows may be as large as the tensor. */
+ELL_INLINE vec pool_cells(const float *window, ptrdiff_t row_stride, int channels, int rows, int columns, vec start,
+                          vec share, const int is_max) {
+    vec found[4];
+    ELL_UNROLL for (int k = 0; k < 4; k++) found[k] = is_max || !k ? start : vec_zero();
+    for (int r = 0; r < rows; r++, window += row_stride) {
+        const float *p = window;
+        int i = 0;
+        for (; i + 4 <= columns; i += 4, p += 4 * (ptrdiff_t)channels) {
+            ELL_UNROLL for (int k = 0; k < 4; k++) {
+                const vec cell = vec_load(p + k * (ptrdiff_t)channels);
+                found[k] = is_max ? vec_maximum(found[k], cell) : found[k] + cell * share;
+            }
+        }
+        for (; i < columns; i++, p += channels)
+            found[0] = is_max ? vec_maximum(found[0], vec_load(p)) : found[0] + vec_load(p) * share;
+    }
+    return is_max ? vec_maximum(vec_maximum(found[0], found[1]), vec_maximum(found[2], found[3]))
+                  : (found[0] + found[1]) + (found[2] + found[3]);
+}
+
+/* `parts`: how many the channels of a row are cut into, each a task; 1 where windows have a loop of their own. */
+typedef struct {
+    const ell_layer_args *args;
+    int parts;
+} pooling_work;
+
+enum { LINE = 16 }; /* channels on a line of cache */
+
+static void pooling_task(const void *context, int index, int worker) {
     (void)worker;
-    const ell_layer_args *a = (const ell_layer_args *)context;
+    const pooling_work *work = (const pooling_work *)context;
+    const ell_layer_args *a = work->args;
     const ell_step *s = a->step;
     const int channels = a->in->channels, is_max = s->mode == ELL_POOL_MAX;
+    const int y = index / work->parts, part = index % work->parts, lines = (channels + LINE - 1) / LINE;
+    const int first = lines * part / work->parts * LINE;
+    const int behind = smaller(channels, lines * (part + 1) / work->parts * LINE);
     const pooling_row row = pooling_row_of(a, y, channels >= VECTOR_WIDTH && s->activation == ELL_ACTIVATION_NONE);
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
     if (row.behind > row.inside_from) {
@@ -91,20 +124,20 @@ static void pooling_task(const void *context, int y, int worker) {
     for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
         if (x >= row.inside_from && x < row.behind) continue;
         const pooling_window cells = pooling_window_of(a, row, x);
-        for (int c = 0; c < channels; c += VECTOR_WIDTH) {
-            int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
-            vec v = vec_splat(cells.start);
-            for (int r = 0; r < row.rows; r++) {
-                const float *p = a->input + cells.at + (ptrdiff_t)r * a->in->row_stride + c;
-                if (lanes == VECTOR_WIDTH) {
-                    if (is_max)
-                        for (int i = 0; i < cells.columns; i++, p += channels) v = vec_maximum(v, vec_load(p));
-                    else
-                        for (int i = 0; i < cells.columns; i++, p += channels) v += vec_load(p) * row.share;
-                } else {
-                    for (int i = 0; i < cells.columns; i++, p += channels) {
-                        vec u = vec_load_partial(p, lanes);
-                        v = is_max ? vec_maximum(v, u) : v + u * row.share;
+        for (int c = first; c < behind; c += VECTOR_WIDTH) {
+            const int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
+            const float *window = a->input + cells.at + c;
+            const vec start = vec_splat(cells.start), share = vec_splat(row.share);
+            vec v = start;
+            if (lanes == VECTOR_WIDTH && is_max) {
+                v = pool_cells(window, a->in->row_stride, channels, row.rows, cells.columns, start, share, 1);
+            } else if (lanes == VECTOR_WIDTH) {
+                v = pool_cells(window, a->in->row_stride, channels, row.rows, cells.columns, start, share, 0);
+            } else {
+                for (int r = 0; r < row.rows; r++, window += a->in->row_stride) {
+                    for (int i = 0; i < cells.columns; i++) {
+                        vec u = vec_load_partial(window + (ptrdiff_t)i * channels, lanes);
+                        v = is_max ? vec_maximum(v, u) : v + u * share;
                     }
                 }
             }
@@ -114,9 +147,15 @@ static void pooling_task(const void *context, int y, int worker) {
 }
 
 void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
+    pooling_work work = {a, 1};
+    const int rows = a->out->rows, lines = (a->out->channels + LINE - 1) / LINE;
+    pool = shared(pool, elements(a->in));
+    /* Few rows of large windows, such as the mean of a whole tensor: threads share the channels. */
+    const int wanted = 4 * ell_pool_threads(pool);
+    if (pool && a->step->size > 3 && rows < wanted) work.parts = smaller((wanted + rows - 1) / rows, lines);
 #if ELL_LARGE_CACHES
-    run_rows(pool, pooling_task, a, a->out->rows, elements(a->in));
+    ell_pool_run(pool, pooling_task, &work, rows * work.parts);
 #else
-    ell_pool_run_back(shared(pool, elements(a->in)), pooling_task, a, a->out->rows);
+    ell_pool_run_back(pool, pooling_task, &work, rows * work.parts);
 #endif
 }

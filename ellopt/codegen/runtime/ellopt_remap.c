@@ -123,11 +123,15 @@ static void remap_part(const void *context, int part, int worker) {
     const int linear = !before.table && !last.table && !(before.before | before.behind | last.before | last.behind);
     const int transposed = linear && before.step == 1 && last.step != 1 && last.count > 1;
     const int copied = linear && (last.step == 1 || last.count == 1);
+    /* Lines of a row of the output: where that has a border, lines of its next row lie behind it. */
+    const int row_elements = a->out->columns * a->out->channels;
+    const int in_row = a->out->row_stride == row_elements ? work->rows : row_elements / last.count;
     int line = first_of(work->rows, part);
     const int end = first_of(work->rows, part + 1);
     while (line < end) {
-        const int row = line / before.count, first = line % before.count;
-        const int lines = before.count - first < end - line ? before.count - first : end - line;
+        const int row = line / before.count, first = line % before.count, y = line / in_row, begin = line % in_row;
+        int lines = before.count - first < end - line ? before.count - first : end - line;
+        if (lines > in_row - begin) lines = in_row - begin;
         ptrdiff_t base = numbers[0];
         int outside = 0, rest = row;
         for (int k = axes - 3; k >= 0; k--) {
@@ -137,7 +141,7 @@ static void remap_part(const void *context, int part, int worker) {
             if (place == OUTSIDE) outside = 1;
             base += place;
         }
-        float *out = a->output + (ptrdiff_t)line * last.count;
+        float *out = a->output + (ptrdiff_t)y * a->out->row_stride + (ptrdiff_t)begin * last.count;
         line += lines;
         if (transposed && !outside) {
             transpose(a->input + base + first, out, lines, last.count, last.step);

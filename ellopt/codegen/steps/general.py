@@ -120,7 +120,8 @@ def lower(lowering: Lowering, group: Group) -> None:
     if isinstance(node, WindowPooling) and _is_square(node):
         lowering.add(_square_pooling(node, sources, output))
         return
-    told = _TOLD[type(node)](node)
+    bordered = isinstance(node, Remap) and bool(lowering.values.tensors[output].border)
+    told = _remap(node, by_rows=True) if bordered else _TOLD[type(node)](node)
     lowering.add(
         GeneralStep(
             group.node_ids, node.type_name, sources, output,
@@ -158,11 +159,12 @@ class _Axis:
         return self.table is None and not self.before and not self.behind
 
 
-def _remap(node: General) -> _Told:
+def _remap(node: General, by_rows: bool = False) -> _Told:
+    """``by_rows``: no axis reaches from one row of the result into the next."""
     assert isinstance(node, Remap)
     axes: list[_Axis] = []
-    for axis in map(_Axis.of, node.tables):
-        before = axes[-1] if axes else None
+    for k, axis in enumerate(map(_Axis.of, node.tables)):
+        before = axes[-1] if axes and not (by_rows and k == node.row_axis) else None
         joined = before is not None and before.linear and axis.linear
         if (
             before is not None

@@ -22,6 +22,13 @@ class Remap(General):
     tables: tuple[IntArray, ...] = field(kw_only=True)
     fill: float = field(kw_only=True, default=0.0)
 
+    @property
+    def row_axis(self) -> int | None:
+        """The axis with which a row of the result begins, as those before it count the rows; None if there is none."""
+        counts = np.cumprod([1, *map(len, self.tables)]).tolist()
+        rows = self.output_layout.size[0]
+        return counts.index(rows) if rows in counts[:-1] else None
+
     def combine(self, inputs: Sequence[Tensor]) -> Tensor:
         index: IntArray = np.zeros((), np.int64)
         for axis, table in enumerate(self.tables):
