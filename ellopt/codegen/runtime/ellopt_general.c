@@ -205,9 +205,14 @@ static void weights_part(const void *context, int part, int worker) {
     const int32_t *numbers = a->step->numbers;
     const int length = numbers[1], inner = numbers[2], outputs = numbers[3], taps = numbers[4];
     const float *weights = a->weights + a->step->weights;
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
-        const int output = row % outputs;
-        const float *in = a->input + (ptrdiff_t)(row / outputs) * length * inner;
+    const int first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
+    int output = first % outputs; /* lines are often too short to divide for each */
+    const float *in = a->input + (ptrdiff_t)(first / outputs) * length * inner;
+    for (int row = first; row < behind; row++, output++) {
+        if (output == outputs) {
+            output = 0;
+            in += (ptrdiff_t)length * inner;
+        }
         const int32_t *index = numbers + 5 + output * taps;
         const float *w = weights + output * taps;
         float *out = a->output + (ptrdiff_t)row * inner;
