@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from ellopt.core.methods import method_names
 from ellopt.core.options import FLOAT16, ConvolutionOptions
 
 LENGTH = 8
+_LONG_NAME = re.compile("([a-z]{3})[a-z]*")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -27,7 +29,7 @@ def _forms(options: ConvolutionOptions) -> Iterator[str]:
     method = f"{_initial(options.method)}{options.winograd_tile_size or ''}"
     parallel = ["p"] * options.parallelize
     half = ["h"] * (options.precision == FLOAT16)
-    blocking = options.gemm_blocking[:3] if options.gemm_blocking.isalpha() else options.gemm_blocking
+    blocking = _LONG_NAME.sub(r"\1", options.gemm_blocking)
     given = [(key, depth) for key, depth in zip("sfc", options.depths, strict=True) if depth]
     depths = [f"{key}{depth}" for key, depth in given]
     for parts in (depths, [f"{key}{_DIGITS[min(depth, 35)]}" for key, depth in given if depth < len(_DIGITS)]):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN, STRASSEN_TWICE
 from ellopt.core.options import ConvolutionOptions
 from tests.support.network_check import check_network
 from tests.support.network_generator import Network, networks
@@ -23,7 +23,9 @@ OPTIONS = (
     ConvolutionOptions("unrolled"),
     ConvolutionOptions("unrolled", parallelize=True),
     ConvolutionOptions("unrolled", gemm_blocking=STRASSEN),
+    ConvolutionOptions("unrolled", gemm_blocking=STRASSEN_TWICE),
     ConvolutionOptions("winograd", winograd_tile_size=4, parallelize=True),
+    ConvolutionOptions("winograd", winograd_tile_size=42),
     ConvolutionOptions("winograd", False, 2, 4, 4),
 )
 BATCH = 20  # networks that are compiled at once

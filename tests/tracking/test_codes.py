@@ -23,6 +23,8 @@ from ellopt.tracking.codes import LENGTH, code
         ("winograd t4 f16 c16 parallel", "w4fgcgp"),
         ("unrolled g12x8 parallel", "ug12x8p"),
         ("unrolled gstrassen parallel", "u gstr p"),
+        ("unrolled gstrassen2 parallel", "ugstr2p"),
+        ("winograd t42 f1 parallel", "w42 f1 p"),
     ],
 )
 def test_a_code_can_be_read(text: str, expected: str) -> None:

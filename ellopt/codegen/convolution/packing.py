@@ -101,20 +101,28 @@ class DotPacking:
 
 @dataclass(frozen=True)
 class StrassenPacking:
-    """[panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of the panel]: see conv_strassen.h.
+    """[panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of the panel], with two levels
+    [panel][the seven][the seven of each][row][column][channel of a quarter][filter of the panel]: see conv_strassen.h.
 
-    ``panels`` says how half of the filters are cut into panels.
+    ``panels`` says how half, or a quarter, of the filters are cut into panels.
     """
 
     panels: PanelPacking
+    levels: int = 1
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        filters, channels = weights.shape[0] // 2, weights.shape[3] // 2
-        wide = weights.astype(np.float64)
-        b11, b12 = wide[:filters, ..., :channels], wide[filters:, ..., :channels]
-        b21, b22 = wide[:filters, ..., channels:], wide[filters:, ..., channels:]
-        t1, t3 = b12 - b11, b22 - b12
-        t2 = b22 - t1
-        blocks = (b11, b21, t2, t3, b21 - t2, t1, b22)
+        blocks = [weights.astype(np.float64)]
+        for _ in range(self.levels):
+            blocks = [operand for block in blocks for operand in _strassen_operands(block)]
         cut = [self.panels.cut(block.astype(np.float32)) for block in blocks]
         return np.concatenate([panel for same_panel in zip(*cut, strict=True) for panel in same_panel])
+
+
+def _strassen_operands(weights: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """The right operands of the seven products, in the order of their computation."""
+    filters, channels = weights.shape[0] // 2, weights.shape[3] // 2
+    b11, b12 = weights[:filters, ..., :channels], weights[filters:, ..., :channels]
+    b21, b22 = weights[:filters, ..., channels:], weights[filters:, ..., channels:]
+    t1, t3 = b12 - b11, b22 - b12
+    t2 = b22 - t1
+    return b11, b21, t2, t3, b21 - t2, t1, b22

@@ -9,6 +9,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
+#: Floats.
+CACHE_LINE = 16
+
+
+def odd_lines(floats: int) -> int:
+    """At least ``floats``: an odd number of cache lines, so that steps spread over all sets of a cache."""
+    return (-(-floats // CACHE_LINE) | 1) * CACHE_LINE
+
 
 @dataclass(frozen=True)
 class PixelTiles:

@@ -58,10 +58,12 @@
  *   NEIGHBOURS             pixels of a row that are one with all of their filters, from 1
  *
  * NEEDS_STRASSEN
+ *   STRASSEN_LEVELS        1 or 2
  *   STRASSEN_SHARED        1: threads share the sums of input blocks; 0: each makes its own
  *
  * NEEDS_WINOGRAD
- *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6. Windows of 1x3 have tiles of one row,
+ *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6; or both, a digit each: 42, for windows of
+ *                          3x3 that are not depthwise. Windows of 1x3 have tiles of one row,
  *                          those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3
  *
  * NEEDS_WINOGRAD_BLOCKS: tiles in panels, their transforms in a workspace
@@ -231,11 +233,14 @@
 #if !defined STRASSEN_SHARED || (STRASSEN_SHARED != 0 && STRASSEN_SHARED != 1)
 #error "STRASSEN_SHARED: 0 or 1"
 #endif
+#if !defined STRASSEN_LEVELS || (STRASSEN_LEVELS != 1 && STRASSEN_LEVELS != 2)
+#error "STRASSEN_LEVELS: 1 or 2"
+#endif
 #endif
 
 #ifdef NEEDS_WINOGRAD
-#if !defined WINOGRAD_TILE || WINOGRAD_TILE < 2 || WINOGRAD_TILE > 6
-#error "WINOGRAD_TILE: 2 to 6"
+#if !defined WINOGRAD_TILE || ((WINOGRAD_TILE < 2 || WINOGRAD_TILE > 6) && WINOGRAD_TILE != 42)
+#error "WINOGRAD_TILE: 2 to 6, or 42"
 #endif
 #if defined FIELD && FIELD != 1 && FIELD != 3
 #error "FIELD: 1 or 3"

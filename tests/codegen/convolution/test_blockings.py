@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ellopt.codegen.convolution.base import canonical
 from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
-from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN, STRASSEN_LEVELS
 from ellopt.codegen.convolution.gemm.tiles import gemm_tiles
 from ellopt.codegen.convolution.tiling import even_split, pixel_tiles
 from ellopt.core.options import ConvolutionOptions
@@ -60,7 +60,7 @@ def test_only_a_processors_own_blockings_are_valid() -> None:
             for name in GEMM_BLOCKINGS
             if canonical(LARGE, ConvolutionOptions("unrolled", gemm_blocking=name), cpu, 1) is not None
         }
-        assert {"", STRASSEN} <= valid <= {"", STRASSEN, *cpu.blockings}
+        assert {"", STRASSEN} <= valid <= {"", *STRASSEN_LEVELS, *cpu.blockings}
         assert set(cpu.blockings) <= set(GEMM_BLOCKINGS)
 
 

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellopt.codegen.convolution.base import kernel_for
-from ellopt.codegen.convolution.gemm.strassen import STRASSEN
+from ellopt.codegen.convolution.gemm.strassen import (
+    STRASSEN,
+    STRASSEN_LEVELS,
+    STRASSEN_TWICE,
+    strassen_applies,
+)
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
 from ellopt.core.options import ConvolutionOptions
+from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS
 from tests.support.kernels import (
     CODE_CPUS,
@@ -127,13 +133,13 @@ def test_few_filters_agree_with_the_definition(drawn: list[KernelSite], threads:
 
 
 @st.composite
-def strassen_sites(draw: st.DrawFn) -> KernelSite:
-    cpu = draw(st.sampled_from(CODE_CPUS))
+def strassen_sites(draw: st.DrawFn, levels: int) -> KernelSite:
+    cpu, parts = draw(st.sampled_from(CODE_CPUS)), 2**levels
     width = cpu.lanes
     field, stride = draw(st.sampled_from(((1, 1), (3, 1), (3, 2), (2, 2), (5, 3))))
-    out_rows, out_columns = draw(st.integers(1, 20)), 2 * draw(st.integers(1, 20))
-    channels = 2 * width * draw(st.integers(1, 2 if width > 1 else 9))
-    filters = max(16, 2 * width * draw(st.integers(1, 3 if width > 1 else 20)))
+    out_rows, out_columns = draw(st.integers(1, 20)), parts * draw(st.integers(1, 20 // levels))
+    channels = parts * width * draw(st.integers(1, 2 if width > 1 else 9))
+    filters = max(8 * parts, parts * width * draw(st.integers(1, 3 if width > 1 else 20)))
     spread = _spread(draw, out_columns, (out_columns - 1) * stride + field, channels, filters)
     return KernelSite(
         out_rows, out_columns, channels, filters, field, stride, False, **spread,
@@ -144,8 +150,12 @@ def strassen_sites(draw: st.DrawFn) -> KernelSite:
 @settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
-    drawn = [data.draw(strassen_sites()) for _ in range(4)]
-    kernels = [kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN)) for site in drawn]
+    names = (STRASSEN, STRASSEN_TWICE) * 2
+    drawn = [data.draw(strassen_sites(STRASSEN_LEVELS[name])) for name in names]
+    kernels = [
+        kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=name))
+        for site, name in zip(drawn, names, strict=True)
+    ]
     threads = data.draw(st.integers(2, 4))
     for i, (compiled, site) in enumerate(zip(compile_kernels(kernels), drawn, strict=True)):
         case = draw_case(site, i)
@@ -153,16 +163,30 @@ def test_strassen_agrees_with_the_definition(data: st.DataObject) -> None:
         assert_agrees(run_kernel(compiled, case, threads), case)
 
 
-@pytest.mark.parametrize("filters", [64, 320])
-def test_strassen_shares_its_sums_where_weights_are_large(filters: int) -> None:
-    site = KernelSite(
-        *(24, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters), cpu=CPUS["x86-64-v3"], cores=2
-    )
-    kernel = kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=STRASSEN))
-    assert (kernel.shared_floats > 0) == (filters == 320)
-    (compiled,) = compile_kernels([kernel])
-    case = draw_case(site)
-    assert_agrees(run_kernel(compiled, case, 3), case)
+def test_strassen_shares_its_sums_where_weights_are_large() -> None:
+    large = {(STRASSEN, 64): False, (STRASSEN, 320): True, (STRASSEN_TWICE, 32): False, (STRASSEN_TWICE, 320): True}
+    sites = [
+        KernelSite(
+            *(24 // levels**2, 16, 128, filters, 3, 1, False, 18 * 128, 128, 16 * filters, filters),
+            cpu=CPUS["x86-64-v3"], cores=2,
+        )
+        for levels, filters in ((STRASSEN_LEVELS[name], filters) for name, filters in large)
+    ]  # fmt: skip
+    kernels = [
+        kernel_for(site, ConvolutionOptions("unrolled", gemm_blocking=name))
+        for site, (name, _) in zip(sites, large, strict=True)
+    ]
+    assert [kernel.shared_floats > 0 for kernel in kernels] == list(large.values())
+    for compiled, site in zip(compile_kernels(kernels), sites, strict=True):
+        case = draw_case(site)
+        assert_agrees(run_kernel(compiled, case, 3), case)
+
+
+def test_two_levels_are_offered_where_sizes_can_be_halved_twice_and_products_are_long() -> None:
+    shape = ConvolutionShape(8, 8, 128, 128, 1, 1, 0, False, 8, 8)
+    assert strassen_applies(shape, 4, 2)
+    for change in ({"channels": 64}, {"filters": 16}, {"output_columns": 6}, {"filters": 132}):
+        assert not strassen_applies(replace(shape, **change), 4, 2), change
 
 
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])

@@ -16,6 +16,7 @@ from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
 from ellopt.codegen.convolution.winograd.matrices import (
     TILE_SIZES,
+    UNEQUAL_TILES,
     transforms,
 )
 from ellopt.codegen.convolution.winograd.method import WINDOWS
@@ -75,7 +76,8 @@ def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], da
         for cpu in CPU_BY_LANES.values():
             cpu = replace(cpu, winograd_position_first=data.draw(st.booleans()))
             site = replace(case.site, cpu=cpu)
-            tile = data.draw(st.sampled_from(TILE_SIZES))
+            unequal = () if depthwise or window != (3, 3) else UNEQUAL_TILES
+            tile = data.draw(st.sampled_from((*TILE_SIZES, *unequal, *unequal)))
             depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
             kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
             cases.append(replace(case, site=site))
@@ -103,7 +105,7 @@ def test_threads_meet_seldom(cores: int, size: int, channels: int, meetings: int
 
 def test_every_depth_is_served_by_one_compiled_kernel() -> None:
     case = draw_case(replace(plain_site(13, 9, 70, 90), cpu=AVX))
-    for tile in TILE_SIZES:
+    for tile in (*TILE_SIZES, *UNEQUAL_TILES):
         kernels = [
             kernel_for(case.site, ConvolutionOptions("winograd", False, 0, filters, channels, tile))
             for filters in DEPTHS
@@ -130,7 +132,7 @@ def test_transforms_are_exact(tile: int) -> None:
     assert list(at @ ((gt @ g) * (bt @ d))) == filtered
 
 
-@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5)])
+@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5), (42, 4e-5)])
 def test_error_of_large_layers(tile: int, bound: float) -> None:
     case = draw_case(replace(plain_site(12, 12, 512, 64), cpu=AVX))
     (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])

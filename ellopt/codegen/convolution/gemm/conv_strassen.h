@@ -1,10 +1,10 @@
 /* Method "unrolled" with one level of Strassen's algorithm in Winograd's form: seven products of half the size in
  * place of eight (Strassen, Gaussian Elimination is not Optimal, 1969; fused with packing and micro-kernel as in
- * Huang et al., Strassen's Algorithm Reloaded, 2016).
+ * Huang et al., Strassen's Algorithm Reloaded, 2016); or with two levels, STRASSEN_LEVELS: each of the seven by seven again.
  *
  * The image's left and right half (columns), the two halves of the channels and the two halves of the filters make the
- * matrices of two by two blocks: output C = input A * weights B. Sums of input blocks are written to four small images
- * of half the columns and channels; sums of weight blocks are made at build time:
+ * matrices of two by two blocks: output C = input A * weights B. Sums of input blocks are written to small images of half
+ * the columns and channels; sums of weight blocks are made at build time:
  *
  *   S1 = A21 + A22   S2 = S1 - A11   S3 = A11 - A21   S4 = A12 - S2
  *   T1 = B12 - B11   T2 = B22 - T1   T3 = B22 - B12   T4 = B21 - T2
@@ -14,8 +14,9 @@
  *
  * Most of the sums of products happen in the registers that accumulate them anyway.
  *
- * Weights: [panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of panel]; panels, row groups and
- * tiles as in conv_unrolled.h, but of half the output columns and half the filters. STRASSEN_SHARED: see below. */
+ * Weights: [panel][B11 B21 T2 T3 T4 T1 B22][row][column][channel of a half][filter of panel], of two levels [panel][the
+ * seven][the seven of each][row][column][channel of a quarter][filter of panel]; panels, row groups and tiles as in
+ * conv_unrolled.h, but of half, or a quarter, of the output columns and filters. STRASSEN_SHARED: see below. */
 #define NEEDS_PIXEL_TILES
 #define NEEDS_FILTER_PANELS
 #define NEEDS_ROW_BLOCKS
@@ -25,51 +26,31 @@
 #include "kernel_macros.h"
 #include "gemm_tile.h"
 
-#define HALF_COLUMNS (OUT_COLUMNS / 2)
-#define HALF_FILTERS (FILTERS / 2)
-#define DEPTH (CHANNELS / 2)
+#define PARTS (1 << STRASSEN_LEVELS)
+#define PART_COLUMNS (OUT_COLUMNS / PARTS)
+#define PART_FILTERS (FILTERS / PARTS)
+#define DEPTH (CHANNELS / PARTS)
 #define BLOCK_WEIGHTS (FIELD * FIELD * DEPTH)
-#define IN_COLUMNS ((HALF_COLUMNS - 1) * STRIDE + FIELD) /* of a half */
+#define IN_COLUMNS ((PART_COLUMNS - 1) * STRIDE + FIELD) /* of a part */
 #define SUM_ROW_STRIDE (IN_COLUMNS * DEPTH)
-/* From an element of the left half to its counterpart of the right. */
-#define RIGHT_INPUT (HALF_COLUMNS * STRIDE * IN_PIXEL_STRIDE)
-#define RIGHT_OUTPUT (HALF_COLUMNS * OUT_PIXEL_STRIDE)
-#define RIGHT_RESIDUAL (HALF_COLUMNS * RESIDUAL_PIXEL_STRIDE)
+/* From an element of one part to its counterpart of the next to the right. */
+#define RIGHT_INPUT (PART_COLUMNS * STRIDE * IN_PIXEL_STRIDE)
+#define RIGHT_OUTPUT (PART_COLUMNS * OUT_PIXEL_STRIDE)
+#define RIGHT_RESIDUAL (PART_COLUMNS * RESIDUAL_PIXEL_STRIDE)
 
-/* Floats of one of the sums' images: the input rows of BLOCK_GROUPS row groups. */
-#define SUM_FLOATS (((BLOCK_GROUPS * TILE_ROWS - 1) * STRIDE + FIELD) * SUM_ROW_STRIDE)
+/* Floats of one of the sums' images, the input rows of BLOCK_GROUPS row groups: an odd number of cache lines, so that a
+ * cache has places of their own for images that are written together. */
+#define SUM_FLOATS (((((BLOCK_GROUPS * TILE_ROWS - 1) * STRIDE + FIELD) * SUM_ROW_STRIDE + 15) / 16 | 1) * 16)
 
 /* Floats of the register tiles of one panel, and of all that wait in a block. */
 #define TILE_FLOATS (TILE_ROWS * TILE_COLUMNS * TILE_VECTORS * VECTOR_WIDTH)
-#define WAITING_FLOATS (3 * (ptrdiff_t)BLOCK_GROUPS * COLUMN_TILES * TILE_FLOATS)
+#define WAITING_FLOATS (WAITING_SUMS * (ptrdiff_t)BLOCK_GROUPS * COLUMN_TILES * TILE_FLOATS)
+
+#define ALL_SUMS (SUM_IMAGES * (ptrdiff_t)SUM_FLOATS)
 
 /* First row of output of a row group. */
 ELL_INLINE int group_row(int group) {
     return group * TILE_ROWS - (group < TALL_GROUPS ? 0 : group - TALL_GROUPS);
-}
-
-/* One input row of S1 .. S4. */
-static void strassen_sum_row(const float *input, float *sums) {
-    for (int x = 0; x < IN_COLUMNS; x++) {
-        const float *left = input + (ptrdiff_t)x * IN_PIXEL_STRIDE, *right = left + RIGHT_INPUT;
-        for (int k = 0; k < DEPTH; k += VECTOR_WIDTH) {
-            vec a11 = vec_load(left + k), a12 = vec_load(left + DEPTH + k);
-            vec a21 = vec_load(right + k), a22 = vec_load(right + DEPTH + k);
-            vec s1 = a21 + a22, s2 = s1 - a11;
-            vec_store(sums + k, s1);
-            vec_store(sums + SUM_FLOATS + k, s2);
-            vec_store(sums + 2 * SUM_FLOATS + k, a11 - a21);
-            vec_store(sums + 3 * SUM_FLOATS + k, a12 - s2);
-        }
-        sums += DEPTH;
-    }
-}
-
-ELL_INLINE void gemm_finish_biased(gemm_sums sums, const float *bias, const float *residual, float *output,
-                                   const int rows, const int columns, const int vectors) {
-    GEMM_PIXELS(rows, columns)
-    ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += vec_load(bias + v * VECTOR_WIDTH);
-    gemm_finish(sums, residual, output, rows, columns, vectors, VECTOR_WIDTH);
 }
 
 enum { P1, P2, P6, P7, P4, P5, P3, PRODUCTS }; /* in the order of their computation */
@@ -79,104 +60,12 @@ typedef struct {
     float *kept, *u2, *u3;
 } strassen_waiting;
 
-ELL_INLINE void gemm_load(gemm_sums sums, const float *from, const int rows, const int columns, const int vectors) {
-    GEMM_PIXELS(rows, columns)
-    ELL_UNROLL for (int v = 0; v < vectors; v++)
-        sums[r][c][v] = vec_load(from + ((r * columns + c) * vectors + v) * VECTOR_WIDTH);
-}
-
-ELL_INLINE void gemm_store(gemm_sums sums, float *to, const int rows, const int columns, const int vectors) {
-    GEMM_PIXELS(rows, columns)
-    ELL_UNROLL for (int v = 0; v < vectors; v++)
-        vec_store(to + ((r * columns + c) * vectors + v) * VECTOR_WIDTH, sums[r][c][v]);
-}
-
-/* One product of a register tile: `a` and `s` point to the tile's inputs in A11 and S1, the rest to what C11 has. */
-ELL_INLINE void strassen_tile(const int product, const float *a, const float *s, const float *weights,
-                              const float *bias, const float *residual, float *output, strassen_waiting wait,
-                              const int rows, const int columns, const int vectors) {
-    gemm_sums sums;
-    if (product == P1 || product == P5)
-        GEMM_PIXELS(rows, columns) ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] = vec_zero();
-    else
-        gemm_load(sums, product == P7 ? wait.u2 : product == P4 ? wait.u3 : wait.kept, rows, columns, vectors);
-
-    if (product == P1 || product == P2 || product == P4)
-        gemm_accumulate(sums, a + (product == P2 ? DEPTH : product == P4 ? RIGHT_INPUT + DEPTH : 0), weights, rows,
-                        columns, vectors, DEPTH, IN_ROW_STRIDE, IN_PIXEL_STRIDE);
-    else
-        gemm_accumulate(sums, s + (product == P5 ? 0 : product == P6 ? 1 : product == P7 ? 2 : 3) * (ptrdiff_t)SUM_FLOATS,
-                        weights, rows, columns, vectors, DEPTH, SUM_ROW_STRIDE, DEPTH);
-
-    const int right = product == P4 || product == P5, upper = product == P5 || product == P3;
-    bias += upper ? HALF_FILTERS : 0;
-    output += (right ? RIGHT_OUTPUT : 0) + (upper ? HALF_FILTERS : 0);
-    residual += RESIDUAL ? (right ? RIGHT_RESIDUAL : 0) + (upper ? HALF_FILTERS : 0) : 0;
-    if (product == P1 || product == P6 || product == P7) {
-        gemm_store(sums, product == P1 ? wait.kept : product == P6 ? wait.u2 : wait.u3, rows, columns, vectors);
-    } else if (product == P5) {
-        GEMM_PIXELS(rows, columns)
-        ELL_UNROLL for (int v = 0; v < vectors; v++) {
-            const int at = ((r * columns + c) * vectors + v) * VECTOR_WIDTH;
-            vec_store(wait.kept + at, sums[r][c][v] + vec_load(wait.u2 + at));
-            sums[r][c][v] += vec_load(wait.u3 + at);
-        }
-        gemm_finish_biased(sums, bias, residual, output, rows, columns, vectors);
-    } else {
-        gemm_finish_biased(sums, bias, residual, output, rows, columns, vectors);
-    }
-}
-
-/* One product of the tiles of the row groups first .. last - 1 for one panel. Its weights stay in the first level of
- * cache. `sums` points to the first group's row of S1. */
-ELL_INLINE void strassen_product(const int product, const ell_conv_args *args, int first, int last, const float *sums,
-                                 const float *weights, int filter, strassen_waiting wait, const int vectors) {
-    for (int group = first; group < last; group++) {
-        ptrdiff_t y = group_row(group);
-        const float *input = args->input + y * STRIDE * IN_ROW_STRIDE;
-        const float *s = sums + (y - group_row(first)) * STRIDE * SUM_ROW_STRIDE;
-        const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE + filter : 0;
-        float *output = args->output + y * OUT_ROW_STRIDE + filter;
-        const float *bias = args->bias + filter;
-        for (int tile = 0; tile < COLUMN_TILES; tile++) {
-            int columns = tile < WIDE_TILES ? TILE_COLUMNS : TILE_COLUMNS - 1;
-#define STRASSEN_TILE(rows, columns) \
-    strassen_tile(product, input, s, weights, bias, residual, output, wait, rows, columns, vectors)
-            if (group >= TALL_GROUPS) /* tiles of several rows are as wide as the output */
-                STRASSEN_TILE(TILE_ROWS - 1, TILE_COLUMNS);
-            else if (COLUMN_TILES > WIDE_TILES && tile >= WIDE_TILES)
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS - 1);
-            else
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS);
-#undef STRASSEN_TILE
-            input += columns * STRIDE * IN_PIXEL_STRIDE;
-            s += columns * STRIDE * DEPTH;
-            residual += RESIDUAL ? columns * RESIDUAL_PIXEL_STRIDE : 0;
-            output += columns * OUT_PIXEL_STRIDE;
-            wait.kept += TILE_FLOATS;
-            wait.u2 += TILE_FLOATS;
-            wait.u3 += TILE_FLOATS;
-        }
-    }
-}
-
-/* All products of one panel, of `vectors` vectors. */
-ELL_INLINE void strassen_panel(const ell_conv_args *args, int first, int last, const float *sums, const float *weights,
-                               int filter, float *waiting, const int vectors) {
-    const ptrdiff_t block = (ptrdiff_t)BLOCK_WEIGHTS * vectors * VECTOR_WIDTH;
-    const ptrdiff_t tiles = (ptrdiff_t)(last - first) * COLUMN_TILES * TILE_FLOATS;
-    const strassen_waiting wait = {waiting, waiting + tiles, waiting + 2 * tiles};
-#define STRASSEN_PRODUCT(product) \
-    strassen_product(product, args, first, last, sums, weights + (product)*block, filter, wait, vectors)
-    STRASSEN_PRODUCT(P1);
-    STRASSEN_PRODUCT(P2);
-    STRASSEN_PRODUCT(P6);
-    STRASSEN_PRODUCT(P7);
-    STRASSEN_PRODUCT(P4);
-    STRASSEN_PRODUCT(P5);
-    STRASSEN_PRODUCT(P3);
-#undef STRASSEN_PRODUCT
-}
+#include "strassen_tile.h"
+#if STRASSEN_LEVELS == 1
+#include "strassen_once.h"
+#else
+#include "strassen_twice.h"
+#endif
 
 /* Some panels of the row groups first .. last - 1, whose sums start at `sums`. */
 static void strassen_multiply(const ell_conv_args *args, int first, int last, const float *sums, float *waiting,
@@ -184,7 +73,7 @@ static void strassen_multiply(const ell_conv_args *args, int first, int last, co
     for (int panel = first_panel; panel < last_panel; panel++) {
         int wide = panel < WIDE_PANELS;
         int filter = (panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS)) * VECTOR_WIDTH;
-        const float *weights = args->weights + (ptrdiff_t)filter * PRODUCTS * BLOCK_WEIGHTS;
+        const float *weights = args->weights + (ptrdiff_t)filter * ALL_PRODUCTS * BLOCK_WEIGHTS;
         if (wide) strassen_panel(args, first, last, sums, weights, filter, waiting, TILE_VECTORS);
 #if PANELS > WIDE_PANELS
         else strassen_panel(args, first, last, sums, weights, filter, waiting, TILE_VECTORS - 1);
@@ -195,8 +84,6 @@ static void strassen_multiply(const ell_conv_args *args, int first, int last, co
 #if STRASSEN_SHARED
 /* Weights that a core's cache cannot hold: threads share the sums, one block, and split the panels, so that no core
  * reads all weights. */
-
-#define SHARED_SUMS (4 * (ptrdiff_t)SUM_FLOATS)
 
 static void strassen_sum_task(const void *context, int row, int worker) {
     (void)worker;
@@ -216,7 +103,7 @@ static void strassen_task(const void *context, int index, int worker) {
     int first = ROW_GROUPS * g / split->group_chunks;
     strassen_multiply(args, first, ROW_GROUPS * (g + 1) / split->group_chunks,
                       args->workspace + (ptrdiff_t)group_row(first) * STRIDE * SUM_ROW_STRIDE,
-                      args->workspace + SHARED_SUMS + worker * WAITING_FLOATS, PANELS * p / split->panel_chunks,
+                      args->workspace + ALL_SUMS + worker * WAITING_FLOATS, PANELS * p / split->panel_chunks,
                       PANELS * (p + 1) / split->panel_chunks);
 }
 
@@ -243,13 +130,13 @@ typedef struct {
 static void strassen_block_task(const void *context, int index, int worker) {
     const strassen_split *split = (const strassen_split *)context;
     const ell_conv_args *args = split->args;
-    float *sums = args->workspace + worker * (4 * (ptrdiff_t)SUM_FLOATS + WAITING_FLOATS);
+    float *sums = args->workspace + worker * (ALL_SUMS + WAITING_FLOATS);
     int first = ROW_GROUPS * index / split->blocks, last = ROW_GROUPS * (index + 1) / split->blocks;
     int row = group_row(first), end = group_row(last);
     for (int y = 0; y < (end - row - 1) * STRIDE + FIELD; y++)
         strassen_sum_row(args->input + (ptrdiff_t)(row * STRIDE + y) * IN_ROW_STRIDE,
                          sums + (ptrdiff_t)y * SUM_ROW_STRIDE);
-    strassen_multiply(args, first, last, sums, sums + 4 * (ptrdiff_t)SUM_FLOATS, 0, PANELS);
+    strassen_multiply(args, first, last, sums, sums + ALL_SUMS, 0, PANELS);
 }
 
 void KERNEL_NAME(const ell_conv_args *args) {

@@ -17,13 +17,23 @@ typedef vec gemm_sums[TILE_ROWS][TILE_COLUMNS][TILE_VECTORS];
     ELL_UNROLL for (int r = 0; r < (rows); r++)        \
         ELL_UNROLL for (int c = 0; c < (columns); c++)
 
+/* A value of the input for all lanes. 64-bit ARM multiplies by a lane of a register: what is read is hidden from the compiler
+ * there, which else reads some values into all lanes, and that takes a turn of the multipliers. */
+ELL_INLINE vec gemm_input(const float *p) {
+    float x = *p;
+#if VECTOR_WIDTH == 4 && defined(__aarch64__) && !IN_ORDER
+    __asm__("" : "+w"(x));
+#endif
+    return vec_splat(x);
+}
+
 /* One channel's products: `input` is the first pixel's, of which the others are `c_stride` and `r_stride` away. */
 ELL_INLINE void gemm_step(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
                           const int vectors, const ptrdiff_t r_stride, const ptrdiff_t c_stride) {
     vec w[TILE_VECTORS];
     ELL_UNROLL for (int v = 0; v < vectors; v++) w[v] = vec_load(weights + v * VECTOR_WIDTH);
     GEMM_PIXELS(rows, columns) {
-        vec a = vec_splat(input[r * r_stride + c * c_stride]);
+        vec a = gemm_input(input + r * r_stride + c * c_stride);
         ELL_UNROLL for (int v = 0; v < vectors; v++) sums[r][c][v] += a * w[v];
     }
 }

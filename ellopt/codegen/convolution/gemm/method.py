@@ -9,7 +9,7 @@ from itertools import product
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.gemm.half import half_depthwise_kernel, half_kernel
 from ellopt.codegen.convolution.gemm.neighbours import NeighbourPacking, as_one, neighbours_of
-from ellopt.codegen.convolution.gemm.strassen import STRASSEN, strassen_applies, strassen_kernel
+from ellopt.codegen.convolution.gemm.strassen import STRASSEN_LEVELS, strassen_applies, strassen_kernel
 from ellopt.codegen.convolution.gemm.tiles import GemmTiles, gemm_tiles
 from ellopt.codegen.convolution.half import half_applies, half_applies_depthwise, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
@@ -22,10 +22,12 @@ from ellopt.targets import CPUS, Cpu
 
 #: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
 _DEPTHWISE_TILE = (2, 4)
-#: Ten times what Strassen's algorithm was seen to lose where filters and channels have about one size.
-_STRASSEN_ROUNDING = 4.0
+#: By levels, ten times what Strassen's algorithm was seen to lose where filters and channels have about one size.
+_STRASSEN_ROUNDING = {1: 4.0, 2: 10.0}
 #: Every blocking that exists, the default first; ``canonical`` says which are valid where.
-GEMM_BLOCKINGS = tuple(dict.fromkeys(("", STRASSEN, *(name for cpu in CPUS.values() for name in cpu.blockings))))
+GEMM_BLOCKINGS = tuple(
+    dict.fromkeys(("", *STRASSEN_LEVELS, *(name for cpu in CPUS.values() for name in cpu.blockings)))
+)
 
 
 class Unrolled(GeneratedMethod):
@@ -46,12 +48,13 @@ class Unrolled(GeneratedMethod):
         plain = plain_weight_bytes(shape)
         if options.precision:
             return plain // 2
-        return plain * 7 // 4 if options.gemm_blocking == STRASSEN else plain
+        levels = STRASSEN_LEVELS.get(options.gemm_blocking, 0)
+        return plain * (1, 7, 49)[levels] // (1, 4, 16)[levels]
 
     def rounding(self, options: ConvolutionOptions, terms: int) -> float:
         if options.precision:
             return half_rounding(terms)
-        return _STRASSEN_ROUNDING if options.gemm_blocking == STRASSEN else 1.0
+        return _STRASSEN_ROUNDING.get(STRASSEN_LEVELS.get(options.gemm_blocking, 0), 1.0)
 
     def canonical(
         self, shape: ConvolutionShape, options: ConvolutionOptions, cpu: Cpu, cores: int
@@ -62,8 +65,8 @@ class Unrolled(GeneratedMethod):
             return None
         if shape.depthwise:
             return None
-        if options.gemm_blocking == STRASSEN:
-            return options if strassen_applies(shape, cpu.lanes) else None
+        if levels := STRASSEN_LEVELS.get(options.gemm_blocking):
+            return options if strassen_applies(shape, cpu.lanes, levels) else None
         if options.gemm_blocking not in cpu.blockings:
             return None
         # Blockings that cut this layer in the same way are one.
@@ -82,8 +85,8 @@ class Unrolled(GeneratedMethod):
         if site.depthwise:
             pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
             return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)
-        if options.gemm_blocking == STRASSEN:
-            return strassen_kernel(site)
+        if levels := STRASSEN_LEVELS.get(options.gemm_blocking):
+            return strassen_kernel(site, levels)
         if not options.gemm_blocking and _few_filters(site):
             whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
             return make_kernel(site, "conv_dot.h", DotPacking(site.cpu.lanes, whole))

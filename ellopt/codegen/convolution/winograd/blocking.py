@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
 
-from ellopt.codegen.convolution.tiling import even_split
+from ellopt.codegen.convolution.tiling import CACHE_LINE, even_split, odd_lines
+from ellopt.codegen.convolution.winograd.matrices import tile_sides
 from ellopt.targets import Cpu
 
 #: nonseparable_channel_depth counts blocks of so many channels.
 CHANNEL_UNIT = 16
 
-_CACHE_LINE = 16
 #: Products of the filter panels of one pass.
 _PRODUCT_FLOATS = 64 * 1024
 #: The transformed input of a block that all threads work on: it stays in the cache that they share, or in each one's.
@@ -82,15 +82,9 @@ class WinogradBlocking:
         return self.positions * max(0, self.shared_panels - 2 * self.block_panels) * self.input_step
 
 
-def _step(floats: int) -> int:
-    """At least ``floats``: an odd number of cache lines, so that steps spread over all sets of a cache."""
-    lines = ceil(floats / _CACHE_LINE)
-    return (lines | 1) * _CACHE_LINE
-
-
 def positions(tile: int, window: tuple[int, int]) -> int:
-    """Multiplications of a tile for each channel and filter: ``tile`` + 2 along each direction with three weights."""
-    return prod(tile + 2 for size in window if size > 1)
+    """Multiplications of a tile for each channel and filter: outputs + 2 along each direction with three weights."""
+    return prod(side + 2 for side, size in zip(tile_sides(tile), window, strict=True) if size > 1)
 
 
 @lru_cache(maxsize=1024)  # of the options of a layer, hundreds have the same tile
@@ -104,17 +98,18 @@ def blocking(
     cores: int = 1,
     window: tuple[int, int] = (3, 3),
 ) -> WinogradBlocking:
-    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile is ``tile`` outputs
-    along each direction in which the ``window`` has three cells, else one."""
-    tiles = prod(ceil(count / (tile if size > 1 else 1)) for count, size in zip((rows, columns), window, strict=True))
+    """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile has the outputs of
+    its side along each direction in which the ``window`` has three cells, else one."""
+    sides = (side if size > 1 else 1 for side, size in zip(tile_sides(tile), window, strict=True))
+    tiles = prod(ceil(count / side) for count, side in zip((rows, columns), sides, strict=True))
     points = positions(tile, window)
     large = points * channels * filters > cpu.winograd_large_floats
     cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
     pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:
-        pitch += _CACHE_LINE
-    input_step = _step(cut.tile_rows * pitch)
-    product_step = _step(cut.tile_rows * cut.vectors * cpu.lanes)
+        pitch += CACHE_LINE
+    input_step = odd_lines(cut.tile_rows * pitch)
+    product_step = odd_lines(cut.tile_rows * cut.vectors * cpu.lanes)
     panel_floats = points * (input_step + min(cut.panels, 2) * product_step)
     block_panels = max(1, cpu.winograd_block_floats // panel_floats)
     if large:

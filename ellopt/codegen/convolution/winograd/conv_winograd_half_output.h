@@ -30,7 +30,7 @@ ELL_INLINE half_vec winograd_half_bias(const float *bias) { return half_of(vec_l
 #define OUTPUT_VEC half_vec
 #define OUTPUT_LOAD half_load
 #define OUTPUT_BIAS winograd_half_bias
-#define OUTPUT_1D winograd_half_output_1d
+#define OUTPUT_1D(tile, m, y) winograd_half_output_1d(m, y)
 #define OUTPUT_FINISH(sums, residual, output, lanes) \
     half_finish(sums, residual, output, sizeof(RESIDUAL_ELEMENT) == 2, sizeof(OUTPUT_ELEMENT) == 2, lanes)
 

@@ -5,7 +5,7 @@
 #include "half.h"
 
 /* As winograd_input_1d, in float16: what is transformed is rounded to it anyway. */
-ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec v[WINOGRAD_SIZE]) {
+ELL_INLINE void winograd_half_input_1d(const half_vec *d, half_vec *v) {
 #if WINOGRAD_TILE == 2
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
@@ -46,7 +46,7 @@ ELL_INLINE void winograd_half_input_1d(const half_vec d[WINOGRAD_SIZE], half_vec
 #define INPUT_LANES HALF_WIDTH
 #define INPUT_LOAD half_load_partial
 #define INPUT_ZERO (half_vec){0}
-#define INPUT_1D winograd_half_input_1d
+#define INPUT_1D(tile, d, v) winograd_half_input_1d(d, v)
 #define INPUT_STORE half_store
 #include "conv_winograd_input.h"
 

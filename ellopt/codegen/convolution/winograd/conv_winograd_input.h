@@ -27,9 +27,9 @@ ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
 
 /* Rows of a transformed tile that share sums are computed together (0; 1 and 2; 3 and 4; ...; the last): that many
  * live values fit into registers. Input values are loaded again for each group instead of being spilt. */
-#define INPUT_GROUPS (WINOGRAD_SIZE / 2 + 1)
+#define INPUT_GROUPS (WINOGRAD_SIZE_DOWN / 2 + 1)
 #define INPUT_GROUP_FIRST(group) ((group) == 0 ? 0 : 2 * (group)-1)
-#define INPUT_GROUP_END(group) (2 * (group) + 1 < WINOGRAD_SIZE ? 2 * (group) + 1 : WINOGRAD_SIZE)
+#define INPUT_GROUP_END(group) (2 * (group) + 1 < WINOGRAD_SIZE_DOWN ? 2 * (group) + 1 : WINOGRAD_SIZE_DOWN)
 
 #define INPUT_LINE_STEP ((ptrdiff_t)(FIELD == 1 ? IN_PIXEL_STRIDE : IN_ROW_STRIDE)) /* where WINOGRAD_LINE */
 #endif
@@ -40,7 +40,7 @@ ELL_INLINE void INPUT_NAME(input_line)(const INPUT_ELEMENT *input, const int cou
     INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++)
         d[i] = i < count ? INPUT_LOAD(input + i * INPUT_LINE_STEP, lanes) : INPUT_ZERO;
-    INPUT_1D(d, v);
+    INPUT_1D(WINOGRAD_TILE, d, v);
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) INPUT_STORE(transformed + (ptrdiff_t)i * INPUT_STEP, v[i]);
 }
 
@@ -51,20 +51,20 @@ ELL_INLINE void INPUT_NAME(input_vector)(const INPUT_ELEMENT *input, const int l
 /* One vector of channels of a tile inside the input; position p goes to transformed + p * INPUT_STEP. */
 ELL_INLINE void INPUT_NAME(input_vector)(const INPUT_ELEMENT *input, const int lanes, winograd_element *transformed) {
     ELL_UNROLL for (int group = 0; group < INPUT_GROUPS; group++) {
-        INPUT_VEC half[2][WINOGRAD_SIZE];
-        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
-            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
+        INPUT_VEC half[2][WINOGRAD_SIZE_ACROSS];
+        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++) {
+            INPUT_VEC d[WINOGRAD_SIZE_DOWN], v[WINOGRAD_SIZE_DOWN];
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++)
                 d[y] = INPUT_LOAD(input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE, lanes);
-            INPUT_1D(d, v);
+            INPUT_1D(WINOGRAD_DOWN, d, v);
             ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++)
                 half[y - INPUT_GROUP_FIRST(group)][x] = v[y];
         }
         ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++) {
-            INPUT_VEC v[WINOGRAD_SIZE];
-            INPUT_1D(half[y - INPUT_GROUP_FIRST(group)], v);
-            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP, v[x]);
+            INPUT_VEC v[WINOGRAD_SIZE_ACROSS];
+            INPUT_1D(WINOGRAD_ACROSS, half[y - INPUT_GROUP_FIRST(group)], v);
+            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++)
+                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE_ACROSS + x) * INPUT_STEP, v[x]);
         }
     }
 }
@@ -89,22 +89,22 @@ static __attribute__((noinline)) void INPUT_NAME(input_edge)(const INPUT_ELEMENT
 #if WINOGRAD_LINE
         INPUT_NAME(input_line)(input + c, rows * columns, lanes, transformed + c);
 #else
-        INPUT_VEC half[WINOGRAD_SIZE][WINOGRAD_SIZE];
-        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            INPUT_VEC d[WINOGRAD_SIZE], v[WINOGRAD_SIZE];
-            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) d[y] = INPUT_ZERO;
+        INPUT_VEC half[WINOGRAD_SIZE_DOWN][WINOGRAD_SIZE_ACROSS];
+        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++) {
+            INPUT_VEC d[WINOGRAD_SIZE_DOWN], v[WINOGRAD_SIZE_DOWN];
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++) d[y] = INPUT_ZERO;
             if (x < columns) {
                 const INPUT_ELEMENT *pixel = input + x * (ptrdiff_t)IN_PIXEL_STRIDE + c;
                 for (int y = 0; y < rows; y++) d[y] = INPUT_LOAD(pixel + y * (ptrdiff_t)IN_ROW_STRIDE, lanes);
             }
-            INPUT_1D(d, v);
-            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) half[y][x] = v[y];
+            INPUT_1D(WINOGRAD_DOWN, d, v);
+            ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++) half[y][x] = v[y];
         }
-        ELL_NO_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++) {
-            INPUT_VEC v[WINOGRAD_SIZE];
-            INPUT_1D(half[y], v);
-            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++)
-                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * INPUT_STEP + c, v[x]);
+        ELL_NO_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++) {
+            INPUT_VEC v[WINOGRAD_SIZE_ACROSS];
+            INPUT_1D(WINOGRAD_ACROSS, half[y], v);
+            ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++)
+                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE_ACROSS + x) * INPUT_STEP + c, v[x]);
         }
 #endif
     }

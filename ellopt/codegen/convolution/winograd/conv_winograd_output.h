@@ -26,7 +26,7 @@
 
 /* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. (Not
  * on in-order cores with 32 registers, where a load takes as long as a sum.) */
-#if WINOGRAD_TILE < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || (IN_ORDER && defined(__aarch64__))))
+#if WINOGRAD_TILE % 10 < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || (IN_ORDER && defined(__aarch64__))))
 #define OUTPUT_PASSES 1
 #else
 #define OUTPUT_PASSES 2
@@ -42,9 +42,9 @@
 #if !WINOGRAD_LINE
 /* The products of one column of positions, with the bias: every output has the position of the point 1 in it once. */
 ELL_INLINE void winograd_load_column(const winograd_product *products, OUTPUT_VEC bias, int x,
-                                     OUTPUT_VEC m[WINOGRAD_SIZE]) {
-    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE; y++)
-        m[y] = OUTPUT_LOAD(products + (ptrdiff_t)(y * WINOGRAD_SIZE + x) * PRODUCT_STEP);
+                                     OUTPUT_VEC m[WINOGRAD_SIZE_DOWN]) {
+    ELL_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++)
+        m[y] = OUTPUT_LOAD(products + (ptrdiff_t)(y * WINOGRAD_SIZE_ACROSS + x) * PRODUCT_STEP);
     if (x == 1) m[1] += bias;
 }
 #endif
@@ -64,7 +64,7 @@ ELL_INLINE void OUTPUT_NAME(output_line)(const winograd_product *products, const
     OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
     ELL_UNROLL for (int i = 0; i < WINOGRAD_SIZE; i++) m[i] = OUTPUT_LOAD(products + (ptrdiff_t)i * PRODUCT_STEP);
     m[1] += OUTPUT_BIAS(bias);
-    OUTPUT_1D(m, y);
+    OUTPUT_1D(WINOGRAD_TILE, m, y);
     ELL_UNROLL for (int i = 0; i < WINOGRAD_TILE; i++) {
         if (i < count)
             OUTPUT_NAME(finish)(y[i], residual, output, FIELD == 1 ? 0 : i, FIELD == 1 ? i : 0, lanes);
@@ -81,18 +81,18 @@ ELL_INLINE void OUTPUT_NAME(output_vector)(const winograd_product *products, con
                                        OUTPUT_ELEMENT *output, const int lanes) {
     OUTPUT_VEC start = OUTPUT_BIAS(bias);
     ELL_UNROLL for (int pass = 0; pass < OUTPUT_PASSES; pass++) {
-        OUTPUT_VEC half[WINOGRAD_TILE][WINOGRAD_SIZE];
+        OUTPUT_VEC half[WINOGRAD_DOWN][WINOGRAD_SIZE_ACROSS];
         if (pass) OUTPUT_READ_AGAIN();
-        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+        ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++) {
+            OUTPUT_VEC m[WINOGRAD_SIZE_DOWN], y[WINOGRAD_DOWN];
             winograd_load_column(products, start, x, m);
-            OUTPUT_1D(m, y);
-            ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) half[row][x] = y[row];
+            OUTPUT_1D(WINOGRAD_DOWN, m, y);
+            ELL_UNROLL for (int row = pass; row < WINOGRAD_DOWN; row += OUTPUT_PASSES) half[row][x] = y[row];
         }
-        ELL_UNROLL for (int row = pass; row < WINOGRAD_TILE; row += OUTPUT_PASSES) {
-            OUTPUT_VEC y[WINOGRAD_TILE];
-            OUTPUT_1D(half[row], y);
-            ELL_UNROLL for (int column = 0; column < WINOGRAD_TILE; column++)
+        ELL_UNROLL for (int row = pass; row < WINOGRAD_DOWN; row += OUTPUT_PASSES) {
+            OUTPUT_VEC y[WINOGRAD_ACROSS];
+            OUTPUT_1D(WINOGRAD_ACROSS, half[row], y);
+            ELL_UNROLL for (int column = 0; column < WINOGRAD_ACROSS; column++)
                 OUTPUT_NAME(finish)(y[column], residual, output, row, column, lanes);
         }
     }
@@ -121,16 +121,16 @@ static __attribute__((noinline)) void OUTPUT_NAME(output_edge)(const winograd_pr
 #if WINOGRAD_LINE
         OUTPUT_NAME(output_line)(products + f, bias + f, RESIDUAL ? residual + f : 0, output + f, rows * columns, lanes);
 #else
-        OUTPUT_VEC half[WINOGRAD_TILE][WINOGRAD_SIZE], start = OUTPUT_BIAS(bias + f);
-        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE; x++) {
-            OUTPUT_VEC m[WINOGRAD_SIZE], y[WINOGRAD_TILE];
+        OUTPUT_VEC half[WINOGRAD_DOWN][WINOGRAD_SIZE_ACROSS], start = OUTPUT_BIAS(bias + f);
+        ELL_NO_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++) {
+            OUTPUT_VEC m[WINOGRAD_SIZE_DOWN], y[WINOGRAD_DOWN];
             winograd_load_column(products + f, start, x, m);
-            OUTPUT_1D(m, y);
-            ELL_UNROLL for (int row = 0; row < WINOGRAD_TILE; row++) half[row][x] = y[row];
+            OUTPUT_1D(WINOGRAD_DOWN, m, y);
+            ELL_UNROLL for (int row = 0; row < WINOGRAD_DOWN; row++) half[row][x] = y[row];
         }
         ELL_NO_UNROLL for (int row = 0; row < rows; row++) {
-            OUTPUT_VEC y[WINOGRAD_TILE];
-            OUTPUT_1D(half[row], y);
+            OUTPUT_VEC y[WINOGRAD_ACROSS];
+            OUTPUT_1D(WINOGRAD_ACROSS, half[row], y);
             ELL_NO_UNROLL for (int column = 0; column < columns; column++)
                 OUTPUT_NAME(finish)(y[column], RESIDUAL ? residual + f : 0, output + f, row, column, lanes);
         }

@@ -12,11 +12,16 @@
 #define WINOGRAD_NAMED_(kind, name) winograd_##kind##name
 #define WINOGRAD_NAMED(kind, name) WINOGRAD_NAMED_(kind, name)
 
-#define WINOGRAD_SIZE (WINOGRAD_TILE + 2)
+/* Rows and columns of output of a tile: two digits of WINOGRAD_TILE, or one for both. */
+#define WINOGRAD_DOWN (WINOGRAD_TILE > 9 ? WINOGRAD_TILE / 10 : WINOGRAD_TILE)
+#define WINOGRAD_ACROSS (WINOGRAD_TILE % 10)
+#define WINOGRAD_SIZE_DOWN (WINOGRAD_DOWN + 2)
+#define WINOGRAD_SIZE_ACROSS (WINOGRAD_ACROSS + 2)
 /* Windows of 1x3 and 3x1 have tiles of one row, or one column: F(t, 3). */
 #define WINOGRAD_LINE (FIELD == 1 || FIELD_COLUMNS == 1)
-#define WINOGRAD_ROWS (FIELD == 1 ? 1 : WINOGRAD_TILE)
-#define WINOGRAD_COLUMNS (FIELD_COLUMNS == 1 ? 1 : WINOGRAD_TILE)
+#define WINOGRAD_SIZE (WINOGRAD_TILE + 2) /* where WINOGRAD_LINE */
+#define WINOGRAD_ROWS (FIELD == 1 ? 1 : WINOGRAD_DOWN)
+#define WINOGRAD_COLUMNS (FIELD_COLUMNS == 1 ? 1 : WINOGRAD_ACROSS)
 #define WINOGRAD_INPUT_ROWS (WINOGRAD_ROWS + FIELD - 1)
 #define WINOGRAD_INPUT_COLUMNS (WINOGRAD_COLUMNS + FIELD_COLUMNS - 1)
 #define WINOGRAD_POSITIONS (WINOGRAD_INPUT_ROWS * WINOGRAD_INPUT_COLUMNS)
@@ -24,16 +29,16 @@
 #define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS)
 #define ELL_NO_UNROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
 
-#if WINOGRAD_TILE == 2 || WINOGRAD_TILE == 3
-ELL_INLINE void winograd_input_1d_2(const vec d[4], vec v[4]) {
+ELL_INLINE void winograd_input_1d_2(const vec *d, vec *v) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
     v[2] = d[2] - d[1];
     v[3] = d[1] - d[3];
 }
-#elif (WINOGRAD_TILE == 4 || WINOGRAD_TILE == 5) && defined(__aarch64__)
+
+#if defined(__aarch64__)
 /* 13 instructions: a multiply-add destroys what it adds to, so values that are still needed come from sums. */
-ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
+ELL_INLINE void winograd_input_1d_4(const vec *d, vec *v) {
     vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
     vec even1 = vec_add_product(d[4], -4.0f, d[2]), odd1 = vec_add_product(d[3], -4.0f, d[1]);
     vec twice = odd2 + odd2;
@@ -44,8 +49,8 @@ ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
     v[4] = even2 - twice;
     v[5] = vec_add_product(vec_add_product(d[5], -5.0f, d[3]), 4.0f, d[1]);
 }
-#elif WINOGRAD_TILE == 4 || WINOGRAD_TILE == 5
-ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
+#else
+ELL_INLINE void winograd_input_1d_4(const vec *d, vec *v) {
     vec even1 = d[4] - 4.0f * d[2], odd1 = d[3] - 4.0f * d[1];
     vec even2 = d[4] - d[2], odd2 = d[3] - d[1];
     v[0] = 4.0f * d[0] + (d[4] - 5.0f * d[2]);
@@ -57,72 +62,73 @@ ELL_INLINE void winograd_input_1d_4(const vec d[6], vec v[6]) {
 }
 #endif
 
-/* v = B^T d. The transform for a further point p is that of the other points on d[i + 1] - p d[i], and one more row. */
-ELL_INLINE void winograd_input_1d(const vec d[WINOGRAD_SIZE], vec v[WINOGRAD_SIZE]) {
-#if WINOGRAD_TILE == 2
-    winograd_input_1d_2(d, v);
-#elif WINOGRAD_TILE == 3
-    vec e[4];
-    ELL_UNROLL for (int i = 0; i < 4; i++) e[i] = d[i + 1] - 2.0f * d[i];
-    winograd_input_1d_2(e, v);
-    v[4] = d[3] - d[1];
-#elif WINOGRAD_TILE == 4
-    winograd_input_1d_4(d, v);
-#elif WINOGRAD_TILE == 5
-    vec e[6];
-    ELL_UNROLL for (int i = 0; i < 6; i++) e[i] = d[i + 1] - 0.5f * d[i];
-    winograd_input_1d_4(e, v);
-    v[6] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
-#elif WINOGRAD_TILE == 6
-    vec even1 = (d[2] + d[6]) - 4.25f * d[4], odd1 = (d[1] + d[5]) - 4.25f * d[3];
-    vec even2 = (d[6] + 0.25f * d[2]) - 1.25f * d[4], odd2 = (d[5] + 0.25f * d[1]) - 1.25f * d[3];
-    vec even3 = (d[6] + 4.0f * d[2]) - 5.0f * d[4], odd3 = (d[5] + 4.0f * d[1]) - 5.0f * d[3];
-    v[0] = (d[0] - d[6]) + 5.25f * (d[4] - d[2]);
-    v[1] = even1 + odd1;
-    v[2] = even1 - odd1;
-    v[3] = even2 + 2.0f * odd2;
-    v[4] = even2 - 2.0f * odd2;
-    v[5] = even3 + 0.5f * odd3;
-    v[6] = even3 - 0.5f * odd3;
-    v[7] = (d[7] - d[1]) + 5.25f * (d[3] - d[5]);
-#else
-#error "WINOGRAD_TILE is 2, 3, 4, 5 or 6"
-#endif
+/* v = B^T d for tiles of `tile` outputs. The transform for a further point p is that of the other points on
+ * d[i + 1] - p d[i], and one more row. */
+ELL_INLINE void winograd_input_1d(const int tile, const vec *d, vec *v) {
+    if (tile == 2) {
+        winograd_input_1d_2(d, v);
+    } else if (tile == 3) {
+        vec e[4];
+        ELL_UNROLL for (int i = 0; i < 4; i++) e[i] = d[i + 1] - 2.0f * d[i];
+        winograd_input_1d_2(e, v);
+        v[4] = d[3] - d[1];
+    } else if (tile == 4) {
+        winograd_input_1d_4(d, v);
+    } else if (tile == 5) {
+        vec e[6];
+        ELL_UNROLL for (int i = 0; i < 6; i++) e[i] = d[i + 1] - 0.5f * d[i];
+        winograd_input_1d_4(e, v);
+        v[6] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
+    } else {
+        vec even1 = (d[2] + d[6]) - 4.25f * d[4], odd1 = (d[1] + d[5]) - 4.25f * d[3];
+        vec even2 = (d[6] + 0.25f * d[2]) - 1.25f * d[4], odd2 = (d[5] + 0.25f * d[1]) - 1.25f * d[3];
+        vec even3 = (d[6] + 4.0f * d[2]) - 5.0f * d[4], odd3 = (d[5] + 4.0f * d[1]) - 5.0f * d[3];
+        v[0] = (d[0] - d[6]) + 5.25f * (d[4] - d[2]);
+        v[1] = even1 + odd1;
+        v[2] = even1 - odd1;
+        v[3] = even2 + 2.0f * odd2;
+        v[4] = even2 - 2.0f * odd2;
+        v[5] = even3 + 0.5f * odd3;
+        v[6] = even3 - 0.5f * odd3;
+        v[7] = (d[7] - d[1]) + 5.25f * (d[3] - d[5]);
+    }
 }
 
-/* y = A^T m */
-ELL_INLINE void winograd_output_1d(const vec m[WINOGRAD_SIZE], vec y[WINOGRAD_TILE]) {
+/* y = A^T m for tiles of `tile` outputs. */
+ELL_INLINE void winograd_output_1d(const int tile, const vec *m, vec *y) {
     vec sum1 = m[1] + m[2], difference1 = m[1] - m[2];
-#if WINOGRAD_TILE == 2
-    y[0] = m[0] + sum1;
-    y[1] = difference1 - m[3];
-#elif WINOGRAD_TILE == 3
-    y[0] = (m[0] + sum1) + m[4];
-    y[1] = difference1 + 2.0f * m[4];
-    y[2] = (sum1 - m[3]) + 4.0f * m[4];
-#elif WINOGRAD_TILE == 4
+    if (tile == 2) {
+        y[0] = m[0] + sum1;
+        y[1] = difference1 - m[3];
+        return;
+    }
+    if (tile == 3) {
+        y[0] = (m[0] + sum1) + m[4];
+        y[1] = difference1 + 2.0f * m[4];
+        y[2] = (sum1 - m[3]) + 4.0f * m[4];
+        return;
+    }
     vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-    y[0] = (m[0] + sum1) + sum2;
-    y[1] = difference1 + 2.0f * difference2;
-    y[2] = sum1 + 4.0f * sum2;
-    y[3] = (difference1 + m[5]) + 8.0f * difference2;
-#elif WINOGRAD_TILE == 5
-    vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-    y[0] = ((m[0] + sum1) + sum2) + 16.0f * m[6];
-    y[1] = (difference1 + 2.0f * difference2) + 8.0f * m[6];
-    y[2] = (sum1 + 4.0f * sum2) + 4.0f * m[6];
-    y[3] = (difference1 + 8.0f * difference2) + 2.0f * m[6];
-    y[4] = ((sum1 + m[5]) + 16.0f * sum2) + m[6];
-#else
-    vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-    vec sum3 = m[5] + m[6], difference3 = m[5] - m[6];
-    y[0] = ((m[0] + sum1) + sum2) + 32.0f * sum3;
-    y[1] = (difference1 + 2.0f * difference2) + 16.0f * difference3;
-    y[2] = (sum1 + 4.0f * sum2) + 8.0f * sum3;
-    y[3] = (difference1 + 8.0f * difference2) + 4.0f * difference3;
-    y[4] = (sum1 + 16.0f * sum2) + 2.0f * sum3;
-    y[5] = ((difference1 + m[7]) + 32.0f * difference2) + difference3;
-#endif
+    if (tile == 4) {
+        y[0] = (m[0] + sum1) + sum2;
+        y[1] = difference1 + 2.0f * difference2;
+        y[2] = sum1 + 4.0f * sum2;
+        y[3] = (difference1 + m[5]) + 8.0f * difference2;
+    } else if (tile == 5) {
+        y[0] = ((m[0] + sum1) + sum2) + 16.0f * m[6];
+        y[1] = (difference1 + 2.0f * difference2) + 8.0f * m[6];
+        y[2] = (sum1 + 4.0f * sum2) + 4.0f * m[6];
+        y[3] = (difference1 + 8.0f * difference2) + 2.0f * m[6];
+        y[4] = ((sum1 + m[5]) + 16.0f * sum2) + m[6];
+    } else {
+        vec sum3 = m[5] + m[6], difference3 = m[5] - m[6];
+        y[0] = ((m[0] + sum1) + sum2) + 32.0f * sum3;
+        y[1] = (difference1 + 2.0f * difference2) + 16.0f * difference3;
+        y[2] = (sum1 + 4.0f * sum2) + 8.0f * sum3;
+        y[3] = (difference1 + 8.0f * difference2) + 4.0f * difference3;
+        y[4] = (sum1 + 16.0f * sum2) + 2.0f * sum3;
+        y[5] = ((difference1 + m[7]) + 32.0f * difference2) + difference3;
+    }
 }
 
 #endif

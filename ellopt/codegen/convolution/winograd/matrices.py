@@ -13,7 +13,9 @@ t  points                            multiplications   relative error
 6  0, 1, -1, 2, -2, 1/2, -1/2, inf   1 / 5.06          2.5e-5
 
 The error is max |v - reference| / max |reference| in float32 on random layers of 512 channels. Odd tiles fit layers of
-5, 10, 20, ... and 3, 6, 9, ... rows without waste.
+5, 10, 20, ... and 3, 6, 9, ... rows without waste. A tile of 4 x 2 outputs (42) takes 24
+multiplications for 8 outputs, 1 / 3 of 9, and a third fewer weights than one of 4 x 4: for small images, whose weights
+come from memory.
 """
 
 from __future__ import annotations
@@ -36,6 +38,13 @@ _POINTS: dict[int, tuple[tuple[float, int, int], ...]] = {
 }
 
 TILE_SIZES = tuple(_POINTS)
+#: Tiles of unequal sides, of 3x3 windows alone, by two digits: rows and columns.
+UNEQUAL_TILES = (42,)
+
+
+def tile_sides(tile: int) -> tuple[int, int]:
+    """Rows and columns of outputs of a tile: 4 has (4, 4), 42 has (4, 2)."""
+    return (tile // 10, tile % 10) if tile > 9 else (tile, tile)
 
 
 def _powers(point: float, count: int) -> Matrix:

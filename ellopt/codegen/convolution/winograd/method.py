@@ -10,7 +10,7 @@ from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.half import HALF_TERMS, HalfPacking, half_applies, half_cpu, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
 from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, positions
-from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES
+from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES, UNEQUAL_TILES
 from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import Choices, plain_weight_bytes
@@ -21,7 +21,7 @@ from ellopt.targets import Cpu
 #: Receptive fields that it computes.
 WINDOWS = ((3, 3), (1, 3), (3, 1))
 #: By tile size, five times and more what was seen on layers of trained and of random networks.
-_ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0}
+_ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0, 42: 16.0}
 #: The same of products in float16, and of how many at most the sum is float16, too: transformed values are large beside
 #: what is left of them in the output. With larger tiles it is too much that is lost.
 _HALF_ROUNDING = {2: 1.0, 3: 2.0, 4: 6.0}
@@ -88,7 +88,7 @@ class Winograd(GeneratedMethod):
         """Depths that mean nothing on the layer are 0; depths that reach beyond the layer are cut down to it; depths
         that are what the kernel itself would choose are 0."""
         tile = options.winograd_tile_size
-        if tile not in TILE_SIZES or options.gemm_blocking:
+        if not _has_tile(tile, shape.window, shape.depthwise) or options.gemm_blocking:
             return None
         separable, filters, channels = options.depths
         if shape.depthwise:
@@ -119,8 +119,9 @@ class Winograd(GeneratedMethod):
                 "winograd needs a receptive field of 3x3, 1x3 or 3x1 and stride 1, "
                 f"not {window[0]}x{window[1]} and {site.strides[0]}x{site.strides[1]}"
             )
-        if tile not in TILE_SIZES:
-            raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, TILE_SIZES))}")
+        if not _has_tile(tile, window, site.depthwise):
+            known = (*TILE_SIZES, *(wide for wide in UNEQUAL_TILES if _has_tile(wide, window, site.depthwise)))
+            raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, known))}")
         macros = {"WINOGRAD_TILE": str(tile)}
         lanes = site.cpu.lanes
         if site.depthwise:
@@ -141,6 +142,10 @@ class Winograd(GeneratedMethod):
             shared_floats=cut.shared_floats,
             thread_floats=cut.workspace_floats(options.nonseparable_filter_block_depth),
         )
+
+
+def _has_tile(tile: int, window: tuple[int, int], depthwise: bool) -> bool:
+    return tile in TILE_SIZES or (tile in UNEQUAL_TILES and window == (3, 3) and not depthwise)
 
 
 WINOGRAD = Winograd()

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ellopt.codegen.convolution.packing import FloatArray
-from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matrix
+from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matrix, tile_sides
 
 
 def transform_weights(weights: FloatArray, tile: int) -> Matrix:
     """G g G^T of ``weights`` [filter, row, column, channel], as [position, channel, filter] in double precision.
     Windows are 3x3, or 1x3 and 3x1, which are transformed along their three weights alone."""
     filters, rows, columns, channels = weights.shape
-    along_rows, along_columns = (np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[tile] for size in (rows, columns))
+    along_rows, along_columns = (
+        np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[side]
+        for size, side in zip((rows, columns), tile_sides(tile), strict=True)
+    )
     taps = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(rows * columns, -1)
     transformed: Matrix = np.kron(along_rows, along_columns) @ taps  # much faster than a product for each filter
     return transformed.reshape(-1, channels, filters)
