@@ -7,10 +7,12 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
 
 import numpy as np
 
@@ -103,12 +105,16 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
     called = " ".join(step.function for step in network.steps)
     sources |= {name: c_text(name) for name in runtime_for((called, *sources.values()))}
-    with (directory / "weights.bin").open("wb") as stream, ThreadPoolExecutor(1, "weights") as beside:
-        # While compilers work, this process need not wait for them.
-        emitted = beside.submit(emit_network, network, variants, WeightFile(stream), request.packed)
-        objects = compiler.objects(sources, deadline)
-        _write_check(model, network, directory)
-        table = emitted.result()
+    with (directory / "weights.bin").open("wb") as stream:
+        emitted: Future[str] = Future()
+        beside = Thread(target=_emit, args=(request, variants, stream, emitted), name="weights", daemon=True)
+        beside.start()  # while compilers work, this process need not wait for them
+        try:
+            objects = compiler.objects(sources, deadline)
+            _write_check(model, network, directory)
+        finally:
+            beside.join()
+    table = emitted.result()
     late = {"network.c": table} | {name: c_text(name) for name in runtime_for([table]) if name not in sources}
     objects |= compiler.objects(late, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
@@ -132,6 +138,13 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     )
     manifest.write(directory)
     return manifest
+
+
+def _emit(request: BuildRequest, variants: Sequence[Sequence[Variant]], stream: BinaryIO, emitted: Future[str]) -> None:
+    try:
+        emitted.set_result(emit_network(request.network, variants, WeightFile(stream), request.packed))
+    except BaseException as error:  # whoever asks for it gets it
+        emitted.set_exception(error)
 
 
 def kernels_of(step: ConvolutionStep, site: KernelSite, wanted: Iterable[ConvolutionOptions]) -> dict[str, Variant]:
