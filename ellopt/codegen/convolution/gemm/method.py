@@ -22,8 +22,8 @@ from ellopt.targets import CPUS, Cpu
 
 #: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
 _DEPTHWISE_TILE = (2, 4)
-#: By levels: ten times what one level of Strassen's algorithm was seen to lose where filters and channels have about one
-#: size; two levels lost 2.3 to 3 times as much as one.
+#: By levels: ten times what one level of Strassen's algorithm was seen to lose where filters and channels have about
+#: one size; two levels lost 2.3 to 3 times as much as one.
 _STRASSEN_ROUNDING = {1: 4.0, 2: 10.0}
 #: Every blocking that exists, the default first; ``canonical`` says which are valid where.
 GEMM_BLOCKINGS = tuple(
