@@ -15,18 +15,23 @@ def fan_out(
     items: Iterable[Item],
     workers: int,
     give_up: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """``function`` of each of ``items``, at most ``workers`` at a time; the results in the order of the items.
 
     When one raises, those that have not begun never do, ``give_up`` may end those that have, and once all have ended
-    the first error, in the order of the items, is raised. One item, or one worker, needs no thread.
+    the first error, in the order of the items, is raised. One item, or one worker, needs no thread. ``meanwhile`` is
+    done on the caller's thread once they have begun, and before them where there are no threads; what it raises counts
+    as the first error.
     """
     todo = list(items)
     if min(workers, len(todo)) <= 1:
+        meanwhile()
         return [function(item) for item in todo]
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="fan-out") as threads:
         futures = [threads.submit(function, item) for item in todo]
         try:
+            meanwhile()
             return [future.result() for future in futures]
         except BaseException:
             give_up()

@@ -20,7 +20,6 @@ from ellopt.measure.base import MeasurerStatus
 from ellopt.measure.builder import Bundles
 from ellopt.measure.executors import make_executor
 from ellopt.measure.executors.base import Executor, Steps, start
-from ellopt.measure.executors.inline import InlineExecutor
 from ellopt.measure.ledger import Ledger
 from ellopt.measure.settings import MeasureSettings
 from ellopt.measure.site import MeasureSite
@@ -80,7 +79,7 @@ class DeviceMeasurer:
 
     @property
     def piecemeal(self) -> bool:
-        return self._bundles.piecemeal and isinstance(self._executor, InlineExecutor)  # else each bundle may be sent
+        return self._bundles.piecemeal and self._executor.at_once  # else each bundle may be sent
 
     @property
     def failures(self) -> tuple[Failure, ...]:

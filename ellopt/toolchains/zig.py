@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -174,14 +174,23 @@ class Compiler:
         """The flags that choose the target."""
         return target_flags(self._target)
 
-    def objects(self, sources: Mapping[str, str], deadline: Deadline, flags: Sequence[str] = ()) -> dict[str, Path]:
-        """An object file for each of ``sources`` (name -> C text). Raises BuildError with the compiler's output."""
+    def objects(
+        self,
+        sources: Mapping[str, str],
+        deadline: Deadline,
+        flags: Sequence[str] = (),
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> dict[str, Path]:
+        """An object file for each of ``sources`` (name -> C text); ``meanwhile`` is done while compilers work. Raises
+        BuildError with the compiler's output."""
         keys = {name: _hash([self._common, *flags, text]) for name, text in sources.items()}
         found = self._cached.find(keys.values())
         missing = {key: sources[name] for name, key in keys.items() if key not in found}
         # The longest first: no processor waits at the end for one that began late.
         missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
-        if missing:
+        if not missing:
+            meanwhile()
+        else:
             self._cache.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             logger.info("compiling %d of %d objects for %s", len(missing), len(keys), self._target.name)
@@ -191,6 +200,7 @@ class Compiler:
                 missing,
                 self._pool_size,
                 abort.fire,
+                meanwhile,
             )
             found |= dict(zip(missing, paths, strict=True))
             logger.info("compiled %d objects in %.1f s", len(missing), time.monotonic() - started)

@@ -43,3 +43,30 @@ def test_a_failure_ends_those_that_have_begun_and_those_that_have_not_never_do()
 
 def test_one_item_needs_no_thread() -> None:
     assert fan_out(lambda item: threading.current_thread(), [1], 4) == [threading.current_thread()]
+
+
+@pytest.mark.parametrize(("items", "workers"), [([], 3), ([1], 3), ([1, 2], 1)])
+def test_what_is_done_meanwhile_is_done_once_where_nobody_else_works(items: list[int], workers: int) -> None:
+    done: list[threading.Thread] = []
+    assert fan_out(abs, items, workers, meanwhile=lambda: done.append(threading.current_thread())) == items
+    assert done == [threading.current_thread()]
+
+
+def test_what_is_done_meanwhile_is_done_here_while_others_work() -> None:
+    together = threading.Barrier(3)
+
+    def wait(_: object = None) -> None:
+        together.wait(SOON)
+
+    assert fan_out(wait, [1, 2], 2, meanwhile=wait) == [None, None]
+
+
+def test_a_failure_meanwhile_ends_the_others_too() -> None:
+    ended = threading.Event()
+
+    def fail() -> None:
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here"):
+        fan_out(lambda item: ended.wait(SOON), [1, 2, 3], 2, ended.set, fail)
+    assert ended.is_set()

@@ -119,7 +119,7 @@ class FarExecutor:
     sent: dict[type, int]
 
     def __init__(self, site: MeasureSite, capacity: int) -> None:
-        self.capacity, self.ahead = 2, 0
+        self.capacity, self.ahead, self.at_once = 2, 0, False
         FarExecutor.sent = {}
         self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _settle)
 

@@ -30,6 +30,8 @@ class Executor(Protocol[Site_co]):
     capacity: int
     #: how many more are worth submitting meanwhile: each waits where it will run, and begins as soon as another ends
     ahead: int
+    #: whether a task has ended when ``submit`` returns: it ran here, and nothing beside it
+    at_once: bool
 
     def submit(self, task: Task[Site_co, Result]) -> Future[Result]:
         """Run ``task``. The future has its result or what it raised, or an InfrastructureError if the task was lost

@@ -15,6 +15,7 @@ class InlineExecutor(Generic[Site]):
     """See ``Executor``. Futures that it returns have ended. An interruption is not kept in one, but raised."""
 
     ahead = 0
+    at_once = True
 
     def __init__(self, site: Site, capacity: int = 1) -> None:
         self.capacity = capacity

@@ -16,6 +16,7 @@ class ThreadsExecutor(Generic[Site]):
     """See ``Executor``."""
 
     ahead = 0  # who submits is near
+    at_once = False
 
     def __init__(self, site: Site, capacity: int) -> None:
         self.capacity = capacity

@@ -7,12 +7,9 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
-from typing import BinaryIO
 
 import numpy as np
 
@@ -106,16 +103,14 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     called = " ".join(step.function for step in network.steps)
     sources |= {name: c_text(name) for name in runtime_for((called, *sources.values()))}
     with (directory / "weights.bin").open("wb") as stream:
-        emitted: Future[str] = Future()
-        beside = Thread(target=_emit, args=(request, variants, stream, emitted), name="weights", daemon=True)
-        beside.start()  # while compilers work, this process need not wait for them
-        try:
-            objects = compiler.objects(sources, deadline)
+        late: dict[str, str] = {}
+
+        def describe() -> None:
+            late["network.c"] = emit_network(network, variants, WeightFile(stream), request.packed)
             _write_check(model, network, directory)
-        finally:
-            beside.join()
-    table = emitted.result()
-    late = {"network.c": table} | {name: c_text(name) for name in runtime_for([table]) if name not in sources}
+
+        objects = compiler.objects(sources, deadline, meanwhile=describe)
+    late |= {name: c_text(name) for name in runtime_for(late.values()) if name not in sources}
     objects |= compiler.objects(late, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
     files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin", "limits.bin")
@@ -138,13 +133,6 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     )
     manifest.write(directory)
     return manifest
-
-
-def _emit(request: BuildRequest, variants: Sequence[Sequence[Variant]], stream: BinaryIO, emitted: Future[str]) -> None:
-    try:
-        emitted.set_result(emit_network(request.network, variants, WeightFile(stream), request.packed))
-    except BaseException as error:  # whoever asks for it gets it
-        emitted.set_exception(error)
 
 
 def kernels_of(step: ConvolutionStep, site: KernelSite, wanted: Iterable[ConvolutionOptions]) -> dict[str, Variant]:

@@ -74,12 +74,7 @@ ELL_INLINE void strassen_product(const int product, const ell_conv_args *args, i
             int columns = tile < WIDE_TILES ? TILE_COLUMNS : TILE_COLUMNS - 1;
 #define STRASSEN_TILE(rows, columns) \
     strassen_tile(product, input, s, weights, bias, residual, output, wait, rows, columns, vectors)
-            if (group >= TALL_GROUPS) /* tiles of several rows are as wide as the output */
-                STRASSEN_TILE(TILE_ROWS - 1, TILE_COLUMNS);
-            else if (COLUMN_TILES > WIDE_TILES && tile >= WIDE_TILES)
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS - 1);
-            else
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS);
+            STRASSEN_OF_SIZE(group, tile, STRASSEN_TILE)
 #undef STRASSEN_TILE
             input += columns * STRIDE * IN_PIXEL_STRIDE;
             s += columns * STRIDE * DEPTH;

@@ -2,6 +2,15 @@
 #ifndef ELLOPT_STRASSEN_TILE_H
 #define ELLOPT_STRASSEN_TILE_H
 
+/* CALL(rows, columns), both constants, for a tile by its place. Tiles of several rows are as wide as the output. */
+#define STRASSEN_OF_SIZE(group, tile, CALL)                         \
+    if (ROW_GROUPS > TALL_GROUPS && (group) >= TALL_GROUPS)         \
+        CALL(TILE_ROWS - 1, TILE_COLUMNS);                          \
+    else if (COLUMN_TILES > WIDE_TILES && (tile) >= WIDE_TILES)     \
+        CALL(TILE_ROWS, TILE_COLUMNS - 1);                          \
+    else                                                            \
+        CALL(TILE_ROWS, TILE_COLUMNS);
+
 ELL_INLINE void gemm_load(gemm_sums sums, const float *from, const int rows, const int columns, const int vectors) {
     GEMM_PIXELS(rows, columns)
     ELL_UNROLL for (int v = 0; v < vectors; v++)

@@ -110,12 +110,7 @@ ELL_INLINE void strassen_product(int outer, int inner, const ell_conv_args *args
             int columns = tile < WIDE_TILES ? TILE_COLUMNS : TILE_COLUMNS - 1;
 #define STRASSEN_TILE(rows, columns) \
     strassen_tile(outer, inner, s, weights, bias, residual, output, wait, block, rows, columns, vectors)
-            if (ROW_GROUPS > TALL_GROUPS && group >= TALL_GROUPS) /* tiles of several rows are as wide as the output */
-                STRASSEN_TILE(TILE_ROWS - 1, TILE_COLUMNS);
-            else if (COLUMN_TILES > WIDE_TILES && tile >= WIDE_TILES)
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS - 1);
-            else
-                STRASSEN_TILE(TILE_ROWS, TILE_COLUMNS);
+            STRASSEN_OF_SIZE(group, tile, STRASSEN_TILE)
 #undef STRASSEN_TILE
             s += columns * STRIDE * DEPTH;
             residual += RESIDUAL ? columns * RESIDUAL_PIXEL_STRIDE : 0;

@@ -54,6 +54,8 @@ class DaskExecutor(Generic[Site]):
     """See ``Executor``. Visits go to workers with boards, builds to workers that build; where none does, builds are
     made here."""
 
+    at_once = False
+
     def __init__(self, site: Site, capacity: int, settings: FleetSettings) -> None:
         self._site = site
         self._pool: FleetPool = site.pool
