@@ -56,7 +56,8 @@ def in_terminal(*arguments: str | Path, code: int = 0) -> list[str]:
     finally:
         os.close(ours)
     assert process.wait(60) == code, shown
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", shown.decode()).splitlines()
+    left = re.sub(r"[^\n]*\x1b\[2K", "", shown.decode())  # without what was erased again: progress
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", left).splitlines()
 
 
 @pytest.mark.parametrize("command", ["targets", "cache", "show", "report"])
