@@ -78,7 +78,7 @@ def _estimate_finding(target: Target) -> Finding:
     subject = f"estimates for {target.name}"
     try:
         simulator = make_simulator(target)
-        return Finding(subject, "ok", f"{simulator.qemu.program}, as {simulator.core.name}")
+        return Finding(subject, "ok", f"{simulator.qemu.program}, as {simulator.core.title}")
     except (ElloptError, OSError) as error:
         return Finding(subject, "warning", str(error), "only a tuning without a board (--estimate) needs them")
 

@@ -15,16 +15,13 @@ from ellopt.estimate.cores import core_of
 from ellopt.estimate.facts import EstimateFacts
 from ellopt.estimate.plugin import plugin_for
 from ellopt.estimate.qemu import find_plugin_qemu
-from ellopt.estimate.simulator import MODEL_ERROR, MODEL_VERSION, Simulator
+from ellopt.estimate.simulator import MODEL_VERSION, Simulator
 from ellopt.files.process import run_in_group
 from ellopt.files.user_dirs import cache_directory, state_directory
 from ellopt.targets import Target
 from ellopt.toolchains.zig import zig_command, zig_version
 
 _LOG = logging.getLogger(__name__)
-
-#: beyond this nothing could be told apart
-_LARGEST_ERROR = 0.3
 
 NOTICE = "no board was given: tuned by estimate; with --ipaddress it is measured"
 
@@ -72,19 +69,19 @@ def make_simulator(target: Target, calibrated: bool = True) -> Simulator:
     found = find(state_directory(), target.name) if calibrated else None
     if found is None:
         return Simulator(target, core, qemu, plugin)
-    error = min(_LARGEST_ERROR, max(MODEL_ERROR, found.spread))
-    return Simulator(target, core, qemu, plugin, found.factor, error, calibrated=True)
+    return Simulator(target, core, qemu, plugin, found.factor, found.spread, calibrated=True)
 
 
 def facts_of(simulator: Simulator) -> EstimateFacts:
     """What reports say of the simulated processor."""
     return EstimateFacts(
-        simulator.core.name,
+        simulator.core.title,
         simulator.mhz,
         simulator.error,
         simulator.factor,
         simulator.calibrated,
         MODEL_VERSION,
+        simulator.calibrated or simulator.core.compared,
     )
 
 

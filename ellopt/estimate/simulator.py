@@ -16,21 +16,21 @@ from ellopt.targets import Target
 
 #: Estimates of different versions are not comparable. Raise it when a model of a core or the simulator changes.
 MODEL_VERSION = 2
-#: How far estimates are off on average, by benchmarks/estimate.py: see docs/estimates.md.
-MODEL_ERROR = 0.05
 #: The file that a program's clock is in, as program/simulated.h has it, and those beside it.
 CLOCK, TABLE, PLUGIN = "simulated-clock", "simulated-table", "simulator.so"
 #: How a program ends whose code cannot be simulated, as simulator.c has it.
 REFUSED = 97
 _CLOCK_BYTES = 4096
+#: beyond this nothing could be told apart
+_LARGEST_ERROR = 0.3
 
 
 @dataclass(frozen=True)
 class Simulator:
     """A simulated processor for programs of ``target``. ``plugin``: the compiled one, for ``qemu``.
 
-    ``factor``: how many times as long as estimated programs take on the real boards, where that was measured; and
-    ``error``, how far an estimate may be off. Safe to use from several threads.
+    ``factor``: how many times as long as estimated programs take on the real boards, and ``spread``, by what share that
+    varied, where it was measured. Safe to use from several threads.
     """
 
     target: Target
@@ -38,7 +38,7 @@ class Simulator:
     qemu: Qemu
     plugin: Path
     factor: float = 1.0
-    error: float = MODEL_ERROR
+    spread: float = 0.0
     calibrated: bool = False
     _tables: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -47,6 +47,11 @@ class Simulator:
     def mhz(self) -> float:
         """The clock that turns cycles into time."""
         return self.core.mhz / self.factor
+
+    @property
+    def error(self) -> float:
+        """How far an estimate may be off, as a share."""
+        return min(_LARGEST_ERROR, max(self.core.error, self.spread))
 
     @property
     def board(self) -> str:

@@ -14,7 +14,7 @@ from ellopt.estimate.cores.base import Core, Timing
 from ellopt.estimate.decoders import DECODERS
 from ellopt.estimate.instruction import Instruction
 
-MAGIC = b"ELLSIM02"
+MAGIC = b"ELLSIM03"
 _MOST_REGISTERS, _MOST_UOPS = 36, 16
 _ROW = struct.Struct(f"<I8B{_MOST_REGISTERS}B{_MOST_REGISTERS}B" + "HBB" * _MOST_UOPS)
 

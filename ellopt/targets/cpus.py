@@ -19,7 +19,7 @@ class Cpu:
     ``lanes`` is the number of float32 in a vector register, 1 without vectors; ``registers`` is how many of them may
     hold sums, inputs and weights. ``latency`` is how many independent multiply-adds keep the multipliers busy.
     ``fused``: whether it has multiply-add in one rounding. ``by_lane``: whether 32-bit NEON's multiply-add by lane, in
-    two roundings, is taken all the same: it wants no copies. ``in_order``: whether its vector loads take issue slots
+    two roundings, is taken all the same: it wants no copies. ``in_order``: whether its loads take issue slots
     from its multiply-adds, so that loops are ordered by hand (codegen/runtime/multiply_in_order.h) where they are.
     ``blockings`` are names of register tiles of the matrix multiplication, pixels x filters, that a search may try
     besides the default. ``winograd_tiles`` are winograd's: beside the sums there is a register for every vector of
@@ -92,8 +92,21 @@ _ROWS = (
     _AVX512,
     _NEON_64,
     _NEON_32,
-    # VFP has 32 scalars; some are addresses' copies
-    replace(_SCALAR, name="arm1176", compiler_name="arm1176jzf_s-slowfpvmlx", registers=28, fused=False),
+    # VFP has 32 scalars; some are addresses' copies. Behind the first level of cache there is only memory, from which
+    # nothing is fetched ahead: large blocks, so that weights come from there less often.
+    replace(
+        _SCALAR,
+        name="arm1176",
+        compiler_name="arm1176jzf_s-slowfpvmlx",
+        registers=28,
+        fused=False,
+        in_order=True,
+        latency=8,
+        blockings=("4x4",),
+        winograd_tiles=((4, 4),),
+        winograd_block_floats=64 * 1024,
+        near_bytes=16 * 1024,
+    ),
     replace(_NEON_32, name="cortex-a7", compiler_name="cortex_a7-slowfpvfmx"),
     replace(
         _NEON_32,

@@ -54,14 +54,14 @@ class TestWithoutABoard:
         done, directory = estimated
         report = TuningReport.load(directory / "tuning_report.json")
         assert report.estimate is not None
-        assert (report.estimate.processor, report.estimate.mhz) == ("cortex-a53-32", 1400)
+        assert (report.estimate.processor, report.estimate.mhz) == ("Cortex-A53, 32-bit code", 1400)
         assert not report.emulated
         said = " ".join(done.stdout.split())
         assert "tiny16 on pi3 (estimated)" in said
         assert "k cycles" in said
         archive = (directory / "tiny16_options.ell").read_text()
-        assert archive.count("cortex-a53-32 at 1400 MHz") == len(report.layers)
-        assert "Estimated, not measured: cycles of a simulated cortex-a53-32 at 1400 MHz" in said
+        assert archive.count("Cortex-A53, 32-bit code at 1400 MHz") == len(report.layers)
+        assert "Estimated, not measured: cycles of a simulated Cortex-A53, 32-bit code at 1400 MHz" in said
         assert "95 %" not in said
         assert "Estimated, not measured" in (directory / "tuning_report.html").read_text()
 
@@ -117,7 +117,7 @@ def test_without_qemu_it_says_what_to_install(tmp_path: Path) -> None:
         (("--target", "pi4_64", "--ipaddress", "10.0.0.1"), "--estimate and --ipaddress contradict each other"),
         (("--target", "pi4_64", "--emulate"), "--estimate and --emulate contradict each other"),
         (("--target", "host"), "--estimate: host is this machine"),
-        (("--target", "pi0"), "--target pi0 cannot be estimated: its processor is not modelled"),
+        (("--target", "orangepi0"), "--target orangepi0 cannot be estimated: its processor is not modelled"),
         (("--target", "pi4_64", "--toolchain", "ell"), "--estimate simulates the native toolchain's programs only"),
     ],
 )

@@ -119,7 +119,7 @@ MISTAKES = [
         "more threads than cores", tune("--target", "pi3", "--emulate", "--threads", "8"),
         ("--threads", "pi3 has 4 cores"),
     ),
-    Mistake("no board", tune("--target", "pi0"), ("--target pi0", "--ipaddress", "--emulate")),
+    Mistake("no board", tune("--target", "orangepi0"), ("--target orangepi0", "--ipaddress", "--emulate")),
     Mistake("boards in two ways", tune("--target", "pi3", "--ipaddress", "127.0.0.1", "--cluster", "https://c/api"),
             ("--ipaddress and --cluster",)),
     Mistake("a pruner that is none", tune("--pruner", "median"), ("--pruner", "median", "behind")),

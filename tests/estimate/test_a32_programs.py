@@ -44,7 +44,7 @@ def marked(program: Path) -> Iterator[tuple[str, int]]:
                 yield mark, struct.unpack_from("<I", data, section[4] + offset)[0]
 
 
-@pytest.mark.parametrize("name", ["pi3", "pi4"])
+@pytest.mark.parametrize("name", ["pi0", "pi3", "pi4"])
 def test_all_that_is_compiled_is_decoded(name: str, tmp_path: Path) -> None:
     target = find_target(name)
     site = replace(plain_site(16, 16, 20, 24), cpu=cpu_of(target))

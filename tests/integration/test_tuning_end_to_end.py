@@ -164,7 +164,7 @@ def test_one_bad_model_does_not_keep_the_others_from_being_tuned(tmp_path: Path)
         (["--model_path", TINY, "--sampler", "best"], "--sampler"),
         (["--model_path", TINY, "--trials", "0"], "--trials"),
         (["--model_path", TINY, "--toolchain", "gcc"], "--toolchain"),
-        (["--model_path", TINY, "--target", "pi0"], "--emulate"),
+        (["--model_path", TINY, "--target", "orangepi0"], "--emulate"),
         (["--model_path", TINY, "--register", "a/b"], "--register"),
     ],
 )

@@ -93,7 +93,7 @@ _start:
     mvn r0, #99
     adr r1, name
     mov r2, #2
-    movw r7, #322
+    ldr r7, =322
     svc #0
     mov r4, r0
     mov r0, #0
@@ -116,9 +116,9 @@ _start:
     bl mark
     mvn r0, #99
     adr r1, result
-    movw r2, #0x241
-    movw r3, #0x1a4
-    movw r7, #322
+    ldr r2, =0x241
+    ldr r3, =0x1a4
+    ldr r7, =322
     svc #0
     mov r1, r10
     mov r2, #24
@@ -128,17 +128,19 @@ _start:
     mov r7, #248
     svc #0
 mark:
-    movw r0, #0x4c4c
-    movt r0, #0x45
+    ldr r0, =0x454c4c
     mov r7, #96
     svc #0
     bx lr
 name: .asciz "simulated-clock"
+.balign 4
 result: .asciz "result"
+.ltorg
 .balign 64
 body:
 {body}
     bx lr
+.ltorg
 .data
 .balign 4096
 memory: .zero 8388608
@@ -159,7 +161,7 @@ def assembled(target: str, body: str, directory: Path) -> Path:
     """A program of ``body``. Raises CalledProcessError with what the assembler says."""
     is_32 = core_of(find_target(target)).code == "a32"
     (directory / "program.S").write_text((_PROGRAM_32 if is_32 else _PROGRAM).format(body=body))
-    kind = ("arm-linux-musleabihf", "cortex_a53") if is_32 else ("aarch64-linux-musl", "cortex_a76")
+    kind = ("arm-linux-musleabihf", find_target(target).compiler_cpu) if is_32 else ("aarch64-linux-musl", "cortex_a76")
     command = (
         *zig_command(), "cc", "-target", kind[0], f"-mcpu={kind[1]}", "-nostdlib", "-static",
         "program.S", "-o", "program",
@@ -177,8 +179,8 @@ def loop(target: str, round_: str, rounds: int = 400, before: str = "") -> Loop:
     lines = "\n".join(f"    {line}" for line in round_.splitlines())
     if core_of(find_target(target)).code == "a32":
         body = (
-            "    movw r1, #:lower16:memory\n    movt r1, #:upper16:memory\n    mov r2, r1\n"
-            f"{before}\n    movw r0, #{rounds}\n1:\n{lines}\n    subs r0, r0, #1\n    bne 1b"
+            "    ldr r1, =memory\n    mov r2, r1\n"
+            f"{before}\n    ldr r0, ={rounds}\n1:\n{lines}\n    subs r0, r0, #1\n    bne 1b"
         )
     else:
         body = (

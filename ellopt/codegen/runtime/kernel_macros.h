@@ -26,7 +26,7 @@
  *   RESIDUAL               1: a tensor is added before the activation, 2: behind it, else 0
  *   RESIDUAL_ROW_STRIDE    floats from a row of the residual to the next, from 0; not read without RESIDUAL
  *   RESIDUAL_PIXEL_STRIDE  floats from a pixel of the residual to the next, from 0; not read without RESIDUAL
- *   IN_ORDER               1: vector loads take issue slots from multiply-adds (multiply_in_order.h), else 0
+ *   IN_ORDER               1: loads take issue slots from multiply-adds (multiply_in_order.h), else 0
  *   VECTOR_WIDTH           float32 lanes of a vector: 1, 4, 8 or 16; default: what the compiler's target has (vector.h)
  *
  * NEEDS_PIXEL_TILES: output pixels in register tiles

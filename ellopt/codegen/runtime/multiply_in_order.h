@@ -17,6 +17,7 @@
 
 #if IN_ORDER && VECTOR_WIDTH == 4 && defined(__aarch64__)
 #define MULTIPLY_IN_ORDER 1
+#define IN_ORDER_VECTORS 2
 
 /* Whether a tile has such a loop. */
 ELL_INLINE int ell_in_order(const int pixels, const int vectors) { return pixels >= 4 && pixels <= 8 && vectors == 2; }
@@ -127,7 +128,7 @@ ELL_INLINE int ell_in_order(const int pixels, const int vectors) { return pixels
 
 /* s[pixel][vector] += input of the pixel * weights [channel][vector], over `channels` channels, a multiple of four, at least
  * that. `input[pixel]`: the pixel's first channel. Constants when it is inlined: `pixels` and `channels`. */
-ELL_INLINE void ell_multiply_in_order(vec s[8][2], const float *const input[8], const float *w, const int pixels,
+ELL_INLINE void ell_multiply_in_order(vec s[8][IN_ORDER_VECTORS], const float *const input[8], const float *w, const int pixels,
                                       const int channels) {
     const float *p0 = input[0], *p1 = input[1], *p2 = input[2], *p3 = input[3], *p4 = input[4], *p5 = input[5],
                 *p6 = input[6], *p7 = input[7];
@@ -146,6 +147,8 @@ ELL_INLINE void ell_multiply_in_order(vec s[8][2], const float *const input[8], 
 
 #elif IN_ORDER && ELL_PAIRS
 #include "multiply_in_order_32.h"
+#elif IN_ORDER && VECTOR_WIDTH == 1 && defined(__arm__) && defined(__ARM_FP)
+#include "multiply_in_order_vfp.h"
 #else
 #define MULTIPLY_IN_ORDER 0
 #endif

@@ -8,6 +8,7 @@
 #define ELLOPT_MULTIPLY_IN_ORDER_32_H
 
 #define MULTIPLY_IN_ORDER 1
+#define IN_ORDER_VECTORS 2
 
 /* Whether a tile has such a loop. */
 ELL_INLINE int ell_in_order(const int pixels, const int vectors) { return pixels >= 3 && pixels <= 4 && vectors == 2; }
@@ -46,7 +47,7 @@ ELL_INLINE int ell_in_order(const int pixels, const int vectors) { return pixels
 
 /* s[pixel][vector] += input of the pixel * weights [channel][vector], over `channels` channels, a multiple of four, at least
  * that. `input[pixel]`: the pixel's first channel. Constants when it is inlined: `pixels` and `channels`. */
-ELL_INLINE void ell_multiply_in_order(vec s[8][2], const float *const input[8], const float *w, const int pixels,
+ELL_INLINE void ell_multiply_in_order(vec s[8][IN_ORDER_VECTORS], const float *const input[8], const float *w, const int pixels,
                                       const int channels) {
     const float *p0 = input[0], *p1 = input[1], *p2 = input[2], *p3 = input[pixels == 4 ? 3 : 2];
     int n = channels / 4;

@@ -60,6 +60,7 @@ def timing(i: Instruction) -> Timing:
 
 CORTEX_A53 = Core(
     "cortex-a53",
+    "Cortex-A53",
     timing,
     Pipeline(in_order=True, width=2, reorder=1, mispredict=7, history=10, load_gap=4, accumulator_late=4, misses=3),
     Memory(
@@ -69,7 +70,7 @@ CORTEX_A53 = Core(
     mhz=1400,
     peak=8,
 )  # fmt: skip
-CORTEX_A53_32 = replace(CORTEX_A53, name="cortex-a53-32", code="a32")
+CORTEX_A53_32 = replace(CORTEX_A53, name="cortex-a53-32", title="Cortex-A53, 32-bit code", code="a32", compared=False)
 #: A Zero 2 has a slower clock, and memory that is as far away in time.
 CORTEX_A53_ZERO = replace(
     CORTEX_A53_32,

@@ -63,6 +63,7 @@ def _memory(i: Instruction) -> tuple[Uop, ...]:
 
 CORTEX_A72 = Core(
     "cortex-a72",
+    "Cortex-A72",
     timing,
     Pipeline(in_order=False, width=3, reorder=128, mispredict=15, history=14, accumulator_late=4),
     Memory(
@@ -72,4 +73,4 @@ CORTEX_A72 = Core(
     mhz=1800,
     peak=8,
 )  # fmt: skip
-CORTEX_A72_32 = replace(CORTEX_A72, name="cortex-a72-32", code="a32")
+CORTEX_A72_32 = replace(CORTEX_A72, name="cortex-a72-32", title="Cortex-A72, 32-bit code", code="a32", compared=False)

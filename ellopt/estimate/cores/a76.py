@@ -56,6 +56,7 @@ def _memory(i: Instruction) -> tuple[Uop, ...]:
 
 CORTEX_A76 = Core(
     "cortex-a76",
+    "Cortex-A76",
     timing,
     Pipeline(in_order=False, width=4, reorder=128, mispredict=11, history=14, accumulator_late=2),
     Memory(

@@ -50,10 +50,12 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Memory:
-    """Caches (KiB, ways; 64-byte lines), what a miss costs beyond a hit in the first, and how long a line takes the
-    way from the level below. The third level is 0 where there is none. TLBs: entries, and cycles of a miss.
+    """Caches (KiB, ways), what a miss costs beyond a hit in the first, and how long a line takes the way from the level
+    below. The second and third level are 0 where there is none. TLBs: entries, and cycles of a miss.
 
-    ``l2_shared``: all cores share the second level.
+    ``l2_shared``: all cores share the second level. ``line``: bytes of a line, a power of two. ``prefetches``: whether
+    what is read in equal steps is there ahead of time. ``write_allocates``: whether a line that is written is taken
+    into the first level.
     """
 
     l1_kb: int
@@ -72,17 +74,27 @@ class Memory:
     l3_ways: int = 1
     l3_latency: int = 0
     l2_shared: bool = True
+    line: int = 64
+    prefetches: bool = True
+    write_allocates: bool = True
 
 
 @dataclass(frozen=True)
 class Core:
     """A processor. ``mhz`` is the clock that its boards run at; ``peak`` FLOP in a cycle, fp32; ``code``: what it
-    executes."""
+    executes; ``title``: what readers call it.
+
+    ``error``: how far estimates are off on average, as a share, by benchmarks/estimate.py (see docs/estimates.md);
+    where published times were not ``compared``, a guess below which a lead is a tie.
+    """
 
     name: str
+    title: str
     timing: Callable[[Instruction], Timing]
     pipeline: Pipeline
     memory: Memory
     mhz: int
     peak: int
     code: InstructionSet = "a64"
+    error: float = 0.05
+    compared: bool = True

@@ -6,10 +6,11 @@ from ellopt.core.errors import ConfigurationError
 from ellopt.estimate.cores.a53 import CORTEX_A53, CORTEX_A53_32, CORTEX_A53_ZERO
 from ellopt.estimate.cores.a72 import CORTEX_A72, CORTEX_A72_32
 from ellopt.estimate.cores.a76 import CORTEX_A76
+from ellopt.estimate.cores.arm1176 import ARM1176
 from ellopt.estimate.cores.base import Core
 from ellopt.targets import TARGETS, Target
 
-_ALL = (CORTEX_A53, CORTEX_A53_32, CORTEX_A53_ZERO, CORTEX_A72, CORTEX_A72_32, CORTEX_A76)
+_ALL = (ARM1176, CORTEX_A53, CORTEX_A53_32, CORTEX_A53_ZERO, CORTEX_A72, CORTEX_A72_32, CORTEX_A76)
 CORES: dict[str, Core] = {core.name: core for core in _ALL}
 #: Boards whose clock is not that of others with the same processor.
 _BOARDS = {"pi_zero2": CORTEX_A53_ZERO}

@@ -10,8 +10,9 @@ typedef struct {
     int ways;
 } cache_t;
 
+enum { PAGE_BYTES = 4096 };
 static cache_t l1, l2, l3, tlb1, tlb2;
-static uint64_t memory_lines; /* lines that came from memory */
+static uint64_t memory_lines; /* lines that came from memory, or went there past all caches */
 static uint64_t l2_free, memory_free; /* when the way from there is free */
 
 static void make_cache(cache_t *cache, int lines, int ways) {
@@ -21,9 +22,10 @@ static void make_cache(cache_t *cache, int lines, int ways) {
 }
 
 static void make_memory(void) {
-    make_cache(&l1, core.l1_kb * 16, core.l1_ways);
-    make_cache(&l2, core.l2_kb * 16, core.l2_ways);
-    make_cache(&l3, core.l3_kb * 16, core.l3_ways);
+    const int lines = 1024 / core.line; /* of a KiB */
+    make_cache(&l1, core.l1_kb * lines, core.l1_ways);
+    make_cache(&l2, core.l2_kb * lines, core.l2_ways);
+    make_cache(&l3, core.l3_kb * lines, core.l3_ways);
     make_cache(&tlb1, core.tlb1, core.tlb1);
     make_cache(&tlb2, core.tlb2, 4);
 }
@@ -39,6 +41,14 @@ static int touch(cache_t *cache, uint64_t line) {
     memmove(set + 1, set, (size_t)way * sizeof *set);
     set[0] = line;
     return hit;
+}
+
+/* Whether the line is there. */
+static int holds(const cache_t *cache, uint64_t line) {
+    const uint64_t *set = cache->lines + line % cache->sets * (uint64_t)cache->ways;
+    for (int way = 0; way < cache->ways; way++)
+        if (set[way] == line) return 1;
+    return 0;
 }
 
 /* Whether a miss continues a stream of equal steps, which a prefetcher has asked for in time. */
@@ -74,14 +84,27 @@ static int in_stream(uint64_t line) {
     return 0;
 }
 
-/* The cycles beyond a hit in the first level until a line that is asked for at `now` is there. */
-static uint64_t fetch(uint64_t line, uint64_t now) {
-    const uint64_t page = (line >> 6) + 1;
+/* A line that is written past the first level: writes to it are gathered, and it takes the way to memory once. */
+static void write_past(uint64_t line, uint64_t now) {
+    static uint64_t last;
+    if (line == last) return;
+    last = line;
+    memory_free = (memory_free > now ? memory_free : now) + (uint64_t)core.dram_line;
+    memory_lines++;
+}
+
+/* The cycles beyond a hit in the first level until a line that is asked for at `now`, or written then, is there. */
+static uint64_t fetch(uint64_t line, uint64_t now, int is_store) {
+    const uint64_t page = line * (uint64_t)core.line / PAGE_BYTES + 1;
     uint64_t extra = 0;
     if (core.tlb1 && !touch(&tlb1, page)) extra = (uint64_t)(touch(&tlb2, page) ? core.tlb1_penalty : core.tlb2_penalty);
     line++; /* an empty place holds 0 */
+    if (is_store && !core.write_allocates && !holds(&l1, line)) {
+        write_past(line, now);
+        return extra;
+    }
     if (touch(&l1, line)) return extra;
-    const int stream = in_stream(line);
+    const int stream = core.prefetches && in_stream(line);
     const int in_l2 = touch(&l2, line), in_l3 = !in_l2 && touch(&l3, line);
     if (in_l2 || in_l3) {
         const uint64_t start = l2_free > now ? l2_free : now;
@@ -95,9 +118,9 @@ static uint64_t fetch(uint64_t line, uint64_t now) {
 }
 
 /* The line as it was asked for at a time that is not simulated: nobody will wait for its way. */
-static void warm(uint64_t line) {
+static void warm(uint64_t line, int is_store) {
     const uint64_t l2_before = l2_free, memory_before = memory_free;
-    fetch(line, 0);
+    fetch(line, 0, is_store);
     l2_free = l2_before;
     memory_free = memory_before;
 }

@@ -72,7 +72,7 @@ static void write_targets(const row_t *row, uint64_t done, uint64_t issued) {
 static uint64_t fetch_all(const row_t *row, const uint64_t *lines, int count, uint64_t at) {
     uint64_t longest = 0;
     for (int i = 0; i < count; i++) {
-        const uint64_t extra = fetch(lines[i], at);
+        const uint64_t extra = fetch(lines[i], at, !(row->flags & LOAD));
         if (extra > longest) longest = extra;
     }
     return row->flags & LOAD ? longest : 0;

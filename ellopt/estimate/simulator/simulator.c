@@ -129,10 +129,11 @@ static void on_block(unsigned cpu, void *data) {
 
 static void on_memory(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
     if (mode == OFF || cpu != simulated_cpu) return;
-    const uint64_t first = address >> 6, last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) >> 6;
+    const uint64_t bytes = 1u << qemu_plugin_mem_size_shift(info), first = address / (uint64_t)core.line;
+    const uint64_t last = (address + bytes - 1) / (uint64_t)core.line;
     for (uint64_t line = first; line <= last; line++) {
         if (!measuring) {
-            warm(line);
+            warm(line, qemu_plugin_mem_is_store(info));
         } else if (access_count < MOST_ACCESSES) {
             accesses[access_count].instruction = (size_t)(uintptr_t)data;
             accesses[access_count++].line = line;

@@ -31,7 +31,8 @@ typedef struct {
 static struct {
     int32_t in_order, width, reorder, mispredict, history, load_gap, accumulator_late, misses;
     int32_t l1_kb, l1_ways, l2_kb, l2_ways, l2_latency, l2_line, dram_latency, dram_line;
-    int32_t tlb1, tlb1_penalty, tlb2, tlb2_penalty, l3_kb, l3_ways, l3_latency, l2_shared, knows_all;
+    int32_t tlb1, tlb1_penalty, tlb2, tlb2_penalty, l3_kb, l3_ways, l3_latency, l2_shared;
+    int32_t line, prefetches, write_allocates, knows_all;
 } core;
 
 static row_t *table;
@@ -43,7 +44,7 @@ static int read_table(const char *path) {
     int32_t numbers, rows;
     FILE *file = fopen(path, "rb");
     if (!file) return 0;
-    int good = fread(magic, 8, 1, file) == 1 && !memcmp(magic, "ELLSIM02", 8) && fread(&numbers, 4, 1, file) == 1 &&
+    int good = fread(magic, 8, 1, file) == 1 && !memcmp(magic, "ELLSIM03", 8) && fread(&numbers, 4, 1, file) == 1 &&
                (size_t)numbers * 4 == sizeof core && fread(&core, sizeof core, 1, file) == 1 &&
                fread(&rows, 4, 1, file) == 1 && rows >= 0;
     if (good) {
@@ -52,7 +53,8 @@ static int read_table(const char *path) {
         good = table && fread(table, sizeof *table, table_rows, file) == table_rows && fgetc(file) == EOF;
     }
     fclose(file);
-    return good && core.reorder > 0 && core.reorder <= 1024 && core.misses > 0 && core.misses <= 64;
+    return good && core.reorder > 0 && core.reorder <= 1024 && core.misses > 0 && core.misses <= 64 &&
+           core.line > 0 && core.line <= 1024 && !(core.line & (core.line - 1));
 }
 
 /* What is not in the table is code that was made while the program ran, or of another instruction set. */

@@ -35,12 +35,13 @@ def run(target: str, sites: Sequence[KernelSite]) -> list[Simulated]:
     return simulate(target, [(kernel_for(s, ConvolutionOptions("unrolled")), s) for s in sites])
 
 
-@pytest.mark.parametrize(("target", "share"), [("pi3_64", 0.8), ("pi3", 0.85)])
+@pytest.mark.parametrize(("target", "share"), [("pi3_64", 0.8), ("pi3", 0.85), ("pi0", 0.95)])
 def test_the_ordered_loop_gives_what_the_portable_one_gives(target: str, share: float) -> None:
     """And takes less than a ``share`` of its cycles."""
     layers = ((4, 4, 1, 1), (5, 9, 3, 1), (6, 13, 1, 2), (7, 8, 2, 2), (8, 5, 3, 1), (13, 12, 1, 1))
     sites = [site(target, 3, columns, channels, 8, field, stride) for columns, channels, field, stride in layers]
-    kernels = [(s, ConvolutionOptions("unrolled")) for s in sites]
+    tile = {"pi0": "4x4"}.get(target, "")  # that of the ordered loop, for which weights are laid out
+    kernels = [(s, ConvolutionOptions("unrolled", gemm_blocking=tile)) for s in sites]
     kernels += [
         (site(target, 3, 5, 18, 18, 3, stride, depthwise=True), ConvolutionOptions("unrolled")) for stride in (1, 2)
     ]
@@ -54,13 +55,14 @@ def test_the_ordered_loop_gives_what_the_portable_one_gives(target: str, share: 
 
 
 #: (pixels, filters) of a register tile -> FLOP a cycle that its inner loop reaches at least. The peaks are 8, but
-#: pi5's 16.
+#: pi5's 16 and pi0's 2.
 _MARKS = {
     "pi3_64": {(8, 8): 6.2, (7, 8): 6.0, (6, 8): 5.9, (5, 8): 5.6, (4, 8): 5.2},
     "pi4_64": {(8, 12): 7.6},
     "pi5": {(8, 12): 15.4},
     "pi3": {(4, 8): 5.1, (3, 8): 3.8},
     "pi4": {(5, 8): 7.7},
+    "pi0": {(4, 4): 1.55, (3, 4): 1.15},
 }
 
 
@@ -122,3 +124,21 @@ def test_whole_layers_of_32_bit_code(number: int) -> None:
     found = simulate(target, [(kernel_for(s, options), s) for s, options in kernels])
     for (layer, marks), result in zip(_LAYERS_32.items(), found, strict=True):
         assert result.flop_a_cycle >= marks[number], (target, layer)
+
+
+#: The same on an ARM1176, without vectors and with 16 KB of cache.
+_LAYERS_PI0 = {
+    ((16, 16, 3, 16, 3, 2, False), "unrolled"): 0.9,
+    ((8, 8, 32, 32, 3, 1, False), "unrolled"): 1.0,
+    ((32, 32, 64, 64, 1, 1, False), "unrolled"): 1.0,
+    ((16, 16, 32, 32, 3, 1, False), "winograd t4"): 1.85,
+    ((16, 16, 64, 64, 3, 1, False), "winograd t4"): 2.4,
+    ((8, 8, 64, 64, 3, 1, True), "unrolled"): 0.45,
+}
+
+
+def test_whole_layers_without_vectors() -> None:
+    kernels = [(site("pi0", *shape), ConvolutionOptions.parse(text)) for shape, text in _LAYERS_PI0]
+    found = simulate("pi0", [(kernel_for(s, options), s) for s, options in kernels])
+    for (layer, mark), result in zip(_LAYERS_PI0.items(), found, strict=True):
+        assert result.flop_a_cycle >= mark, layer

@@ -56,16 +56,16 @@ ELL_INLINE void gemm_pair(gemm_sums sums, const float *input, const float *weigh
 /* The products of `channels` channels, a multiple of four; the rest is as for gemm_step. */
 ELL_INLINE void gemm_in_order(gemm_sums sums, const float *input, const float *weights, const int rows, const int columns,
                               const int channels, const ptrdiff_t r_stride, const ptrdiff_t c_stride) {
-    vec s[8][2];
+    vec s[8][IN_ORDER_VECTORS];
     const float *pixels[8];
     ELL_UNROLL for (int p = 0; p < 8; p++) pixels[p] = input;
     GEMM_PIXELS(rows, columns) {
         pixels[r * columns + c] = input + r * r_stride + c * c_stride;
-        ELL_UNROLL for (int v = 0; v < 2; v++) s[r * columns + c][v] = sums[r][c][v];
+        ELL_UNROLL for (int v = 0; v < IN_ORDER_VECTORS; v++) s[r * columns + c][v] = sums[r][c][v];
     }
     ell_multiply_in_order(s, pixels, weights, rows * columns, channels);
     GEMM_PIXELS(rows, columns)
-        ELL_UNROLL for (int v = 0; v < 2; v++) sums[r][c][v] = s[r * columns + c][v];
+        ELL_UNROLL for (int v = 0; v < IN_ORDER_VECTORS; v++) sums[r][c][v] = s[r * columns + c][v];
 }
 #endif
 

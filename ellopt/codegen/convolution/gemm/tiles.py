@@ -87,7 +87,7 @@ def _cost(pixels: int, vectors: int, cpu: Cpu) -> float:
     Weights come from farther away than inputs, of which a whole cache line serves the next steps.
     """
     if cpu.in_order:
-        return loop_cycles(pixels, vectors, cpu.registers)
+        return loop_cycles(pixels, vectors, cpu)
     return max(pixels * vectors, pixels + vectors, _INDEPENDENT) + 0.08 * pixels + 0.3 * vectors
 
 

@@ -73,11 +73,13 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
     if (ell_in_order(rows, vectors) && depth >= 4) {
         const int channels = depth / 4 * 4;
         const float *inputs[8];
-        vec s[8][2];
+        vec s[8][IN_ORDER_VECTORS];
         ELL_UNROLL for (int r = 0; r < 8; r++) inputs[r] = r < rows ? a + r * INPUT_PITCH : a;
-        ELL_UNROLL for (int r = 0; r < rows; r++) s[r][0] = sums[r][0], s[r][1] = sums[r][1];
+        ELL_UNROLL for (int r = 0; r < rows; r++)
+            ELL_UNROLL for (int v = 0; v < IN_ORDER_VECTORS; v++) s[r][v] = sums[r][v];
         ell_multiply_in_order(s, inputs, b, rows, channels);
-        ELL_UNROLL for (int r = 0; r < rows; r++) sums[r][0] = s[r][0], sums[r][1] = s[r][1];
+        ELL_UNROLL for (int r = 0; r < rows; r++)
+            ELL_UNROLL for (int v = 0; v < IN_ORDER_VECTORS; v++) sums[r][v] = s[r][v];
         a += channels;
         b += channels * vectors * VECTOR_WIDTH;
         depth -= channels;
