@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ellopt.core.samples import DeviceState
 
-_TICKS_PER_SECOND = 100  # USER_HZ of every Linux ABI that a board has
+#: Of a processor's time, what /proc/stat counts in: USER_HZ of every Linux ABI that a board has.
+TICKS_PER_SECOND = 100
 #: vcgencmd get_throttled: under-voltage, frequency capped, throttled, soft temperature limit, each at this moment
 _THROTTLED_NOW = 0xF
 
@@ -44,7 +45,7 @@ def foreign_load(before: str, after: str, own_seconds: float, cpus: int) -> floa
     (busy0, total0), (busy1, total1) = first, last
     if total1 <= total0:
         return None
-    return max(0.0, (busy1 - busy0 - own_seconds * _TICKS_PER_SECOND) * cpus / (total1 - total0))
+    return max(0.0, (busy1 - busy0 - own_seconds * TICKS_PER_SECOND) * cpus / (total1 - total0))
 
 
 def _ticks(line: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from ellopt.core.job import Job, JobResult
 from ellopt.core.plan import Plan
 from ellopt.core.samples import LayerCheck
 from ellopt.devices.base import Device
+from ellopt.devices.state import TICKS_PER_SECOND
 from ellopt.measure.checking import require_steps
 from ellopt.measure.disturbance import disturbance
 from ellopt.measure.limits import explained, longest_seconds
@@ -110,7 +111,8 @@ class _Visit:
             result = self._run(self.task.bundle, job)
             after = device.state()
             foreign = None if after.foreign_load is None else after.foreign_load / max(1, self.task.cores)
-            self.site.remember(device, seen(result.samples, foreign))
+            ticks = self.runs[-1] * max(1, self.task.cores) * TICKS_PER_SECOND
+            self.site.remember(device, seen(result.samples, foreign, ticks))
             cores = self.task.cores if device.times == "real" and not device.here else 0
             self.disturbed = disturbance(before, after, cores)
             if not self.disturbed:

@@ -5,8 +5,9 @@ slows it, that is time lost. What tells is whether visits agree: the turns of a 
 means of two visits differ by as much as that explains, unless something held for the length of one of them (an analysis
 of variance between and within groups: Fisher 1925). A wait helps only against what lasts: where visits that follow each
 other differ as much as those further apart, each has met a moment of its own already (von Neumann's ratio of
-successive differences to the variance, 1941). Nothing here knows the time or the machine: the same visits give the same
-pauses.
+successive differences to the variance, 1941). All pauses on a device together have a bound: what lasts longer than
+that is in all visits of a short search whatever it waits for, and in few of a long one's. Nothing here knows the time or
+the machine: the same visits give the same pauses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from ellopt.core.statistics import MAD_TO_DEVIATION, median
 #: kept at work, visits that began 1.2 s apart agreed no better than those 12 s apart, those 0.6 s apart did: what
 #: visits have in common has mostly gone by then, and a longer wait buys nothing.
 LONGEST, UNKNOWN = 1.2, 0.6
+#: Seconds that all pauses on a device may take together: with as much between the first visit and the last, not all of
+#: them fall into one moment. Each pause takes this share of what is left at most, so that confirmation finds some.
+IN_ALL, SHARE_OF_REST = LONGEST, 0.25
 #: Pairs of visits that agree before visits follow each other at once; each of them halves the wait until then.
 PROOF = 3
 #: The visits that count: what was long ago says little of now.
@@ -31,8 +35,8 @@ REMEMBERED = 5
 #: Visits that differ by this, on a log scale, beyond what their turns explain, are as far apart as may be, if all of it
 #: lasts ...
 FULL_SHIFT = 0.10
-#: ... and so are those beside which others kept this share of the processors busy; less than the first is the clock's
-#: ticks and the system's own work.
+#: ... and so are those beside which others kept this share of the processors busy; less than the first is the
+#: system's own work.
 IDLE_SHARE, FULL_SHARE = 0.08, 0.40
 #: Differences of fewer standard errors are explained: the largest of some eighty counts, groups of pairs of visits.
 EXPLAINED = 3.0
@@ -46,15 +50,20 @@ Cell = tuple[Hashable, Hashable]
 
 @dataclass(frozen=True)
 class Seen:
-    """What one visit showed. ``turns``: of each turn of a plan the log of each cell's milliseconds. ``share``: of the
-    processors, what others kept busy meanwhile; None where nobody knows."""
+    """What one visit showed. ``turns``: of each turn of a plan the log of each cell's milliseconds. ``busy``: of the
+    ``ticks`` that the processors' time was counted in meanwhile, those of others; no ticks where nobody counted."""
 
     turns: tuple[Mapping[Cell, float], ...]
-    share: float | None = None
+    busy: float = 0.0
+    ticks: float = 0.0
 
 
-def seen(samples: Sequence[PlanSamples], share: float | None = None) -> Seen:
-    """What the samples of a visit say: layer by layer, or whole plans where layers were not timed."""
+def seen(samples: Sequence[PlanSamples], share: float | None = None, ticks: float = 0.0) -> Seen:
+    """What the samples of a visit say: layer by layer, or whole plans where layers were not timed.
+
+    ``share``: of the processors, what others kept busy meanwhile, told from ``ticks`` of their time; None where nobody
+    knows.
+    """
     turns: list[Mapping[Cell, float]] = []
     for one in samples:
         rounds = one.rounds or tuple(range(len(one.total_ms)))
@@ -67,7 +76,7 @@ def seen(samples: Sequence[PlanSamples], share: float | None = None) -> Seen:
         for turn in dict.fromkeys(rounds):
             at = [i for i, number in enumerate(rounds) if number == turn]
             turns.append({c: math.log(max(1e-9, median([ms[i] for i in at]))) for c, ms in columns.items()})
-    return Seen(tuple(turns), share)
+    return Seen(tuple(turns)) if share is None else Seen(tuple(turns), share * ticks, ticks)
 
 
 def disagreement(a: Seen, b: Seen) -> float | None:
@@ -90,8 +99,15 @@ def wait_between(visits: Sequence[Seen]) -> float:
     recent = visits[-REMEMBERED:]
     pairs = {(i, j): disagreement(recent[i], recent[j]) for i, j in combinations(range(len(recent)), 2)}
     known = {pair: shift for pair, shift in pairs.items() if shift is not None}
-    shares = [one.share for one in recent if one.share is not None]
-    return max(_of_shifts(known), _of_share(max(shares, default=0.0)), _unproven(len(known)))
+    return max(_of_shifts(known), _of_share(_sure_share(recent)), _unproven(len(known)))
+
+
+def granted(wanted: float, waited: float) -> float:
+    """Seconds to wait of those ``wanted``, where pauses have taken ``waited`` seconds before.
+
+    All pauses together are shorter than ``IN_ALL``, and later ones are not left without any.
+    """
+    return min(wanted, SHARE_OF_REST * max(0.0, IN_ALL - waited))
 
 
 def _unproven(pairs: int) -> float:
@@ -107,6 +123,16 @@ def _of_shifts(shifts: Mapping[tuple[int, int], float]) -> float:
         return 0.0
     lasting = max(0.0, 1.0 - fmean(next_to) / fmean(further))
     return LONGEST * lasting * min(1.0, max(further) / FULL_SHIFT)
+
+
+def _sure_share(visits: Sequence[Seen]) -> float:
+    """The share of the processors that others kept busy for sure.
+
+    A visit of a hundredth of a second is some ticks, and who is there when the clock ticks has the tick: of n ticks a
+    share is known to 1 / sqrt(n), two standard deviations of a count at even odds. All visits are counted as one.
+    """
+    busy, ticks = sum(one.busy for one in visits), sum(one.ticks for one in visits)
+    return max(0.0, busy / ticks - 1 / math.sqrt(ticks)) if ticks > 0 else 0.0
 
 
 def _of_share(share: float) -> float:

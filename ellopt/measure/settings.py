@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ellopt.core.settings import OwnGroups, check_settings, setting
-from ellopt.measure.pauses import LONGEST
+from ellopt.measure.pauses import IN_ALL
 
 _FIXED = "decides what measurements are worth; found by experiment"
 _AUTO = "auto"
@@ -40,7 +40,7 @@ class MeasureSettings:
         metavar="SECONDS",
         least=0,
         kind=spacing,
-        default_text=f"`auto`, none on a quiet board, {LONGEST:g} on a loud one",
+        default_text=f"`auto`, none on a quiet board, {IN_ALL:g} in all on a loud one",
     )
     samples: Path | None = setting(
         None,

@@ -15,7 +15,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import InfrastructureError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle
-from ellopt.measure.pauses import REMEMBERED, Seen, wait_between
+from ellopt.measure.pauses import REMEMBERED, Seen, granted, wait_between
 from ellopt.model.graph import Model
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
@@ -57,6 +57,7 @@ class MeasureSite:
         self._bundles: dict[str, Bundle] = {}
         self._measured_at: dict[str, float] = {}  # device -> when its last measurement began
         self._seen: dict[str, deque[Seen]] = {}  # device -> what its last measurements showed
+        self._waited: dict[str, float] = {}  # device -> seconds of pauses before its measurements
         self._busy = 0
 
     @property
@@ -92,19 +93,22 @@ class MeasureSite:
 
     def space_measurements(self, device: Device, spacing: float | None, deadline: Deadline) -> float:
         """Wait until ``spacing`` seconds after the last measurement began on ``device``; with None as long as what
-        measurements there showed demands (``pauses``). What slows a machine for some seconds then meets one visit in
-        many. Returns the seconds that were waited."""
+        measurements there showed demands, within what all pauses together may take (``pauses``). What slows a machine
+        for a moment then does not meet all visits. Returns the seconds that were waited."""
         with self._lock:
             last = self._measured_at.get(device.name)
-            seen = tuple(self._seen.get(device.name, ()))
+            seen, waited = tuple(self._seen.get(device.name, ())), self._waited.get(device.name, 0.0)
         wait = 0.0
         if last is not None and device.times == "real":
             apart = wait_between(seen) if spacing is None else spacing
             wait = max(0.0, min(last + apart - time.monotonic(), deadline.remaining))
+            if spacing is None:
+                wait = granted(wait, waited)
             if wait > 0:
                 self.sleep(wait)
         with self._lock:
             self._measured_at[device.name] = time.monotonic()
+            self._waited[device.name] = waited + wait
         return wait
 
     def remember(self, device: Device, seen: Seen) -> None:
