@@ -1,7 +1,7 @@
-"""What a search knew before it began, as an Optuna study beside its own.
+"""What is known of layers after a search, as an Optuna study beside its own.
 
-After earlier runs a search measures a few plans that hardly differ: what importances and charts make of those trials is
-noise. This study holds plans drawn at random, each with the sum of what its layers are known to take, by the samples of
+A search measures some thirty plans, after earlier runs a few that hardly differ: what importances and charts make of
+those trials is noise. This study holds plans drawn at random, each with the sum of what its layers are known to take, by the samples of
 all runs; importances of its parameters are those of the layers.
 """
 
@@ -22,7 +22,7 @@ from ellopt.search.trials import parameter
 #: what a study is, among its user attributes
 HOLDS = "holds"
 #: plans: enough to tell layers apart, and of all of them no more choices than are written in a moment
-_MOST_PLANS, _FEWEST_PLANS, _CHOICES = 300, 100, 6000
+_MOST_PLANS, _FEWEST_PLANS, _CHOICES = 150, 100, 6000
 
 
 def known_name(name: str) -> str:

@@ -173,20 +173,19 @@ class SearchRecord:
             self._announced += 1
 
     def explain(self, known: int, evidence: Evidence) -> None:
-        """Say in the study what its trials are, when earlier runs had measured so many variants that are ``known``; in
-        a file, write another study of what they let one expect."""
+        """Say in the study what its trials are, of whose variants so many were ``known`` from earlier runs; in a file,
+        write another study of what samples of the layers let one expect."""
         name, holds = self._study.study_name, "plans that were measured in this search"
         if known:
-            holds += (
-                "; earlier runs had measured variants of the layers (known_variants), so these plans differ little, "
-                f"and the importance of parameters here is noise: see the study {known_name(name)!r}"
-            )
+            holds += "; earlier runs had measured variants of the layers (known_variants), so these plans differ little"
+        if self._in_file:
+            holds += f"; the importance of parameters of so few is noise: see the study {known_name(name)!r}"
         said = {HOLDS: holds, "known_variants": known}
         if said.items() <= self._study.user_attrs.items():
             return  # the search was over already
         for key, value in said.items():
             self._study.set_user_attr(key, value)
-        if known and self._in_file:
+        if self._in_file:
             write_known(self._storage, name, evidence)
         self._flush()
 

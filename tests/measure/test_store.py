@@ -165,6 +165,16 @@ def test_the_study_says_what_was_known_and_what_matters_stands_beside_it(tmp_pat
     assert max(importances, key=importances.__getitem__) == max(spreads, key=spreads.__getitem__)
 
 
+def test_what_matters_stands_beside_the_study_of_a_first_search_too(tmp_path: Path) -> None:
+    warm = WarmStart(MeasurementStore(tmp_path / "store.sqlite"), CONTEXT)
+    run(tmp_path / "a", PretendDevice(smooth_latency(), noise=0.01), PretendToolchain(), warm, "auto")
+    storage = JournalStorage(StudyJournal(tmp_path / "a" / STUDY_FILE))
+    own, known = sorted(optuna.get_all_study_summaries(storage), key=lambda study: len(study.study_name))
+    assert own.user_attrs["known_variants"] == 0
+    assert known.study_name in own.user_attrs["holds"]
+    assert known.n_trials > own.n_trials
+
+
 def test_without_warm_start_everything_is_measured(tmp_path: Path) -> None:
     store = MeasurementStore(tmp_path / "store.sqlite")
     toolchain, device = PretendToolchain(), PretendDevice(smooth_latency(), noise=0.01)
