@@ -6,8 +6,8 @@ means of two visits differ by as much as that explains, unless something held fo
 of variance between and within groups: Fisher 1925). A wait helps only against what lasts: where visits that follow each
 other differ as much as those further apart, each has met a moment of its own already (von Neumann's ratio of
 successive differences to the variance, 1941). All pauses on a device together have a bound: what lasts longer than
-that is in all visits of a short search whatever it waits for, and in few of a long one's. Nothing here knows the time or
-the machine: the same visits give the same pauses.
+that is in all visits of a short search whatever it waits for, and in few of a long one's. Nothing here knows the time
+or the machine: the same visits give the same pauses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is known of layers after a search, as an Optuna study beside its own.
 
 A search measures some thirty plans, after earlier runs a few that hardly differ: what importances and charts make of
-those trials is noise. This study holds plans drawn at random, each with the sum of what its layers are known to take, by the samples of
-all runs; importances of its parameters are those of the layers.
+those trials is noise. This study holds plans drawn at random, each with the sum of what its layers are known to take,
+by the samples of all runs; importances of its parameters are those of the layers.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def test_processors_that_others_use_make_the_pauses_long_although_visits_agree()
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(4, 40), st.floats(0.1, 0.9))
 def test_the_ticks_of_a_short_visit_do_not_make_a_quiet_machine_a_loud_one(seed: int, ticks: int, own: float) -> None:
-    """A program that keeps ``own`` of the processors busy is there at some of the clock's ticks, some more by chance."""
+    """A program that keeps ``own`` of the processors busy is there at some of the clock's ticks, more by chance."""
     generator = random.Random(seed)
     found = [max(0.0, sum(generator.random() < own for _ in range(ticks)) / ticks - own) for _ in range(40)]
     calm = [visit(i, share=share, ticks=ticks) for i, share in enumerate(found)]
