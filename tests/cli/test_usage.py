@@ -106,6 +106,15 @@ def test_a_choice_that_there_is_not_is_answered_by_the_one_that_was_meant(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["predict", "bench", "show", "compile", "deploy"])
+@pytest.mark.parametrize("option", ["--model", "--model_path", "--model-path=m.ell", "--modle"])
+def test_a_model_given_by_an_option_where_it_has_none_is_said_to_stand_without(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = answer([command, option, "m.ell"], capsys)
+    assert lines[0] == f"ellopt {command}: unknown option {option.partition('=')[0]}; MODEL is given without an option"
+
+
 @pytest.mark.parametrize("command", commands())
 def test_a_mistyped_command_is_answered_by_the_one_that_was_meant(
     command: str, capsys: pytest.CaptureFixture[str]

@@ -112,8 +112,12 @@ class CommandParser(argparse.ArgumentParser):
         return ""
 
     def _meant(self, unknown: str) -> str:
-        if close := nearest(unknown, (option for option in self._option_string_actions if option.startswith("--"))):
-            return f"; did you mean {close}?"
+        places = [action for action in self._actions if not action.option_strings and isinstance(action.metavar, str)]
+        bare = {f"--{str(action.metavar).lower()}": action.metavar for action in places}
+        began = (option for option in bare if _form(unknown).startswith(_form(option)))
+        long = (option for option in self._option_string_actions if option.startswith("--"))
+        if close := next(began, "") or nearest(unknown, (*long, *bare)):
+            return f"; {bare[close]} is given without an option" if close in bare else f"; did you mean {close}?"
         for name, parser in self._commands().items():
             if _form(unknown) in map(_form, parser._option_string_actions):
                 return f"; options come behind the command: {self.prog} {name} {unknown} ..."
