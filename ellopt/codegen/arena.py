@@ -30,7 +30,7 @@ class _Buffer:
 
 def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[list[Step], dict[str, Tensor], int]:
     """Give every tensor of the arena its offset. Returns steps, tensors and the arena's size in floats."""
-    last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    last_read = {tensors[name].buffer: i for i, step in enumerate(steps) for name in step.inputs}
     buffers: dict[str, _Buffer] = {}
     for i, step in enumerate(steps):
         whole = tensors[step.output].buffer
@@ -59,11 +59,12 @@ def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[li
 
 def _in_place(step: Step, tensors: Mapping[str, Tensor], name: str, i: int, last_read: Mapping[str, int]) -> bool:
     """Whether ``step`` may write over its input ``name``: element by element, same form, not read again."""
-    if not step.in_place or last_read[name] != i:
-        return False
     source, result = tensors[name], tensors[step.output]
+    if not step.may_overwrite(name) or last_read[source.buffer] != i:
+        return False
     return (
         not result.slice
+        and not source.slice
         and source.place == "arena"
         and source.border == result.border
         and (source.rows, source.columns, source.channels) == (result.rows, result.columns, result.channels)

@@ -18,15 +18,15 @@ def check_steps(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> None:
     """What the planner of the arena assumes: every result is written once, before it is read, and read by somebody.
 
     The caller's output is written once and read by nobody. Of a tensor that is written in slices every slice is written
-    before the whole is read. Raises AssertionError.
+    before the whole is read, or the slice itself. Raises AssertionError.
     """
     written: set[str] = set()
-    read = {name for step in steps for name in step.inputs}
+    read = {tensors[name].buffer for step in steps for name in step.inputs}
     missing = Counter(tensors[step.output].buffer for step in steps)
     for step in steps:
         for name in step.inputs:
             given = tensors[name].place in ("input", "weights")
-            _hold(given or not missing.get(name, 1), step, f"reads {name} before it is written")
+            _hold(given or name in written or not missing.get(name, 1), step, f"reads {name} before it is written")
         place = tensors[step.output].place
         _hold(place in ("arena", "output"), step, f"writes {step.output}, which is not its own")
         _hold(step.output not in written, step, f"writes {step.output} again")
@@ -50,7 +50,7 @@ def check_memory(network: Network) -> None:
     for step in steps:
         if isinstance(step, CopyStep):
             _check_copy(step, tensors[step.inputs[0]], tensors[step.output])
-    last_read = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    last_read = {tensors[name].buffer: i for i, step in enumerate(steps) for name in step.inputs}
     alive: dict[str, Span] = {}
     for i, step in enumerate(steps):
         output = tensors[tensors[step.output].buffer]

@@ -106,13 +106,14 @@ class Step:
     ``kind`` is a word for messages, ``function`` the C function that computes it, an ``ell_layer_fn``, and
     ``half_function`` the one where a tensor is float16, if one can be; empty for convolutions, whose kernels are
     generated. ``in_place``: whether it may write over its input. ``strided``: whether the pixels that it writes may lie
-    at any distance.
+    at any distance; ``reads_strided`` the same of those that it reads.
     """
 
     kind: ClassVar[str]
     function: ClassVar[str] = ""
     half_function: ClassVar[str] = ""
     in_place: ClassVar[bool] = False
+    reads_strided: ClassVar[bool] = False
     strided: ClassVar[bool] = False
 
     node_ids: tuple[str, ...]
@@ -122,6 +123,10 @@ class Step:
     activation: str = "none"
     leaky_factor: float = 0.0
     beta: float = 0.0
+
+    def may_overwrite(self, name: str) -> bool:
+        """Whether it may write over its input ``name``, if that has the form of what it writes."""
+        return self.in_place
 
     @property
     def reported_id(self) -> str:
@@ -144,6 +149,7 @@ class ConvolutionStep(Step):
 
     kind = "convolution"
     strided = True
+    reads_strided = True
 
     shape: ConvolutionShape = field(kw_only=True)
     border: Border = field(kw_only=True)  # the cells outside its input that it reads
@@ -177,6 +183,7 @@ class CopyStep(Step):
     kind = "copy"
     function = "ell_copy_values"
     half_function = "ell_half_copy_values"
+    reads_strided = True
 
     size: tuple[int, int, int] = field(kw_only=True)
     input_strides: tuple[int, int, int] | None = field(kw_only=True, default=None)

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ellopt.codegen.network import CopyStep, Slice, Step, Tensor
-from ellopt.codegen.steps.general import Joined, joined, without
+from ellopt.codegen.steps.general import Joined, joined, reads_pixels, without, writes_pixels
 
 Tensors = Mapping[str, Tensor]
 
 
 def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], dict[str, Tensor]]:
-    """Steps and tensors, where each step whose result only a concatenation reads writes its part of it.
+    """Steps and tensors, where each step whose result a concatenation joins writes its part of it.
 
     Some steps can have any distance between the pixels that they write; others write dense memory, so only a
-    part that is dense can be theirs. The concatenation copies what else it joins, and is gone where nothing is left.
+    part that is dense can be theirs. The same is true of what else reads it. The concatenation copies what else it
+    joins, and is gone where nothing is left.
     """
     found, sliced = list(steps), dict(tensors)
-    readers = Counter(name for step in steps for name in step.inputs)
+    readers: dict[str, list[Step]] = defaultdict(list)
+    for step in steps:
+        for name in step.inputs:
+            readers[name].append(step)
     writers = {step.output: step for step in steps}
     for step in reversed(steps):  # what is joined twice goes to its last place
         direct: dict[str, Slice] = {}
         for name, part in zip(step.inputs, joined(step), strict=False):
             place = _place(sliced[name], part, sliced[step.output])
-            if place is not None and readers[name] == 1 and _writes(writers.get(name), part):
+            others = [reader for reader in readers[name] if reader is not step]
+            read = len(others) == len(readers[name]) - 1 and _read_there(others, sliced[step.output], part)
+            if place is not None and read and _writes(writers.get(name), sliced[name], part):
                 direct[name] = place
         if not direct:
             continue
@@ -36,9 +42,19 @@ def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], d
     return found, sliced
 
 
-def _writes(writer: Step | None, part: Joined) -> bool:
-    """Whether ``writer`` can write its result as ``part``."""
-    return writer is not None and (writer.strided or (part.outer == 1 and not isinstance(writer, CopyStep)))
+def _writes(writer: Step | None, result: Tensor, part: Joined) -> bool:
+    """Whether ``writer`` can write ``result`` as ``part``."""
+    if writer is None:
+        return False
+    dense = part.outer == 1 and not isinstance(writer, CopyStep)
+    return dense or writer.strided or writes_pixels(writer, result)
+
+
+def _read_there(readers: Sequence[Step], whole: Tensor, part: Joined) -> bool:
+    """Whether all of ``readers`` can read what lies as ``part`` in ``whole``. The caller's array is not read again."""
+    return not readers or (
+        whole.place == "arena" and all(part.outer == 1 or reads_pixels(reader) for reader in readers)
+    )
 
 
 def _place(tensor: Tensor, part: Joined, whole: Tensor) -> Slice | None:

@@ -39,6 +39,8 @@ class Cpu:
     ``cache_mib``: whole MiB of weights that the last-level cache keeps from one pass to the next.
     ``near_bytes``: the first level of data cache, where blocks of a matrix multiplication are cut for it.
     ``half_lanes`` is the number of float16 in a vector register, where the processor computes with them; else 0.
+    ``depthwise_tiles``: output rows and columns of a depthwise layer's register tile, for windows up to 3x3 and for
+    larger ones: its sums, and a row of input and weights or one of each, fit in the registers.
     ``large_caches``: whether they hold what the layer before wrote. Elsewhere depthwise layers and pooling begin with
     the rows that were written last, and have the next ones fetched ahead of time.
     """
@@ -65,6 +67,7 @@ class Cpu:
     near_bytes: int = 0
     half_lanes: int = 0
     large_caches: bool = False
+    depthwise_tiles: tuple[tuple[int, int], tuple[int, int]] = ((2, 4), (2, 4))
 
 
 _SCALAR = Cpu("scalar", "", 1, 16, ("4x4", "2x8"), ((2, 4),))
@@ -83,7 +86,9 @@ _NEON_64 = Cpu(
     near_bytes=32 * 1024, winograd_position_first=True,
 )  # fmt: skip
 #: 32-bit NEON has 16 registers, but compilers need one for the copies that its multiply-add in one rounding wants.
-_NEON_32 = replace(_SSE, name="armv7", registers=15, library_name="cortex_a7", large_caches=False)
+_NEON_32 = replace(
+    _SSE, name="armv7", registers=15, library_name="cortex_a7", large_caches=False, depthwise_tiles=((1, 4), (1, 6))
+)
 
 _ROWS = (
     _SCALAR,

@@ -5,6 +5,7 @@
 
 #include "ellopt_layers.h"
 #include "ellopt_remap.h"
+#include "layer_rows.h"
 #include "parts.h"
 #include "vector.h"
 
@@ -198,6 +199,20 @@ static void reduction(ell_pool *pool, const ell_layer_args *a) {
 /* --- weights along an axis --------------------------------------------------------------------------------------
  * numbers: outer, length, inner, outputs, taps, indices[outputs][taps]; the step's weights are as many. */
 
+/* The sum of `taps` lines, `inner` elements apart: `count` elements of it. */
+static void weighted_cells(const float *in, int inner, const int32_t *index, const float *w, int taps, float *out, int count) {
+    const float *p = in + (ptrdiff_t)index[0] * inner;
+    if (taps == 2) {
+        mix_lines(p, w[0], in + (ptrdiff_t)index[1] * inner, w[1], out, count);
+        return;
+    }
+    for (int i = 0; i < count; i++) out[i] = w[0] * p[i];
+    for (int t = 1; t < taps; t++) {
+        p = in + (ptrdiff_t)index[t] * inner;
+        for (int i = 0; i < count; i++) out[i] += w[t] * p[i];
+    }
+}
+
 static void weights_part(const void *context, int part, int worker) {
     (void)worker;
     const general_work *work = (const general_work *)context;
@@ -206,27 +221,28 @@ static void weights_part(const void *context, int part, int worker) {
     const int length = numbers[1], inner = numbers[2], outputs = numbers[3], taps = numbers[4];
     const float *weights = a->weights + a->step->weights;
     const int first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
-    int output = first % outputs; /* lines are often too short to divide for each */
+    /* Where rows of the output lie apart a line is one of them, or a pixel; of dense memory it is a line of one row. */
+    const int row_elements = a->out->columns * a->out->channels, dense = a->out->row_stride == row_elements;
+    const int in_row = dense ? work->rows : row_elements / inner;
+    const int cells = dense_pixels(a->out) ? inner : a->out->channels;
+    const ptrdiff_t apart = dense_pixels(a->out) ? inner : a->out->pixel_stride;
+    float *out_row = a->output + (ptrdiff_t)(first / in_row) * a->out->row_stride;
+    int column = first % in_row, output = first % outputs; /* lines are often too short to divide for each */
     const float *in = a->input + (ptrdiff_t)(first / outputs) * length * inner;
-    for (int row = first; row < behind; row++, output++) {
+    for (int row = first; row < behind; row++, output++, column++) {
+        if (column == in_row) {
+            column = 0;
+            out_row += a->out->row_stride;
+        }
         if (output == outputs) {
             output = 0;
             in += (ptrdiff_t)length * inner;
         }
         const int32_t *index = numbers + 5 + output * taps;
         const float *w = weights + output * taps;
-        float *out = a->output + (ptrdiff_t)row * inner;
-        const float *p = in + (ptrdiff_t)index[0] * inner;
-        if (taps == 2) {
-            const float *q = in + (ptrdiff_t)index[1] * inner;
-            mix_lines(p, w[0], q, w[1], out, inner);
-            continue;
-        }
-        for (int i = 0; i < inner; i++) out[i] = w[0] * p[i];
-        for (int t = 1; t < taps; t++) {
-            p = in + (ptrdiff_t)index[t] * inner;
-            for (int i = 0; i < inner; i++) out[i] += w[t] * p[i];
-        }
+        float *out = out_row + column * apart;
+        for (int first_cell = 0; first_cell < inner; first_cell += cells, out += a->out->pixel_stride)
+            weighted_cells(in + first_cell, inner, index, w, taps, out, cells);
     }
 }
 
@@ -295,7 +311,7 @@ static void window_row(const void *context, int y, int worker) {
     const ell_tensor *in = a->in;
     const int channels = in->channels, is_max = a->step->mode == ELL_POOL_MAX;
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    for (int x = 0; x < a->out->columns; x++, out += channels) {
+    for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
         const float share = is_max ? 1.0f : 1.0f / ((float)counted_rows[y] * (float)counted_columns[x]);
         for (int c = 0; c < channels; c += BLOCK) {
             const int n = channels - c < BLOCK ? channels - c : BLOCK;
@@ -307,7 +323,7 @@ static void window_row(const void *context, int y, int worker) {
                 for (int k = 0; k < m[1]; k++) {
                     const int column = x * m[3] - m[7] + k * m[5];
                     if (column < 0 || column >= in->columns) continue;
-                    const float *p = a->input + (ptrdiff_t)row * in->row_stride + (ptrdiff_t)column * channels + c;
+                    const float *p = a->input + (ptrdiff_t)row * in->row_stride + (ptrdiff_t)column * in->pixel_stride + c;
                     if (is_max)
                         for (int i = 0; i < n; i++) sums[i] = p[i] > sums[i] || p[i] != p[i] ? p[i] : sums[i];
                     else

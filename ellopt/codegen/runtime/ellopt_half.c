@@ -21,13 +21,12 @@ ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {
  * `share` are what cells outside the tensor give, and the share of each cell in the mean. */
 ELL_INLINE void window(const ell_layer_args *a, ptrdiff_t at, int rows, int columns, float start, float share,
                        const int is_max, const int lanes, vec *low, vec *high) {
-    const ptrdiff_t row_stride = a->in->row_stride;
-    const int channels = a->in->channels;
+    const ptrdiff_t row_stride = a->in->row_stride, pixel_stride = a->in->pixel_stride;
     if (is_max) {
         half_vec most = half_splat((ell_half)start);
         for (int y = 0; y < rows; y++)
             for (int x = 0; x < columns; x++)
-                most = __builtin_elementwise_maximum(most, load(a->input, at + y * row_stride + x * channels,
+                most = __builtin_elementwise_maximum(most, load(a->input, at + y * row_stride + x * pixel_stride,
                                                                 a->half_input, lanes));
         *low = half_low(most);
         *high = half_high(most);
@@ -36,7 +35,7 @@ ELL_INLINE void window(const ell_layer_args *a, ptrdiff_t at, int rows, int colu
     *low = *high = vec_splat(start);
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < columns; x++) {
-            const half_vec v = load(a->input, at + y * row_stride + x * channels, a->half_input, lanes);
+            const half_vec v = load(a->input, at + y * row_stride + x * pixel_stride, a->half_input, lanes);
             *low += half_low(v) * share;
             *high += half_high(v) * share;
         }
@@ -47,13 +46,13 @@ ELL_INLINE void window(const ell_layer_args *a, ptrdiff_t at, int rows, int colu
 ELL_INLINE void maxima_inside(const ell_layer_args *a, const ell_half *in, ptrdiff_t to, int pixels, const int size,
                               const int half_output) {
     const int channels = a->in->channels;
-    const ptrdiff_t row_stride = a->in->row_stride;
-    for (int x = 0; x < pixels; x++, in += a->step->stride * channels, to += a->out->pixel_stride)
+    const ptrdiff_t row_stride = a->in->row_stride, pixel_stride = a->in->pixel_stride;
+    for (int x = 0; x < pixels; x++, in += a->step->stride * pixel_stride, to += a->out->pixel_stride)
         for (int c = 0; c < channels; c += HALF_WIDTH) {
             const int at = c + HALF_WIDTH > channels ? channels - HALF_WIDTH : c; /* some channels once more */
             half_vec most = half_load(in + at);
             ELL_UNROLL for (int i = 1; i < size * size; i++)
-                most = __builtin_elementwise_maximum(most, half_load(in + at + i / size * row_stride + i % size * channels));
+                most = __builtin_elementwise_maximum(most, half_load(in + at + i / size * row_stride + i % size * pixel_stride));
             if (half_output)
                 half_store((ell_half *)a->output + to + at, most);
             else

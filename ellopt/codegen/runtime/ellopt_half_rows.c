@@ -13,10 +13,11 @@ static void half_elementwise_row(const void *context, int y, int worker) {
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
     const int columns = a->out->columns, all = a->out->channels;
-    const int one = !scale && a->out->pixel_stride == all, pixels = one ? 1 : columns, channels = all * (one ? columns : 1);
+    const int one = !scale && dense_pixels(a->in) && dense_pixels(a->out), pixels = one ? 1 : columns;
+    const int channels = all * (one ? columns : 1);
     const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * all;
     ptrdiff_t in = (ptrdiff_t)y * a->in->row_stride, out = (ptrdiff_t)y * a->out->row_stride;
-    for (int x = 0; x < pixels; x++, in += channels, out += a->out->pixel_stride)
+    for (int x = 0; x < pixels; x++, in += a->in->pixel_stride, out += a->out->pixel_stride)
         for (int c = 0; c < channels; c += HALF_WIDTH) {
             const int lanes = clamp(channels - c, 0, HALF_WIDTH);
             eight v = eight_load(a->input, in + c, a->half_input, lanes);
@@ -81,9 +82,9 @@ static void half_binary_row(const void *context, int y, int worker) {
     const ell_layer_args *a = (const ell_layer_args *)context;
     ptrdiff_t p = (ptrdiff_t)y * a->in->row_stride, q = (ptrdiff_t)y * a->in2->row_stride;
     ptrdiff_t out = (ptrdiff_t)y * a->out->row_stride;
-    const int one = a->out->pixel_stride == a->out->channels, lines = one ? 1 : a->out->columns;
+    const int one = dense_pixels(a->in) && dense_pixels(a->in2) && dense_pixels(a->out), lines = one ? 1 : a->out->columns;
     const int count = a->out->channels * (one ? a->out->columns : 1);
-    for (int x = 0; x < lines; x++, p += count, q += count, out += a->out->pixel_stride)
+    for (int x = 0; x < lines; x++, p += a->in->pixel_stride, q += a->in2->pixel_stride, out += a->out->pixel_stride)
         half_binary_cells(a, p, q, out, count);
 }
 

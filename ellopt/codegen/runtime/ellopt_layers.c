@@ -20,7 +20,7 @@ static void elementwise_row(const void *context, int y, int worker) {
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
     /* Without numbers of each channel a row of neighbours is one pixel of many channels. */
-    const int one = !scale && a->out->pixel_stride == a->out->channels, pixels = one ? 1 : a->out->columns;
+    const int one = !scale && dense_pixels(a->in) && dense_pixels(a->out), pixels = one ? 1 : a->out->columns;
     const int columns = a->out->columns, channels = a->out->channels * (one ? columns : 1);
     const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
@@ -33,7 +33,7 @@ static void elementwise_row(const void *context, int y, int worker) {
             if (alpha) v = select_positive(v, v, v * vec_load_partial(alpha + c, lanes));
             vec_store_partial(out + c, activate(s, v), lanes);
         }
-        in += channels;
+        in += a->in->pixel_stride;
         out += a->out->pixel_stride;
         if (alpha) alpha += channels;
     }
@@ -90,9 +90,9 @@ static void binary_row(const void *context, int y, int worker) {
     const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
     const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
     float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    const int one = a->out->pixel_stride == a->out->channels, lines = one ? 1 : a->out->columns;
+    const int one = dense_pixels(a->in) && dense_pixels(a->in2) && dense_pixels(a->out), lines = one ? 1 : a->out->columns;
     const int count = a->out->channels * (one ? a->out->columns : 1);
-    for (int x = 0; x < lines; x++, p += count, q += count, out += a->out->pixel_stride)
+    for (int x = 0; x < lines; x++, p += a->in->pixel_stride, q += a->in2->pixel_stride, out += a->out->pixel_stride)
         binary_cells(a->step, p, q, out, count);
 }
 

@@ -3,10 +3,10 @@
 
 /* One vector of channels of a window of size x size cells, all inside the tensor. Of a mean each cell adds its share,
  * as the sum of cells may be more than a float can hold. */
-ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, const int size, const int is_max) {
+ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int pixel_stride, const int size, const int is_max) {
     vec cells[9];
     ELL_UNROLL for (int r = 0; r < size; r++) {
-        ELL_UNROLL for (int i = 0; i < size; i++) cells[r * size + i] = vec_load(p + r * row_stride + i * channels);
+        ELL_UNROLL for (int i = 0; i < size; i++) cells[r * size + i] = vec_load(p + r * row_stride + i * pixel_stride);
     }
     if (is_max) return vec_maximum_of(cells, size * size);
     const vec share = vec_splat(1.0f / ((float)size * (float)size));
@@ -18,12 +18,12 @@ ELL_INLINE vec pool_window(const float *p, ptrdiff_t row_stride, int channels, c
 #if defined(__aarch64__) && ELL_IEEE_MAXIMUM
 /* The same of some vectors of channels next to each other, cell by cell in the order in which they lie in memory: small
  * processors follow a stream of equal steps, and cells of a window read by turns are none. */
-ELL_INLINE void pool_vectors(const float *in, float *out, ptrdiff_t row_stride, int channels, const int size,
+ELL_INLINE void pool_vectors(const float *in, float *out, ptrdiff_t row_stride, int pixel_stride, const int size,
                              const int is_max, const int vectors) {
     vec v[16];
     const vec share = vec_splat(1.0f / ((float)size * (float)size));
     ELL_UNROLL for (int cell = 0; cell < size * size; cell++) {
-        const float *p = in + cell / size * row_stride + cell % size * channels;
+        const float *p = in + cell / size * row_stride + cell % size * pixel_stride;
         ELL_UNROLL for (int i = 0; i < vectors; i++) {
             const vec u = vec_load(p + i * VECTOR_WIDTH);
             if (is_max)
@@ -37,21 +37,21 @@ ELL_INLINE void pool_vectors(const float *in, float *out, ptrdiff_t row_stride, 
 }
 
 /* As many channels at once as registers hold; returns where the rest begins. */
-ELL_INLINE int pool_many(const float *in, float *out, ptrdiff_t row_stride, int channels, const int size,
-                         const int is_max) {
+ELL_INLINE int pool_many(const float *in, float *out, ptrdiff_t row_stride, int pixel_stride, int channels,
+                         const int size, const int is_max) {
     int c = 0;
     for (; c + 16 * VECTOR_WIDTH <= channels; c += 16 * VECTOR_WIDTH)
-        pool_vectors(in + c, out + c, row_stride, channels, size, is_max, 16);
+        pool_vectors(in + c, out + c, row_stride, pixel_stride, size, is_max, 16);
     for (; c + 8 * VECTOR_WIDTH <= channels; c += 8 * VECTOR_WIDTH)
-        pool_vectors(in + c, out + c, row_stride, channels, size, is_max, 8);
+        pool_vectors(in + c, out + c, row_stride, pixel_stride, size, is_max, 8);
     for (; c + 4 * VECTOR_WIDTH <= channels; c += 4 * VECTOR_WIDTH)
-        pool_vectors(in + c, out + c, row_stride, channels, size, is_max, 4);
+        pool_vectors(in + c, out + c, row_stride, pixel_stride, size, is_max, 4);
     return c;
 }
 #else
-ELL_INLINE int pool_many(const float *in, float *out, ptrdiff_t row_stride, int channels, const int size,
-                         const int is_max) {
-    (void)in, (void)out, (void)row_stride, (void)channels, (void)size, (void)is_max;
+ELL_INLINE int pool_many(const float *in, float *out, ptrdiff_t row_stride, int pixel_stride, int channels,
+                         const int size, const int is_max) {
+    (void)in, (void)out, (void)row_stride, (void)pixel_stride, (void)channels, (void)size, (void)is_max;
     return 0;
 }
 #endif
@@ -60,33 +60,33 @@ ELL_INLINE int pool_many(const float *in, float *out, ptrdiff_t row_stride, int 
  * has, or more; no activation. `in` is the window of pixel `first`. */
 ELL_INLINE void pool_inside(const ell_layer_args *a, const float *in, float *out, int pixels, const int size,
                             const int is_max) {
-    const int channels = a->in->channels, step = a->step->stride * channels;
+    const int channels = a->in->channels, pixel_stride = a->in->pixel_stride, step = a->step->stride * pixel_stride;
     const ptrdiff_t row_stride = a->in->row_stride, ahead = a->step->stride * row_stride;
     for (int x = 0; x < pixels; x++, in += step, out += a->out->pixel_stride) {
-        for (int c = pool_many(in, out, row_stride, channels, size, is_max); c < channels; c += VECTOR_WIDTH) {
+        for (int c = pool_many(in, out, row_stride, pixel_stride, channels, size, is_max); c < channels; c += VECTOR_WIDTH) {
             if (c % 16 == 0) /* a cache line of the next row's windows */
                 for (int r = 0; r < size; r++) __builtin_prefetch(in + ahead + r * row_stride + c, 0, 2);
             const int at = c + VECTOR_WIDTH > channels ? channels - VECTOR_WIDTH : c; /* some channels once more */
-            vec_store(out + at, pool_window(in + at, row_stride, channels, size, is_max));
+            vec_store(out + at, pool_window(in + at, row_stride, pixel_stride, size, is_max));
         }
     }
 }
 
 /* Four sums or maxima at once, as each waits for the one before it, and windows may be as large as the tensor. */
-ELL_INLINE vec pool_cells(const float *window, ptrdiff_t row_stride, int channels, int rows, int columns, vec start,
+ELL_INLINE vec pool_cells(const float *window, ptrdiff_t row_stride, ptrdiff_t pixel_stride, int rows, int columns, vec start,
                           vec share, const int is_max) {
     vec found[4];
     ELL_UNROLL for (int k = 0; k < 4; k++) found[k] = is_max || !k ? start : vec_zero();
     for (int r = 0; r < rows; r++, window += row_stride) {
         const float *p = window;
         int i = 0;
-        for (; i + 4 <= columns; i += 4, p += 4 * (ptrdiff_t)channels) {
+        for (; i + 4 <= columns; i += 4, p += 4 * pixel_stride) {
             ELL_UNROLL for (int k = 0; k < 4; k++) {
-                const vec cell = vec_load(p + k * (ptrdiff_t)channels);
+                const vec cell = vec_load(p + k * pixel_stride);
                 found[k] = is_max ? vec_maximum(found[k], cell) : found[k] + cell * share;
             }
         }
-        for (; i < columns; i++, p += channels)
+        for (; i < columns; i++, p += pixel_stride)
             found[0] = is_max ? vec_maximum(found[0], vec_load(p)) : found[0] + vec_load(p) * share;
     }
     return is_max ? vec_maximum(vec_maximum(found[0], found[1]), vec_maximum(found[2], found[3]))
@@ -130,13 +130,13 @@ static void pooling_task(const void *context, int index, int worker) {
             const vec start = vec_splat(cells.start), share = vec_splat(row.share);
             vec v = start;
             if (lanes == VECTOR_WIDTH && is_max) {
-                v = pool_cells(window, a->in->row_stride, channels, row.rows, cells.columns, start, share, 1);
+                v = pool_cells(window, a->in->row_stride, a->in->pixel_stride, row.rows, cells.columns, start, share, 1);
             } else if (lanes == VECTOR_WIDTH) {
-                v = pool_cells(window, a->in->row_stride, channels, row.rows, cells.columns, start, share, 0);
+                v = pool_cells(window, a->in->row_stride, a->in->pixel_stride, row.rows, cells.columns, start, share, 0);
             } else {
                 for (int r = 0; r < row.rows; r++, window += a->in->row_stride) {
                     for (int i = 0; i < cells.columns; i++) {
-                        vec u = vec_load_partial(window + (ptrdiff_t)i * channels, lanes);
+                        vec u = vec_load_partial(window + (ptrdiff_t)i * a->in->pixel_stride, lanes);
                         v = is_max ? vec_maximum(v, u) : v + u * share;
                     }
                 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "ellopt_remap.h"
+#include "layer_rows.h"
 #include "parts.h"
 
 enum { OUTSIDE = -(1 << 30) };
@@ -94,20 +95,21 @@ static void transpose(const float *restrict in, float *restrict out, int lines, 
         for (int i = 0; i < lines; i++) out[(ptrdiff_t)i * count + j] = in[j * step + i];
 }
 
-/* `lines` lines of `count` elements next to each other, `step` apart. */
+/* `lines` lines of `count` elements next to each other, `step` apart, written `apart`. */
 #define COPY_LINES(COUNT)                                                          \
     case COUNT:                                                                    \
-        for (int i = 0; i < lines; i++, in += step, out += COUNT)                  \
+        for (int i = 0; i < lines; i++, in += step, out += apart)                  \
             for (int k = 0; k < COUNT; k++) out[k] = in[k];                        \
         break
-static void copy_lines(const float *restrict in, float *restrict out, int lines, int count, ptrdiff_t step) {
+static void copy_lines(const float *restrict in, float *restrict out, int lines, int count, ptrdiff_t step,
+                       ptrdiff_t apart) {
     switch (count) {
         COPY_LINES(1);
         COPY_LINES(2);
         COPY_LINES(4);
         COPY_LINES(8);
     default:
-        for (int i = 0; i < lines; i++, in += step, out += count) memcpy(out, in, (size_t)count * sizeof(float));
+        for (int i = 0; i < lines; i++, in += step, out += apart) memcpy(out, in, (size_t)count * sizeof(float));
     }
 }
 
@@ -126,6 +128,8 @@ static void remap_part(const void *context, int part, int worker) {
     /* Lines of a row of the output: where that has a border, lines of its next row lie behind it. */
     const int row_elements = a->out->columns * a->out->channels;
     const int in_row = a->out->row_stride == row_elements ? work->rows : row_elements / last.count;
+    /* Where its pixels lie apart, each is a line. */
+    const ptrdiff_t apart = dense_pixels(a->out) ? last.count : a->out->pixel_stride;
     int line = first_of(work->rows, part);
     const int end = first_of(work->rows, part + 1);
     while (line < end) {
@@ -141,17 +145,17 @@ static void remap_part(const void *context, int part, int worker) {
             if (place == OUTSIDE) outside = 1;
             base += place;
         }
-        float *out = a->output + (ptrdiff_t)y * a->out->row_stride + (ptrdiff_t)begin * last.count;
+        float *out = a->output + (ptrdiff_t)y * a->out->row_stride + begin * apart;
         line += lines;
         if (transposed && !outside) {
             transpose(a->input + base + first, out, lines, last.count, last.step);
             continue;
         }
         if (copied && !outside) {
-            copy_lines(a->input + base + (ptrdiff_t)first * before.step, out, lines, last.count, before.step);
+            copy_lines(a->input + base + (ptrdiff_t)first * before.step, out, lines, last.count, before.step, apart);
             continue;
         }
-        for (int i = first; i < first + lines; i++, out += last.count) {
+        for (int i = first; i < first + lines; i++, out += apart) {
             const ptrdiff_t place = place_of(&before, i);
             if (outside || place == OUTSIDE)
                 fill_line(out, last.count, fill);

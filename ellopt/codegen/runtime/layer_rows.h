@@ -53,6 +53,9 @@ static inline void run_rows(ell_pool *pool, ell_task task, const ell_layer_args 
 
 static inline size_t elements(const ell_tensor *t) { return (size_t)t->rows * t->columns * t->channels; }
 
+/* Whether the pixels of a row lie one behind the other. */
+static inline int dense_pixels(const ell_tensor *t) { return t->pixel_stride == t->channels; }
+
 static inline int smaller(int a, int b) { return a < b ? a : b; }
 
 static inline int clamp(int value, int low, int high) { return value < low ? low : value > high ? high : value; }

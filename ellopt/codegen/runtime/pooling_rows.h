@@ -30,7 +30,7 @@ ELL_INLINE pooling_row pooling_row_of(const ell_layer_args *a, int y, int unroll
 /* The first element of the window of pixel inside_from. */
 ELL_INLINE ptrdiff_t pooling_first_window(const ell_layer_args *a, const pooling_row row) {
     return (ptrdiff_t)row.top * a->in->row_stride +
-           ((ptrdiff_t)row.inside_from * a->step->stride - a->step->left) * a->in->channels;
+           ((ptrdiff_t)row.inside_from * a->step->stride - a->step->left) * a->in->pixel_stride;
 }
 
 /* The window of one pixel: the element where what is in the tensor begins, its columns, and what it starts from. */
@@ -53,7 +53,7 @@ ELL_INLINE pooling_window pooling_window_of(const ell_layer_args *a, const pooli
     const int left = x * s->stride - s->left, first = clamp(left, 0, in->columns);
     const int columns = clamp(left + s->size, 0, in->columns) - first;
     const int all_columns = smaller(left + s->size, in->columns + s->right) - left;
-    const ptrdiff_t at = (ptrdiff_t)row.first_row * in->row_stride + (ptrdiff_t)first * in->channels;
+    const ptrdiff_t at = (ptrdiff_t)row.first_row * in->row_stride + (ptrdiff_t)first * in->pixel_stride;
     return (pooling_window){at, columns, pooling_start(s, row.all_rows * all_columns - row.rows * columns)};
 }
 

@@ -25,6 +25,7 @@ class BinaryStep(Step):
     function = "ell_binary"
     half_function = "ell_half_binary"
     strided = True
+    reads_strided = True
     in_place = True
 
     operation: str = field(kw_only=True)

@@ -20,6 +20,7 @@ class ElementwiseStep(Step):
     function = "ell_elementwise"
     half_function = "ell_half_elementwise"
     strided = True
+    reads_strided = True
     in_place = True
 
     scale: FloatArray | None = field(kw_only=True, default=None)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ellopt.codegen.fuse import Group
-from ellopt.codegen.network import Border, Step, c_float
+from ellopt.codegen.network import Border, Step, Tensor, c_float
 from ellopt.codegen.steps.lowering import Lowering
 from ellopt.codegen.steps.pooling import PoolingStep
 from ellopt.codegen.weights import WeightFile
@@ -66,6 +66,17 @@ class GeneralStep(Step):
     weights: FloatArray | None = field(kw_only=True)
     fill: float = field(kw_only=True)
 
+    def may_overwrite(self, name: str) -> bool:
+        """A product with numbers of each channel lies where its pixels did, as each is read once."""
+        if self.loops != "ELL_BROADCAST" or self.mode != _BROADCAST_MODES.index("multiply"):
+            return False
+        operands, axes, *rest = self.numbers.tolist()
+        counts, strides = rest[operands : operands + axes], rest[operands + axes :]
+        dense = [prod(counts[axis + 1 :]) for axis in range(axes)]
+        own = self.inputs.index(name)
+        by_channel = axes == 2 and operands == 2 and strides[1] == strides[3] == 1
+        return by_channel and bool(strides[2 * own : 2 * own + 2] == dense)
+
     def with_tensors(self, places: Sequence[int]) -> list[int]:
         """The numbers with the places of the inputs in their slots."""
         found: list[int] = self.numbers.tolist()
@@ -110,6 +121,24 @@ def without(step: Step, inputs: Collection[str]) -> GeneralStep | None:
         numbers=np.asarray(numbers, np.int32),
         slots=tuple(range(3, len(numbers), 3)),
     )
+
+
+def writes_pixels(step: Step, output: Tensor) -> bool:
+    """Whether ``step`` writes ``output`` pixel by pixel, or moved rows of pixels: those may lie at any distance."""
+    if not isinstance(step, GeneralStep):
+        return False
+    numbers: list[int] = step.numbers.tolist()
+    if step.loops == "ELL_AXIS_WEIGHTS":
+        return numbers[2] in (output.channels, output.columns * output.channels)
+    if step.loops != "ELL_REMAP":
+        return step.loops == "ELL_WINDOW_POOLING"
+    count, apart = numbers[2 + 5 * (numbers[1] - 1) :][:2]
+    return count == output.channels and (apart == 1 or count == 1)
+
+
+def reads_pixels(step: Step) -> bool:
+    """Whether ``step`` can read pixels at any distance."""
+    return step.reads_strided or (isinstance(step, GeneralStep) and step.loops == "ELL_WINDOW_POOLING")
 
 
 def lower(lowering: Lowering, group: Group) -> None:

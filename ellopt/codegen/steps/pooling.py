@@ -24,6 +24,7 @@ class PoolingStep(Step):
     function = "ell_pooling"
     half_function = "ell_half_pooling"
     strided = True
+    reads_strided = True
 
     pooling: Literal["max", "mean"] = field(kw_only=True)
     size: int = field(kw_only=True)

@@ -37,7 +37,7 @@ WIDE = (CPUS["x86-64-v3"], CPUS["x86-64-v4"])
 
 @st.composite
 def sites(draw: st.DrawFn, depthwise: bool) -> KernelSite:
-    field, stride = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    field, stride = draw(st.integers(1, 8 if depthwise else 5)), draw(st.integers(1, 3))
     out_rows, out_columns = draw(st.integers(1, 9)), draw(st.integers(1, 30))
     channels = draw(st.integers(1, 70 if depthwise else 20))
     filters = channels if depthwise else draw(st.integers(1, 70))

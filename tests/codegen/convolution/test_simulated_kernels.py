@@ -14,6 +14,7 @@ from ellopt.codegen.convolution.kernel import KernelSite
 from ellopt.core.options import ConvolutionOptions
 from ellopt.targets import TARGETS
 from ellopt.toolchains.zig import cpu_of
+from tests.support.kernels import FloatArray
 from tests.support.simulated import needs_qemu
 from tests.support.simulated_kernels import Simulated, flops, simulate
 
@@ -81,8 +82,11 @@ def test_the_inner_loop_of_the_matrix_multiplication(target: str) -> None:
 #: of the last, which come from memory.
 _LAYERS = {
     ((8, 8, 64, 64, 3, 1, True), "unrolled"): (2.85, 6.4, 11.4),
-    ((8, 8, 64, 64, 3, 2, True), "unrolled"): (2.1, 4.9, 9.6),
-    ((8, 8, 32, 32, 5, 1, True), "unrolled"): (2.9, 7.0, 13.6),
+    ((8, 8, 64, 64, 3, 2, True), "unrolled"): (2.15, 5.3, 10.6),
+    ((8, 8, 32, 32, 5, 1, True), "unrolled"): (3.75, 7.1, 13.9),
+    ((8, 8, 32, 32, 5, 2, True), "unrolled"): (3.0, 7.2, 13.6),
+    ((8, 8, 32, 32, 7, 1, True), "unrolled"): (4.2, 7.5, 14.7),
+    ((8, 8, 32, 32, 7, 2, True), "unrolled"): (2.8, 7.0, 13.6),
     ((16, 16, 3, 16, 3, 2, False), "unrolled"): (4.55, 7.4, 14.1),
     ((8, 8, 32, 32, 3, 1, False), "unrolled"): (5.9, 7.7, 15.2),
     ((16, 16, 32, 32, 3, 1, False), "winograd t4"): (13.9, 23.2, 45.8),
@@ -109,6 +113,10 @@ def test_whole_layers(number: int) -> None:
 
 #: The same of 32-bit code, on A53 and A72.
 _LAYERS_32 = {
+    ((8, 8, 64, 64, 3, 1, True), "unrolled"): (1.85, 6.0),
+    ((8, 8, 64, 64, 3, 2, True), "unrolled"): (1.5, 5.35),
+    ((8, 8, 32, 32, 5, 1, True), "unrolled"): (2.45, 7.1),
+    ((8, 8, 32, 32, 7, 2, True), "unrolled"): (2.1, 7.0),
     ((16, 16, 3, 16, 3, 2, False), "unrolled"): (3.5, 5.9),
     ((8, 8, 32, 32, 3, 1, False), "unrolled"): (5.0, 7.8),
     ((16, 16, 32, 32, 3, 1, False), "winograd t4"): (8.5, 21.9),
@@ -142,3 +150,33 @@ def test_whole_layers_without_vectors() -> None:
     found = simulate("pi0", [(kernel_for(s, options), s) for s, options in kernels])
     for (layer, mark), result in zip(_LAYERS_PI0.items(), found, strict=True):
         assert result.flop_a_cycle >= mark, layer
+
+
+@pytest.mark.parametrize("target", ["pi3_64", "pi3"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_layers_of_all_windows(target: str, stride: int) -> None:
+    """Rows and columns that no tile divides, channels that no vector does."""
+    sites = [site(target, 5, 7, 18, 18, field, stride, depthwise=True) for field in (2, 3, 5, 7, 8)]
+    for found in run(target, sites):
+        np.testing.assert_allclose(found.output, _depthwise(found.site), rtol=0, atol=1e-5, err_msg=str(found.site))
+
+
+def _filled(count: int) -> FloatArray:
+    """What simulated programs fill arrays with: as the C of simulated_kernels.py has it."""
+    return (((np.arange(count, dtype=np.uint64) * 2654435761 >> 7) & 1023) / 1024 - 0.5).astype(np.float32)
+
+
+def _depthwise(site: KernelSite) -> FloatArray:
+    """The definition, of the inputs of a simulated program; weights are [vector][row][column][lane]."""
+    size, lanes = site.field, site.cpu.lanes
+    height, width = ((n - 1) * site.stride + size for n in (site.out_rows, site.out_columns))
+    pixels = _filled(height * site.in_row_stride).reshape(height, width, site.channels)
+    vectors = -(-site.channels // lanes)
+    packed = _filled(vectors * lanes * size * size).reshape(vectors, size, size, lanes)
+    weights = packed.transpose(1, 2, 0, 3).reshape(size, size, -1)[..., : site.channels]
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(0, 1))[
+        :: site.stride, :: site.stride
+    ]
+    sums = np.einsum("yxckl,klc->yxc", windows, weights) + _filled(site.channels)
+    found: FloatArray = np.maximum(sums, 0).reshape(-1)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ METHODS = (
     ConvolutionOptions("winograd", winograd_tile_size=4),
 )
 SIZE = (1, 4, 6, 5)
-KINDS = ("3x3", "1x1", "groups", "residual", "relu", "pool", "mean", "elu", "scaled", "difference", "sine", "same")
+KINDS = (
+    *("3x3", "1x1", "groups", "residual", "relu", "pool", "mean", "elu", "scaled", "difference", "sine", "same"),
+    *("nearest", "linear"),
+)
 
 
 class Branches:
@@ -36,8 +40,9 @@ class Branches:
         self.constants: dict[str, np.ndarray] = {}
 
     def add(self, kind: str, inputs: list[str], **fields: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [f"v{len(self.nodes)}"], **fields))
-        return self.nodes[-1].output[0]
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], **fields))
+        return name
 
     def convolution(self, source: str, size: int, channels: int, group: int = 1, filters: int = 4) -> str:
         name = f"w{len(self.nodes)}"
@@ -49,6 +54,12 @@ class Branches:
         name = f"s{len(self.nodes)}"
         self.constants[name] = self.random.normal(size=(1, 4, 1, 1)).astype(np.float32)
         return self.add("Mul", [source, name])
+
+    def resized(self, source: str, mode: str) -> str:
+        """Of a quarter of its size."""
+        small = self.add("MaxPool", [source], kernel_shape=[2, 2], strides=[2, 2])
+        self.constants["sizes"] = np.asarray(SIZE, np.int64)
+        return self.add("Resize", [small, "", "", "sizes"], mode=mode)
 
     def draw(self, data: st.DataObject, source: str, channels: int) -> str:
         kind = data.draw(st.sampled_from(KINDS))
@@ -69,6 +80,8 @@ class Branches:
                 return self.scaled(self.add("MaxPool", [found], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
             case "difference":
                 return self.add("Sub", [self.add("Sin", [found]), found])
+            case "nearest" | "linear":
+                return self.resized(found, kind)
             case "sine":
                 return self.add("Sin", [found])
             case _:
@@ -82,6 +95,8 @@ def test_joins_of_every_kind(data: st.DataObject, tmp_path_factory: pytest.TempP
     for _ in range(data.draw(st.integers(1, 3))):
         parts = [branches.draw(data, source, channels) for _ in range(data.draw(st.integers(1, 3)))]
         parts += data.draw(st.lists(st.sampled_from(parts), max_size=1))
+        if data.draw(st.booleans()):  # read by others, too
+            parts.append(branches.draw(data, data.draw(st.sampled_from(parts)), 4))
         axis = data.draw(st.integers(1, 3))
         joined = branches.add("Concat", parts, axis=axis)
         if data.draw(st.booleans()):
@@ -130,4 +145,48 @@ def test_what_is_joined_is_not_copied(axis: int, tmp_path_factory: pytest.TempPa
     values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
     [wanted] = runtime_outputs(path, values).values()
     [found] = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True).values()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_what_others_read_too_and_what_is_resized_is_not_copied(axis: int, tmp_path: Path) -> None:
+    """As in a feature pyramid; a convolution that reads a border has a copy with it."""
+    branches = Branches()
+    first = branches.convolution("x", 1, 4)
+    others = [branches.convolution(first, 1, 4), branches.add("Elu", [first]), branches.add("Mul", [first, first])]
+    others += [branches.add("MaxPool", [first], kernel_shape=[size] * 2, pads=[size // 2] * 4) for size in (3, 5)]
+    means = [
+        branches.add("AveragePool", [first], kernel_shape=[3, 3], pads=[1] * 4),
+        branches.resized(first, "nearest"),
+    ]
+    added = branches.add("Add", [branches.convolution("x", 1, 4), first])
+    joined = branches.add("Concat", [first, *others, branches.resized("x", "linear"), *means, added], axis=axis)
+    path = tmp_path / "model.onnx"
+    last = branches.add("Relu", [joined])
+    save(make_model(branches.nodes, {"x": SIZE}, [last], branches.constants, opset=18), path)
+    model = read_model(path)
+    assert "Concat" not in [step.type_name for step in lower(model).steps]
+    plan = Plan.of({node.node_id: METHODS[1] for node in model.convolutions})
+    values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
+    [wanted] = runtime_outputs(path, values).values()
+    [found] = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True).values()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_factors_of_channels_multiply_in_place(tmp_path: Path) -> None:
+    """Squeeze and excite: the product lies where its pixels lay."""
+    branches = Branches()
+    first = branches.add("HardSwish", [branches.convolution("x", 3, 4)])
+    factors = branches.convolution(branches.add("GlobalAveragePool", [first]), 1, 4)
+    product = branches.add("Mul", [first, branches.add("HardSigmoid", [factors])])
+    path = tmp_path / "model.onnx"
+    last = branches.convolution(product, 1, 4)
+    save(make_model(branches.nodes, {"x": SIZE}, [last], branches.constants, opset=18), path)
+    model = read_model(path)
+    network = lower(model)
+    [step] = [step for step in network.steps if step.type_name == "Mul"]
+    assert network.tensors[step.output].offset == network.tensors[step.inputs[0]].offset
+    values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
+    [wanted] = runtime_outputs(path, values).values()
+    [found] = deploy.predict_all(model, values, deploy.RunSettings(threads=2), check=True).values()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

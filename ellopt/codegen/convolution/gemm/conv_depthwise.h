@@ -1,6 +1,7 @@
 /* Method "unrolled" of depthwise layers: a tile of TILE_ROWS x TILE_COLUMNS output pixels at a time, vector of
- * channels by vector of channels; every input value is loaded once a tile and used for all the outputs that it
- * belongs to. Channels are the innermost loop, so memory is read in order.
+ * channels by vector of channels; windows up to 3x3, and up to 7x7 where there are 32 registers, load every input
+ * value once a tile and use it for all the outputs that it belongs to. Channels are the innermost loop, so memory
+ * is read in order.
  *
  * Weights: [vector][row][column][lane], filled up with zeros. Rows come in ROW_GROUPS groups, the first TALL_GROUPS
  * of TILE_ROWS rows, the others one less; columns in COLUMN_TILES tiles, the first WIDE_TILES of TILE_COLUMNS columns,
@@ -15,9 +16,25 @@
 #define FULL_VECTORS (CHANNELS / VECTOR_WIDTH)
 #define TAIL_LANES (CHANNELS % VECTOR_WIDTH)
 
+/* A row of input is read, with the weights' row of the same number, then used for all the outputs that it belongs to: where
+ * registers hold it beside the sums, no value is read twice. */
+#if ROW_DILATION != 1 || COLUMN_DILATION != 1
+#define DEPTHWISE_BY_ROWS 0
+#elif defined __aarch64__ || (defined __AVX512F__ && VECTOR_WIDTH == 16) /* 32 registers */
+#define DEPTHWISE_BY_ROWS (FIELD <= 7 && FIELD_COLUMNS <= 7)
+#elif defined __arm__ && VECTOR_WIDTH == 4 /* 16 registers */
+#define DEPTHWISE_BY_ROWS (FIELD <= 3 && FIELD_COLUMNS <= 3)
+#else
+#define DEPTHWISE_BY_ROWS 0
+#endif
+
 /* The value is there before memory is read again: an in-order core reads in a row, then computes in a row, as a read behind
  * a multiply-add waits (multiply_in_order.h). */
+#if VECTOR_WIDTH == 16 /* AVX-512 */
+#define ELL_NOW(value) __asm__ volatile("" : "+v"(value) : : "memory")
+#else
 #define ELL_NOW(value) __asm__ volatile("" : "+w"(value) : : "memory")
+#endif
 
 /* A tile's outputs for one vector of channels, of which `lanes` are real. */
 ELL_INLINE void depthwise_tile(const float *input, const float *weights, const float *bias, const float *residual,
@@ -27,20 +44,21 @@ ELL_INLINE void depthwise_tile(const float *input, const float *weights, const f
     ELL_UNROLL for (int r = 0; r < rows; r++) {
         ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c] = start;
     }
-#if FIELD <= 3 && FIELD_COLUMNS <= 3 && ROW_DILATION == 1 && COLUMN_DILATION == 1 && IN_ORDER && defined(__aarch64__)
-    vec w[FIELD * FIELD_COLUMNS];
-    ELL_UNROLL for (int i = 0; i < FIELD * FIELD_COLUMNS; i++) w[i] = vec_load(weights + i * VECTOR_WIDTH);
+#if DEPTHWISE_BY_ROWS
+    vec w[FIELD][FIELD_COLUMNS];
     ELL_UNROLL for (int y = 0; y < (rows - 1) * STRIDE + FIELD; y++) {
         vec a[(TILE_COLUMNS - 1) * COLUMN_STRIDE + FIELD_COLUMNS];
         ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++)
             a[x] = vec_load_partial(input + (ptrdiff_t)y * IN_ROW_STRIDE + x * IN_PIXEL_STRIDE, lanes);
+        if (y < FIELD)
+            ELL_UNROLL for (int kx = 0; kx < FIELD_COLUMNS; kx++)
+                w[y][kx] = vec_load(weights + (y * FIELD_COLUMNS + kx) * VECTOR_WIDTH);
         ELL_UNROLL for (int x = 0; x < (columns - 1) * COLUMN_STRIDE + FIELD_COLUMNS; x++) ELL_NOW(a[x]);
-        ELL_UNROLL for (int ky = 0; ky < FIELD; ky++) {
-            ELL_UNROLL for (int kx = 0; kx < FIELD_COLUMNS; kx++) {
-                ELL_UNROLL for (int r = 0; r < rows; r++) {
-                    ELL_UNROLL for (int c = 0; c < columns; c++)
-                        if (ky == y - r * STRIDE) sums[r][c] += a[c * COLUMN_STRIDE + kx] * w[ky * FIELD_COLUMNS + kx];
-                }
+        ELL_UNROLL for (int kx = 0; kx < FIELD_COLUMNS; kx++) {
+            ELL_UNROLL for (int r = 0; r < rows; r++) {
+                const int ky = y - r * STRIDE;
+                if (ky >= 0 && ky < FIELD)
+                    ELL_UNROLL for (int c = 0; c < columns; c++) sums[r][c] += a[c * COLUMN_STRIDE + kx] * w[ky][kx];
             }
         }
         ELL_UNROLL for (int r = 0; r < rows; r++) {

@@ -20,8 +20,6 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
 
-#: Rows and columns of a depthwise layer's register tile: its sums, one input and one weight fit in 16 registers.
-_DEPTHWISE_TILE = (2, 4)
 #: By levels: ten times what one level of Strassen's algorithm was seen to lose where filters and channels have about
 #: one size; two levels lost 2.3 to 3 times as much as one.
 _STRASSEN_ROUNDING = {1: 4.0, 2: 10.0}
@@ -84,7 +82,7 @@ class Unrolled(GeneratedMethod):
         if options.precision:
             return half_depthwise_kernel(site) if site.depthwise else half_kernel(site)
         if site.depthwise:
-            pixels = pixel_tiles(site.out_rows, site.out_columns, *_DEPTHWISE_TILE)
+            pixels = pixel_tiles(site.out_rows, site.out_columns, *_depthwise_tile(site))
             return make_kernel(site, "conv_depthwise.h", DepthwisePacking(site.cpu.lanes), pixels.macros)
         if levels := STRASSEN_LEVELS.get(options.gemm_blocking):
             return strassen_kernel(site, levels)
@@ -114,6 +112,11 @@ def _few_filters(site: KernelSite) -> bool:
     whole = site.in_pixel_stride == site.channels and site.column_dilation == 1
     run = columns * site.channels if whole else site.channels
     return site.groups == 1 and lanes > 1 and 4 * site.filters <= lanes and run >= lanes and depth >= 4 * lanes
+
+
+def _depthwise_tile(site: KernelSite) -> tuple[int, int]:
+    small = max(site.field, site.field_columns) <= 3
+    return site.cpu.depthwise_tiles[0 if small else 1]
 
 
 def _cut(shape: ConvolutionShape, blocking: str, cpu: Cpu) -> GemmTiles:
