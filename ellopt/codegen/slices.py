@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ellopt.codegen.network import CopyStep, Slice, Step, Tensor
-from ellopt.codegen.steps.general import Joined, joined, reads_pixels, without, writes_pixels
+from ellopt.codegen.steps.general import Joined, joined, pixel_by_pixel, reads_pixels, without, writes_pixels
 
 Tensors = Mapping[str, Tensor]
 
@@ -37,6 +37,9 @@ def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], d
             continue
         for name, place in direct.items():
             sliced[name] = replace(sliced[name], place=sliced[step.output].place, slice=place)
+            if place.pixel_stride != sliced[name].channels:
+                k = found.index(writers[name])
+                found[k] = pixel_by_pixel(found[k], sliced[name])
         rest = without(step, direct)
         found[found.index(step) : found.index(step) + 1] = [] if rest is None else [rest]
     return found, sliced

@@ -132,8 +132,26 @@ def writes_pixels(step: Step, output: Tensor) -> bool:
         return numbers[2] in (output.channels, output.columns * output.channels)
     if step.loops != "ELL_REMAP":
         return step.loops == "ELL_WINDOW_POOLING"
-    count, apart = numbers[2 + 5 * (numbers[1] - 1) :][:2]
-    return count == output.channels and (apart == 1 or count == 1)
+    count, apart, _, *around = numbers[5 * numbers[1] - 3 :][:5]
+    whole = count == output.channels or all(n % output.channels == 0 for n in (count, *around))
+    return whole and (apart == 1 or count == 1)
+
+
+def pixel_by_pixel(step: Step, output: Tensor) -> Step:
+    """``step``, for which ``writes_pixels`` holds, with an axis for the pixels of ``output`` that it moves in a row."""
+    if not isinstance(step, GeneralStep) or step.loops != "ELL_REMAP":
+        return step
+    numbers: list[int] = step.numbers.tolist()
+    axes, last = numbers[1], 5 * numbers[1] - 3
+    count, apart, table, before, behind = numbers[last : last + 5]
+    channels = output.channels
+    if count == channels or apart != 1 or table:
+        return step
+    split = [count // channels, channels, 0, before // channels, behind // channels, channels, 1, 0, 0, 0]
+    found = [numbers[0], axes + 1, *numbers[2:last], *split, *numbers[last + 5 :]]
+    for where in range(4, last, 5):  # tables lie behind the axes
+        found[where] += 5 if found[where] else 0
+    return replace(step, numbers=np.asarray(found, np.int32))
 
 
 def reads_pixels(step: Step) -> bool:

@@ -190,3 +190,23 @@ def test_factors_of_channels_multiply_in_place(tmp_path: Path) -> None:
     [wanted] = runtime_outputs(path, values).values()
     [found] = deploy.predict_all(model, values, deploy.RunSettings(threads=2), check=True).values()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_transposed_convolution_writes_beside_what_it_is_joined_with(tmp_path: Path) -> None:
+    """It moves several pixels of a row at once, unless they lie apart."""
+    branches = Branches()
+    weights = branches.random.normal(size=(4, 4, 2, 2)).astype(np.float32)
+    branches.constants["t"] = weights
+    skipped = branches.add("Relu", [branches.convolution("x", 3, 4)])
+    small = branches.add("MaxPool", [skipped], kernel_shape=[2, 2], strides=[2, 2])
+    large = branches.add("ConvTranspose", [small, "t"], kernel_shape=[2, 2], strides=[2, 2])
+    joined = branches.add("Concat", [large, skipped], axis=1)
+    path, size = tmp_path / "model.onnx", (1, 4, 6, 8)
+    last = branches.convolution(joined, 1, 8)
+    save(make_model(branches.nodes, {"x": size}, [last], branches.constants, opset=18), path)
+    model = read_model(path)
+    assert "Concat" not in [step.type_name for step in lower(model).steps]
+    values = {"x": np.random.default_rng(1).normal(size=size).astype(np.float32)}
+    [wanted] = runtime_outputs(path, values).values()
+    [found] = deploy.predict_all(model, values, deploy.RunSettings(threads=2), check=True).values()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
