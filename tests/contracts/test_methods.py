@@ -18,6 +18,7 @@ CHOICES = Choices((0, 2), (2, 3, 4, 5, 6, 42), ("", "strassen", "strassen2", "6x
 SHAPES = [
     ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16),
     ConvolutionShape(16, 16, 64, 64, 3, 1, 1, True, 16, 16),
+    ConvolutionShape(32, 32, 64, 96, 3, 2, 1, False, 16, 16),
     ConvolutionShape(16, 16, 64, 128, 1, 1, 0, False, 16, 16),
 ]
 
@@ -64,8 +65,8 @@ def test_canonical_options_stand_for_themselves(name: str, shape: ConvolutionSha
 
 def test_weights_are_counted_as_kernels_read_them(name: str, shape: ConvolutionShape, cpu: Cpu) -> None:
     site = KernelSite(
-        *(16, 16, shape.channels, shape.filters, shape.receptive_field, 1, shape.depthwise),
-        *(18 * 64, 64, 16 * shape.filters, shape.filters),
+        *(16, 16, shape.channels, shape.filters, shape.receptive_field, shape.stride, shape.depthwise),
+        *(34 * 64, 64, 16 * shape.filters, shape.filters),
         cpu=cpu,
     )
     depth = 1 if shape.depthwise else shape.channels

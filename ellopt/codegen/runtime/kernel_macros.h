@@ -64,7 +64,8 @@
  * NEEDS_WINOGRAD
  *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6; or both, a digit each: 42, for windows of
  *                          3x3 that are not depthwise. Windows of 1x3 have tiles of one row,
- *                          those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3
+ *                          those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3.
+ *                          STRIDE and COLUMN_STRIDE are 1, or 2 for windows of 3x3 that are not depthwise: tiles of 2 to 4
  *
  * NEEDS_WINOGRAD_BLOCKS: tiles in panels, their transforms in a workspace
  *   TILE_ROWS              tiles of a tall row panel, from 1; short ones have one less
@@ -247,6 +248,12 @@
 #endif
 #if defined FIELD_COLUMNS && FIELD_COLUMNS != 3 && (FIELD_COLUMNS != 1 || FIELD != 3)
 #error "FIELD_COLUMNS: 3, or 1 where FIELD is 3"
+#endif
+#if defined STRIDE && STRIDE != 1 && (STRIDE != 2 || FIELD != 3 || FIELD_COLUMNS != 3 || DEPTHWISE || WINOGRAD_TILE > 4)
+#error "STRIDE: 1, or 2 for windows of 3x3 with tiles of 2 to 4, not depthwise"
+#endif
+#if defined COLUMN_STRIDE && COLUMN_STRIDE != STRIDE
+#error "COLUMN_STRIDE: as STRIDE"
 #endif
 #endif
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
 from ellopt.codegen.convolution.winograd.matrices import (
+    STRIDED_TILES,
     TILE_SIZES,
     UNEQUAL_TILES,
+    strided_transforms,
     transforms,
 )
 from ellopt.codegen.convolution.winograd.method import WINDOWS
@@ -40,7 +42,7 @@ DEPTHS = (0, 1, 2, 4, 6, 8, 16)
 
 
 @st.composite
-def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int]) -> KernelSite:
+def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int], stride: int = 1) -> KernelSite:
     rows, columns = draw(st.integers(1, 15)), draw(st.integers(1, 15))
     channels = draw(st.integers(1, 50))
     filters = channels if depthwise else draw(st.integers(1, 100))
@@ -51,7 +53,8 @@ def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int]) -> KernelSi
         plain_site(rows, columns, channels, filters, depthwise),
         field=window[0],
         field_columns=window[1],
-        in_row_stride=(columns + window[1] - 1) * in_pixel + draw(st.integers(0, 7)),
+        stride=stride,
+        in_row_stride=((columns - 1) * stride + window[1]) * in_pixel + draw(st.integers(0, 7)),
         in_pixel_stride=in_pixel,
         out_row_stride=columns * out_pixel + draw(st.integers(0, 7)),
         out_pixel_stride=out_pixel,
@@ -88,6 +91,25 @@ def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], da
         np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
 
 
+@settings(max_examples=3, deadline=None)
+@given(data=st.data())
+def test_agrees_with_the_definition_with_a_stride_of_2(data: st.DataObject) -> None:
+    kernels, cases = [], []
+    case = draw_case(data.draw(sites(False, (3, 3), 2)))
+    for cpu in CPU_BY_LANES.values():
+        cpu = replace(cpu, winograd_position_first=data.draw(st.booleans()))
+        for tile in STRIDED_TILES:
+            site = replace(case.site, cpu=cpu)
+            depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
+            kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
+            cases.append(replace(case, site=site))
+    threads = data.draw(st.integers(2, 4))
+    for compiled, one in zip(compile_kernels(kernels), cases, strict=True):
+        alone = run_kernel(compiled, one)
+        assert_agrees(alone, one, 1e-3)
+        np.testing.assert_array_equal(run_kernel(compiled, one, threads), alone)
+
+
 @pytest.mark.parametrize("cores", [2, 4])
 @pytest.mark.parametrize(("size", "channels", "meetings"), [(64, 16, 1), (32, 32, 1), (16, 64, 2), (8, 128, 2)])
 def test_threads_meet_seldom(cores: int, size: int, channels: int, meetings: int) -> None:
@@ -119,25 +141,36 @@ def test_every_depth_is_served_by_one_compiled_kernel() -> None:
                 assert_agrees(run_kernel(replace(compiled, kernel=kernel), case, threads), case, 1e-3)
 
 
-@pytest.mark.parametrize("tile", TILE_SIZES)
-def test_transforms_are_exact(tile: int) -> None:
+@pytest.mark.parametrize(("tile", "stride"), [*((t, 1) for t in TILE_SIZES), *((t, 2) for t in STRIDED_TILES)])
+def test_transforms_are_exact(tile: int, stride: int) -> None:
     random = np.random.default_rng(tile)
 
     def exact(matrix: np.ndarray) -> np.ndarray:
         return np.vectorize(lambda x: Fraction(float(x)).limit_denominator(1000), otypes=[object])(matrix)
 
-    g, d = (exact(random.integers(-9, 10, size)) for size in (3, tile + 2))
-    at, bt, gt = (exact(matrix) for matrix in transforms(tile))
-    filtered = [sum(g[k] * d[i + k] for k in range(3)) for i in range(tile)]
+    g, d = (exact(random.integers(-9, 10, size)) for size in (3, (tile - 1) * stride + 3))
+    at, bt, gt = (exact(matrix) for matrix in (transforms(tile) if stride == 1 else strided_transforms(tile)))
+    filtered = [sum(g[k] * d[stride * i + k] for k in range(3)) for i in range(tile)]
     assert list(at @ ((gt @ g) * (bt @ d))) == filtered
 
 
-@pytest.mark.parametrize(("tile", "bound"), [(2, 5e-6), (3, 4e-5), (4, 4e-5), (5, 8e-5), (6, 8e-5), (42, 4e-5)])
-def test_error_of_large_layers(tile: int, bound: float) -> None:
-    case = draw_case(replace(plain_site(12, 12, 512, 64), cpu=AVX))
+@pytest.mark.parametrize(
+    ("tile", "stride", "bound"),
+    [
+        *((2, 1, 5e-6), (3, 1, 4e-5), (4, 1, 4e-5), (5, 1, 8e-5), (6, 1, 8e-5), (42, 1, 4e-5)),
+        *((2, 2, 5e-6), (3, 2, 1e-5), (4, 2, 2e-5)),
+    ],
+)
+def test_error_of_large_layers(tile: int, stride: int, bound: float) -> None:
+    case = draw_case(replace(strided_site(12, 512, 64, stride), cpu=AVX))
     (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
     expected = reference(case)
     assert np.max(np.abs(run_kernel(compiled, case) - expected)) <= bound * np.max(np.abs(expected))
+
+
+def strided_site(size: int, channels: int, filters: int, stride: int) -> KernelSite:
+    row = ((size - 1) * stride + 3) * channels
+    return replace(plain_site(size, size, channels, filters), stride=stride, in_row_stride=row)
 
 
 SHAPE = ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16)
@@ -162,7 +195,9 @@ def test_canonical_merges_what_behaves_alike() -> None:
 def test_not_valid_elsewhere() -> None:
     winograd, winograd_method = ConvolutionOptions("winograd"), find_method("winograd")
     for other in (
-        {"stride": 2},
+        {"stride": 3},
+        {"stride": 2, "receptive_field": 1, "field_columns": 3},
+        {"stride": 2, "depthwise": True, "filters": 64},
         {"column_stride": 2},
         {"receptive_field": 5},
         {"field_columns": 5},
@@ -183,6 +218,12 @@ def test_not_valid_elsewhere() -> None:
         assert winograd_method.ell_can(line, winograd) == (window == (3, 3))
     site = plain_site(4, 4, 4, 4)
     with pytest.raises(ConfigurationError, match="stride 1"):
-        kernel_for(replace(site, stride=2), winograd)
+        kernel_for(replace(site, stride=3), winograd)
+    strided = replace(SHAPE, stride=2, output_rows=8, output_columns=8)
+    assert not winograd_method.ell_can(strided, winograd)
+    assert winograd_method.ell_canonical(strided, winograd) is None
+    for tile in (*TILE_SIZES, *UNEQUAL_TILES):
+        found = canonical(strided, replace(winograd, winograd_tile_size=tile), AVX, 1)
+        assert bool(found) == (tile in STRIDED_TILES)
     with pytest.raises(ConfigurationError, match="winograd_tile_size 7"):
         kernel_for(site, replace(winograd, winograd_tile_size=7))

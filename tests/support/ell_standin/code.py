@@ -33,7 +33,7 @@ def node_options(values: Mapping[str, str], step: ConvolutionStep) -> Convolutio
     parallelize = values.get("parallelize") == "true"
     method = values.get("preferredConvolutionMethod", "auto")
     if method not in ("simple", "winograd") or (
-        method == "winograd" and not find_method("winograd").applies(step.shape)
+        method == "winograd" and not find_method("winograd").ell_canonical(step.shape, ConvolutionOptions("winograd"))
     ):
         return ConvolutionOptions("simple" if method == "simple" else "unrolled", parallelize)
     if method == "simple":

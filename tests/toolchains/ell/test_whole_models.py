@@ -57,7 +57,7 @@ def plan(model: Model, exercising: EllToolchain) -> Plan:
     simple, unrolled = ConvolutionOptions("simple"), ConvolutionOptions("unrolled")
     mixed = []
     for i, layer in enumerate(exercising.layers(model)):
-        winograd = not layer.shape.depthwise and find_method("winograd").applies(layer.shape)
+        winograd = find_method("winograd").ell_can(layer.shape, ConvolutionOptions("winograd"))
         options = (ConvolutionOptions("winograd", False, 0, 2, 4) if winograd else simple, unrolled, simple)[i % 3]
         wanted = options.with_parallelize(i % 2 == 0)
         mixed.append((layer.node_id, exercising.canonical(layer.shape, wanted, TARGET) or unrolled))

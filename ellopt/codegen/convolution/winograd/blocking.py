@@ -82,9 +82,14 @@ class WinogradBlocking:
         return self.positions * max(0, self.shared_panels - 2 * self.block_panels) * self.input_step
 
 
-def positions(tile: int, window: tuple[int, int]) -> int:
-    """Multiplications of a tile for each channel and filter: outputs + 2 along each direction with three weights."""
-    return prod(side + 2 for side, size in zip(tile_sides(tile), window, strict=True) if size > 1)
+def positions(tile: int, window: tuple[int, int], stride: int = 1) -> int:
+    """Multiplications of a tile for each channel and filter: the inputs along each direction with three weights."""
+    return prod((side - 1) * stride + 3 for side, size in zip(tile_sides(tile), window, strict=True) if size > 1)
+
+
+def weight_positions(tile: int, window: tuple[int, int]) -> int:
+    """The weights of a tile for each channel and filter, with any stride: some serve several positions with 2."""
+    return positions(tile, window)
 
 
 @lru_cache(maxsize=1024)  # of the options of a layer, hundreds have the same tile
@@ -97,13 +102,14 @@ def blocking(
     cpu: Cpu,
     cores: int = 1,
     window: tuple[int, int] = (3, 3),
+    stride: int = 1,
 ) -> WinogradBlocking:
     """The cut of a layer of ``rows`` x ``columns`` outputs, shared by ``cores`` of ``cpu``. A tile has the outputs of
     its side along each direction in which the ``window`` has three cells, else one."""
     sides = (side if size > 1 else 1 for side, size in zip(tile_sides(tile), window, strict=True))
     tiles = prod(ceil(count / side) for count, side in zip((rows, columns), sides, strict=True))
-    points = positions(tile, window)
-    large = points * channels * filters > cpu.winograd_large_floats
+    points = positions(tile, window, stride)
+    large = weight_positions(tile, window) * channels * filters > cpu.winograd_large_floats
     cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
     pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:

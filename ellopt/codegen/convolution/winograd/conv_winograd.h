@@ -1,4 +1,4 @@
-/* Method "winograd" of full 3x3, 1x3 and 3x1 convolutions with stride 1.
+/* Method "winograd" of full 3x3, 1x3 and 3x1 convolutions with stride 1, and of 3x3 with stride 2.
  *
  * The output is cut into tiles of WINOGRAD_ROWS x WINOGRAD_COLUMNS pixels. The input of each tile is transformed; then
  * every one of the WINOGRAD_POSITIONS positions inside a transformed tile is a matrix multiplication
@@ -11,7 +11,7 @@
  * all threads work on one block, for each block has two meetings of them.
  *
  * Weights: [panel][position][channel][filter of the panel], or, POSITION_FIRST, [position][panel][channel][filter of the
- * panel]; filters filled up with zeros to whole vectors.
+ * panel]; filters filled up with zeros to whole vectors. With stride 2 positions of odd inputs share theirs.
  * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position.
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
 #define NEEDS_WINOGRAD
@@ -53,6 +53,20 @@ typedef struct {
     int first_row_panel, last_row_panel; /* of the block at hand, where all threads share one */
 } winograd_plan;
 
+/* Which weights a position multiplies with. */
+#if STRIDE == 1
+#define WEIGHT_POSITIONS WINOGRAD_POSITIONS
+#define WEIGHT_POSITION(position) (position)
+#else
+#define WEIGHT_SIZE(outputs) ((outputs) + 2)
+#define WEIGHT_POSITIONS (WEIGHT_SIZE(WINOGRAD_DOWN) * WEIGHT_SIZE(WINOGRAD_ACROSS))
+#define WEIGHT_POSITION(position)                                                                    \
+    (at_most((position) / WINOGRAD_SIZE_ACROSS, WINOGRAD_DOWN + 1) * WEIGHT_SIZE(WINOGRAD_ACROSS) + \
+     at_most((position) % WINOGRAD_SIZE_ACROSS, WINOGRAD_ACROSS + 1))
+#endif
+
+static int at_most(int value, int limit) { return value < limit ? value : limit; }
+
 static int panel_first_tile(int row_panel) {
     return row_panel * TILE_ROWS - (row_panel < TALL_PANELS ? 0 : row_panel - TALL_PANELS);
 }
@@ -74,10 +88,10 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
             int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
             const winograd_element *weights = (const winograd_element *)plan->args->weights;
 #if POSITION_FIRST
-            weights += ((ptrdiff_t)position * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS;
+            weights += ((ptrdiff_t)WEIGHT_POSITION(position) * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS;
 #else
-            weights += (ptrdiff_t)vector * WINOGRAD_LANES * WINOGRAD_POSITIONS * CHANNELS +
-                       (ptrdiff_t)position * CHANNELS * width;
+            weights += (ptrdiff_t)vector * WINOGRAD_LANES * WEIGHT_POSITIONS * CHANNELS +
+                       (ptrdiff_t)WEIGHT_POSITION(position) * CHANNELS * width;
 #endif
             for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
                 int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
@@ -151,8 +165,6 @@ static void group_task(const void *context, int index, int worker) {
     multiply_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, transformed, products);
     finish_group(plan, plan->first_row_panel, plan->last_row_panel, first, last, products);
 }
-
-static int at_most(int value, int limit) { return value < limit ? value : limit; }
 
 void KERNEL_NAME(const ell_conv_args *args) {
     int threads = ell_pool_threads(args->pool);

@@ -114,11 +114,11 @@ static __attribute__((noinline)) void INPUT_NAME(input_edge)(const INPUT_ELEMENT
 static void INPUT_NAME(input_tile)(const INPUT_ELEMENT *input, int row, int column, int channels,
                                 winograd_element *transformed) {
     int y = row * WINOGRAD_ROWS, x = column * WINOGRAD_COLUMNS;
-    const INPUT_ELEMENT *first = input + y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE;
+    const INPUT_ELEMENT *first = input + STRIDE * (y * (ptrdiff_t)IN_ROW_STRIDE + x * (ptrdiff_t)IN_PIXEL_STRIDE);
     if (y + WINOGRAD_ROWS <= OUT_ROWS && x + WINOGRAD_COLUMNS <= OUT_COLUMNS) {
         INPUT_NAME(input_inner)(first, channels, transformed);
     } else {
-        const int below = OUT_ROWS + FIELD - 1 - y, right = OUT_COLUMNS + FIELD_COLUMNS - 1 - x;
+        const int below = (OUT_ROWS - 1 - y) * STRIDE + FIELD, right = (OUT_COLUMNS - 1 - x) * STRIDE + FIELD_COLUMNS;
         int rows = below < WINOGRAD_INPUT_ROWS ? below : WINOGRAD_INPUT_ROWS;
         int columns = right < WINOGRAD_INPUT_COLUMNS ? right : WINOGRAD_INPUT_COLUMNS;
         INPUT_NAME(input_edge)(first, rows, columns, channels, transformed);

@@ -2,6 +2,7 @@
  *
  * A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015. Interpolation points: 0, 1, -1 and
  * infinity, for t >= 4 also 2 and -2, for t = 6 also 1/2 and -1/2, for t = 3 one more at 2, for t = 5 one at 1/2.
+ * With stride 2 tiles have 2 t + 1 values.
  * The matrices are in matrices.py; here they are written out with their common sums. */
 #ifndef ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
 #define ELLOPT_CONV_WINOGRAD_TRANSFORMS_H
@@ -15,15 +16,15 @@
 /* Rows and columns of output of a tile: two digits of WINOGRAD_TILE, or one for both. */
 #define WINOGRAD_DOWN (WINOGRAD_TILE > 9 ? WINOGRAD_TILE / 10 : WINOGRAD_TILE)
 #define WINOGRAD_ACROSS (WINOGRAD_TILE % 10)
-#define WINOGRAD_SIZE_DOWN (WINOGRAD_DOWN + 2)
-#define WINOGRAD_SIZE_ACROSS (WINOGRAD_ACROSS + 2)
+#define WINOGRAD_SIZE_DOWN ((WINOGRAD_DOWN - 1) * STRIDE + 3)
+#define WINOGRAD_SIZE_ACROSS ((WINOGRAD_ACROSS - 1) * STRIDE + 3)
 /* Windows of 1x3 and 3x1 have tiles of one row, or one column: F(t, 3). */
 #define WINOGRAD_LINE (FIELD == 1 || FIELD_COLUMNS == 1)
 #define WINOGRAD_SIZE (WINOGRAD_TILE + 2) /* where WINOGRAD_LINE */
 #define WINOGRAD_ROWS (FIELD == 1 ? 1 : WINOGRAD_DOWN)
 #define WINOGRAD_COLUMNS (FIELD_COLUMNS == 1 ? 1 : WINOGRAD_ACROSS)
-#define WINOGRAD_INPUT_ROWS (WINOGRAD_ROWS + FIELD - 1)
-#define WINOGRAD_INPUT_COLUMNS (WINOGRAD_COLUMNS + FIELD_COLUMNS - 1)
+#define WINOGRAD_INPUT_ROWS ((WINOGRAD_ROWS - 1) * STRIDE + FIELD)
+#define WINOGRAD_INPUT_COLUMNS ((WINOGRAD_COLUMNS - 1) * STRIDE + FIELD_COLUMNS)
 #define WINOGRAD_POSITIONS (WINOGRAD_INPUT_ROWS * WINOGRAD_INPUT_COLUMNS)
 #define TILES_DOWN ((OUT_ROWS + WINOGRAD_ROWS - 1) / WINOGRAD_ROWS)
 #define TILES_ACROSS ((OUT_COLUMNS + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS)
@@ -62,9 +63,9 @@ ELL_INLINE void winograd_input_1d_4(const vec *d, vec *v) {
 }
 #endif
 
-/* v = B^T d for tiles of `tile` outputs. The transform for a further point p is that of the other points on
+/* v = B^T d for tiles of `tile` outputs with stride 1. The transform for a further point p is that of the other points on
  * d[i + 1] - p d[i], and one more row. */
-ELL_INLINE void winograd_input_1d(const int tile, const vec *d, vec *v) {
+ELL_INLINE void winograd_input_1d_plain(const int tile, const vec *d, vec *v) {
     if (tile == 2) {
         winograd_input_1d_2(d, v);
     } else if (tile == 3) {
@@ -94,6 +95,26 @@ ELL_INLINE void winograd_input_1d(const int tile, const vec *d, vec *v) {
     }
 }
 
+/* v = B^T d for tiles of `tile` outputs. With stride 2: the even inputs, transformed for a filter of two weights, which has
+ * the points of a smaller tile of three; then the odd ones. */
+ELL_INLINE void winograd_input_1d(const int tile, const vec *d, vec *v) {
+#if STRIDE == 1
+    winograd_input_1d_plain(tile, d, v);
+#else
+    vec even[5];
+    ELL_UNROLL for (int i = 0; i <= tile; i++) even[i] = d[2 * i];
+    if (tile == 2) {
+        v[0] = even[0] - even[1];
+        v[1] = even[1];
+        v[2] = even[2] - even[1];
+    } else {
+        winograd_input_1d_plain(tile - 1, even, v);
+    }
+    ELL_UNROLL for (int i = 0; i < tile; i++) v[tile + 1 + i] = d[2 * i + 1];
+#endif
+}
+
+#if STRIDE == 1
 /* y = A^T m for tiles of `tile` outputs. */
 ELL_INLINE void winograd_output_1d(const int tile, const vec *m, vec *y) {
     vec sum1 = m[1] + m[2], difference1 = m[1] - m[2];
@@ -130,5 +151,27 @@ ELL_INLINE void winograd_output_1d(const int tile, const vec *m, vec *y) {
         y[5] = ((difference1 + m[7]) + 32.0f * difference2) + difference3;
     }
 }
+#else
+/* The same with stride 2: m has the products of the points, then those of the odd inputs. */
+ELL_INLINE void winograd_output_1d(const int tile, const vec *m, vec *y) {
+    if (tile == 2) {
+        y[0] = (m[0] + m[1]) + m[3];
+        y[1] = (m[1] + m[2]) + m[4];
+        return;
+    }
+    const vec *odd = m + tile + 1;
+    const vec sum = m[1] + m[2], difference = m[1] - m[2];
+    if (tile == 3) {
+        y[0] = (m[0] + sum) + odd[0];
+        y[1] = difference + odd[1];
+        y[2] = (sum - m[3]) + odd[2];
+    } else {
+        y[0] = ((m[0] + sum) + m[4]) + odd[0];
+        y[1] = vec_add_product(difference + odd[1], 2.0f, m[4]);
+        y[2] = vec_add_product(sum + odd[2], 4.0f, m[4]);
+        y[3] = vec_add_product((difference - m[3]) + odd[3], 8.0f, m[4]);
+    }
+}
+#endif
 
 #endif

@@ -16,6 +16,11 @@ The error is max |v - reference| / max |reference| in float32 on random layers o
 5, 10, 20, ... and 3, 6, 9, ... rows without waste. A tile of 4 x 2 outputs (42) takes 24
 multiplications for 8 outputs, 1 / 3 of 9, and a third fewer weights than one of 4 x 4: for small images, whose weights
 come from memory.
+
+With a stride of 2 an output is g0 d[2i] + g1 d[2i + 1] + g2 d[2i + 2]: a filter of two weights, g0 and g2, over the
+even inputs, F(t, 2) with one point fewer, and the product of g1 with an odd one (J. Yepez, S.-B. Ko: Stride 2 1-D, 2-D,
+and 3-D Winograd for Convolutional Neural Networks, 2020). So t^2 outputs cost (2 t + 1)^2 multiplications by (t + 2)^2
+weights: for t = 2, 3, 4 that is 1 / 1.44, 1 / 1.65 and 1 / 1.78 of 9 t^2.
 """
 
 from __future__ import annotations
@@ -27,17 +32,20 @@ Matrix = npt.NDArray[np.float64]
 
 _INFINITY = np.inf
 
-#: By tile size: (point, scale of its column of A^T, scale of its row of B^T), in the order of the C code. Scales are
+#: By number: (point, scale of its column of A^T, scale of its row of B^T), in the order of the C code. Scales are
 #: powers of two or signs, so they change no rounding.
 _POINTS: dict[int, tuple[tuple[float, int, int], ...]] = {
-    2: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (_INFINITY, -1, -1)),
-    3: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (_INFINITY, -1, -1), (2, 1, 1)),
-    4: ((0, 1, 1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (_INFINITY, 1, 1)),
-    5: ((0, 1, 1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (_INFINITY, 1, 1), (0.5, 16, 1)),
-    6: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (0.5, 32, 1), (-0.5, 32, 1), (_INFINITY, 1, 1)),
+    3: ((0, 1, -1), (1, 1, 1), (_INFINITY, 1, 1)),
+    4: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (_INFINITY, -1, -1)),
+    5: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (_INFINITY, -1, -1), (2, 1, 1)),
+    6: ((0, 1, 1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (_INFINITY, 1, 1)),
+    7: ((0, 1, 1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (_INFINITY, 1, 1), (0.5, 16, 1)),
+    8: ((0, 1, -1), (1, 1, 1), (-1, 1, 1), (2, 1, 1), (-2, 1, 1), (0.5, 32, 1), (-0.5, 32, 1), (_INFINITY, 1, 1)),
 }
 
-TILE_SIZES = tuple(_POINTS)
+TILE_SIZES = (2, 3, 4, 5, 6)
+#: The same of layers with a stride of 2.
+STRIDED_TILES = (2, 3, 4)
 #: Tiles of unequal sides, of 3x3 windows alone, by two digits: rows and columns.
 UNEQUAL_TILES = (42,)
 
@@ -58,18 +66,33 @@ def _vanishing_elsewhere(point: float, finite: list[float], count: int) -> Matri
     return np.pad(coefficients, (0, count - len(coefficients)))
 
 
-def transforms(tile: int) -> tuple[Matrix, Matrix, Matrix]:
-    """A^T [tile, tile + 2], B^T [tile + 2, tile + 2] and G [tile + 2, 3] of F(tile x tile, 3 x 3)."""
-    finite = [p for p, _, _ in _POINTS[tile] if p != _INFINITY]
+def transforms(tile: int, taps: int = 3) -> tuple[Matrix, Matrix, Matrix]:
+    """A^T [tile, points], B^T [points, points] and G [points, taps] of F(tile, taps), with tile + taps - 1 points."""
+    points = _POINTS[tile + taps - 1]
+    finite = [p for p, _, _ in points if p != _INFINITY]
     output, inputs, weights = [], [], []
-    for point, output_scale, input_scale in _POINTS[tile]:
-        polynomial = _vanishing_elsewhere(point, finite, tile + 2)
-        value = 1.0 if point == _INFINITY else polynomial @ _powers(point, tile + 2)
+    for point, output_scale, input_scale in points:
+        polynomial = _vanishing_elsewhere(point, finite, len(points))
+        value = 1.0 if point == _INFINITY else polynomial @ _powers(point, len(points))
         output.append(output_scale * _powers(point, tile))
         inputs.append(input_scale * polynomial)
-        weights.append(_powers(point, 3) / (output_scale * input_scale * value))
+        weights.append(_powers(point, taps) / (output_scale * input_scale * value))
     return np.array(output).T, np.array(inputs), np.array(weights)
 
 
-#: G, [tile + 2, 3]
-WEIGHT_TRANSFORMS: dict[int, Matrix] = {tile: transforms(tile)[2] for tile in TILE_SIZES}
+def strided_transforms(tile: int) -> tuple[Matrix, Matrix, Matrix]:
+    """A^T [tile, size], B^T [size, size] and G [size, 3] of three weights with a stride of 2, size = 2 tile + 1: the points
+    of the even inputs, then the odd inputs, whose rows of G are all the same."""
+    even, size = transforms(tile, taps=2), 2 * tile + 1
+    output = np.hstack([even[0], np.eye(tile)])
+    inputs, weights = np.zeros((size, size)), np.zeros((size, 3))
+    inputs[: tile + 1, ::2], weights[: tile + 1, ::2] = even[1], even[2]
+    inputs[tile + 1 :, 1::2], weights[tile + 1 :, 1] = np.eye(tile), 1.0
+    return output, inputs, weights
+
+
+#: (tile, stride) -> G without what is the same, [tile + 2, 3]
+WEIGHT_TRANSFORMS: dict[tuple[int, int], Matrix] = {
+    **{(tile, 1): transforms(tile)[2] for tile in TILE_SIZES},
+    **{(tile, 2): strided_transforms(tile)[2][: tile + 2] for tile in STRIDED_TILES},
+}

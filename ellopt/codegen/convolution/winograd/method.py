@@ -1,4 +1,4 @@
-"""``winograd``: minimal filtering of 3x3, 1x3 and 3x1 layers with stride 1 (see matrices.py)."""
+"""``winograd``: minimal filtering of 3x3, 1x3 and 3x1 layers with stride 1, and 3x3 with stride 2 (see matrices.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import product
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.half import HALF_TERMS, HalfPacking, half_applies, half_cpu, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
-from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, positions
-from ellopt.codegen.convolution.winograd.matrices import TILE_SIZES, UNEQUAL_TILES
+from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, weight_positions
+from ellopt.codegen.convolution.winograd.matrices import STRIDED_TILES, TILE_SIZES, UNEQUAL_TILES
 from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import Choices, plain_weight_bytes
@@ -50,11 +50,11 @@ class Winograd(GeneratedMethod):
     def applies(self, shape: ConvolutionShape) -> bool:
         """Whatever the padding: the cells of a border are input like any other."""
         dilated = shape.row_dilation != 1 or shape.column_dilation != 1
-        return shape.window in WINDOWS and shape.strides == (1, 1) and not dilated and shape.groups == 1
+        return _moves(shape.window, shape.strides, shape.depthwise) and not dilated and shape.groups == 1
 
     def weight_bytes(self, shape: ConvolutionShape, options: ConvolutionOptions) -> int:
         taps = shape.window[0] * shape.window[1]
-        whole = plain_weight_bytes(shape) * positions(options.winograd_tile_size, shape.window) // taps
+        whole = plain_weight_bytes(shape) * weight_positions(options.winograd_tile_size, shape.window) // taps
         return whole // 2 if options.precision else whole
 
     def rounding(self, options: ConvolutionOptions, terms: int) -> float:
@@ -63,16 +63,16 @@ class Winograd(GeneratedMethod):
 
     def halves(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         enough = shape.channels >= _HALF_CHANNELS
-        return half_applies(shape) and enough and options.winograd_tile_size in _HALF_ROUNDING
+        return half_applies(shape) and shape.stride == 1 and enough and options.winograd_tile_size in _HALF_ROUNDING
 
     def ell_can(self, shape: ConvolutionShape, options: ConvolutionOptions) -> bool:
         """ELL computes depthwise layers wrongly by winograd, and knows tiles of 2 of square windows only."""
-        return options.winograd_tile_size == 2 and not shape.depthwise and shape.plain
+        return options.winograd_tile_size == 2 and not shape.depthwise and shape.plain and shape.stride == 1
 
     def ell_canonical(self, shape: ConvolutionShape, options: ConvolutionOptions) -> ConvolutionOptions | None:
         """Depths matter where ELL goes filter by filter: the separable one for depthwise layers, the other two
         elsewhere."""
-        if not (self.applies(shape) and shape.plain) or options.winograd_tile_size != 2:
+        if not (self.applies(shape) and shape.plain and shape.stride == 1) or options.winograd_tile_size != 2:
             return None
         separable, filters, channels = (getattr(options, name) or d for name, d in ELL_DEFAULT_DEPTHS.items())
         plain = ConvolutionOptions(self.name, options.parallelize)
@@ -88,7 +88,7 @@ class Winograd(GeneratedMethod):
         """Depths that mean nothing on the layer are 0; depths that reach beyond the layer are cut down to it; depths
         that are what the kernel itself would choose are 0."""
         tile = options.winograd_tile_size
-        if not _has_tile(tile, shape.window, shape.depthwise) or options.gemm_blocking:
+        if tile not in _tiles(shape.window, shape.stride, shape.depthwise) or options.gemm_blocking:
             return None
         separable, filters, channels = options.depths
         if shape.depthwise:
@@ -101,7 +101,7 @@ class Winograd(GeneratedMethod):
             )
         size = (shape.output_rows, shape.output_columns)
         cpu = half_cpu(cpu) if options.precision else cpu
-        cut = blocking(*size, shape.channels, shape.filters, tile, cpu, cores, shape.window)
+        cut = blocking(*size, shape.channels, shape.filters, tile, cpu, cores, shape.window, shape.stride)
         filters = min(filters, cut.panels)
         return replace(
             options,
@@ -111,16 +111,17 @@ class Winograd(GeneratedMethod):
         )
 
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
-        """Raises ConfigurationError if the layer is not 3x3, 1x3 or 3x1 with stride 1 or there is no such tile size."""
+        """Raises ConfigurationError if the layer is not 3x3, 1x3 or 3x1 with stride 1, or 3x3 with stride 2, or there is
+        no such tile size."""
         tile = options.winograd_tile_size
         window = (site.field, site.field_columns or site.field)
-        if window not in WINDOWS or site.strides != (1, 1):
+        if not _moves(window, site.strides, site.depthwise):
             raise ConfigurationError(
-                "winograd needs a receptive field of 3x3, 1x3 or 3x1 and stride 1, "
+                "winograd needs a receptive field of 3x3, 1x3 or 3x1 and stride 1, or 3x3 and stride 2, "
                 f"not {window[0]}x{window[1]} and {site.strides[0]}x{site.strides[1]}"
             )
-        if not _has_tile(tile, window, site.depthwise):
-            known = (*TILE_SIZES, *(wide for wide in UNEQUAL_TILES if _has_tile(wide, window, site.depthwise)))
+        known = _tiles(window, site.stride, site.depthwise)
+        if tile not in known:
             raise ConfigurationError(f"winograd_tile_size {tile}: use one of {', '.join(map(str, known))}")
         macros = {"WINOGRAD_TILE": str(tile)}
         lanes = site.cpu.lanes
@@ -129,9 +130,9 @@ class Winograd(GeneratedMethod):
             return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
         size = (site.out_rows, site.out_columns)
         cpu = half_cpu(site.cpu) if options.precision else site.cpu
-        cut = blocking(*size, site.channels, site.filters, tile, cpu, site.cores, window)
+        cut = blocking(*size, site.channels, site.filters, tile, cpu, site.cores, window, site.stride)
         first, tiles = cpu.winograd_position_first, cut.tiles
-        packing = WinogradPacking(tile, cpu.lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first)
+        packing = WinogradPacking(tile, cpu.lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first, site.stride)
         half = {"HALF_TERMS": str(_HALF_TERMS[tile])} if options.precision else {}
         return make_kernel(
             site,
@@ -144,8 +145,16 @@ class Winograd(GeneratedMethod):
         )
 
 
-def _has_tile(tile: int, window: tuple[int, int], depthwise: bool) -> bool:
-    return tile in TILE_SIZES or (tile in UNEQUAL_TILES and window == (3, 3) and not depthwise)
+def _moves(window: tuple[int, int], strides: tuple[int, int], depthwise: bool) -> bool:
+    """Whether it computes windows that move so."""
+    return (window in WINDOWS and strides == (1, 1)) or (window == (3, 3) and strides == (2, 2) and not depthwise)
+
+
+def _tiles(window: tuple[int, int], stride: int, depthwise: bool) -> tuple[int, ...]:
+    """The tile sizes that there are."""
+    if stride > 1:
+        return STRIDED_TILES
+    return (*TILE_SIZES, *UNEQUAL_TILES) if window == (3, 3) and not depthwise else TILE_SIZES
 
 
 WINOGRAD = Winograd()

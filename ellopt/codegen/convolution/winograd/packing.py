@@ -10,12 +10,13 @@ from ellopt.codegen.convolution.packing import FloatArray
 from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matrix, tile_sides
 
 
-def transform_weights(weights: FloatArray, tile: int) -> Matrix:
+def transform_weights(weights: FloatArray, tile: int, stride: int = 1) -> Matrix:
     """G g G^T of ``weights`` [filter, row, column, channel], as [position, channel, filter] in double precision.
-    Windows are 3x3, or 1x3 and 3x1, which are transformed along their three weights alone."""
+    Windows are 3x3, or 1x3 and 3x1, which are transformed along their three weights alone. Positions with equal weights
+    are one."""
     filters, rows, columns, channels = weights.shape
     along_rows, along_columns = (
-        np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[side]
+        np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[side, stride]
         for size, side in zip((rows, columns), tile_sides(tile), strict=True)
     )
     taps = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(rows * columns, -1)
@@ -38,9 +39,10 @@ class WinogradPacking:
     wide_panels: int
     vectors: int
     position_first: bool = False
+    stride: int = 1
 
     def pack(self, weights: FloatArray) -> FloatArray:
-        positions = transform_weights(weights, self.tile)
+        positions = transform_weights(weights, self.tile, self.stride)
         count, channels, filters = positions.shape
         packed = np.zeros(count * channels * -(-filters // self.vector_width) * self.vector_width, np.float32)
         rows = packed.reshape(count, -1)  # if ``position_first``
