@@ -1,13 +1,14 @@
 """ellopt and other runtimes on simulated Cortex-A53, A72 and A76: ``python -m benchmarks.arm [MODEL ...]``.
 
-Each model is tuned by estimate for one thread and compiled as it would be deployed; ncnn, MNN, LiteRT and onnxruntime
-come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it. All run the same way: under
-qemu in a userland of aarch64 (benchmarks/arm_userland.py), where /proc and /sys say what a board's would; the first
-passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs are compared with the
-recorded ones. ``ncnn-float16`` and ``mnn-float16`` are run where they are asked for: those two as they compute where
-the processor has the arithmetic. A compile_options.json at options/TARGET/MODEL.json below --keep spares the tuning.
-Ratios are best peer / ellopt in float32, in cycles: above 1 ellopt is ahead, within 10 % it is a tie. What could not be
-run is said with the reason. What --keep has of a peer from an earlier run is not run again: a pass takes minutes.
+Each model is tuned by estimate for one thread, trying what --options names, and compiled as it would be deployed; ncnn,
+MNN, LiteRT and onnxruntime come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it. All
+run the same way: under qemu in a userland of aarch64 (benchmarks/arm_userland.py), where /proc and /sys say what a
+board's would; the first passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs
+are compared with the recorded ones. ``ncnn-float16`` and ``mnn-float16`` are run where they are asked for: those two as
+they compute where the processor has the arithmetic. A compile_options.json at options/TARGET/MODEL.json below --keep
+spares the tuning. Ratios are best peer / ellopt in float32, in cycles: above 1 ellopt is ahead, within 10 % it is a
+tie. What could not be run is said with the reason. What --keep has of a peer from an earlier run is not run again: a
+pass takes minutes.
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ def ratios(runs: Iterable[Run]) -> list[Ratio]:
     return rows
 
 
-def tuned_library(case: Case, target: str, keep: Path) -> Path:
+def tuned_library(case: Case, target: str, keep: Path, space: str) -> Path:
     """The Python wrapper of the model's library, with the options of the file that was given, or tuned by estimate for
-    one thread. It is compiled anew each time, from what the generator writes now."""
+    one thread, trying what ``space`` names. It is compiled anew each time, from what the generator writes now."""
     name = case.model.name
     folder = keep / "tuned" / target
     tuned = folder / name / f"{name}_options.{'onnx' if case.is_onnx else 'ell'}"
@@ -95,7 +96,7 @@ def tuned_library(case: Case, target: str, keep: Path) -> Path:
         tuned = case.model.path
     elif not tuned.exists():
         what = ("optimize", "--model_path", str(case.model.path), "--target", target, "--threads", "1", "--estimate")
-        ellopt(*what, "-o", str(folder), *case.shapes)
+        ellopt(*what, "--options", space, "-o", str(folder), *case.shapes)
     library = keep / "libraries" / target / name
     options = ("--target", target, "-o", str(library), "--force", *case.shapes)
     ellopt("compile", str(tuned), *options, *(("--options", str(given)) if given.exists() else ()))
@@ -126,7 +127,7 @@ def run_all(path: Path, arguments: argparse.Namespace, userland: Userland) -> tu
                     if half and not (simulator.target.cpu and simulator.target.cpu.half_lanes):
                         raise NotHere("the processor has no arithmetic for float16")
                     if runtime == OWN:
-                        model, site = tuned_library(case, target_name, arguments.keep), "onnxruntime"
+                        model, site = tuned_library(case, target_name, arguments.keep, arguments.options), "onnxruntime"
                         code = table(simulator, [*userland.programs(site)[:1], *model.parent.glob("*.so")])
                     elif peer in files:
                         model, site = files[peer], peer
@@ -176,6 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runtimes", nargs="+", choices=choices, default=list(runtimes), metavar="RUNTIME")
     keep = cache_directory() / "arm-benchmark"
     parser.add_argument("--keep", type=Path, default=keep, help="folder of userland, tuned models and peers' runs")
+    parser.add_argument(
+        "--options", default="extended", metavar="FILE", help="what a tuning may try (default: extended)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the runs and ratios there")
     arguments = parser.parse_args(argv)
     arguments.keep = arguments.keep.resolve()

@@ -117,7 +117,5 @@ def _border(offset: Shape3) -> str:
 def _variants(node: Node) -> str:
     if not isinstance(node, layers.Convolution):
         return ""
-    straight = node.strides == (1, 1) and node.dilations == (1, 1) and node.groups == 1
-    winograd = straight and node.window in ((3, 3), (1, 3), (3, 1))
     kind = "depthwise: " if node.depthwise else ""
-    return kind + "simple, unrolled" + (", winograd" if winograd else "")
+    return kind + "simple, unrolled" + (", winograd" if node.minimal_filtering else "")

@@ -64,14 +64,14 @@ def build_model(archive: Archive) -> Model:
 
 
 def _options(archive: Archive, nodes: list[Node]) -> Plan:
-    """The options that convolution layers carry; winograd where it does not apply is passed over, as ELL does."""
+    """The options that convolution layers carry; winograd where it does not apply is passed over."""
     found = read_options(archive)
     chosen = {}
     for node in nodes:
         options = found.get(node.node_id)
         if options is None or not isinstance(node, Convolution):
             continue
-        if options.method == "winograd" and (node.receptive_field, node.stride) != (3, 1):
+        if options.method == "winograd" and not node.minimal_filtering:
             logger.warning("%s: node %s: winograd does not apply to it; passed over", archive.path, node.node_id)
             continue
         chosen[node.node_id] = options

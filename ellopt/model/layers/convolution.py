@@ -39,6 +39,14 @@ class Convolution(Node):
         return (self.stride, self.column_stride or self.stride)
 
     @property
+    def minimal_filtering(self) -> bool:
+        """Whether there is minimal filtering (winograd) of windows that move so."""
+        straight = self.dilations == (1, 1) and self.groups == 1
+        strided = self.window == (3, 3) and self.strides == (2, 2) and not self.depthwise
+        lines = self.window in ((3, 3), (1, 3), (3, 1)) and self.strides == (1, 1)
+        return straight and (lines or strided)
+
+    @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns that a window reaches over."""
         (rows, columns), (down, right) = self.window, self.dilations

@@ -117,9 +117,9 @@ def test_what_one_bundle_packed_is_the_same_in_the_next(
 def test_options_that_a_layer_cannot_have_do_not_build(
     toolchain: NativeToolchain, tiny: Model, tiny_plans: tuple[Plan, ...], host: Target, tmp_path: Path
 ) -> None:
-    strided = list(tiny_plans[0])[1]
-    plan = tiny_plans[0].with_(strided, ConvolutionOptions("winograd"))
-    with pytest.raises(BuildError, match=strided):
+    pointwise = list(tiny_plans[0])[2]
+    plan = tiny_plans[0].with_(pointwise, ConvolutionOptions("winograd"))
+    with pytest.raises(BuildError, match=pointwise):
         toolchain.build(tiny, [plan], host, tmp_path, Deadline.after(60))
 
 

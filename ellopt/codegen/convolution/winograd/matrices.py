@@ -81,8 +81,8 @@ def transforms(tile: int, taps: int = 3) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def strided_transforms(tile: int) -> tuple[Matrix, Matrix, Matrix]:
-    """A^T [tile, size], B^T [size, size] and G [size, 3] of three weights with a stride of 2, size = 2 tile + 1: the points
-    of the even inputs, then the odd inputs, whose rows of G are all the same."""
+    """A^T [tile, size], B^T [size, size] and G [size, 3] of three weights with a stride of 2; size is 2 tile + 1: the
+    points of the even inputs, then the odd inputs, whose rows of G are all the same."""
     even, size = transforms(tile, taps=2), 2 * tile + 1
     output = np.hstack([even[0], np.eye(tile)])
     inputs, weights = np.zeros((size, size)), np.zeros((size, 3))

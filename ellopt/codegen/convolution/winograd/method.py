@@ -111,8 +111,8 @@ class Winograd(GeneratedMethod):
         )
 
     def kernel(self, site: KernelSite, options: ConvolutionOptions) -> Kernel:
-        """Raises ConfigurationError if the layer is not 3x3, 1x3 or 3x1 with stride 1, or 3x3 with stride 2, or there is
-        no such tile size."""
+        """Raises ConfigurationError if the layer is not 3x3, 1x3 or 3x1 with stride 1, or 3x3 with stride 2, or there
+        is no such tile size."""
         tile = options.winograd_tile_size
         window = (site.field, site.field_columns or site.field)
         if not _moves(window, site.strides, site.depthwise):
