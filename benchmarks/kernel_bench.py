@@ -112,12 +112,19 @@ def build(kernels: Sequence[Kernel]) -> ctypes.CDLL:
     loaded.ell_pool_create.restype = ctypes.c_void_p
     loaded.ell_pool_destroy.argtypes = (ctypes.c_void_p,)
     loaded.measure_peak.restype = ctypes.c_double
+    loaded.round_trip.restype = ctypes.c_double
     return loaded
 
 
 def host_peak() -> float:
     """GFLOP/s of one core, now: measured by multiply-adds of independent vectors."""
     return float(build(()).measure_peak())
+
+
+def host_round_trip() -> float:
+    """Nanoseconds in which a line of cache goes from one thread to another and back, now. On a machine whose cores
+    share their last cache in groups it depends on which these are, and a virtual one is moved at any time."""
+    return float(build(()).round_trip())
 
 
 def _aligned(size: int) -> npt.NDArray[np.float32]:

@@ -1,4 +1,5 @@
 /* Times convolution kernels one after the other, as a network would run them, and the machine's peak. */
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -46,4 +47,38 @@ double measure_peak(void) {
         if (rate > best) best = rate;
     }
     return best;
+}
+
+enum { TRIPS = 10000, ENDED = -1 };
+
+/* Makes odd numbers even. */
+static void *answer(void *place) {
+    int *word = (int *)place, seen;
+    while ((seen = __atomic_load_n(word, __ATOMIC_ACQUIRE)) != ENDED)
+        if (seen & 1) __atomic_compare_exchange_n(word, &seen, seen + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* Nanoseconds in which a line of cache goes to another thread and back: the lowest of some hundred times, as a thread may
+ * have no processor for a moment. Negative where no thread can be started. */
+double round_trip(void) {
+    enum { BLOCKS = 100 };
+    _Alignas(64) static int word;
+    double lowest = 1e9;
+    pthread_t other;
+    word = 0;
+    if (pthread_create(&other, 0, answer, &word)) return -1;
+    const double limit = seconds_now() + 0.2;
+    for (int block = 0; block < BLOCKS && seconds_now() < limit; block++) {
+        const double start = seconds_now();
+        for (int i = 0; i < TRIPS / BLOCKS; i++) {
+            const int asked = __atomic_add_fetch(&word, 1, __ATOMIC_ACQ_REL);
+            while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == asked) {}
+        }
+        const double took = (seconds_now() - start) * 1e9 / (TRIPS / BLOCKS);
+        if (took < lowest) lowest = took;
+    }
+    __atomic_store_n(&word, ENDED, __ATOMIC_RELEASE);
+    pthread_join(other, 0);
+    return lowest;
 }

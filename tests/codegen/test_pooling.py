@@ -24,9 +24,14 @@ def test_pooling_agrees_with_the_reference_in_borders_of_all_widths(tmp_path: Pa
         maker = ModelMaker(rng)
         maker.output(maker.pooling(maker.reorder(maker.input(15, 15, 75), 1, 0.25), function, size, 4))
         models[f"{function}{size}"] = (maker.model(), ConvolutionOptions("unrolled", True))
+    for size, channels, function in product((17, 20), (16, 75), ("max", "mean")):  # threads share the window's pixels
+        maker = ModelMaker(rng)
+        maker.output(maker.pooling(maker.reorder(maker.input(15, 15, channels), 1, 0.25), function, size, 4))
+        models[f"{function}{size}of{channels}"] = (maker.model(), ConvolutionOptions("unrolled", True))
     for key, compiled in compile_networks(models, tmp_path).items():
         model = models[key][0]
         values = rng.normal(size=model.input.output_layout.size).astype(np.float32)
-        check_network(compiled, model, values, 2)
+        for threads in (2, 4):
+            check_network(compiled, model, values, threads)
         values[2, 3, 5] = np.nan
-        check_network(compiled, model, values, 2)
+        check_network(compiled, model, values, 4)

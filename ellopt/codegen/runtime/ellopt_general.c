@@ -1,5 +1,5 @@
 /* Steps over tensors of any rank, as loops over dense memory: those of model/general.py. Each reads what it is to do
- * from its numbers. Work is cut into PARTS tasks. */
+ * from its numbers. */
 #include <math.h>
 #include <string.h>
 
@@ -76,9 +76,11 @@ static void broadcast_part(const void *context, int part, int worker) {
     const int32_t *counts = numbers + 2 + operands;
     const float *source[3] = {0};
     for (int k = 0; k < operands; k++) source[k] = ell_tensor_data(a->network, a->memory, numbers[2 + k]);
-    const int n = counts[axes - 1];
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+    const int all = counts[axes - 1];
+    for (int index = first_of(work, part); index < first_of(work, part + 1); index++) {
         const float *p[3] = {source[0], source[1], source[2]};
+        const int row = work->pieces == 1 ? index : index / work->pieces, piece = index - row * work->pieces;
+        const int begin = (int)((int64_t)all * piece / work->pieces), n = (int)((int64_t)all * (piece + 1) / work->pieces) - begin;
         int rest = row;
         for (int axis = axes - 2; axis >= 0; axis--) {
             int i = rest;
@@ -89,8 +91,11 @@ static void broadcast_part(const void *context, int part, int worker) {
             for (int k = 0; k < operands; k++) p[k] += (ptrdiff_t)i * counts[axes * (k + 1) + axis];
         }
         ptrdiff_t s[3] = {0};
-        for (int k = 0; k < operands; k++) s[k] = counts[axes * (k + 1) + axes - 1];
-        float *y = a->output + (ptrdiff_t)row * n;
+        for (int k = 0; k < operands; k++) {
+            s[k] = counts[axes * (k + 1) + axes - 1];
+            p[k] += begin * s[k];
+        }
+        float *y = a->output + (ptrdiff_t)row * all + begin;
         if (operands == 3)
             for (int i = 0; i < n; i++) y[i] = p[0][i * s[0]] != 0.0f ? p[1][i * s[1]] : p[2][i * s[2]];
         else if (s[0] == 1 && s[1] == 1 && a->step->mode == ELL_B_MULTIPLY)
@@ -110,9 +115,9 @@ static void scale_part(const void *context, int part, int worker) {
     const int32_t *numbers = a->step->numbers, *counts = numbers + 4;
     const float *p = ell_tensor_data(a->network, a->memory, numbers[2]);
     const float *q = ell_tensor_data(a->network, a->memory, numbers[3]);
-    const int n = counts[1], last = first_of(work->rows, part + 1);
+    const int n = counts[1], last = first_of(work, part + 1);
     const ptrdiff_t p_step = counts[2], q_step = counts[4];
-    for (ptrdiff_t row = first_of(work->rows, part); row < last; row++)
+    for (ptrdiff_t row = first_of(work, part); row < last; row++)
         multiply_lines(p + row * p_step, q + row * q_step, a->output + row * n, n);
 }
 
@@ -121,7 +126,13 @@ static void broadcast(ell_pool *pool, const ell_layer_args *a) {
     int rows = 1;
     for (int axis = 0; axis < numbers[1] - 1; axis++) rows *= counts[axis];
     const int scales = a->step->mode == ELL_B_MULTIPLY && numbers[1] == 2 && counts[3] == 1 && counts[5] == 1;
-    run_parts(pool, scales ? scale_part : broadcast_part, a, rows);
+    if (scales) {
+        run_parts(pool, scale_part, a, rows);
+        return;
+    }
+    /* A few long lines are cut. */
+    const int n = counts[numbers[1] - 1], tasks = ell_tasks(pool);
+    run_pieces(pool, broadcast_part, a, rows, rows < tasks && n >= 16 * tasks ? (tasks + rows - 1) / rows : 1);
 }
 
 /* --- reduction --------------------------------------------------------------------------------------------------
@@ -151,6 +162,29 @@ static void reduce_block(int mode, double *sums, const float *in, ptrdiff_t stri
     }
 }
 
+/* The same of one line of neighbours, many of them at once. */
+static void reduce_line(int mode, double *sum, const float *in, int n) {
+    enum { AT_ONCE = 4 };
+    int i = 0;
+    if (mode == ELL_R_MAXIMUM || mode == ELL_R_MINIMUM) {
+        const float sign = mode == ELL_R_MAXIMUM ? 1.0f : -1.0f;
+        vec most[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++) most[k] = vec_splat(-INFINITY);
+        for (; i + AT_ONCE * VECTOR_WIDTH <= n; i += AT_ONCE * VECTOR_WIDTH)
+            for (int k = 0; k < AT_ONCE; k++)
+                most[k] = vec_maximum(most[k], vec_splat(sign) * vec_load(in + i + k * VECTOR_WIDTH));
+        float lanes[AT_ONCE * VECTOR_WIDTH];
+        for (int k = 0; k < AT_ONCE; k++) vec_store(lanes + k * VECTOR_WIDTH, vec_splat(sign) * most[k]);
+        for (int k = 0; i && k < AT_ONCE * VECTOR_WIDTH; k++) reduce_block(mode, sum, lanes + k, 1, 1);
+    } else {
+        double sums[2 * AT_ONCE] = {0.0};
+        for (; i + 2 * AT_ONCE <= n; i += 2 * AT_ONCE)
+            for (int k = 0; k < 2 * AT_ONCE; k++) sums[k] += in[i + k];
+        for (int k = 0; k < 2 * AT_ONCE; k++) sum[0] += sums[k];
+    }
+    for (; i < n; i++) reduce_block(mode, sum, in + i, 1, 1);
+}
+
 static void reduction_part(const void *context, int part, int worker) {
     (void)worker;
     const general_work *work = (const general_work *)context;
@@ -163,7 +197,7 @@ static void reduction_part(const void *context, int part, int worker) {
     int reduced = 1;
     for (int axis = kept; axis < axes; axis++) reduced *= counts[axis];
     const int inner = axes > kept ? counts[axes - 1] : 1, inner_stride = axes > kept ? strides[axes - 1] : 0;
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
         const int first = row % blocks * BLOCK, n = lanes - first < BLOCK ? lanes - first : BLOCK;
         int rest = row / blocks;
         const float *in = a->input + (ptrdiff_t)first * lane_stride;
@@ -181,7 +215,10 @@ static void reduction_part(const void *context, int part, int worker) {
                 from += (ptrdiff_t)(left % counts[axis]) * strides[axis];
                 left /= counts[axis];
             }
-            for (int i = 0; i < inner; i++, from += inner_stride) reduce_block(mode, sums, from, lane_stride, n);
+            if (n == 1 && inner_stride == 1)
+                reduce_line(mode, sums, from, inner);
+            else
+                for (int i = 0; i < inner; i++, from += inner_stride) reduce_block(mode, sums, from, lane_stride, n);
         }
         const double share = mode == ELL_R_MEAN ? 1.0 / reduced : 1.0;
         for (int i = 0; i < n; i++) out[i] = (float)(sums[i] * share);
@@ -220,7 +257,7 @@ static void weights_part(const void *context, int part, int worker) {
     const int32_t *numbers = a->step->numbers;
     const int length = numbers[1], inner = numbers[2], outputs = numbers[3], taps = numbers[4];
     const float *weights = a->weights + a->step->weights;
-    const int first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
+    const int first = first_of(work, part), behind = first_of(work, part + 1);
     /* Where rows of the output lie apart a line is one of them, or a pixel; of dense memory it is a line of one row. */
     const int row_elements = a->out->columns * a->out->channels, dense = a->out->row_stride == row_elements;
     const int in_row = dense ? work->rows : row_elements / inner;
@@ -255,7 +292,7 @@ static void softmax_part(const void *context, int part, int worker) {
     const ell_layer_args *a = work->args;
     const int32_t *numbers = a->step->numbers;
     const int length = numbers[1], inner = numbers[2], logarithm = numbers[3], blocks = (inner + BLOCK - 1) / BLOCK;
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
         const int first = row % blocks * BLOCK, n = inner - first < BLOCK ? inner - first : BLOCK;
         const ptrdiff_t start = (ptrdiff_t)(row / blocks) * length * inner + first;
         const float *in = a->input + start;
@@ -288,7 +325,7 @@ static void concatenation_part(const void *context, int part, int worker) {
     const general_work *work = (const general_work *)context;
     const ell_layer_args *a = work->args;
     const int32_t *numbers = a->step->numbers;
-    const int inputs = numbers[2], first = first_of(work->rows, part), behind = first_of(work->rows, part + 1);
+    const int inputs = numbers[2], first = first_of(work, part), behind = first_of(work, part + 1);
     const ptrdiff_t whole = numbers[1];
     for (int k = 0; k < inputs; k++) {
         const int32_t *own = numbers + 3 + 3 * k;

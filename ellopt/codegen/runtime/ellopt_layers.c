@@ -13,18 +13,24 @@ void ell_fill_border(const ell_tensor *t, float *data) { fill_border(t, data); }
 
 /* --- elementwise ------------------------------------------------------------------------------------------------ */
 
-static void elementwise_row(const void *context, int y, int worker) {
+static void elementwise_task(const void *context, int index, int worker) {
     (void)worker;
-    const ell_layer_args *a = (const ell_layer_args *)context;
+    const cut_rows *cut = (const cut_rows *)context;
+    const ell_layer_args *a = cut->args;
     const ell_step *s = a->step;
+    const int y = index / cut->chunks, chunk = index % cut->chunks;
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
     /* Without numbers of each channel a row of neighbours is one pixel of many channels. */
-    const int one = !scale && dense_pixels(a->in) && dense_pixels(a->out), pixels = one ? 1 : a->out->columns;
-    const int columns = a->out->columns, channels = a->out->channels * (one ? columns : 1);
-    const float *in = a->input + (ptrdiff_t)y * a->in->row_stride;
-    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * a->out->channels;
+    const int one = !scale && dense_pixels(a->in) && dense_pixels(a->out);
+    const int columns = a->out->columns, count = one ? columns * a->out->channels : columns, unit = one ? LINE : 1;
+    const int first = chunk_begin(count, unit, chunk, cut->chunks), behind = chunk_begin(count, unit, chunk + 1, cut->chunks);
+    const int pixels = one ? 1 : behind - first, channels = one ? behind - first : a->out->channels;
+    const ptrdiff_t begin = first;
+    const float *in = a->input + (ptrdiff_t)y * a->in->row_stride + begin * (one ? 1 : a->in->pixel_stride);
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride + begin * (one ? 1 : a->out->pixel_stride);
+    const float *alpha = s->alpha == ELL_NONE ? 0 : a->weights + s->alpha + (size_t)y * columns * a->out->channels +
+                                                        begin * (one ? 1 : a->out->channels);
     for (int x = 0; x < pixels; x++) {
         for (int c = 0; c < channels; c += VECTOR_WIDTH) {
             int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
@@ -40,7 +46,7 @@ static void elementwise_row(const void *context, int y, int worker) {
 }
 
 void ell_elementwise(ell_pool *pool, const ell_layer_args *a) {
-    run_rows(pool, elementwise_row, a, a->out->rows, elements(a->out));
+    run_cut_rows(pool, elementwise_task, a, a->out->rows, elements(a->out));
 }
 
 /* --- binary operations ------------------------------------------------------------------------------------------ */
@@ -84,20 +90,25 @@ static void binary_cells(const ell_step *s, const float *p, const float *q, floa
     }
 }
 
-static void binary_row(const void *context, int y, int worker) {
+static void binary_task(const void *context, int index, int worker) {
     (void)worker;
-    const ell_layer_args *a = (const ell_layer_args *)context;
-    const float *p = a->input + (ptrdiff_t)y * a->in->row_stride;
-    const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride;
-    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    const int one = dense_pixels(a->in) && dense_pixels(a->in2) && dense_pixels(a->out), lines = one ? 1 : a->out->columns;
-    const int count = a->out->channels * (one ? a->out->columns : 1);
+    const cut_rows *cut = (const cut_rows *)context;
+    const ell_layer_args *a = cut->args;
+    const int y = index / cut->chunks, chunk = index % cut->chunks;
+    const int one = dense_pixels(a->in) && dense_pixels(a->in2) && dense_pixels(a->out), channels = a->out->channels;
+    const int all = one ? a->out->columns * channels : a->out->columns, unit = one ? LINE : 1;
+    const int first = chunk_begin(all, unit, chunk, cut->chunks), behind = chunk_begin(all, unit, chunk + 1, cut->chunks);
+    const ptrdiff_t begin = first;
+    const float *p = a->input + (ptrdiff_t)y * a->in->row_stride + begin * (one ? 1 : a->in->pixel_stride);
+    const float *q = a->second + (ptrdiff_t)y * a->in2->row_stride + begin * (one ? 1 : a->in2->pixel_stride);
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride + begin * (one ? 1 : a->out->pixel_stride);
+    const int lines = one ? 1 : behind - first, count = one ? behind - first : channels;
     for (int x = 0; x < lines; x++, p += a->in->pixel_stride, q += a->in2->pixel_stride, out += a->out->pixel_stride)
         binary_cells(a->step, p, q, out, count);
 }
 
 void ell_binary(ell_pool *pool, const ell_layer_args *a) {
-    run_rows(pool, binary_row, a, a->out->rows, elements(a->out));
+    run_cut_rows(pool, binary_task, a, a->out->rows, elements(a->out));
 }
 
 /* --- fully connected -------------------------------------------------------------------------------------------- */

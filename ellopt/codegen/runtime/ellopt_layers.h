@@ -4,6 +4,12 @@
 
 #include "ellopt_network.h"
 
+/* The pool where `work`, elements that are read or written, is worth a meeting of its threads. */
+static inline ell_pool *ell_shared(ell_pool *pool, size_t work) { return work >= 8192 ? pool : 0; }
+
+/* Tasks enough to even out cores of unequal speed. */
+static inline int ell_tasks(const ell_pool *pool) { return pool ? 4 * ell_pool_threads(pool) : 1; }
+
 void ell_elementwise(ell_pool *pool, const ell_layer_args *args);
 void ell_pooling(ell_pool *pool, const ell_layer_args *args);
 void ell_fully_connected(ell_pool *pool, const ell_layer_args *args);

@@ -99,8 +99,6 @@ typedef struct {
     int parts;
 } pooling_work;
 
-enum { LINE = 16 }; /* channels on a line of cache */
-
 static void pooling_task(const void *context, int index, int worker) {
     (void)worker;
     const pooling_work *work = (const pooling_work *)context;
@@ -146,12 +144,74 @@ static void pooling_task(const void *context, int index, int worker) {
     }
 }
 
+/* One window of everything: each thread has pixels that lie next to each other, which it has most likely written, and
+ * `found` a line of channels for each. */
+typedef struct {
+    const ell_layer_args *args;
+    int bands, line;
+    float *found;
+} pooling_bands;
+
+static void pooling_band(const void *context, int band, int worker) {
+    (void)worker;
+    const pooling_bands *work = (const pooling_bands *)context;
+    const ell_layer_args *a = work->args;
+    const int channels = a->in->channels, is_max = a->step->mode == ELL_POOL_MAX;
+    const pooling_row row = pooling_row_of(a, 0, 0);
+    const pooling_window cells = pooling_window_of(a, row, 0);
+    const int pixels = row.rows * cells.columns;
+    const int first = (int)((int64_t)pixels * band / work->bands), behind = (int)((int64_t)pixels * (band + 1) / work->bands);
+    const vec start = vec_splat(is_max || !band ? cells.start : 0.0f), share = vec_splat(row.share);
+    float *found = work->found + (ptrdiff_t)band * work->line;
+    for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+        const int at = c + VECTOR_WIDTH > channels ? channels - VECTOR_WIDTH : c; /* some channels once more */
+        vec v = start;
+        for (int pixel = first; pixel < behind;) {
+            const int x = pixel % cells.columns, count = smaller(cells.columns - x, behind - pixel);
+            const float *window = a->input + cells.at + pixel / cells.columns * (ptrdiff_t)a->in->row_stride +
+                                  (ptrdiff_t)x * a->in->pixel_stride + at;
+            if (is_max)
+                v = pool_cells(window, 0, a->in->pixel_stride, 1, count, v, share, 1);
+            else
+                v = pool_cells(window, 0, a->in->pixel_stride, 1, count, v, share, 0);
+            pixel += count;
+        }
+        vec_store(found + at, v);
+    }
+}
+
+/* Of what the bands have found. */
+static void pooling_join(const pooling_bands *work) {
+    const ell_layer_args *a = work->args;
+    const int channels = a->in->channels, is_max = a->step->mode == ELL_POOL_MAX;
+    for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+        const int lanes = smaller(channels - c, VECTOR_WIDTH);
+        vec v = vec_load_partial(work->found + c, lanes);
+        for (int band = 1; band < work->bands; band++) {
+            const vec u = vec_load_partial(work->found + (ptrdiff_t)band * work->line + c, lanes);
+            v = is_max ? vec_maximum(v, u) : v + u;
+        }
+        vec_store_partial(a->output + c, activate(a->step, v), lanes);
+    }
+}
+
+enum { MOST_FOUND = 8192 }; /* floats of all bands, on the stack */
+
 void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
     pooling_work work = {a, 1};
     const int rows = a->out->rows, lines = (a->out->channels + LINE - 1) / LINE;
-    pool = shared(pool, elements(a->in));
-    /* Few rows of large windows, such as the mean of a whole tensor: threads share the channels. */
-    const int wanted = 4 * ell_pool_threads(pool);
+    pool = ell_shared(pool, elements(a->in));
+    const int threads = ell_pool_threads(pool);
+    if (threads > 1 && rows * a->out->columns == 1 && a->step->size > 3 && a->in->channels >= VECTOR_WIDTH &&
+        threads * lines * LINE <= MOST_FOUND) {
+        _Alignas(64) float found[MOST_FOUND];
+        const pooling_bands bands = {a, threads, lines * LINE, found};
+        ell_pool_run(pool, pooling_band, &bands, threads);
+        pooling_join(&bands);
+        return;
+    }
+    /* Few rows of large windows: threads share the channels. */
+    const int wanted = ell_tasks(pool);
     if (pool && a->step->size > 3 && rows < wanted) work.parts = smaller((wanted + rows - 1) / rows, lines);
 #if ELL_LARGE_CACHES
     ell_pool_run(pool, pooling_task, &work, rows * work.parts);

@@ -16,7 +16,7 @@ static void extreme_part(const void *context, int part, int worker) {
     const int32_t *numbers = a->step->numbers;
     const int length = numbers[1], inner = numbers[2], last = numbers[4];
     const float sign = numbers[3] ? -1.0f : 1.0f;
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
         const float *in = a->input + (ptrdiff_t)(row / inner) * length * inner + row % inner;
         float best = sign * in[0];
         int place = 0;
@@ -40,7 +40,7 @@ static void product_part(const void *context, int part, int worker) {
     const int32_t *m = a->step->numbers, *batch = m + 10;
     const int rows = m[2], depth = m[3], columns = m[4];
     const ptrdiff_t down = m[6], from = m[7], right = m[8];
-    for (int row = first_of(work->rows, part); row < first_of(work->rows, part + 1); row++) {
+    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
         const float *u = ell_tensor_data(a->network, a->memory, m[0]) + (ptrdiff_t)(row % rows) * m[5];
         const float *v = ell_tensor_data(a->network, a->memory, m[1]);
         int rest = row / rows;

@@ -130,8 +130,8 @@ static void remap_part(const void *context, int part, int worker) {
     const int in_row = a->out->row_stride == row_elements ? work->rows : row_elements / last.count;
     /* Where its pixels lie apart, each is a line. */
     const ptrdiff_t apart = dense_pixels(a->out) ? last.count : a->out->pixel_stride;
-    int line = first_of(work->rows, part);
-    const int end = first_of(work->rows, part + 1);
+    int line = first_of(work, part);
+    const int end = first_of(work, part + 1);
     while (line < end) {
         const int row = line / before.count, first = line % before.count, y = line / in_row, begin = line % in_row;
         int lines = before.count - first < end - line ? before.count - first : end - line;

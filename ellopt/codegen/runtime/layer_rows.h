@@ -1,4 +1,4 @@
-/* Layers that are no convolutions, row by row: the activation that a step has, and when threads share the rows. */
+/* Layers that are no convolutions, row by row: the activation that a step has, and rows shared by threads. */
 #ifndef ELLOPT_LAYER_ROWS_H
 #define ELLOPT_LAYER_ROWS_H
 
@@ -44,12 +44,29 @@ static inline vec activate(const ell_step *step, vec x) {
     }
 }
 
-/* The pool where `work` is worth waking threads for it. */
-static inline ell_pool *shared(ell_pool *pool, size_t work) { return work >= 16384 ? pool : 0; }
-
 static inline void run_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int count, size_t work) {
-    ell_pool_run(shared(pool, work), task, args, count);
+    ell_pool_run(ell_shared(pool, work), task, args, count);
 }
+
+/* Rows that are cut into chunks where they are fewer than tasks: of `count` elements or pixels a chunk has whole units. */
+typedef struct {
+    const ell_layer_args *args;
+    int chunks;
+} cut_rows;
+
+static inline int chunk_begin(int count, int unit, int chunk, int chunks) {
+    const int begin = (int)((int64_t)((count + unit - 1) / unit) * chunk / chunks) * unit;
+    return begin < count ? begin : count;
+}
+
+static inline void run_cut_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int rows, size_t work) {
+    pool = ell_shared(pool, work);
+    const int tasks = ell_tasks(pool);
+    const cut_rows cut = {args, rows < tasks ? (tasks + rows - 1) / rows : 1};
+    ell_pool_run(pool, task, &cut, rows * cut.chunks);
+}
+
+enum { LINE = 16 }; /* elements on a line of cache */
 
 static inline size_t elements(const ell_tensor *t) { return (size_t)t->rows * t->columns * t->channels; }
 

@@ -133,18 +133,21 @@ ELL_INLINE void depthwise_channels(const float *input, const ell_conv_args *args
 #endif
 }
 
-ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first, int last, const int rows) {
-    const float *input = args->input + y * STRIDE * IN_ROW_STRIDE;
-    const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE : 0;
-    float *output = args->output + y * OUT_ROW_STRIDE;
-    for (int tile = 0; tile < WIDE_TILES; tile++) {
+/* Channels of vectors first .. last - 1, of tiles of columns first_tile .. last_tile - 1. */
+ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first, int last, int first_tile, int last_tile,
+                               const int rows) {
+    const ptrdiff_t x = COLUMN_OF(first_tile);
+    const float *input = args->input + y * STRIDE * IN_ROW_STRIDE + x * COLUMN_STRIDE * IN_PIXEL_STRIDE;
+    const float *residual = RESIDUAL ? args->residual + y * RESIDUAL_ROW_STRIDE + x * RESIDUAL_PIXEL_STRIDE : 0;
+    float *output = args->output + y * OUT_ROW_STRIDE + x * OUT_PIXEL_STRIDE;
+    for (int tile = first_tile; tile < last_tile && tile < WIDE_TILES; tile++) {
         depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS);
         input += TILE_COLUMNS * COLUMN_STRIDE * IN_PIXEL_STRIDE;
         residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE : 0;
         output += TILE_COLUMNS * OUT_PIXEL_STRIDE;
     }
 #if COLUMN_TILES > WIDE_TILES
-    for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
+    for (int tile = first_tile > WIDE_TILES ? first_tile : WIDE_TILES; tile < last_tile; tile++) {
         depthwise_channels(input, args, residual, output, first, last, rows, TILE_COLUMNS - 1);
         input += (TILE_COLUMNS - 1) * COLUMN_STRIDE * IN_PIXEL_STRIDE;
         residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE : 0;
@@ -155,18 +158,26 @@ ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first
 
 typedef struct {
     const ell_conv_args *args;
-    int channel_chunks;
+    int channel_chunks, column_chunks;
 } depthwise_split;
 
 static void depthwise_task(const void *context, int index, int worker) {
     (void)worker;
     const depthwise_split *split = (const depthwise_split *)context;
     int group = index / split->channel_chunks, chunk = index % split->channel_chunks;
+    int first_tile = 0, last_tile = COLUMN_TILES;
+#if CUT_COLUMNS
+    const int c = group / ROW_GROUPS;
+    group %= ROW_GROUPS;
+    first_tile = COLUMN_TILES * c / split->column_chunks;
+    last_tile = COLUMN_TILES * (c + 1) / split->column_chunks;
+#endif
     int first = VECTORS * chunk / split->channel_chunks, last = VECTORS * (chunk + 1) / split->channel_chunks;
-    if (group < TALL_GROUPS) depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS, first, last, TILE_ROWS);
+    if (group < TALL_GROUPS) depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS, first, last, first_tile, last_tile, TILE_ROWS);
 #if ROW_GROUPS > TALL_GROUPS
     else
-        depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS - (group - TALL_GROUPS), first, last, TILE_ROWS - 1);
+        depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS - (group - TALL_GROUPS), first, last, first_tile, last_tile,
+                       TILE_ROWS - 1);
 #endif
 }
 
@@ -174,14 +185,16 @@ static void depthwise_task(const void *context, int index, int worker) {
 #define BACKWARD (!ELL_LARGE_CACHES && 4ll * OUT_ROWS * STRIDE * IN_ROW_STRIDE > 256 * 1024)
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    depthwise_split split = {args, 1};
+    depthwise_split split = {args, 1, 1};
     int threads = ell_pool_threads(args->pool);
-    if (threads > 1 && ROW_GROUPS < 4 * threads) {
+    if (threads > 1 && CUT_COLUMNS) {
+        split.column_chunks = COLUMN_TILES < 4 * threads ? COLUMN_TILES : 4 * threads;
+    } else if (threads > 1 && ROW_GROUPS < 4 * threads) {
         int wanted = (4 * threads + ROW_GROUPS - 1) / ROW_GROUPS;
         split.channel_chunks = VECTORS < wanted ? VECTORS : wanted;
     }
     if (BACKWARD)
-        ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+        ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks * split.column_chunks);
     else
-        ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks);
+        ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks * split.column_chunks);
 }

@@ -170,11 +170,11 @@ static void half_task(const void *context, int index, int worker) {
 }
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    gemm_split split = {args, (const ell_half *)args->input, (const ell_half *)args->weights, 1, 1};
+    gemm_split split = {args, (const ell_half *)args->input, (const ell_half *)args->weights, 1, 1, 1};
     if (!DENSE || !args->half_input) {
         ell_pool_run(args->pool, half_task, args, STRIDE > FIELD ? OUT_ROWS * FIELD : INPUT_ROWS);
         split.input = (const ell_half *)args->workspace;
     }
     gemm_cut(&split, ell_pool_threads(args->pool));
-    ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+    ell_pool_run(args->pool, gemm_task, &split, gemm_tasks(&split));
 }

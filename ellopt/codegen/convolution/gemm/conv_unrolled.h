@@ -41,7 +41,7 @@ ELL_INLINE void gemm_tile(const float *input, const float *weights, const float 
 #include "gemm_loops.h"
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    gemm_split split = {args, args->input, args->weights, 1, 1};
+    gemm_split split = {args, args->input, args->weights, 1, 1, 1};
     gemm_cut(&split, ell_pool_threads(args->pool));
 #if NEIGHBOURS > 1
     float bias[(FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH] = {0};
@@ -49,14 +49,14 @@ void KERNEL_NAME(const ell_conv_args *args) {
     ell_conv_args all = *args;
     all.bias = bias;
     split.args = &all;
-    ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+    ell_pool_run(args->pool, gemm_task, &split, gemm_tasks(&split));
 #elif GROUPS == 1
-    ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+    ell_pool_run(args->pool, gemm_task, &split, gemm_tasks(&split));
 #else
     ell_conv_args own = *args;
     split.args = &own;
     for (int group = 0; group < GROUPS; group++) {
-        ell_pool_run(args->pool, gemm_task, &split, split.group_chunks * split.panel_chunks);
+        ell_pool_run(args->pool, gemm_task, &split, gemm_tasks(&split));
         split.input += CHANNELS;
         own.output += FILTERS;
         own.residual += RESIDUAL ? FILTERS : 0;

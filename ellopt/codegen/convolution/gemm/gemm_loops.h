@@ -21,30 +21,52 @@
 typedef struct {
     const ell_conv_args *args;
     const gemm_element *input, *weights;
-    int group_chunks, panel_chunks;
+    int group_chunks, panel_chunks, column_chunks;
 } gemm_split;
 
-/* All tiles of some row groups for one panel. */
-ELL_INLINE void gemm_panel(const gemm_split *split, int first_group, int last_group, const gemm_element *weights,
-                           int filter, const int vectors, const int tail) {
+/* What a task computes: some groups of rows, in them some tiles of columns. */
+typedef struct {
+    int first_group, last_group;
+#if CUT_COLUMNS
+    int first_tile, last_tile;
+#endif
+} gemm_area;
+
+#if CUT_COLUMNS
+#define FIRST_TILE(AREA) ((AREA).first_tile)
+#define LAST_TILE(AREA) ((AREA).last_tile)
+#else /* constants, for the compiler's sake */
+#define FIRST_TILE(AREA) 0
+#define LAST_TILE(AREA) COLUMN_TILES
+#endif
+#define FIRST_NARROW_TILE(AREA) (FIRST_TILE(AREA) > WIDE_TILES ? FIRST_TILE(AREA) : WIDE_TILES)
+#define LAST_WIDE_TILE(AREA) (LAST_TILE(AREA) < WIDE_TILES ? LAST_TILE(AREA) : WIDE_TILES)
+
+/* All tiles of an area for one panel. */
+ELL_INLINE void gemm_panel(const gemm_split *split, const gemm_area area, const gemm_element *weights, int filter,
+                           const int vectors, const int tail) {
     const ell_conv_args *args = split->args;
-    for (int group = first_group; group < last_group; group++) {
+    const int column = COLUMN_OF(FIRST_TILE(area));
+    for (int group = area.first_group; group < area.last_group; group++) {
         int tall = group < TALL_GROUPS;
         ptrdiff_t y = (ptrdiff_t)group * TILE_ROWS - (tall ? 0 : group - TALL_GROUPS);
-        const gemm_element *input = split->input + y * GEMM_STRIDE * GEMM_ROW_STRIDE;
+        const gemm_element *input = split->input + y * GEMM_STRIDE * GEMM_ROW_STRIDE +
+                                    (ptrdiff_t)column * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
         const GEMM_RESULT *residual = (const GEMM_RESULT *)args->residual;
-        if (RESIDUAL) residual += (y * RESIDUAL_ROW_STRIDE + filter) * GEMM_RESIDUAL_UNIT;
-        GEMM_RESULT *output = (GEMM_RESULT *)args->output + (y * OUT_ROW_STRIDE + filter) * GEMM_OUTPUT_UNIT;
+        if (RESIDUAL)
+            residual += (y * RESIDUAL_ROW_STRIDE + (ptrdiff_t)column * RESIDUAL_PIXEL_STRIDE + filter) * GEMM_RESIDUAL_UNIT;
+        GEMM_RESULT *output = (GEMM_RESULT *)args->output +
+                              (y * OUT_ROW_STRIDE + (ptrdiff_t)column * OUT_PIXEL_STRIDE + filter) * GEMM_OUTPUT_UNIT;
         const float *bias = args->bias + filter;
         if (tall) {
-            for (int tile = 0; tile < WIDE_TILES; tile++) {
+            for (int tile = FIRST_TILE(area); tile < LAST_WIDE_TILE(area); tile++) {
                 GEMM_TILE(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS, vectors, tail);
                 input += TILE_COLUMNS * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
                 residual += RESIDUAL ? TILE_COLUMNS * RESIDUAL_PIXEL_STRIDE * GEMM_RESIDUAL_UNIT : 0;
                 output += TILE_COLUMNS * OUT_PIXEL_STRIDE * GEMM_OUTPUT_UNIT;
             }
 #if COLUMN_TILES > WIDE_TILES
-            for (int tile = WIDE_TILES; tile < COLUMN_TILES; tile++) {
+            for (int tile = FIRST_NARROW_TILE(area); tile < LAST_TILE(area); tile++) {
                 GEMM_TILE(input, weights, bias, residual, output, TILE_ROWS, TILE_COLUMNS - 1, vectors, tail);
                 input += (TILE_COLUMNS - 1) * GEMM_COLUMN_STRIDE * GEMM_PIXEL_STRIDE;
                 residual += RESIDUAL ? (TILE_COLUMNS - 1) * RESIDUAL_PIXEL_STRIDE * GEMM_RESIDUAL_UNIT : 0;
@@ -60,20 +82,20 @@ ELL_INLINE void gemm_panel(const gemm_split *split, int first_group, int last_gr
     }
 }
 
-static void gemm_groups(const gemm_split *split, int first_group, int last_group, int first_panel, int last_panel) {
+static void gemm_groups(const gemm_split *split, const gemm_area area, int first_panel, int last_panel) {
     for (int panel = first_panel; panel < last_panel; panel++) {
         int wide = panel < WIDE_PANELS;
         int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
         int filter = vector * GEMM_LANES;
         const gemm_element *weights = split->weights + (ptrdiff_t)filter * PANEL_DEPTH;
         if (TAIL_LANES != GEMM_LANES && panel == PANELS - 1)
-            gemm_panel(split, first_group, last_group, weights, filter,
+            gemm_panel(split, area, weights, filter,
                        WIDE_PANELS == PANELS ? TILE_VECTORS : TILE_VECTORS - 1, TAIL_LANES);
         else if (wide)
-            gemm_panel(split, first_group, last_group, weights, filter, TILE_VECTORS, GEMM_LANES);
+            gemm_panel(split, area, weights, filter, TILE_VECTORS, GEMM_LANES);
 #if PANELS > WIDE_PANELS
         else
-            gemm_panel(split, first_group, last_group, weights, filter, TILE_VECTORS - 1, GEMM_LANES);
+            gemm_panel(split, area, weights, filter, TILE_VECTORS - 1, GEMM_LANES);
 #endif
     }
 }
@@ -82,31 +104,45 @@ static void gemm_task(const void *context, int index, int worker) {
     (void)worker;
     const gemm_split *split = (const gemm_split *)context;
     int g = index / split->panel_chunks, p = index % split->panel_chunks;
+    gemm_area area;
+#if CUT_COLUMNS
+    const int c = g / split->group_chunks;
+    g %= split->group_chunks;
+    area.first_tile = COLUMN_TILES * c / split->column_chunks;
+    area.last_tile = COLUMN_TILES * (c + 1) / split->column_chunks;
+#endif
     int first_group = (int)((long)ROW_GROUPS * g / split->group_chunks);
     int last_group = (int)((long)ROW_GROUPS * (g + 1) / split->group_chunks);
     int first_panel = (int)((long)PANELS * p / split->panel_chunks);
     int last_panel = (int)((long)PANELS * (p + 1) / split->panel_chunks);
     for (int group = first_group; group < last_group; group += BLOCK_GROUPS) {
-        int end = last_group - group < BLOCK_GROUPS ? last_group : group + BLOCK_GROUPS;
-        gemm_groups(split, group, end, first_panel, last_panel);
+        area.first_group = group;
+        area.last_group = last_group - group < BLOCK_GROUPS ? last_group : group + BLOCK_GROUPS;
+        gemm_groups(split, area, first_panel, last_panel);
     }
 }
 
 /* How many threads' worth of tasks there are: enough to even out cores of unequal speed. Weights of more than
- * OWN_WEIGHT_BYTES are split first, so that no core reads all of them; otherwise rows are. */
+ * OWN_WEIGHT_BYTES are split first, so that no core reads all of them; otherwise rows are, or columns. */
 ELL_INLINE void gemm_cut(gemm_split *split, int threads) {
-    split->group_chunks = split->panel_chunks = 1;
+    split->group_chunks = split->panel_chunks = split->column_chunks = 1;
     if (threads <= 1) return;
     const int wanted = 4 * threads;
     if (PANEL_DEPTH * FILTERS * (int)sizeof(gemm_element) > OWN_WEIGHT_BYTES) {
         split->panel_chunks = PANELS < wanted ? PANELS : wanted;
         split->group_chunks = (wanted + split->panel_chunks - 1) / split->panel_chunks;
         if (split->group_chunks > ROW_GROUPS) split->group_chunks = ROW_GROUPS;
+    } else if (CUT_COLUMNS) {
+        split->column_chunks = COLUMN_TILES < wanted ? COLUMN_TILES : wanted;
     } else {
         split->group_chunks = ROW_GROUPS < wanted ? ROW_GROUPS : wanted;
         split->panel_chunks = (wanted + split->group_chunks - 1) / split->group_chunks;
         if (split->panel_chunks > PANELS) split->panel_chunks = PANELS;
     }
+}
+
+ELL_INLINE int gemm_tasks(const gemm_split *split) {
+    return split->column_chunks * split->group_chunks * split->panel_chunks;
 }
 
 #endif
