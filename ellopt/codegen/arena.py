@@ -8,7 +8,7 @@ same one, and needs not move between their caches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ellopt.codegen.network import Step, Tensor
@@ -28,9 +28,21 @@ class _Buffer:
     offset: int = 0
 
 
-def plan_arena(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[list[Step], dict[str, Tensor], int]:
-    """Give every tensor of the arena its offset. Returns steps, tensors and the arena's size in floats."""
-    last_read = {tensors[name].buffer: i for i, step in enumerate(steps) for name in step.inputs}
+def last_reads(
+    steps: Sequence[Step], tensors: Mapping[str, Tensor], chains: Iterable[Sequence[int]] = ()
+) -> dict[str, int]:
+    """By buffer the place of the last step that may run while it is needed: steps of a chain take turns."""
+    ends = {i: chain[-1] for chain in chains for i in chain}
+    return {tensors[name].buffer: ends.get(i, i) for i, step in enumerate(steps) for name in step.inputs}
+
+
+def plan_arena(
+    steps: Sequence[Step], tensors: Mapping[str, Tensor], chains: Iterable[Sequence[int]] = ()
+) -> tuple[list[Step], dict[str, Tensor], int]:
+    """Give every tensor of the arena its offset. Returns steps, tensors and the arena's size in floats.
+
+    ``chains``: places of steps that take turns (bands.py)."""
+    last_read = last_reads(steps, tensors, chains)
     buffers: dict[str, _Buffer] = {}
     for i, step in enumerate(steps):
         whole = tensors[step.output].buffer

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ellopt.codegen.arena import last_reads
 from ellopt.codegen.network import CopyStep, Network, Step, Tensor
 
 Span = tuple[int, int]
@@ -50,7 +51,7 @@ def check_memory(network: Network) -> None:
     for step in steps:
         if isinstance(step, CopyStep):
             _check_copy(step, tensors[step.inputs[0]], tensors[step.output])
-    last_read = {tensors[name].buffer: i for i, step in enumerate(steps) for name in step.inputs}
+    last_read = last_reads(steps, tensors, network.chains)
     alive: dict[str, Span] = {}
     for i, step in enumerate(steps):
         output = tensors[tensors[step.output].buffer]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ellopt.codegen.bands import band_rows, padded_floats, padded_row, turns
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite
 from ellopt.codegen.convolution.packing import FloatArray
 from ellopt.codegen.halves import may_be_half
@@ -36,18 +37,19 @@ class Variant:
 
 
 def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> KernelSite:
-    """Where a convolution's kernel works: its sizes and the strides of the tensors it touches."""
+    """Where a convolution's kernel works: its sizes, of a band of rows, and the strides of the tensors it touches."""
     source, result = network.tensors[step.inputs[0]], network.tensors[step.output]
     residual = network.tensors[step.inputs[1]] if step.residual else None
+    rows = band_rows(network, step, cpu, cores)
     return KernelSite(
-        out_rows=result.rows,
+        out_rows=rows,
         out_columns=result.columns,
         channels=step.shape.channels // step.shape.groups,
         filters=step.shape.filters // step.shape.groups,
         field=step.shape.receptive_field,
         stride=step.shape.stride,
         depthwise=step.shape.depthwise,
-        in_row_stride=source.row_stride,
+        in_row_stride=padded_row(step, source) if step.pads_input else source.row_stride,
         in_pixel_stride=source.pixel_stride,
         out_row_stride=result.row_stride,
         out_pixel_stride=result.pixel_stride,
@@ -65,6 +67,7 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
         row_dilation=step.shape.row_dilation,
         column_dilation=step.shape.column_dilation,
         groups=step.shape.groups,
+        padded_floats=padded_floats(step, source, rows),
     )
 
 
@@ -104,14 +107,18 @@ class _Emitter:
         self._index: Mapping[str, int] = {name: i for i, name in enumerate(network.tensors)}
         self._may_be_half = may_be_half(network)
         self._copies: list[str] = []
+        self._rows: Mapping[int, int] = {}
         self._numbers: list[int] = []
 
     def text(self, variants: Sequence[Sequence[Variant]]) -> str:
         network = self._network
         layer_rows, variant_rows = self._layers(variants)
         tensor_rows = [self._tensor(tensor) for tensor in network.tensors.values()]
+        self._rows = {id(s): row[0].kernel.rows for s, row in zip(network.convolutions, variants, strict=True)}
         convolutions = {id(step): i for i, step in enumerate(network.convolutions)}
         step_rows = [self._step(step, convolutions.get(id(step), -1)) for step in network.steps]
+        places = {i: self._rows[id(step)] for i, step in enumerate(network.steps) if id(step) in self._rows}
+        turn_rows = [f"{{{step}, {band}}}" for step, band in turns(network, places)]
         functions = sorted({variant.function for row in variants for variant in row})
         parts = ['#include "ellopt_network.h"\n']
         parts += [f"void {function}(const ell_conv_args *);" for function in functions]
@@ -121,12 +128,13 @@ class _Emitter:
         parts.append(_table("ell_copy", "copies", self._copies))
         parts.append(_table("int32_t", "numbers", [", ".join(map(str, self._numbers))] if self._numbers else ()))
         parts.append(_table("ell_step", "steps", step_rows))
+        parts.append(_table("ell_turn", "turns", turn_rows))
         parts.append(_table("ell_variant", "variants", variant_rows))
         parts.append(_table("ell_layer", "layers", layer_rows))
         parts.append(
             "const ell_network ell_the_network = {\n"
-            f"    {len(step_rows)}, {len(layer_rows)}, {len(tensor_rows)}, {len(variant_rows)},\n"
-            "    steps, layers, tensors, variants,\n"
+            f"    {len(step_rows)}, {len(layer_rows)}, {len(tensor_rows)}, {len(variant_rows)}, {len(turn_rows)},\n"
+            "    steps, layers, tensors, variants, turns,\n"
             f"    {network.arena_floats}u, {self._weights.floats}u,\n"
             f"    {self._index[network.input_name]}, {self._index[network.output_name]},\n"
             "};\n"
@@ -178,6 +186,10 @@ class _Emitter:
             "alpha": "ELL_NONE",
         }
         fields |= step.fields(self._weights)
+        if isinstance(step, ConvolutionStep):
+            rows = self._rows[id(step)]
+            padded = padded_floats(step, self._network.tensors[step.inputs[0]], rows)
+            fields |= {"rows": rows, "padded": f"{padded}u"}
         if isinstance(step, GeneralStep):
             fields["numbers"] = f"numbers + {len(self._numbers)}"
             self._numbers += step.with_tensors([self._index[name] for name in step.inputs])

@@ -2,12 +2,13 @@
 
 Every value is kept with its channels innermost, whatever order its layout has in the file: an order only shows
 where memory is read with another layout than it was written with, and there a copy makes the very bytes. Borders are
-kept where a convolution reads them; pooling clips its windows instead.
+kept where a convolution reads them, or put there by the convolution itself; pooling clips its windows instead.
 """
 
 from __future__ import annotations
 
 from ellopt.codegen.arena import plan_arena
+from ellopt.codegen.bands import find_chains
 from ellopt.codegen.borders import Borders
 from ellopt.codegen.dataflow import check_memory, check_steps
 from ellopt.codegen.fuse import Group, fuse
@@ -34,8 +35,9 @@ def lower(model: Model) -> Network:
     values.write_output_directly()
     direct, sliced = write_slices(values.steps, values.tensors)
     check_steps(direct, sliced)
-    steps, tensors, floats = plan_arena(direct, sliced)
-    network = Network(tuple(steps), tensors, values.constants, values.input_name, values.output_name, floats)
+    chains = find_chains(direct, sliced)
+    steps, tensors, floats = plan_arena(direct, sliced, chains)
+    network = Network(tuple(steps), tensors, values.constants, values.input_name, values.output_name, floats, chains)
     check_memory(network)
     return network
 

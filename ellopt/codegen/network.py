@@ -157,6 +157,12 @@ class ConvolutionStep(Step):
     weights: FloatArray = field(kw_only=True)  # [filter, row, column, channel], scales folded in
     bias: FloatArray = field(kw_only=True)
     residual_last: bool = field(kw_only=True, default=False)
+    pads_input: bool = field(kw_only=True, default=False)  # whether it puts the border around its input
+
+    @property
+    def row_extent(self) -> int:
+        """Rows that a window reaches over."""
+        return (self.shape.receptive_field - 1) * self.shape.row_dilation + 1
 
     @property
     def residual(self) -> bool:
@@ -168,8 +174,12 @@ class ConvolutionStep(Step):
         return True
 
     def fields(self, weights: WeightFile) -> dict[str, str | int]:
-        """How far its windows reach above and to the left of the tensor."""
-        return {"top": self.border.top, "left": self.border.left}
+        """Its windows, and how far they reach beyond the tensor."""
+        b = self.border
+        return {
+            "size": self.row_extent, "stride": self.shape.stride,
+            "top": b.top, "left": b.left, "bottom": b.bottom, "right": b.right, "outside": c_float(b.fill),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +211,7 @@ class CopyStep(Step):
 @dataclass(frozen=True, eq=False)
 class Network:
     """Steps in order of execution. ``input_name`` and ``output_name`` are the caller's arrays: tensors without
-    border, rows x columns x channels."""
+    border, rows x columns x channels. ``chains``: of steps, by their places, that may take turns (bands.py)."""
 
     steps: tuple[Step, ...]
     tensors: Mapping[str, Tensor]
@@ -209,6 +219,7 @@ class Network:
     input_name: str
     output_name: str
     arena_floats: int
+    chains: tuple[tuple[int, ...], ...] = ()
 
     @property
     def convolutions(self) -> tuple[ConvolutionStep, ...]:

@@ -17,7 +17,7 @@ def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], d
 
     Some steps can have any distance between the pixels that they write; others write dense memory, so only a
     part that is dense can be theirs. The same is true of what else reads it. The concatenation copies what else it
-    joins, and is gone where nothing is left.
+    joins, and is gone where nothing is left; so is a step that moves nothing.
     """
     found, sliced = list(steps), dict(tensors)
     readers: dict[str, list[Step]] = defaultdict(list)
@@ -31,7 +31,8 @@ def write_slices(steps: Sequence[Step], tensors: Tensors) -> tuple[list[Step], d
             place = _place(sliced[name], part, sliced[step.output])
             others = [reader for reader in readers[name] if reader is not step]
             read = len(others) == len(readers[name]) - 1 and _read_there(others, sliced[step.output], part)
-            if place is not None and read and _writes(writers.get(name), sliced[name], part):
+            whole = part.start + sliced[name].elements // part.outer <= part.whole
+            if place is not None and whole and read and _writes(writers.get(name), sliced[name], part):
                 direct[name] = place
         if not direct:
             continue

@@ -35,15 +35,9 @@ class Values:
         return name
 
     def define_input(self, node: Node) -> None:
-        """The caller's array as the output of an input node, copied if a border is needed around it."""
-        size = node.output_layout.size
-        self.tensors["input"] = Tensor("input", "input", *size)
-        self.input_name = "input"
-        if self._borders.around(node.node_id):
-            name = self.define(node)
-            self.steps.append(CopyStep((node.node_id,), node.type_name, ("input",), name, size=size))
-        else:
-            self._of[node.node_id] = "input"
+        """The caller's array as the output of an input node: without the border that may be needed around it."""
+        self.tensors["input"] = Tensor("input", "input", *node.output_layout.size)
+        self.input_name = self._of[node.node_id] = "input"
 
     def define_output(self, node: Node) -> None:
         """The caller's array, filled with what an output node reads."""
@@ -81,21 +75,15 @@ class Values:
         layout = node.input_layouts[0]
         return self.view(node.inputs[0], replace(layout, size=layout.extent, offset=(0, 0, 0)), node)
 
-    def read_with_border(self, node: Convolution) -> str:
-        """The tensor that a convolution reads, with the border it needs; copied where it has another fill."""
+    def read_with_border(self, node: Convolution) -> tuple[str, bool]:
+        """The tensor that a convolution reads, and whether it lacks the border that is read with it."""
         if not self._borders.reads_own_border(node):
-            return self.read_whole(node)
+            return self.read_whole(node), False
         border = self._borders.read_by(node)
         name = self.read(node)
         own = self.tensors[name].border
         large_enough = own.union(replace(border, fill=own.fill)) == own
-        if large_enough and (not border or border.fill == own.fill):
-            return name
-        size = self._size(name)
-        copy = self._tensor(f"{name}_padded{len(self.steps)}", size, border)
-        source = self._by_id[node.inputs[0]]
-        self.steps.append(CopyStep((source.node_id,), source.type_name, (name,), copy, size=size))
-        return copy
+        return name, not large_enough or (bool(border) and border.fill != own.fill)
 
     def write_output_directly(self) -> None:
         """Let the step that computes the output write the caller's array, where nobody else reads its result."""

@@ -48,7 +48,16 @@ _GLIBC = "2.28"
 #: functions of the runtime that cross object files, besides those of steps; a library has them under names of its own
 _RUNTIME_FUNCTIONS = (
     *("ell_pool_run", "ell_pool_run_back", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
-    *("ell_run", "ell_run_step", "ell_workspace_floats", "ell_common_pool", "ell_tensor_data", "ell_the_network"),
+    *(
+        "ell_run",
+        "ell_run_step",
+        "ell_run_turn",
+        "ell_put_border",
+        "ell_workspace_floats",
+        "ell_common_pool",
+        "ell_tensor_data",
+        "ell_the_network",
+    ),
     *("ell_tensor_data_of", "ell_fill_border", "ell_half_fill_border", "ell_find_halves"),
     *("ell_half_elementwise", "ell_half_pooling", "ell_half_binary", "ell_half_copy_values"),
     *("ell_pool_is_ours", "ell_pool_has_threads", "ell_core_floats", "ell_core_run", "ell_cpu_needs"),
@@ -277,8 +286,10 @@ class _Library:
         return for_any_cpu(self._target) if x86 else self._target
 
     def _variant(self, index: int) -> Variant:
-        step = self._network.convolutions[index]
-        site = site_of(self._network, step, cpu_of(self._target), self._target.cores)
+        steps = self._network.convolutions
+        step = steps[index]
+        shared = any(self._plan[other.reported_id].parallelize for other in steps)
+        site = site_of(self._network, step, cpu_of(self._target), self._target.cores if shared else 1)
         return Variant(kernel_for(site, self._plan[step.reported_id]))
 
     def _facts(self, model: Model, variants: list[Variant], weights: WeightFile) -> dict[str, Any]:

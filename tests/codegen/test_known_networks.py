@@ -71,8 +71,17 @@ def test_memory_that_is_too_small_or_shared_is_a_fault(network: Network) -> None
     together = {name: replace(t, offset=t.origin) for name, t in network.tensors.items()}
     with pytest.raises(AssertionError, match="writes over"):
         check_memory(replace(network, tensors=together))
-    copy = next(step for step in network.steps if isinstance(step, CopyStep))
-    larger = replace(copy, size=(copy.size[0] + 5, *copy.size[1:]))
-    steps = tuple(larger if step is copy else step for step in network.steps)
-    with pytest.raises(AssertionError, match="leaves"):
-        check_memory(replace(network, steps=steps))
+
+
+def test_a_copy_of_more_than_there_is_is_a_fault(network: Network) -> None:
+    tensor = network.tensors["input"]
+    for more in (0, 5):
+        size = (tensor.rows + more, tensor.columns, tensor.channels)
+        copy = CopyStep(("1",), "Copy", ("input",), "copy", size=size)
+        tensors = {"input": tensor, "copy": replace(tensor, name="copy", place="arena")}
+        copied = replace(network, steps=(copy,), tensors=tensors, arena_floats=tensor.floats)
+        if not more:
+            check_memory(copied)
+            continue
+        with pytest.raises(AssertionError, match="leaves"):
+            check_memory(copied)

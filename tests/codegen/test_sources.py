@@ -6,7 +6,7 @@ import pytest
 
 from ellopt.codegen.sources import RUNTIME, c_text, runtime_for
 
-_EVERY = {"ellopt_half.c", "ellopt_layers.c", "ellopt_network.c", "ellopt_pool.c"}
+_EVERY = {"ellopt_half.c", "ellopt_layers.c", "ellopt_network.c", "ellopt_padding.c", "ellopt_pool.c"}
 
 
 def test_a_program_is_compiled_of_what_it_calls_and_of_what_that_calls() -> None:

@@ -24,7 +24,8 @@ class KernelSite:
 
     ``cores`` of ``cpu`` share the work. ``channels`` and ``filters`` are those of one of the ``groups``. What follows
     ``cores`` is as in ConvolutionShape; ``beta`` is the activation's second number; the residual is added
-    before the activation, or behind it (``residual_last``).
+    before the activation, or behind it (``residual_last``). ``padded_floats`` of workspace stand before the kernel's
+    own: there its input is put, with the border.
     """
 
     out_rows: int
@@ -52,6 +53,7 @@ class KernelSite:
     column_dilation: int = 1
     groups: int = 1
     residual_last: bool = False
+    padded_floats: int = 0
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -105,6 +107,11 @@ class Kernel:
     thread_floats: int = 0
 
     @property
+    def rows(self) -> int:
+        """Rows of output that a call computes."""
+        return int(dict(self.macros)["OUT_ROWS"])
+
+    @property
     def half(self) -> bool:
         """Whether it computes in float16, and so can read and write tensors of it."""
         return any(name == "HALF_TERMS" for name, _ in self.macros)
@@ -135,4 +142,4 @@ def make_kernel(
 ) -> Kernel:
     """The kernel of ``template`` for ``site``; ``macros`` are those of the method beyond the site's."""
     merged = tuple(sorted({**site.macros, **(macros or {})}.items()))
-    return Kernel(template, merged, packing, depths, shared_floats, thread_floats)
+    return Kernel(template, merged, packing, depths, site.padded_floats + shared_floats, thread_floats)

@@ -42,6 +42,7 @@ static uint64_t step_key(const ell_step *step, const ell_choice *choice, const u
         const uint64_t facts[] = {
             (uint64_t)(uintptr_t)v->function, (uint64_t)parallel, (uint64_t)c->separable_block_depth,
             (uint64_t)c->nonseparable_filter_block_depth, (uint64_t)c->nonseparable_channel_depth, halves,
+            (uint64_t)step->padded, (uint64_t)NET->tensor[step->output].rows,
         };
         key = (uint64_t)1 << 32;
         for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) key = key * 0x100000001b3u + facts[i];
@@ -66,9 +67,9 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
     unsigned char half[NET->tensors];
     if (times || simulated_clock()) ell_find_halves(NET, choice, half);
     if (!times && simulated_clock()) {
-        for (int i = 0; i < NET->steps; i++) {
-            mark_step(choice, half, i, 1);
-            ell_run_step(NET, memory, choice, half, pool, i);
+        for (int i = 0; i < NET->turns; i++) {
+            mark_step(choice, half, NET->turn[i].step, 1);
+            ell_run_turn(NET, memory, choice, half, pool, &NET->turn[i]);
         }
         return 0;
     }

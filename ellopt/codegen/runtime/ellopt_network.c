@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ellopt_layers.h"
+#include "ellopt_padding.h"
 
 float *ell_tensor_data(const ell_network *network, const ell_memory *memory, int tensor) {
     const ell_tensor *t = &network->tensor[tensor];
@@ -68,60 +69,107 @@ void ell_find_halves(const ell_network *network, const ell_choice *choice, unsig
 #endif
 }
 
+/* `elements` behind `data`. */
+static float *moved(const float *data, ptrdiff_t elements, int half) {
+    return (float *)(uintptr_t)(half ? (const float *)((const uint16_t *)data + elements) : data + elements);
+}
+
+static int bands_of(const ell_network *network, const ell_step *step) {
+    return step->rows ? (network->tensor[step->output].rows + step->rows - 1) / step->rows : 1;
+}
+
+/* The last band ends with the last row. */
 static void run_convolution(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
-                            const unsigned char *half, const ell_step *step) {
+                            const unsigned char *half, const ell_step *step, int band) {
     const ell_layer *layer = &network->layer[step->convolution];
     const ell_variant *variant = variant_of(network, choice, step->convolution);
     choice += step->convolution;
-    const ell_tensor *in = &network->tensor[step->input];
+    const ell_tensor *in = &network->tensor[step->input], *out = &network->tensor[step->output];
+    const int first = (band + 1) * step->rows > out->rows ? out->rows - step->rows : band * step->rows;
+    const int above = first * step->stride - step->top;
     ell_conv_args args;
-    const ptrdiff_t before = (ptrdiff_t)step->top * in->row_stride + (ptrdiff_t)step->left * in->pixel_stride;
     args.half_input = half[step->input];
     args.half_output = half[step->output];
     args.half_residual = step->second >= 0 && half[step->second];
+    args.pool = choice->parallel ? memory->pool : 0;
+    args.workspace = memory->workspace + step->padded;
     args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
-    args.input = args.half_input ? (const float *)((const uint16_t *)args.input - before) : args.input - before;
+    if (step->padded) {
+        const ell_padding padding = {step, in, args.input, memory->workspace, above, args.half_input, variant->half};
+        ell_put_border(args.pool, &padding);
+        args.input = memory->workspace;
+        args.half_input = variant->half;
+    } else {
+        const ptrdiff_t before = (ptrdiff_t)above * in->row_stride - (ptrdiff_t)step->left * in->pixel_stride;
+        args.input = moved(args.input, before, args.half_input);
+    }
     args.output = ell_tensor_data_of(network, memory, step->output, args.half_output);
-    args.residual = step->second < 0 ? 0 : ell_tensor_data_of(network, memory, step->second, args.half_residual);
+    args.output = moved(args.output, (ptrdiff_t)first * out->row_stride, args.half_output);
+    args.residual = 0;
+    if (step->second >= 0) {
+        args.residual = ell_tensor_data_of(network, memory, step->second, args.half_residual);
+        const ptrdiff_t before = (ptrdiff_t)first * network->tensor[step->second].row_stride;
+        args.residual = moved(args.residual, before, args.half_residual);
+    }
     args.weights = memory->weights + variant->weights;
     args.bias = memory->weights + layer->bias;
-    args.workspace = memory->workspace;
-    args.pool = choice->parallel ? memory->pool : 0;
     args.separable_block_depth = choice->separable_block_depth;
     args.nonseparable_filter_block_depth = choice->nonseparable_filter_block_depth;
     args.nonseparable_channel_depth = choice->nonseparable_channel_depth;
     variant->function(&args);
 }
 
+static void fill_border(const ell_network *network, const ell_memory *memory, const unsigned char *half, int tensor) {
+    float *data = ell_tensor_data(network, memory, tensor);
+#if ELL_HALF
+    if (half[tensor]) {
+        ell_half_fill_border(&network->tensor[tensor], data);
+        return;
+    }
+#else
+    (void)half;
+#endif
+    ell_fill_border(&network->tensor[tensor], data);
+}
+
+static void run_layer(const ell_network *network, const ell_memory *memory, const unsigned char *half, ell_pool *pool,
+                      const ell_step *step) {
+    ell_layer_args args;
+    args.step = step;
+    args.in = &network->tensor[step->input];
+    args.in2 = step->second < 0 ? 0 : &network->tensor[step->second];
+    args.out = &network->tensor[step->output];
+    args.half_input = half[step->input];
+    args.half_second = step->second >= 0 && half[step->second];
+    args.half_output = half[step->output];
+    args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
+    args.second = step->second < 0 ? 0 : ell_tensor_data_of(network, memory, step->second, args.half_second);
+    args.output = ell_tensor_data_of(network, memory, step->output, args.half_output);
+    args.weights = memory->weights;
+    args.network = network;
+    args.memory = memory;
+    const int halves = args.half_input || args.half_second || args.half_output;
+    (halves ? step->run_halves : step->run)(pool, &args);
+}
+
+void ell_run_turn(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                  const unsigned char *half, ell_pool *pool, const ell_turn *turn) {
+    const ell_step *step = &network->step[turn->step];
+    if (step->run) {
+        run_layer(network, memory, half, pool, step);
+    } else {
+        const int last = turn->band < 0 ? bands_of(network, step) - 1 : turn->band;
+        for (int band = turn->band < 0 ? 0 : turn->band; band <= last; band++)
+            run_convolution(network, memory, choice, half, step, band);
+    }
+    /* Who reads the first rows reads what is above them. */
+    if (turn->band <= 0) fill_border(network, memory, half, step->output);
+}
+
 void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
                   const unsigned char *half, ell_pool *pool, int index) {
-    const ell_step *step = &network->step[index];
-    if (!step->run) {
-        run_convolution(network, memory, choice, half, step);
-    } else {
-        ell_layer_args args;
-        args.step = step;
-        args.in = &network->tensor[step->input];
-        args.in2 = step->second < 0 ? 0 : &network->tensor[step->second];
-        args.out = &network->tensor[step->output];
-        args.half_input = half[step->input];
-        args.half_second = step->second >= 0 && half[step->second];
-        args.half_output = half[step->output];
-        args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
-        args.second = step->second < 0 ? 0 : ell_tensor_data_of(network, memory, step->second, args.half_second);
-        args.output = ell_tensor_data_of(network, memory, step->output, args.half_output);
-        args.weights = memory->weights;
-        args.network = network;
-        args.memory = memory;
-        const int halves = args.half_input || args.half_second || args.half_output;
-        (halves ? step->run_halves : step->run)(pool, &args);
-    }
-#if ELL_HALF
-    if (half[step->output])
-        ell_half_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
-    else
-#endif
-        ell_fill_border(&network->tensor[step->output], ell_tensor_data(network, memory, step->output));
+    const ell_turn turn = {index, -1};
+    ell_run_turn(network, memory, choice, half, pool, &turn);
 }
 
 ell_pool *ell_common_pool(const ell_network *network, const ell_memory *memory, const ell_choice *choice) {
@@ -134,7 +182,7 @@ void ell_run(const ell_network *network, const ell_memory *memory, const ell_cho
     ell_pool *pool = ell_common_pool(network, memory, choice);
     unsigned char half[network->tensors];
     ell_find_halves(network, choice, half);
-    for (int i = 0; i < network->steps; i++) ell_run_step(network, memory, choice, half, pool, i);
+    for (int i = 0; i < network->turns; i++) ell_run_turn(network, memory, choice, half, pool, &network->turn[i]);
 }
 
 size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads) {

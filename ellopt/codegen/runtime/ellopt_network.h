@@ -62,9 +62,11 @@ typedef struct {
     int input, second, output; /* tensors; second: residual or second operand, -1 if none */
     size_t weights, shift, alpha; /* in the weights; ELL_NONE if none. shift: bias; weights: scale or matrix */
     int convolution;              /* which convolution layer, -1 if none */
-    int size, stride;             /* pooling window */
-    int top, left, bottom, right; /* pooling: cells around the input of value `outside` */
+    int size, stride;             /* pooling window; of convolutions its rows */
+    int top, left, bottom, right; /* cells around the input, of value `outside`, that windows reach */
     float outside;
+    int rows;                     /* convolution: rows of output of a band */
+    size_t padded;                /* convolution: floats of workspace for a band's input with its border; 0: it has it */
     const struct ell_copy *copy;
     int loops;              /* which of the ELL_ loops below, of ell_general */
     const int32_t *numbers; /* what they are told */
@@ -104,12 +106,18 @@ typedef struct {
     size_t bias;
 } ell_layer;
 
+/* What is computed next: a band of a step, -1 for all. */
+typedef struct {
+    int step, band;
+} ell_turn;
+
 typedef struct ell_network {
-    int steps, layers, tensors, variants;
+    int steps, layers, tensors, variants, turns;
     const ell_step *step;
     const ell_layer *layer;
     const ell_tensor *tensor;
     const ell_variant *variant;
+    const ell_turn *turn;
     size_t arena_floats, weight_floats;
     int input, output; /* tensors */
 } ell_network;
@@ -137,6 +145,10 @@ void ell_find_halves(const ell_network *network, const ell_choice *choice, unsig
  * serves steps that are no convolutions, null for one thread. */
 void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
                   const unsigned char *half, ell_pool *pool, int index);
+
+/* A band of it, or all of it. Bands of a step come one after the other. */
+void ell_run_turn(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                  const unsigned char *half, ell_pool *pool, const ell_turn *turn);
 
 /* Compute the whole network. Other steps than convolutions use the pool if any convolution does. */
 void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice);

@@ -20,7 +20,8 @@ def lower(lowering: Lowering, group: Group) -> None:
         lowering.fail(node, "padding along the channels is not supported")
     affine = fold(group.nodes[1:], filters)
     activation, leaky, beta = group.activation
-    inputs = [lowering.values.read_with_border(node)]
+    source, pads_input = lowering.values.read_with_border(node)
+    inputs = [source]
     if group.residual is not None:
         inputs.append(lowering.values.view(*group.residual, group.last))
     shape = ConvolutionShape(
@@ -36,6 +37,7 @@ def lower(lowering: Lowering, group: Group) -> None:
             activation, leaky, beta,
             shape=shape, border=lowering.borders.read_by(node), name=node.name,
             weights=affine.scaled(node.weights), bias=affine.shift, residual_last=group.residual_last,
+            pads_input=pads_input,
         )
     )  # fmt: skip
 

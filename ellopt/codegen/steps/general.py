@@ -99,8 +99,13 @@ class Joined:
 
 
 def joined(step: Step) -> tuple[Joined, ...]:
-    """Of each input of a concatenation where it goes; nothing for other steps."""
-    if not isinstance(step, GeneralStep) or step.loops != "ELL_CONCATENATION":
+    """Of each input of a concatenation where it goes; nothing for other steps. What is moved to where it is already
+    is joined with nothing."""
+    if not isinstance(step, GeneralStep):
+        return ()
+    if step.loops == "ELL_REMAP" and (elements := _unmoved(step.numbers.tolist())):
+        return (Joined(1, elements, 0),)
+    if step.loops != "ELL_CONCATENATION":
         return ()
     outer, whole = step.numbers[:2].tolist()
     return tuple(Joined(outer, whole, int(step.numbers[slot + 2])) for slot in step.slots)
@@ -109,6 +114,8 @@ def joined(step: Step) -> tuple[Joined, ...]:
 def without(step: Step, inputs: Collection[str]) -> GeneralStep | None:
     """The concatenation ``step`` without ``inputs``, which are written by others; None if none is left."""
     assert isinstance(step, GeneralStep)
+    if step.loops != "ELL_CONCATENATION":
+        return None
     kept = [(name, slot) for name, slot in zip(step.inputs, step.slots, strict=True) if name not in inputs]
     if not kept:
         return None
@@ -204,6 +211,17 @@ class _Axis:
     def linear(self) -> bool:
         """Whether all elements lie in equal steps."""
         return self.table is None and not self.before and not self.behind
+
+
+def _unmoved(numbers: Sequence[int]) -> int:
+    """How many elements a remap moves, if each of them stays where it is in dense memory; else 0."""
+    first, axes = numbers[:2]
+    elements = 1
+    for count, *moved in reversed([numbers[2 + 5 * k : 7 + 5 * k] for k in range(axes)]):
+        if count > 1 and moved != [elements, 0, 0, 0]:
+            return 0
+        elements *= count
+    return 0 if first else elements
 
 
 def _remap(node: General, by_rows: bool = False) -> _Told:

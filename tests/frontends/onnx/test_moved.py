@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from onnx import helper
 
 from ellopt.codegen.lower import lower
 from ellopt.core.options import ConvolutionOptions
@@ -78,3 +79,21 @@ def test_moved_pixels_are_not_copied_for_a_border(tmp_path: Path) -> None:
     assert len(moves) > 2 * len(KINDS)
     assert sum(bool(network.tensors[step.output].border) for step in moves) >= 2 * len(KINDS)
     assert not [step.node_ids for step in network.steps if step.kind == "copy"]
+
+
+def test_what_moves_nothing_is_no_step(tmp_path: Path) -> None:
+    """Such as the transposition of one channel, at an output; what takes a part does move."""
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["maps"]),
+        node("Sigmoid", ["maps"], ["sure"]),
+        node("Transpose", ["sure"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    weights = {"w": np.random.default_rng(3).normal(size=(1, 4, 1, 1)).astype(np.float32)}
+    path = tmp_path / "model.onnx"
+    save(make_model(nodes, {"x": (1, 4, 6, 10)}, ["y"], weights), path)
+    model = read_model(path)
+    assert "general" not in [step.kind for step in lower(model).steps[1:]]
+    values = {"x": np.random.default_rng(4).normal(size=(1, 4, 6, 10)).astype(np.float32)}
+    found = deploy.predict_all(model, values, deploy.RunSettings(None, threads=2), check=True)
+    np.testing.assert_allclose(found["y"], runtime_outputs(path, values)["y"], rtol=1e-5, atol=1e-6)
