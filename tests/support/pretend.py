@@ -77,6 +77,8 @@ class PretendToolchain:
             return None
         if options.method != "winograd":
             return ConvolutionOptions(options.method, options.parallelize)
+        if s.stride > 1:
+            return None  # as for ELL, whose options are what is written
         _, f, c = options.depths
         if s.depthwise:
             return ConvolutionOptions("winograd", options.parallelize, options.separable_block_depth)
