@@ -149,7 +149,7 @@ def test_a_profile_has_the_time_of_every_node(run: Runner, tiny_plans: tuple[Pla
         assert {"1037", "1044", "1046"} <= set(samples.nodes_ms)  # pooling, fully connected, softmax
         columns = [*samples.layers_ms.values(), *samples.nodes_ms.values()]
         for i, total in enumerate(samples.total_ms):
-            assert sum(column[i] for column in columns) == pytest.approx(total, rel=1e-6)
+            assert sum(column[i] for column in columns) == pytest.approx(total, rel=1e-5)
 
 
 def test_a_bench_has_totals_alone(run: Runner, tiny_plans: tuple[Plan, ...]) -> None:
