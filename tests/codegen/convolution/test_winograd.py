@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ellopt.codegen.convolution.base import canonical, kernel_for
-from ellopt.codegen.convolution.kernel import ACTIVATIONS, KernelSite
+from ellopt.codegen.convolution.kernel import ACTIVATIONS, Kernel, KernelSite
 from ellopt.codegen.convolution.winograd.matrices import (
     STRIDED_TILES,
     TILE_SIZES,
@@ -29,6 +29,7 @@ from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS
 from tests.support.kernels import (
     CPU_BY_LANES,
+    ConvolutionCase,
     assert_agrees,
     compile_kernels,
     draw_case,
@@ -68,6 +69,14 @@ def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int], stride: int
     )
 
 
+def check_kernels(kernels: list[Kernel], cases: list[ConvolutionCase], threads: int) -> None:
+    """Each agrees with the definition, and does the same on several threads."""
+    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
+        alone = run_kernel(compiled, case)
+        assert_agrees(alone, case, 1e-3)
+        np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
+
+
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 @pytest.mark.parametrize("depthwise", [False, True], ids=["full", "depthwise"])
 @settings(max_examples=2, deadline=None)
@@ -84,11 +93,7 @@ def test_agrees_with_the_definition(depthwise: bool, window: tuple[int, int], da
             depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
             kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
             cases.append(replace(case, site=site))
-    threads = data.draw(st.integers(2, 4))
-    for compiled, case in zip(compile_kernels(kernels), cases, strict=True):
-        alone = run_kernel(compiled, case)
-        assert_agrees(alone, case, 1e-3)
-        np.testing.assert_array_equal(run_kernel(compiled, case, threads), alone)
+    check_kernels(kernels, cases, data.draw(st.integers(2, 4)))
 
 
 @settings(max_examples=3, deadline=None)
@@ -103,11 +108,7 @@ def test_agrees_with_the_definition_with_a_stride_of_2(data: st.DataObject) -> N
             depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
             kernels.append(kernel_for(site, ConvolutionOptions("winograd", False, *depths, tile)))
             cases.append(replace(case, site=site))
-    threads = data.draw(st.integers(2, 4))
-    for compiled, one in zip(compile_kernels(kernels), cases, strict=True):
-        alone = run_kernel(compiled, one)
-        assert_agrees(alone, one, 1e-3)
-        np.testing.assert_array_equal(run_kernel(compiled, one, threads), alone)
+    check_kernels(kernels, cases, data.draw(st.integers(2, 4)))
 
 
 @pytest.mark.parametrize("cores", [2, 4])
