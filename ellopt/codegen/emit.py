@@ -50,7 +50,7 @@ def site_of(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> Ke
         stride=step.shape.stride,
         depthwise=step.shape.depthwise,
         in_row_stride=padded_row(step, source) if step.pads_input else source.row_stride,
-        in_pixel_stride=source.pixel_stride,
+        in_pixel_stride=source.channels if step.pads_input else source.pixel_stride,
         out_row_stride=result.row_stride,
         out_pixel_stride=result.pixel_stride,
         activation=step.activation,

@@ -44,6 +44,16 @@ class Builder:
     def shape(self, name: str) -> Shape:
         return self.graph.shapes[name]
 
+    def kind(self, name: str) -> int:
+        """The type of its elements in the file, a TensorProto.DataType."""
+        return self.graph.kinds[name]
+
+    @property
+    def largest_place(self) -> int:
+        """No place that the model computes is larger."""
+        shapes = [self.shape(o.inputs[0]) for o in self.graph.operators if o.kind in ("ArgMax", "ArgMin")]
+        return max((max(shape, default=1) for shape in shapes), default=0)
+
     def constant(self, name: str) -> npt.NDArray[Any] | None:
         """The values of a tensor that is constant."""
         return self.graph.constants.get(name)
@@ -79,6 +89,8 @@ class Builder:
         """Say what holds an output of the operator at work."""
         if held.shape != self.shape(name):
             raise Refused(f"gives the shape {list(held.shape)} where {list(self.shape(name))} belongs")
+        if 0 in held.shape:
+            raise Refused(f"tensors without elements are not supported; here the shape is {list(held.shape)}")
         self._held[name] = held
 
     def stand_in(self, name: str) -> None:
@@ -157,7 +169,10 @@ class Builder:
         return self.arranged(held, image_order(len(shape)), packed(image_size(shape)))
 
     def select(self, held: Held, chosen: Mapping[int, IntArray], fill: float = 0.0) -> Held:
-        """Along each axis of ``chosen`` the elements of these numbers; OUTSIDE is ``fill``."""
+        """Along each axis of ``chosen`` the elements of these numbers; OUTSIDE is ``fill``. ``held`` itself where these
+        are all in their order."""
+        if all(np.array_equal(numbers, np.arange(held.shape[a])) for a, numbers in chosen.items()):
+            return held
         shape = tuple(len(chosen[a]) if a in chosen else n for a, n in enumerate(held.shape))
         strides = held.strides
         tables = []

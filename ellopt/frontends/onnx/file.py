@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 
 #: The oldest version of the operators that is read.
 OLDEST_OPSET = 7
+#: What a file begins with that Git LFS has not fetched.
+_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,10 @@ def read_file(path: Path) -> OnnxFile:
     try:
         message = onnx.load_model_from_string(stored)
     except DecodeError as error:
+        if stored.startswith(_POINTER):
+            raise ModelFormatError(
+                f"{path}: is Git LFS's pointer to a model; 'git lfs pull' fetches it"
+            ) from error
         raise ModelFormatError(f"{path}: is no ONNX model, or truncated or damaged") from error
     if not message.HasField("graph") or not message.graph.node:
         raise ModelFormatError(f"{path}: holds no graph; it is no ONNX model, or damaged")
@@ -94,10 +100,10 @@ def _opset(path: Path, message: Any) -> int:
     return version
 
 
-def tensor_values(path: Path, tensor: Any) -> Array:
-    """The values of a tensor of the file. Raises ModelFormatError for a count that disagrees with its shape, and for
-    NaN or infinity."""
-    name = printable(tensor.name)
+def tensor_values(path: Path, tensor: Any, name: str = "") -> Array:
+    """The values of a tensor of the file, which messages call ``name`` (default: its own). Raises ModelFormatError for
+    a count that disagrees with its shape, and for NaN."""
+    name = printable(name or tensor.name)
     if any(n < 0 for n in tensor.dims):
         raise ModelFormatError(f"{path}: the tensor {name} has the shape {list(tensor.dims)}")
     try:

@@ -26,6 +26,18 @@ from ellopt.frontends.onnx.refusals import Refusals
 
 Shape = tuple[int, ...]
 
+#: The types of whole numbers, and the largest of each.
+WHOLE: Mapping[int, int] = {
+    TensorProto.INT8: 2**7 - 1,
+    TensorProto.UINT8: 2**8 - 1,
+    TensorProto.INT16: 2**15 - 1,
+    TensorProto.UINT16: 2**16 - 1,
+    TensorProto.INT32: 2**31 - 1,
+    TensorProto.INT64: 2**63 - 1,
+}
+#: Inputs may have these: float32 holds them exactly.
+_WHOLE_INPUTS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16)
+_OTHER_FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 #: Of a single tensor: places in it are counted in 32 bits.
 MAX_ELEMENTS = 1 << 29
 #: Constants that are computed may not be larger, in elements.
@@ -35,10 +47,11 @@ _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 _SUBGRAPHS = frozenset({"If", "Loop", "Scan"})
-#: What makes places, which are whole numbers, and what moves them: as floats they are exact.
-_PLACES = frozenset(
-    {"ArgMax", "ArgMin", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Concat"}
-)
+#: What makes whole numbers, and what moves them: as floats they are exact.
+_MAKES_WHOLE = frozenset(
+    {"ArgMax", "ArgMin", "Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice",
+     "Concat"}
+)  # fmt: skip
 #: What the evaluator raises, of nodes that a file made up.
 _EVALUATOR_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
@@ -74,7 +87,8 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """``shapes`` are those of every tensor, constants too; ``inputs`` and ``outputs`` in the order of the file."""
+    """``shapes`` and ``kinds`` (TensorProto.DataType) are those of every tensor, constants too; ``inputs`` and
+    ``outputs`` in the order of the file."""
 
     file: OnnxFile
     inputs: tuple[str, ...]
@@ -82,6 +96,7 @@ class Graph:
     operators: tuple[Operator, ...]
     constants: Mapping[str, Array]
     shapes: Mapping[str, Shape]
+    kinds: Mapping[str, int]
 
 
 def fold(file: OnnxFile, input_shapes: Mapping[str, Shape], supported: Collection[str], refusals: Refusals) -> Graph:
@@ -124,7 +139,8 @@ class _Fold:
                 raise ModelFormatError(f"{self.file.path}: nothing computes the output {printable(name)}")
         shapes = {name: _shape(type_) for name, type_ in self.types.items()}
         names = tuple(value.name for value in inputs)
-        return Graph(self.file, names, outputs, tuple(_needed(operators, outputs)), self.constants, shapes)
+        kinds = {name: int(type_.tensor_type.elem_type) for name, type_ in self.types.items()}
+        return Graph(self.file, names, outputs, tuple(_needed(operators, outputs)), self.constants, shapes, kinds)
 
     def _inputs(self, inputs: Sequence[Any], given: Mapping[str, Shape]) -> None:
         path = self.file.path
@@ -139,16 +155,16 @@ class _Fold:
                 )
         for value in inputs:
             tensor = value.type.tensor_type
-            if tensor.elem_type != TensorProto.FLOAT:
+            if tensor.elem_type not in (TensorProto.FLOAT, *_WHOLE_INPUTS):
                 kind = (
                     TensorProto.DataType.Name(tensor.elem_type) if value.type.HasField("tensor_type") else "no tensor"
                 )
                 raise ModelFormatError(
-                    f"{path}: the input {printable(value.name)} has elements of type {kind}; only FLOAT is supported: "
-                    "export the model without the conversion"
+                    f"{path}: the input {printable(value.name)} has elements of type {kind}; only FLOAT and whole "
+                    "numbers of 8 and 16 bits are supported: export the model in float32"
                 )
             shape = given.get(value.name) or _declared(path, value)
-            self.types[value.name] = helper.make_tensor_type_proto(TensorProto.FLOAT, shape)
+            self.types[value.name] = helper.make_tensor_type_proto(tensor.elem_type, shape)
 
     def _begin(self, graph: Any) -> None:
         """Take the constants of a graph, and what is read in it."""
@@ -182,7 +198,9 @@ class _Fold:
         measured = node.op_type in ("Shape", "Size") and is_standard(node)
         constant = not measured and self._is_constant(node)
         if not (measured or constant or (is_standard(node) and node.op_type in self.supported)):
-            self.refusals.unsupported(node_label(place, node.name, node.op_type), _full_name(node))
+            own = {(function.domain, function.name) for function in self.file.message.functions}
+            label = node_label(place, node.name, node.op_type)
+            self.refusals.unsupported(label, _full_name(node), (node.domain, node.op_type) in own)
             self.unknown.update(filter(None, node.output))
             return []
         if any(name in self.unknown for name in node.input):
@@ -200,11 +218,14 @@ class _Fold:
             self._constant(node.output[0], np.array(part if node.op_type == "Shape" else prod(shape), np.int64))
             return []
         kinds = {self.types[name].tensor_type.elem_type for name in node.output if name in self.types}
-        known = {TensorProto.FLOAT, TensorProto.BOOL} | ({TensorProto.INT64} if node.op_type in _PLACES else set())
+        known = {TensorProto.FLOAT, TensorProto.BOOL} | (WHOLE.keys() if node.op_type in _MAKES_WHOLE else set())
         if strange := kinds - known:
             kind = TensorProto.DataType.Name(min(strange))
             label = node_label(place, node.name, node.op_type)
-            self.refusals.add(label, f"elements of type {kind} that are computed from the input are not supported")
+            advice = "; export the model in float32" if min(strange) in _OTHER_FLOATS else ""
+            self.refusals.add(
+                label, f"elements of type {kind} that are computed from the input are not supported{advice}"
+            )
             self.unknown.update(filter(None, node.output))
             return []
         return [Operator(place, node.op_type, node.name, tuple(node.input), tuple(node.output), attributes)]
@@ -256,7 +277,7 @@ class _Fold:
         if any(_elements(self.types.get(name)) > _LARGEST for name in node.output):
             raise ModelFormatError(f"{self.file.path}: {label} makes a constant of more than {_LARGEST} elements")
         if node.op_type == "Constant" and node.attribute[0].name == "value":
-            values: list[Any] = [tensor_values(self.file.path, node.attribute[0].t)]
+            values: list[Any] = [tensor_values(self.file.path, node.attribute[0].t, node.output[0])]
         else:
             try:
                 values = evaluated(node, self.file.opset, {name: self.constants[name] for name in node.input if name})

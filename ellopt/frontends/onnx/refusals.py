@@ -14,6 +14,7 @@ _CONTROL = ("If", "Loop", "Scan")
 _QUANTISED = ("QLinear", "QAttention", "QGemm", "QMoE")
 #: How many they make, or what, depends on the values.
 _CHOOSING = ("NonMaxSuppression", "TopK", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool")
+_INLINE = ": it is a function of the file; put its nodes in its place (onnx.inliner.inline_local_functions)"
 _CUT = "cut the model before it (onnx.utils.extract_model)"
 
 
@@ -27,9 +28,10 @@ class Refusals:
 
     found: dict[str, list[str]] = field(default_factory=dict)
 
-    def unsupported(self, label: str, operator: str) -> None:
-        """A node whose operator is not supported at all."""
-        self.add(label, f"the operator {operator} is not supported{_advice(operator)}")
+    def unsupported(self, label: str, operator: str, in_file: bool = False) -> None:
+        """A node whose operator is not supported at all. ``in_file``: the file itself defines it, as a function."""
+        advice = _INLINE if in_file else _advice(operator)
+        self.add(label, f"the operator {operator} is not supported{advice}")
 
     def add(self, label: str, what: str) -> None:
         self.found.setdefault(what, []).append(label)

@@ -63,6 +63,18 @@ def attention_of_channels_and_places(n: Layers) -> Outputs:
     return [n.add("Mul", x, n.add("Sigmoid", n.convolution(n.add("Concat", *places, axis=1), 2, 1, 7)))]
 
 
+def local_response(n: Layers) -> Outputs:
+    """PyTorch's LocalResponseNorm: a mean over neighbouring channels, in three dimensions; slices of everything."""
+    x = n.convolution("x", 3, 8)
+    squares = n.reshape(n.add("Mul", x, x), 1, 1, 8, 10, 12)
+    padded = n.add("Pad", squares, n.constant(np.array([0, 0, 2, 0, 0, 0, 0, 2, 0, 0])))
+    mean = n.add("AveragePool", padded, kernel_shape=[5, 1, 1], strides=[1, 1, 1])
+    sizes = n.add("MaxPool", padded, kernel_shape=[2, 1, 3], strides=[2, 1, 2], pads=[0, 0, 1, 0, 0, 1])
+    spread = n.add("Add", n.add("Mul", n.reshape(mean, 1, 8, 10, 12), n.constant(1e-2)), n.constant(2.0))
+    x = n.add("Div", x, n.add("Pow", spread, n.constant(0.75)))
+    return [n.slice(x, 0, 2**31, 1), sizes]
+
+
 def attention_between_patches(n: Layers) -> Outputs:
     """MobileViT: patches of an image become batches of matrices, and the image again."""
     x = n.reshape(n.silu(n.convolution("x", 3, 16)), 64, 2, 4, 2)
@@ -84,6 +96,7 @@ def attention_between_patches(n: Layers) -> Outputs:
         (sizes_from_shapes, (1, 3, 32, 32)),
         (boxes, (1, 3, 16, 16)),
         (attention_of_channels_and_places, (1, 3, 10, 12)),
+        (local_response, (1, 3, 10, 12)),
         (attention_between_patches, (1, 3, 8, 8)),
     ],
 )

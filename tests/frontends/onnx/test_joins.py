@@ -210,3 +210,22 @@ def test_a_transposed_convolution_writes_beside_what_it_is_joined_with(tmp_path:
     [wanted] = runtime_outputs(path, values).values()
     [found] = deploy.predict_all(model, values, deploy.RunSettings(threads=2), check=True).values()
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", METHODS)
+def test_what_lies_in_a_slice_is_read_with_a_border(options: ConvolutionOptions, tmp_path: Path) -> None:
+    """GhostNet: a depthwise layer reads what it is joined with, and so do layers of other windows."""
+    branches = Branches()
+    first = branches.add("Relu", [branches.convolution("x", 1, 4)])
+    cheap = branches.add("Relu", [branches.convolution(first, 3, 4, 4)])
+    joined = branches.add("Concat", [first, cheap, branches.convolution(first, 3, 4)], axis=1)
+    path = tmp_path / "model.onnx"
+    last = branches.convolution(joined, 1, 12)
+    save(make_model(branches.nodes, {"x": SIZE}, [last], branches.constants, opset=18), path)
+    model = read_model(path)
+    assert "Concat" not in [step.type_name for step in lower(model).steps]
+    plan = Plan.of({node.node_id: options if node.window == (3, 3) else METHODS[1] for node in model.convolutions})
+    values = {"x": np.random.default_rng(1).normal(size=SIZE).astype(np.float32)}
+    [wanted] = runtime_outputs(path, values).values()
+    [found] = deploy.predict_all(model, values, deploy.RunSettings(plan, threads=2), check=True).values()
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -82,16 +82,19 @@ def test_moved_pixels_are_not_copied_for_a_border(tmp_path: Path) -> None:
 
 
 def test_what_moves_nothing_is_no_step(tmp_path: Path) -> None:
-    """Such as the transposition of one channel, at an output; what takes a part does move."""
+    """Such as a slice of everything, and the transposition of one channel, at an output; what takes a part does
+    move."""
     node = helper.make_node
     nodes = [
         node("Conv", ["x", "w"], ["maps"]),
-        node("Sigmoid", ["maps"], ["sure"]),
+        node("Slice", ["maps", "first", "last"], ["all"]),
+        node("Sigmoid", ["all"], ["sure"]),
         node("Transpose", ["sure"], ["y"], perm=[0, 2, 3, 1]),
     ]
     weights = {"w": np.random.default_rng(3).normal(size=(1, 4, 1, 1)).astype(np.float32)}
+    bounds = {"first": np.array([0, 0, -6]), "last": np.array([1, 2**31, 6])}
     path = tmp_path / "model.onnx"
-    save(make_model(nodes, {"x": (1, 4, 6, 10)}, ["y"], weights), path)
+    save(make_model(nodes, {"x": (1, 4, 6, 10)}, ["y"], weights | bounds), path)
     model = read_model(path)
     assert "general" not in [step.kind for step in lower(model).steps[1:]]
     values = {"x": np.random.default_rng(4).normal(size=(1, 4, 6, 10)).astype(np.float32)}

@@ -226,6 +226,39 @@ def nan_weights(path: Path) -> None:
     save(model, path)
 
 
+def nan_constant(path: Path) -> None:
+    model = convolution_model()
+    values = numpy_helper.from_array(np.full((4, 3, 3, 3), np.nan, np.float32))
+    model.graph.ClearField("initializer")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=values))
+    save(model, path)
+
+
+def negative_variance(path: Path) -> None:
+    numbers = {name: np.full(3, value, np.float32) for name, value in zip("sbmv", (1, 0, 0, -1), strict=True)}
+    node = helper.make_node("BatchNormalization", ["x", *numbers], ["y"])
+    save(make_model([node], {"x": (1, 3, 8, 8)}, ["y"], numbers), path)
+
+
+def too_small(path: Path) -> None:
+    model = convolution_model((1, 3, 2, 2))
+    model.graph.node[0].ClearField("attribute")
+    save(model, path)
+
+
+def pointer(path: Path) -> None:
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n")
+
+
+def with_a_function(path: Path) -> None:
+    model = convolution_model()
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Act", "local"
+    opsets = [helper.make_opsetid("", 17)]
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    model.functions.append(helper.make_function("local", "Act", ["a"], ["b"], body, opsets))
+    save(model, path)
+
+
 def too_old(path: Path) -> None:
     model = convolution_model()
     model.opset_import[0].version = 6
@@ -240,7 +273,7 @@ def too_new(path: Path) -> None:
 
 def of_integers(path: Path) -> None:
     model = convolution_model()
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
     save(model, path)
 
 
@@ -261,9 +294,14 @@ def of_integers(path: Path) -> None:
         (external_by_a_link, "outside the model's folder"),
         (external_short, "the file is truncated or another model's"),
         (nan_weights, "the tensor w holds NaN"),
+        (nan_constant, "the tensor w holds NaN"),
+        (negative_variance, "node 0 (BatchNormalization)"),
+        (too_small, "tensors without elements are not supported; here the shape is [1, 4, 0, 0]"),
+        (pointer, "is Git LFS's pointer to a model; 'git lfs pull' fetches it"),
+        (with_a_function, "put its nodes in its place (onnx.inliner.inline_local_functions)"),
         (too_old, "its operators are of version 6; 7 and later are read"),
         (too_new, "install a newer onnx"),
-        (of_integers, "the input x has elements of type UINT8; only FLOAT is supported"),
+        (of_integers, "the input x has elements of type INT64; only FLOAT and whole numbers of 8 and 16 bits"),
     ],
 )
 def test_a_bad_file_gets_one_clear_error(damage: Callable[[Path], None], said: str, tmp_path: Path) -> None:

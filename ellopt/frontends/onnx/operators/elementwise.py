@@ -7,9 +7,10 @@ from functools import reduce
 from math import prod
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from ellopt.frontends.onnx.builder import Builder
-from ellopt.frontends.onnx.fold import Operator, Shape
+from ellopt.frontends.onnx.fold import WHOLE, Operator, Shape
 from ellopt.frontends.onnx.held import Held, flat, identity
 from ellopt.frontends.onnx.operators.windows import text
 from ellopt.frontends.onnx.refusals import Refused
@@ -88,10 +89,19 @@ def dropout(builder: Builder, operator: Operator) -> None:
 
 
 def cast(builder: Builder, operator: Operator) -> None:
-    """To float32 from itself or from truth values."""
-    if operator.attributes["to"] != 1:
-        raise Refused("Cast to anything but float32 is not supported on what is computed")
+    """To float32, and of truth values and whole numbers to whole numbers: as floats they are the same."""
+    source, to = builder.kind(operator.inputs[0]), int(operator.attributes["to"])
+    if source != to and to != TensorProto.FLOAT and not (_largest(builder, source) <= WHOLE.get(to, -1)):
+        read, made = (helper.tensor_dtype_to_string(kind).partition(".")[2] for kind in (source, to))
+        raise Refused(f"Cast from {read} to {made} is not supported on what is computed")
     same(builder, operator)
+
+
+def _largest(builder: Builder, kind: int) -> float:
+    """What no element of a computed tensor of this type exceeds."""
+    if kind == TensorProto.BOOL:
+        return 1
+    return builder.largest_place if kind == TensorProto.INT64 else WHOLE.get(kind, np.inf)
 
 
 def clip(builder: Builder, operator: Operator) -> None:

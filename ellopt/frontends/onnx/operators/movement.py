@@ -119,14 +119,14 @@ def expand(builder: Builder, operator: Operator) -> None:
     shape = builder.shape(operator.outputs[0])
     held = builder.reshape(held, (1,) * (len(shape) - len(held.shape)) + held.shape)
     chosen = {a: np.zeros(n, np.int64) for a, n in enumerate(shape) if n != held.shape[a]}
-    builder.hold(operator.outputs[0], builder.select(held, chosen) if chosen else held)
+    builder.hold(operator.outputs[0], builder.select(held, chosen))
 
 
 def tile(builder: Builder, operator: Operator) -> None:
     held = builder.held(operator.inputs[0])
     shape = builder.shape(operator.outputs[0])
     chosen = {a: np.arange(n, dtype=np.int64) % held.shape[a] for a, n in enumerate(shape) if n != held.shape[a]}
-    builder.hold(operator.outputs[0], builder.select(held, chosen) if chosen else held)
+    builder.hold(operator.outputs[0], builder.select(held, chosen))
 
 
 def pad(builder: Builder, operator: Operator) -> None:
@@ -155,8 +155,7 @@ def pad(builder: Builder, operator: Operator) -> None:
         return
     held = builder.held(name)
     chosen = {axis: _padded(held.shape[axis], pair, mode) for axis, pair in around.items()}
-    found = builder.select(held, chosen, fill) if chosen else held
-    builder.hold(operator.outputs[0], found)
+    builder.hold(operator.outputs[0], builder.select(held, chosen, fill))
 
 
 def _is_border(builder: Builder, name: str, around: Mapping[int, tuple[int, int]]) -> bool:

@@ -22,7 +22,10 @@ def batch_normalization(builder: Builder, operator: Operator) -> None:
     scale, bias, mean, variance = (
         builder.floats(name, "statistics of BatchNormalization").astype(np.float64) for name in operator.inputs[1:5]
     )
-    factor = scale / np.sqrt(variance + operator.attributes.get("epsilon", 1e-5))
+    spread = variance + operator.attributes.get("epsilon", 1e-5)
+    if not (spread > 0).all():
+        raise Refused("BatchNormalization with a variance below zero gives NaN; train or export the model again")
+    factor = scale / np.sqrt(spread)
     shift = bias - mean * factor
     held = builder.held(operator.inputs[0])
     if held.layout.size[2] == len(factor) and held.shape[1] == len(factor) and held.order[-1] == 1:

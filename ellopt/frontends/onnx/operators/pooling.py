@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -27,9 +28,47 @@ def average_pool(builder: Builder, operator: Operator) -> None:
 
 
 def _pool(builder: Builder, operator: Operator, function: str) -> None:
-    held = builder.image(builder.held(operator.inputs[0]))
+    held, shape = builder.held(operator.inputs[0]), builder.shape(operator.outputs[0])
+    still = _still(operator, held.shape) if len(held.shape) > 4 else []
+    if not still:
+        builder.hold(operator.outputs[0], _pooled(builder, operator, function, held, shape))
+        return
+    # Axes along which a window is one element, as of PyTorch's LocalResponseNorm, are further channels.
+    moving = [axis for axis in range(2, len(shape)) if axis not in still]
+    order = (0, 1, *still, *moving)
+    channels = prod(shape[axis] for axis in (1, *still))
+    held = builder.reshape(builder.transpose(held, order), (shape[0], channels, *(held.shape[axis] for axis in moving)))
+    pooled = _pooled(
+        builder, _along(operator, [axis - 2 for axis in moving]), function, held,
+        (shape[0], channels, *(shape[axis] for axis in moving)),
+    )  # fmt: skip
+    found = builder.reshape(pooled, tuple(shape[axis] for axis in order))
+    builder.hold(operator.outputs[0], builder.transpose(found, [order.index(axis) for axis in range(len(shape))]))
+
+
+def _still(operator: Operator, shape: Shape) -> list[int]:
+    """The axes of a tensor along which windows are one element and nothing moves."""
+    rank = len(shape) - 2
+    attributes = operator.attributes
+    sizes, pads = attributes["kernel_shape"], attributes.get("pads") or [0] * (2 * rank)
+    strides = attributes.get("strides") or [1] * rank
+    return [k + 2 for k in range(rank) if (sizes[k], strides[k], pads[k], pads[k + rank]) == (1, 1, 0, 0)]
+
+
+def _along(operator: Operator, kept: Sequence[int]) -> Operator:
+    """The operator with its windows along some of its dimensions in space only."""
+    attributes = dict(operator.attributes)
+    rank = len(attributes["kernel_shape"])
+    for name in ("kernel_shape", "strides", "dilations", "pads"):
+        values = attributes.get(name)
+        if values:
+            attributes[name] = [values[k] for k in (*kept, *(k + rank for k in kept)) if k < len(values)]
+    return replace(operator, attributes=attributes)
+
+
+def _pooled(builder: Builder, operator: Operator, function: str, held: Held, shape: Shape) -> Held:
+    held = builder.image(held)
     at = windows(operator, held.shape[2:], tuple(operator.attributes["kernel_shape"]))
-    shape = builder.shape(operator.outputs[0])
     size = image_size(shape)
     include = bool(operator.attributes.get("count_include_pad", 0))
     node = WindowPooling(
@@ -41,7 +80,7 @@ def _pool(builder: Builder, operator: Operator, function: str) -> None:
         padding=at.before,
         counted=(_counted(held, at, size, 0, include), _counted(held, at, size, 1, include)),
     )
-    builder.hold(operator.outputs[0], builder.add(node, shape, image_order(len(shape))))
+    return builder.add(node, shape, image_order(len(shape)))
 
 
 def _counted(held: Held, at: Windows, size: tuple[int, int, int], axis: int, include: bool) -> IntArray:
