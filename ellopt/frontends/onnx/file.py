@@ -56,9 +56,7 @@ def read_file(path: Path) -> OnnxFile:
         message = onnx.load_model_from_string(stored)
     except DecodeError as error:
         if stored.startswith(_POINTER):
-            raise ModelFormatError(
-                f"{path}: is Git LFS's pointer to a model; 'git lfs pull' fetches it"
-            ) from error
+            raise ModelFormatError(f"{path}: is Git LFS's pointer to a model; 'git lfs pull' fetches it") from error
         raise ModelFormatError(f"{path}: is no ONNX model, or truncated or damaged") from error
     if not message.HasField("graph") or not message.graph.node:
         raise ModelFormatError(f"{path}: holds no graph; it is no ONNX model, or damaged")
