@@ -50,11 +50,16 @@ def _is_light(step: Step) -> bool:
     return isinstance(step, ConvolutionStep) and not step.residual and 4 * step.weights.size <= _WEIGHT_BYTES
 
 
+def takes_turns(cpu: Cpu, cores: int) -> bool:
+    """Whether convolutions are computed by bands on so many of these."""
+    return cores == 1 and cpu.near_bytes > 0 and cpu.lanes > 1  # what scalar processors would gain was not tried
+
+
 def band_rows(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> int:
     """Rows of output that are computed at a time: all of them, or those of a band."""
     tensors = network.tensors
     rows = tensors[step.output].rows
-    if cores > 1 or not cpu.near_bytes or cpu.lanes == 1:  # what scalar processors would gain was not tried
+    if not takes_turns(cpu, cores):
         return rows
     place = network.steps.index(step)
     for chain in network.chains:

@@ -22,8 +22,9 @@ from ellopt.model.graph import Model
 from ellopt.model.layers import Constant, Input, Output, Reinterpret, Reorder
 
 
-def lower(model: Model) -> Network:
-    """The network of ``model``. Raises ModelFormatError, naming file and node, for what cannot be computed."""
+def lower(model: Model, banded: bool = True) -> Network:
+    """The network of ``model``. ``banded``: large tensors may be read while they are written (bands.py), which takes
+    more memory. Raises ModelFormatError, naming file and node, for what cannot be computed."""
     borders = Borders(model, model.convolutions)
     lowering = Lowering(model, borders, Values(model, borders))
     groups = fuse(model)
@@ -35,7 +36,7 @@ def lower(model: Model) -> Network:
     values.write_output_directly()
     direct, sliced = write_slices(values.steps, values.tensors)
     check_steps(direct, sliced)
-    chains = find_chains(direct, sliced)
+    chains = find_chains(direct, sliced) if banded else ()
     steps, tensors, floats = plan_arena(direct, sliced, chains)
     network = Network(tuple(steps), tensors, values.constants, values.input_name, values.output_name, floats, chains)
     check_memory(network)

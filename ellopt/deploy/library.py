@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ellopt import __version__
+from ellopt.codegen.bands import takes_turns
 from ellopt.codegen.convolution.base import kernel_for
 from ellopt.codegen.emit import Variant, emit_network, site_of
 from ellopt.codegen.lower import lower
-from ellopt.codegen.network import Network
 from ellopt.codegen.sources import C_FOLDERS, RUNTIME, c_text
 from ellopt.codegen.steps import STEP_FUNCTIONS
 from ellopt.codegen.weights import WeightFile
@@ -126,7 +126,7 @@ def compile_library(
     try:
         make_directory(directory)
         with tempfile.TemporaryDirectory(prefix="ellopt-compile-") as scratch:
-            made = _Library(lower(prepared), plan, target, files, Path(scratch), preprocess or Preprocess())
+            made = _Library(prepared, plan, target, files, Path(scratch), preprocess or Preprocess())
             return made.write(directory, model, check)
     except OSError as error:
         raise ConfigurationError(f"{directory} cannot be written: {error}") from error
@@ -216,10 +216,11 @@ class _Files:
 
 
 class _Library:
-    def __init__(self, network: Network, plan: Plan, target: Target, files: _Files, scratch: Path,
+    def __init__(self, prepared: Model, plan: Plan, target: Target, files: _Files, scratch: Path,
         preprocess: Preprocess,
     ) -> None:  # fmt: skip
-        self._network = network
+        self._cores = target.cores if any(options.parallelize for options in plan.values()) else 1
+        self._network = lower(prepared, takes_turns(cpu_of(target), self._cores))
         self._plan = plan
         self._target = target
         self._files = files
@@ -286,10 +287,8 @@ class _Library:
         return for_any_cpu(self._target) if x86 else self._target
 
     def _variant(self, index: int) -> Variant:
-        steps = self._network.convolutions
-        step = steps[index]
-        shared = any(self._plan[other.reported_id].parallelize for other in steps)
-        site = site_of(self._network, step, cpu_of(self._target), self._target.cores if shared else 1)
+        step = self._network.convolutions[index]
+        site = site_of(self._network, step, cpu_of(self._target), self._cores)
         return Variant(kernel_for(site, self._plan[step.reported_id]))
 
     def _facts(self, model: Model, variants: list[Variant], weights: WeightFile) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from ellopt.codegen.bands import takes_turns
 from ellopt.codegen.convolution import base
 from ellopt.codegen.convolution.gemm.method import GEMM_BLOCKINGS
 from ellopt.codegen.emit import Packed
@@ -58,7 +59,7 @@ class NativeToolchain:
 
     def __init__(self, parallel_build: int = 0) -> None:
         self._parallel_build = parallel_build
-        self._networks: WeakKeyDictionary[Model, Network] = WeakKeyDictionary()
+        self._networks: WeakKeyDictionary[Model, dict[bool, Network]] = WeakKeyDictionary()
         self._packed: WeakKeyDictionary[Model, Packed] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -111,7 +112,7 @@ class NativeToolchain:
             raise ConfigurationError(
                 "--target host: the native toolchain's programs run on Linux and macOS; on Windows, give a board"
             )
-        network = self._network(model)
+        network = self._network(model, takes_turns(cpu_of(target), target.cores))
         wanted = self._wanted(network, plans, target)
         packed = self._packed.setdefault(model, Packed())
         request = BuildRequest(model, network, wanted, target, self._parallel_build, packed)
@@ -186,11 +187,12 @@ class NativeToolchain:
     def parameters(self) -> Mapping[str, str]:
         return {}
 
-    def _network(self, model: Model) -> Network:
-        network = self._networks.get(model)
-        if network is None:
-            network = self._networks[model] = lower(model)
-        return network
+    def _network(self, model: Model, banded: bool = False) -> Network:
+        """``banded``: as ``lower`` has it; it changes where tensors lie, and no step."""
+        known = self._networks.setdefault(model, {})
+        if banded not in known:
+            known[banded] = lower(model, banded)
+        return known[banded]
 
     def _wanted(
         self, network: Network, plans: Sequence[Plan], target: Target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.job import Job, JobResult
 from ellopt.core.options import FLOAT16, ConvolutionOptions
 from ellopt.core.plan import Plan
+from ellopt.deploy.library import compile_library
 from ellopt.devices.emulator import EmulatedDevice
 from ellopt.model.check_data import check_outputs
 from ellopt.model.graph import Model
@@ -75,6 +77,24 @@ def test_bands_take_turns_so_that_what_one_reads_is_written(rows: int) -> None:
 def test_threads_do_not_meet_after_bands() -> None:
     network = lower(model_of(96))
     assert list(turns(network, rows_of(network, 4))) == [(i, -1) for i in range(len(network.steps))]
+
+
+@pytest.mark.parametrize(("name", "banded"), [("pi4_64", True), ("pi0", False), ("host", False)])
+def test_bands_take_memory_only_where_there_are_any(name: str, banded: bool, tmp_path: Path) -> None:
+    model, target = model_of(96), replace(find_target(name, 1), cores=4)
+    nodes = [layer.node_id for layer in NativeToolchain().layers(model)]
+    bytes_of = {
+        parallel: compile_library(
+            model,
+            tmp_path / str(parallel),
+            target,
+            Plan.uniform(nodes, ConvolutionOptions("unrolled", parallelize=parallel)),
+        ).memory_bytes
+        for parallel in (False, True)
+    }
+    more = 4 * (lower(model).arena_floats - lower(model, banded=False).arena_floats)
+    assert more > 500_000
+    assert (bytes_of[False] - bytes_of[True] > more / 2) == banded
 
 
 def test_a_border_that_the_input_lacks_is_put_by_who_reads_it() -> None:
