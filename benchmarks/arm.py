@@ -1,7 +1,8 @@
 """ellopt and other runtimes on simulated Cortex-A53, A72 and A76: ``python -m benchmarks.arm [MODEL ...]``.
 
 Each model is tuned by estimate for one thread, trying what --options names, and compiled as it would be deployed; ncnn,
-MNN, LiteRT and onnxruntime come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it. All
+MNN, LiteRT and onnxruntime come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it, or
+benchmarks/litert_model.py. All
 run the same way: under qemu in a userland of aarch64 (benchmarks/arm_userland.py), where /proc and /sys say what a
 board's would; the first passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs
 are compared with the recorded ones. ``ncnn-float16`` and ``mnn-float16`` are run where they are asked for: those two as
@@ -23,13 +24,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from benchmarks.arm_simulator import TARGETS, peers_table, simulate, table
 from benchmarks.arm_userland import WHEELS, NotHere, Userland, make_userland
+from benchmarks.litert_model import write_litert
 from benchmarks.peers import MODELS, TOLERANCE, Case, convert, ellopt, read_case
 from ellopt.app.estimating import make_simulator
 from ellopt.core.errors import ElloptError
 from ellopt.files.user_dirs import cache_directory
+from ellopt.frontends.onnx.write.writer import to_onnx
 from ellopt.targets import find_target
 from ellopt.toolchains.native.toolchain import NativeToolchain
 
@@ -114,6 +118,12 @@ def run_all(path: Path, arguments: argparse.Namespace, userland: Userland) -> tu
             arrays = {f"in:{key}": array for key, array in given.items()}
             np.savez(folder / f"{file}.npz", outputs=np.array(case.outputs), **arrays)  # type: ignore[arg-type]
         files = convert(case, folder) if set(arguments.runtimes) - {OWN} else {}
+        if "litert" in arguments.runtimes and "litert" not in files:
+            try:
+                plain = onnx.load(str(path)) if case.is_onnx else to_onnx(case.model)
+                files["litert"] = write_litert(plain, folder / f"{name}.tflite", userland.site("litert"))
+            except (NotHere, ValueError) as error:
+                print(f"{name}: litert is left out: {error}", file=sys.stderr, flush=True)
         for target_name in arguments.targets:
             simulator = make_simulator(find_target(target_name, 1), calibrated=False)
             for runtime in arguments.runtimes:
