@@ -87,7 +87,10 @@ class _Writer:
         if node.op_type not in makers:
             raise ValueError(f"{node.op_type} is not written for LiteRT")
         result, activation = self._result(node)
-        self._places[result] = makers[node.op_type](node, values, activation)
+        try:
+            self._places[result] = makers[node.op_type](node, values, activation)
+        except KeyError as error:  # a constant where a tensor is wanted, or a tensor where a constant is
+            raise ValueError(f"{node.op_type} of {error} is not written for LiteRT") from error
 
     def _result(self, node: onnx.NodeProto) -> tuple[str, int]:
         """The name of what ``node`` leaves, and its activation: that of the step behind it, if that alone reads it."""
