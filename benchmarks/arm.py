@@ -1,14 +1,14 @@
 """ellopt and other runtimes on simulated Cortex-A53, A72 and A76: ``python -m benchmarks.arm [MODEL ...]``.
 
-Each model is tuned by estimate for one thread, trying what --options names, and compiled as it would be deployed; ncnn,
-MNN, LiteRT and onnxruntime come as their wheels for aarch64, and read the model as benchmarks/peers.py converts it, or
-benchmarks/litert_model.py. All run the same way: under qemu in a userland of aarch64 (benchmarks/arm_userland.py), where
-/proc and /sys say what a board's would; the first passes warm caches, and of the last every instruction is simulated (docs/estimates.md). Outputs
-are compared with the recorded ones. ``ncnn-float16`` and ``mnn-float16`` are run where they are asked for: those two as
-they compute where the processor has the arithmetic. A compile_options.json at options/TARGET/MODEL.json below --keep
-spares the tuning. Ratios are best peer / ellopt in float32, in cycles: above 1 ellopt is ahead, within 10 % it is a
-tie. What could not be run is said with the reason. What --keep has of a peer from an earlier run is not run again: a
-pass takes minutes.
+Each model is tuned by estimate for one thread, trying what --options names, and compiled as it would be deployed;
+ncnn, MNN, LiteRT and onnxruntime come as their wheels for aarch64, and read the model as benchmarks/peers.py converts
+it, or benchmarks/litert_model.py. All run the same way: under qemu in a userland of aarch64
+(benchmarks/arm_userland.py), where /proc and /sys say what a board's would; the first passes warm caches, and of the
+last every instruction is simulated (docs/estimates.md). Outputs are compared with the recorded ones. ``ncnn-float16``
+and ``mnn-float16`` are run where they are asked for: those two as they compute where the processor has the
+arithmetic. A compile_options.json at options/TARGET/MODEL.json below --keep spares the tuning. Ratios are best peer /
+ellopt in float32, in cycles: above 1 ellopt is ahead, within 10 % it is a tie. What could not be run is said with the
+reason. What --keep has of a peer from an earlier run is not run again: a pass takes minutes.
 """
 
 from __future__ import annotations
