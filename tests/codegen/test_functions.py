@@ -16,7 +16,9 @@ from tests.support.onnx_models import make_model, save
 
 #: Units in the last place that a function may be off.
 UNITS = 8
-OPERATORS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Mish": "mish", "Exp": "exponential", "HardSwish": "hard_swish"}
+OPERATORS = {
+    "Sigmoid": "sigmoid", "Tanh": "tanh", "Mish": "mish", "Exp": "exponential", "HardSwish": "hard_swish", "Erf": "erf"
+}  # fmt: skip
 
 
 def test_functions_are_right_everywhere(tmp_path: Path) -> None:
@@ -41,3 +43,17 @@ def test_functions_are_right_everywhere(tmp_path: Path) -> None:
         beyond = np.isinf(wanted) & np.isfinite(x)
         assert np.isinf(values[beyond]).all(), name
         assert np.isnan(values[np.isnan(x)]).all(), name
+
+
+def test_gelu_is_right_everywhere(tmp_path: Path) -> None:
+    """Below zero it is the difference of two numbers of the size of x, so long as it is not zero."""
+    nodes = [helper.make_node("Gelu", ["x"], [name], approximate=name) for name in ("none", "tanh")]
+    large = np.geomspace(1e-30, 3e38, 3000)
+    x = np.concatenate([np.linspace(-30, 30, 8001), large, -large, [0.0, -0.0]]).astype(np.float32)
+    path = save(make_model(nodes, {"x": (len(x),)}, ["none", "tanh"], opset=20), tmp_path / "gelu.onnx")
+    found = deploy.predict_all(read_model(path), x)
+    for name, function in (("none", "gelu"), ("tanh", "gelu_tanh")):
+        with np.errstate(all="ignore"):
+            exact = FUNCTIONS[function].compute(x.astype(np.float64), 0.0, 0.0)
+        limit = UNITS * 2.0**-24 * np.minimum(np.abs(x), np.where(x < -10, 0, np.inf)) + SMALLEST
+        np.testing.assert_array_less(np.abs(found[name] - exact), limit, err_msg=name)

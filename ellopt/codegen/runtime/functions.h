@@ -77,6 +77,37 @@ ELL_INLINE vec vec_tanh(vec x) {
     return (vec)(((vec_mask)p & near) | (((vec_mask)far | sign) & ~near));
 }
 
+/* erf(x): x times a quotient of polynomials up to 4 (Eigen's, generic_fast_erf_float), else 1 with the sign of x. Off by
+ * 4.5e-7 at most. */
+ELL_INLINE vec vec_erf(vec x) {
+    const vec_mask far = (vec)((vec_mask)x & INT32_MAX) >= vec_splat(4.0f);
+    const vec one = (vec)((vec_mask)vec_splat(1.0f) | ((vec_mask)x & INT32_MIN));
+    const vec z = vec_min(vec_splat(16.0f), x * x);
+    vec p = vec_splat(-2.72614225801306e-10f);
+    p = p * z + vec_splat(2.77068142495902e-08f);
+    p = p * z + vec_splat(-2.10102402082508e-06f);
+    p = p * z + vec_splat(-5.69250639462346e-05f);
+    p = p * z + vec_splat(-7.34990630326855e-04f);
+    p = p * z + vec_splat(-2.95459980854025e-03f);
+    p = p * z + vec_splat(-1.60960333262415e-02f);
+    vec q = vec_splat(-1.45660718464996e-05f);
+    q = q * z + vec_splat(-2.13374055278905e-04f);
+    q = q * z + vec_splat(-1.68282697438203e-03f);
+    q = q * z + vec_splat(-7.37332916720468e-03f);
+    q = q * z + vec_splat(-1.42647390514189e-02f);
+    return (vec)(((vec_mask)one & far) | ((vec_mask)(x * p / q) & ~far));
+}
+
+ELL_INLINE vec vec_gelu(vec x) {
+    const vec half = x * vec_splat(0.5f);
+    return half + half * vec_erf(x * vec_splat(0.70710678f));
+}
+
+ELL_INLINE vec vec_gelu_tanh(vec x) {
+    const vec half = x * vec_splat(0.5f);
+    return half + half * vec_tanh(vec_splat(0.79788456f) * (x + vec_splat(0.044715f) * x * x * x));
+}
+
 /* x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2). */
 ELL_INLINE vec vec_mish(vec x) {
     const vec e = vec_exp(vec_min(vec_splat(30.0f), x)), n = e * (e + vec_splat(2.0f));
@@ -98,6 +129,9 @@ ELL_INLINE vec ell_vector_function(const int function, vec x, const float a, con
     case ELL_ACTIVATION_TANH: return vec_tanh(x);
     case ELL_ACTIVATION_SWISH: return x * vec_logistic(x);
     case ELL_ACTIVATION_MISH: return vec_mish(x);
+    case ELL_ACTIVATION_GELU: return vec_gelu(x);
+    case ELL_ACTIVATION_GELU_TANH: return vec_gelu_tanh(x);
+    case ELL_ACTIVATION_ERF: return vec_erf(x);
     case ELL_ACTIVATION_EXPONENTIAL: return vec_exp(x);
 #endif
     default: {

@@ -1,6 +1,7 @@
 """Functions that files write in pieces, x * clip(x + 3, 0, 6) / 6 and the like, as the one function that they are.
 
-Exporters write HardSwish and its like so; as one function it is computed together with the convolution before it.
+Exporters write HardSwish, Gelu, Mish and their like so; as one function it is computed together with the convolution
+before it.
 """
 
 from __future__ import annotations
@@ -24,17 +25,22 @@ def with_whole_functions(nodes: Sequence[Node]) -> list[Node]:
 
 @dataclass(frozen=True)
 class _Gate:
-    """``factor`` times a function between 0 and 1 of a * x + b; ``nodes`` compute it."""
+    """``factor`` times a function of a * x + b, and ``shift`` added; ``nodes`` compute it."""
 
     function: str
     factor: float
+    shift: float
     a: float
     b: float
     nodes: tuple[str, ...]
 
 
 #: Function of the gate -> that of x times the gate.
-_PRODUCTS = {"linear_sigmoid": "hard_swish", "sigmoid": "swish"}
+_PRODUCTS = {"linear_sigmoid": "hard_swish", "sigmoid": "swish", "erf": "gelu", "tanh of softplus": "mish"}
+#: What a gate is to be times 1, where it has a factor of its own, and what is in front of x in it, where that is fixed:
+#: gelu(x) = x (1 + erf(x / sqrt 2)) / 2.
+_FACTORS = {"erf": 0.5}
+_SCALES = {"erf": 0.5**0.5, "sigmoid": 1.0, "tanh of softplus": 1.0}
 
 
 @dataclass
@@ -58,21 +64,43 @@ class _Patterns:
     def _product(self, node: BinaryOperation) -> None:
         if node.input_layouts[0] != node.input_layouts[1] or node.input_layouts[0] != node.output_layout:
             return
-        for x, gate_id in (node.inputs, node.inputs[::-1]):
+        for read, gate_id in (node.inputs, node.inputs[::-1]):
+            x, before, scaled = self._unscaled(read)
             gate = self._gate(gate_id, x)
-            if gate is None:
+            if gate is None and scaled:
+                x, before, scaled = read, 1.0, ()
+                gate = self._gate(gate_id, x)
+            if gate is None or gate.nodes[0] in scaled:
                 continue
-            last, factor = self._scaled(node, gate.factor)
-            if abs(factor - 1) > _SAME or (gate.function == "sigmoid" and (gate.a, gate.b) != (1.0, 0.0)):
+            last, factor = self._scaled(node, gate.factor * before / _FACTORS.get(gate.function, 1.0))
+            if abs(factor - 1) > _SAME or not self._is_whole(gate):
                 continue
-            self.gone.update(gate.nodes)
+            self.gone.update(gate.nodes, scaled)
             if last is not node:
                 self.gone.add(node.node_id)
             self.new[last.node_id] = Activation(
                 last.node_id, last.type_name, (x,), (node.input_layouts[0],), last.output_layout, name=last.name,
-                function=_PRODUCTS[gate.function], leaky_factor=_float32(gate.a), beta=_float32(gate.b),
+                function=_PRODUCTS[gate.function],
+                leaky_factor=0.0 if gate.function in _SCALES else _float32(gate.a),
+                beta=0.0 if gate.function in _SCALES else _float32(gate.b),
             )  # fmt: skip
             return
+
+    @staticmethod
+    def _is_whole(gate: _Gate) -> bool:
+        """Whether the numbers of a gate are those of a function in _PRODUCTS, but for its factor."""
+        shift = gate.factor if gate.function == "erf" else 0.0
+        scale = _SCALES.get(gate.function)
+        fixed = scale is None or (abs(gate.a / scale - 1) <= _SAME and gate.b == 0.0)
+        return fixed and abs(gate.shift - shift) <= _SAME * abs(gate.factor)
+
+    def _unscaled(self, node_id: str) -> tuple[str, float, tuple[str, ...]]:
+        """What ``node_id`` is a multiple of, how much, and the node that multiplies, if only one reads that."""
+        node = self.by_id[node_id]
+        affine = self._uniform(node)
+        if affine is None or affine[1] != 0.0 or len(self.readers[node_id]) != 1:
+            return node_id, 1.0, ()
+        return node.inputs[0], affine[0], (node_id,)
 
     def _scaled(self, node: Node, factor: float) -> tuple[Node, float]:
         """The product with a number behind ``node``, if there is one, and the factor with it."""
@@ -87,7 +115,7 @@ class _Patterns:
         """What ``node_id`` computes of ``x``, if it is a gate and nobody else reads it."""
         chain: list[str] = []
         found = ""
-        factor, a, b = 1.0, 1.0, 0.0
+        factor, shift, a, b = 1.0, 0.0, 1.0, 0.0
         while node_id != x:
             node = self.by_id[node_id]
             if len(node.inputs) != 1 or len(self.readers[node_id]) != 1 or node.input_layouts[0] != node.output_layout:
@@ -95,22 +123,25 @@ class _Patterns:
             affine = self._uniform(node)
             if affine is not None and found:
                 b, a = b + a * affine[1], a * affine[0]
-            elif affine is not None and affine[1] == 0.0:
+            elif affine is not None:
+                shift += factor * affine[1]
                 factor *= affine[0]
             elif isinstance(node, Activation) and not found:
                 if node.function == "clip" and node.leaky_factor == 0.0 and node.beta > 0.0:
                     found, a, factor = "linear_sigmoid", 1 / node.beta, factor * node.beta
                 elif node.function == "linear_sigmoid":
                     found, a, b = node.function, node.leaky_factor, node.beta
-                elif node.function == "sigmoid":
+                elif node.function in ("sigmoid", "erf", "tanh"):
                     found = node.function
                 else:
                     return None
+            elif isinstance(node, Activation) and (found, node.function, a, b) == ("tanh", "softplus", 1.0, 0.0):
+                found = "tanh of softplus"
             else:
                 return None
             chain.append(node_id)
             node_id = node.inputs[0]
-        return _Gate(found, factor, a, b, tuple(chain)) if found else None
+        return _Gate(found, factor, shift, a, b, tuple(chain)) if found in _PRODUCTS else None
 
     @staticmethod
     def _uniform(node: Node) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from ellopt.deploy.ports import joined, parted
 from ellopt.frontends.base import read_model
@@ -26,12 +26,21 @@ WHOLE: dict[str, tuple[Pieces, str]] = {
     "scaled": ([("Mul", "0.5", {}), ("Add", "1", {}), ("Clip", "0 2", {}), ("Mul", "x", {}), ("Mul", "0.5", {})],
                "hard_swish"),
     "swish": ([("Sigmoid", "", {}), ("Mul", "x", {})], "swish"),
+    "gelu": ([("Div", "1.4142135", {}), ("Erf", "", {}), ("Add", "1", {}), ("Mul", "x", {}), ("Mul", "0.5", {})],
+             "gelu"),
+    "half first": ([("Mul", "0.70710677", {}), ("Erf", "", {}), ("Add", "1", {}), ("Mul", "0.5", {}), ("Mul", "x", {})],
+                   "gelu"),
+    "mish": ([("Softplus", "", {}), ("Tanh", "", {}), ("Mul", "x first", {})], "mish"),
 }  # fmt: skip
+WHOLES = {function for _, function in WHOLE.values()}
 NO_WHOLE: dict[str, Pieces] = {
     "another factor": [("Add", "3", {}), ("Clip", "0 6", {}), ("Mul", "x", {}), ("Div", "5", {})],
     "another limit": [("Add", "3", {}), ("Clip", "-1 6", {}), ("Mul", "x", {}), ("Div", "6", {})],
     "swish of 2x": [("Mul", "2", {}), ("Sigmoid", "", {}), ("Mul", "x", {})],
     "of another": [("Sigmoid", "", {}), ("Mul", "z", {})],
+    "gelu of x": [("Erf", "", {}), ("Add", "1", {}), ("Mul", "x", {}), ("Mul", "0.5", {})],
+    "no gelu": [("Div", "1.4142135", {}), ("Erf", "", {}), ("Mul", "x", {}), ("Mul", "0.5", {})],
+    "tanh": [("Tanh", "", {}), ("Mul", "x", {})],
     "behind": [("Sigmoid", "", {}), ("Mul", "2", {}), ("Add", "1", {}), ("Mul", "x", {})],
 }
 
@@ -76,17 +85,29 @@ def test_pieces_are_one_function(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NO_WHOLE)
 def test_what_is_another_function_stays_in_pieces(name: str, tmp_path: Path) -> None:
-    assert not {"hard_swish", "swish"} & set(check(model(NO_WHOLE[name]), tmp_path))
+    assert not WHOLES & set(check(model(NO_WHOLE[name]), tmp_path))
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_piece_that_is_read_elsewhere_stays(name: str, tmp_path: Path) -> None:
-    assert not {"hard_swish", "swish"} & set(check(model(WHOLE[name][0], further="p0"), tmp_path))
+    assert not WHOLES & set(check(model(WHOLE[name][0], further="p0"), tmp_path))
+
+
+def test_half_of_x_times_a_gate_is_one_function(tmp_path: Path) -> None:
+    """As TensorFlow's exporter writes gelu."""
+    made = model([("Mul", "0.70710677", {}), ("Erf", "", {}), ("Add", "1", {}), ("Mul", "x", {})])
+    half = helper.make_node("Mul", ["x", "half"], ["h"])
+    made.graph.initializer.append(numpy_helper.from_array(np.float32(0.5), "half"))
+    last = made.graph.node[-1]
+    last.input[list(last.input).index("x")] = "h"
+    made.graph.node.insert(len(made.graph.node) - 1, half)
+    assert check(made, tmp_path) == ["gelu"]
 
 
 PIECE = st.sampled_from(
     [("Add", "3", {}), ("Add", "1", {}), ("Mul", "0.5", {}), ("Div", "6", {}), ("Clip", "0 6", {}), ("Mul", "x", {}),
-     ("HardSigmoid", "", {}), ("Sigmoid", "", {}), ("Relu", "", {}), ("Mul", "z", {})]
+     ("HardSigmoid", "", {}), ("Sigmoid", "", {}), ("Relu", "", {}), ("Mul", "z", {}), ("Erf", "", {}),
+     ("Div", "1.4142135", {}), ("Softplus", "", {}), ("Tanh", "", {})]
 )  # fmt: skip
 
 
