@@ -3,6 +3,7 @@
 
 #include "ellopt_layers.h"
 #include "parts.h"
+#include "vector.h"
 
 enum { BLOCK = 64 };
 
@@ -31,16 +32,75 @@ static void extreme_part(const void *context, int part, int worker) {
 
 /* --- product of two matrices -------------------------------------------------------------------------------------
  * numbers: the two tensors, rows, depth, columns, the strides of the left matrix and of the right one, batch axes, and
- * of each its count and its strides on the left and on the right. */
+ * of each its count and its strides on the left and on the right.
+ *
+ * A panel of the right matrix, DEEP x BLOCK, is laid out row by row, and serves all rows of a task; TILE rows times two
+ * vectors of columns are in registers. */
+
+enum { DEEP = 64, TILE = 4, WIDE = 2 * VECTOR_WIDTH };
+
+typedef struct {
+    const float *left; /* of the first row and the first of `depth` */
+    ptrdiff_t below, along;
+    float *out;
+    int rows, depth, columns, row_stride, first; /* first: whether it is the first panel, to which nothing is added */
+} product_block;
+
+ELL_INLINE void product_tile(const product_block *b, const float *panel, int row, const int rows, int column) {
+    const int lanes = b->columns - column;
+    float *out = b->out + (ptrdiff_t)row * b->row_stride + column;
+    vec sums[TILE][2];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < 2; v++) {
+            const int left = lanes - v * VECTOR_WIDTH;
+            const int some = left > 0 && !b->first;
+            sums[r][v] = some ? vec_load_partial(out + (ptrdiff_t)r * b->row_stride + v * VECTOR_WIDTH, left) : vec_zero();
+        }
+    const float *u = b->left + row * b->below;
+    for (int k = 0; k < b->depth; k++) {
+        const vec first = vec_load(panel + k * BLOCK + column);
+        const vec second = vec_load(panel + k * BLOCK + column + VECTOR_WIDTH);
+        ELL_UNROLL for (int r = 0; r < rows; r++) {
+            const vec x = vec_splat(u[k * b->along + r * b->below]);
+            sums[r][0] += x * first;
+            sums[r][1] += x * second;
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < 2; v++)
+            if (lanes > v * VECTOR_WIDTH)
+                vec_store_partial(out + (ptrdiff_t)r * b->row_stride + v * VECTOR_WIDTH, sums[r][v], lanes - v * VECTOR_WIDTH);
+}
+
+static void product_panel(const product_block *b, const float *panel) {
+    for (int column = 0; column < b->columns; column += WIDE) {
+        int row = 0;
+        for (; row + TILE <= b->rows; row += TILE) product_tile(b, panel, row, TILE, column);
+        for (; row < b->rows; row++) product_tile(b, panel, row, 1, column);
+    }
+}
+
+/* depth x columns of the right matrix, and zeros up to whole vectors. */
+static void lay_panel(float *panel, const float *right, ptrdiff_t down, ptrdiff_t across, int depth, int columns) {
+    for (int k = 0; k < depth; k++)
+        for (int i = columns; i < BLOCK; i++) panel[k * BLOCK + i] = 0.0f;
+    if (across == 1) {
+        for (int k = 0; k < depth; k++) memcpy(panel + k * BLOCK, right + k * down, (size_t)columns * sizeof(float));
+        return;
+    }
+    for (int i = 0; i < columns; i++)
+        for (int k = 0; k < depth; k++) panel[k * BLOCK + i] = right[i * across + k * down];
+}
 
 static void product_part(const void *context, int part, int worker) {
     (void)worker;
     const general_work *work = (const general_work *)context;
     const ell_layer_args *a = work->args;
     const int32_t *m = a->step->numbers, *batch = m + 10;
-    const int rows = m[2], depth = m[3], columns = m[4];
-    const ptrdiff_t down = m[6], from = m[7], right = m[8];
-    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
+    const int rows = m[2], depth = m[3], columns = m[4], last = first_of(work, part + 1);
+    float panel[DEEP * BLOCK];
+    for (int row = first_of(work, part), behind; row < last; row = behind) {
+        behind = row - row % rows + rows < last ? row - row % rows + rows : last;
         const float *u = ell_tensor_data(a->network, a->memory, m[0]) + (ptrdiff_t)(row % rows) * m[5];
         const float *v = ell_tensor_data(a->network, a->memory, m[1]);
         int rest = row / rows;
@@ -50,18 +110,15 @@ static void product_part(const void *context, int part, int worker) {
             u += (ptrdiff_t)i * batch[3 * axis + 1];
             v += (ptrdiff_t)i * batch[3 * axis + 2];
         }
-        float *out = a->output + (ptrdiff_t)row * columns;
         for (int first = 0; first < columns; first += BLOCK) {
             const int n = columns - first < BLOCK ? columns - first : BLOCK;
-            float sums[BLOCK] = {0.0f};
-            for (int k = 0; k < depth; k++) {
-                const float x = u[k * down], *w = v + k * from + first * right;
-                if (right == 1)
-                    for (int i = 0; i < n; i++) sums[i] += x * w[i];
-                else
-                    for (int i = 0; i < n; i++) sums[i] += x * w[i * right];
+            for (int k = 0; k < depth; k += DEEP) {
+                const int deep = depth - k < DEEP ? depth - k : DEEP;
+                lay_panel(panel, v + (ptrdiff_t)k * m[7] + (ptrdiff_t)first * m[8], m[7], m[8], deep, n);
+                const product_block block = {u + (ptrdiff_t)k * m[6], m[5], m[6], a->output + (ptrdiff_t)row * columns + first,
+                                             behind - row, deep, n, columns, k == 0};
+                product_panel(&block, panel);
             }
-            memcpy(out + first, sums, (size_t)n * sizeof(float));
         }
     }
 }
