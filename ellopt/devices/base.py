@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ellopt.core.deadline import Deadline
 from ellopt.core.samples import DeviceState
@@ -48,6 +48,15 @@ class AbortableDevice(Device, Protocol):
         """Serve the next holder, whatever was aborted before."""
 
 
+@runtime_checkable
+class DistantDevice(Device, Protocol):
+    """A device that is reached over a link."""
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        """Put the contents of a file there before the bundle that it belongs to, which then is sent without it. Raises
+        as ``run``."""
+
+
 @dataclass(frozen=True)
 class PoolReport:
     """What happened in a pool so far."""
@@ -61,6 +70,9 @@ class DevicePool(Protocol):
     """Leases devices; closes in a ``with``."""
 
     emulated: bool
+    #: how many of its devices are to be sent what can be sent ahead of a bundle: those that are behind a link, and of
+    #: those that others may want as well no more than one
+    sends: int
 
     @property
     def capacity(self) -> int:

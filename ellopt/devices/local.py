@@ -73,6 +73,7 @@ class LocalPool:
 
     capacity = 1
     emulated = False
+    sends = 0
 
     def __init__(self) -> None:
         self._device = LocalDevice()

@@ -41,7 +41,7 @@ def _build(site: MeasureSite, timeout: float, plans: Sequence[Plan]) -> tuple[Bu
     started = time.monotonic()
     built: Bundle | BuildError
     try:
-        built = site.toolchain.build(site.model, plans, site.target, site.directory, Deadline.after(timeout))
+        built = site.toolchain.build(site.model, plans, site.target, site.directory, Deadline.after(timeout), site.send)
         site.keep(built)
     except DeadlineExceeded:
         built = BuildError(f"the build took longer than {timeout:g} s")

@@ -79,7 +79,8 @@ class DeviceMeasurer:
 
     @property
     def piecemeal(self) -> bool:
-        return self._bundles.piecemeal and self._executor.at_once  # else each bundle may be sent
+        here = self._executor.at_once and not self._site.pool.sends  # else each bundle may be sent
+        return here and self._bundles.piecemeal
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -98,6 +99,7 @@ class DeviceMeasurer:
 
     def rest(self) -> None:
         self._executor.rest()
+        self._site.rest()
 
     def status(self) -> MeasurerStatus:
         set_aside = self._site.pool.report().set_aside

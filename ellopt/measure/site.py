@@ -16,6 +16,7 @@ from ellopt.core.errors import InfrastructureError
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.bundle import Bundle
 from ellopt.measure.pauses import REMEMBERED, Seen, granted, wait_between
+from ellopt.measure.send import Sender
 from ellopt.model.graph import Model
 from ellopt.targets import Target
 from ellopt.toolchains.base import Toolchain
@@ -59,6 +60,7 @@ class MeasureSite:
         self._seen: dict[str, deque[Seen]] = {}  # device -> what its last measurements showed
         self._waited: dict[str, float] = {}  # device -> seconds of pauses before its measurements
         self._busy = 0
+        self._sender = Sender(pool)
 
     @property
     def busy(self) -> int:
@@ -80,6 +82,14 @@ class MeasureSite:
         if found is None:
             raise InfrastructureError(f"the bundle {digest[:12]} is not here")
         return found
+
+    def send(self, file: Path) -> None:
+        """Begin to send a file of a bundle that is being built to the devices that will need it."""
+        self._sender.send(file)
+
+    def rest(self) -> None:
+        """Wait for what is being sent."""
+        self._sender.rest()
 
     @contextmanager
     def lease(self, seconds: float) -> Iterator[Device]:

@@ -107,12 +107,17 @@ def _why(layer: LayerReport) -> str:
     elif layer.runner_up and layer.against_runner_up is not None:
         text = f"{words.less(layer.against_runner_up.gain)} than {layer.runner_up}"
     else:
-        text = layer.why
+        text = layer.why.removesuffix(".")
     if verdict(layer) in ("not significant", "as default"):
-        text = f"{verdict(layer)}; {text}" if text else verdict(layer)
+        text = f"{verdict(layer)}; {_continued(text)}" if text else verdict(layer)
     if layer.ell_options:
         text += f"; for ELL itself: {layer.ell_options}"
     return text
+
+
+def _continued(sentence: str) -> str:
+    """It in the middle of another: without a capital, but for a name's."""
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
 
 
 def _whole(report: TuningReport) -> list[Text]:

@@ -6,7 +6,7 @@ reads what came back (``JobResult``); a device in between copies files and runs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,14 @@ from ellopt.targets import Target
 
 if TYPE_CHECKING:
     from ellopt.model.graph import Model
+
+
+#: takes a file of a bundle that is being built; it may be moved when that has returned
+Ahead = Callable[[Path], None]
+
+
+def kept_back(file: Path) -> None:
+    """Nobody wants files before the rest."""
 
 
 class Toolchain(Protocol):
@@ -60,10 +68,19 @@ class Toolchain(Protocol):
     ) -> ConvolutionOptions | None:
         """The representative of all options that give the same code for this shape; None if not valid there."""
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         """Build a bundle below ``directory`` that can run all ``plans``. Raises BuildError.
 
-        The same request for a directory that already holds the bundle returns it without compiling anything.
+        The same request for a directory that already holds the bundle returns it without compiling anything. Large
+        files that are whole while the rest is still being made may be given to ``ahead``.
         """
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:

@@ -17,6 +17,7 @@ class QuietPool:
         self._quiet = quiet
         self.capacity = pool.capacity
         self.emulated = pool.emulated
+        self.sends = pool.sends
 
     @contextmanager
     def lease(self, deadline: Deadline) -> Iterator[Device]:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ellopt.cli.commands.console import SafeConsole
-from tests.support.paths import TINY
+from tests.support.paths import REPOSITORY, TINY
 from tests.support.reports import sample_report
 
 WIDTH = 50
@@ -67,6 +67,12 @@ def test_commands_in_a_narrow_terminal(command: str, tmp_path: Path) -> None:
     lines = in_terminal(*arguments.get(command, (command,)))
     long = [line for line in lines if len(line.rstrip()) > WIDTH]
     assert all(str(tmp_path) in line or line.strip().count(" ") <= 1 for line in long), long
+
+
+def test_tables_of_commands_break_no_word() -> None:
+    """``WordTable`` breaks none; rich's own does."""
+    sources = (REPOSITORY / "ellopt" / "cli" / "commands").glob("*.py")
+    assert [path.name for path in sources if "rich.table" in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize("mistake", [("optimise",), ("show", "--jsn", "model.ell"), ("optimize", "--target", "host")])

@@ -55,6 +55,18 @@ def directory(any_toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory
     return tmp_path_factory.mktemp(any_toolchain.name)
 
 
+def test_what_is_given_ahead_is_in_the_bundle(
+    any_toolchain: Toolchain, tiny: Model, plans: tuple[Plan, ...], host: Target, tmp_path: Path
+) -> None:
+    given: list[bytes] = []
+    model, deadline = any_toolchain.prepare(tiny), Deadline.after(300)
+    built = any_toolchain.build(model, plans, host, tmp_path, deadline, lambda file: given.append(file.read_bytes()))
+    contents = [(built.path / name).read_bytes() for name in built.files]
+    assert all(data in contents for data in given)
+    if any_toolchain.packs_weights:
+        assert given, "weights need no compiler"
+
+
 @pytest.fixture(scope="module")
 def bundle(any_toolchain: Toolchain, tiny: Model, plans: tuple[Plan, ...], host: Target, directory: Path) -> Bundle:
     return any_toolchain.build(any_toolchain.prepare(tiny), plans, host, directory, Deadline.after(300))

@@ -25,6 +25,7 @@ from ellopt.search.driver import search
 from ellopt.search.settings import SearchSettings
 from ellopt.select.confirm import ASSEMBLED, BEFORE, confirm
 from ellopt.targets import Target
+from ellopt.toolchains.base import Ahead, kept_back
 from tests.support.pretend import PretendDevice, PretendPool, PretendToolchain, small_space, smooth_latency
 from tests.support.pretend_measurer import NODES, SIMPLE, UNROLLED, pretend_measurer, uniform
 
@@ -46,7 +47,15 @@ class Clock:
 class SlowToolchain(PretendToolchain):
     clock: Clock = field(default_factory=Clock)
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         assert self.clock.held_since is None, "a build began while a device was held"
         self.clock.now += BUILD_SECONDS
         self.clock.builds += 1

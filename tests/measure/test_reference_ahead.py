@@ -15,6 +15,7 @@ from ellopt.devices.bundle import Bundle
 from ellopt.model.graph import Model
 from ellopt.model.wanted import Wanted
 from ellopt.targets import Target
+from ellopt.toolchains.base import Ahead, kept_back
 from tests.support.pretend import PretendToolchain, small_space
 from tests.support.pretend_measurer import pretend_measurer, steady
 
@@ -24,7 +25,15 @@ class WholeToolchain(PretendToolchain):
     gives_outputs: bool = True
     begun: threading.Event | None = None  # what a build waits for before it is interrupted
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         if self.begun is not None:
             assert self.begun.wait(60)
             raise KeyboardInterrupt

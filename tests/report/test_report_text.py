@@ -51,9 +51,10 @@ def test_the_closing_table_has_what_counts() -> None:
 def test_no_gain_is_said() -> None:
     report = sample_report()
     layer = report.layers[0]
-    kept = replace(layer, winner=layer.default, winner_ms=layer.default_ms, runner_up=None, why="nothing was faster")
+    kept = replace(layer, winner=layer.default, winner_ms=layer.default_ms, runner_up=None, why="Nothing was faster.")
     text = closing_text(replace(report, layers=(kept,)), width=140)
     assert "as default; nothing was faster" in text
+    assert "faster." not in text, "it goes on"
     assert "0.0 %" in text
 
 

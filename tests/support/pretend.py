@@ -26,6 +26,7 @@ from ellopt.measure.settings import MeasureSettings
 from ellopt.model.graph import Model
 from ellopt.space.space import ModelSpace, SearchSpace, narrow
 from ellopt.targets import Target, find_target
+from ellopt.toolchains.base import Ahead, kept_back
 
 Latency = Callable[[str, ConvolutionOptions], float]
 #: pretended devices are disturbed by nothing that time would mend
@@ -84,7 +85,15 @@ class PretendToolchain:
             return ConvolutionOptions("winograd", options.parallelize, options.separable_block_depth)
         return ConvolutionOptions("winograd", options.parallelize, 0, min(f, s.filters), min(c, s.channels))
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         self.builds.append(tuple(plans))
         if any(options in self.broken for plan in plans for options in plan.values()):
             raise BuildError("error: no such kernel")
@@ -194,6 +203,8 @@ class PretendDevice:
 
 class PretendPool:
     """Leases its devices in turn; remembers what failed."""
+
+    sends = 0
 
     def __init__(self, *devices: PretendDevice, capacity: int = 1) -> None:
         self.devices, self.capacity, self.emulated = devices, capacity, False

@@ -22,6 +22,7 @@ class Elsewhere(LocalDevice):
 class OneDevice:
     capacity = 3
     emulated = False
+    sends = 0
 
     def __init__(self, device: Device) -> None:
         self.device = device

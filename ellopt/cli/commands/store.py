@@ -82,13 +82,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _list(found: list[Any], console: Console, as_json: bool) -> int:
-    from rich.table import Table
     from rich.text import Text
+
+    from ellopt.report.tables import WordTable
 
     if as_json:
         print_json(found)
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = WordTable(box=None, pad_edge=False, header_style="bold")
     for column in ("target", "board", "toolchain", "threads", "shapes", "measurements", "from", "to", "by"):
         table.add_column(column, overflow="fold")
     for each in found:

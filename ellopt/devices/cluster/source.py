@@ -73,6 +73,7 @@ class ClusterSource:
     """
 
     shared = True
+    distant = True
 
     def __init__(self, settings: DeviceSettings, target: Target) -> None:
         self.client = open_client(settings)

@@ -32,6 +32,7 @@ class FixedSource:
     """Hands out ``devices``, each to one holder at a time."""
 
     shared = False
+    distant = False
 
     def __init__(self, devices: Sequence[AbortableDevice]) -> None:
         self._free = list(devices)

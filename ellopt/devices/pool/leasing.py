@@ -69,6 +69,7 @@ class Pool:
     ) -> None:
         self.capacity = max(1, min(capacity, source.size))
         self.emulated = source.emulated
+        self.sends = 0 if not source.distant else 1 if source.shared else self.capacity
         self._source = source
         self._pace = pace or Pace()
         self.board_timeout = board_timeout

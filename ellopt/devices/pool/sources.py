@@ -49,6 +49,8 @@ class BoardSource(Protocol):
     emulated: bool
     #: whether others may be waiting for boards that we hold
     shared: bool
+    #: whether boards are reached over a link
+    distant: bool
 
     def acquire(self, avoid: frozenset[str], deadline: Deadline) -> Holding | None:
         """A further board, whose name is not in ``avoid``; None if none is free now.

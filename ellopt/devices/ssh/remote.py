@@ -137,6 +137,9 @@ for f in "$@"; do [ -f "$f" ] || exit 1; echo "stored $(size "$f") $(digest "$f"
 echo done
 """
 
+# Arguments: a partly uploaded directory, a file that is to be in it, where that lies if it was sent ahead.
+_TAKE = 'mkdir -p "$1" && mv "$3" "$1/$2" && rmdir "${3%/*}" && echo taken; echo done\n'
+
 # Arguments: a partly uploaded directory, its final name, the files to make executable.
 _PUBLISH = r"""
 cd "$1" || exit 1
@@ -290,6 +293,10 @@ def store_command(file: str) -> str:
 
 def verify_command(directory: str, files: Iterable[str]) -> str:
     return command(_VERIFY, directory, *files)
+
+
+def take_command(partial: str, file: str, ahead: str) -> str:
+    return command(_TAKE, partial, file, ahead)
 
 
 def publish_command(partial: str, directory: str, executables: Iterable[str]) -> str:

@@ -131,6 +131,7 @@ class SshSource:
     """The boards at the addresses of ``settings``. What earlier, killed runs left on boards is removed."""
 
     shared = False
+    distant = True
 
     def __init__(self, settings: DeviceSettings, target: Target) -> None:
         addresses = [Address.parse(text, settings.ssh_port or 0) for text in settings.addresses]

@@ -35,6 +35,7 @@ from ellopt.frontends.ell.archive import Archive, write_archive
 from ellopt.model.graph import Model
 from ellopt.model.layers import Convolution, FloatArray
 from ellopt.targets import Target
+from ellopt.toolchains.base import Ahead, kept_back
 from ellopt.toolchains.ell.bundle import REFERENCE, EllBundle, EllManifest
 from ellopt.toolchains.ell.compile import MODEL_FILE, Compiled, EllCompiler, commands_of, for_ell
 from ellopt.toolchains.ell.job import checks, job_rows, timings
@@ -136,7 +137,15 @@ class EllToolchain:
         options = options.with_parallelize(options.parallelize and target.cores > 1)
         return find_method(options.method).ell_canonical(shape, options)
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         plans = tuple(dict.fromkeys(plans))
         if self.plans_per_bundle is not None and len(plans) > self.plans_per_bundle:
             raise ValueError(f"a bundle holds at most {self.plans_per_bundle} plans, not {len(plans)}")

@@ -27,11 +27,14 @@ from ellopt.model.check_data import check_inputs
 from ellopt.model.graph import Model
 from ellopt.model.rounding import rounding_limits
 from ellopt.targets import Target
+from ellopt.toolchains.base import Ahead, kept_back
 from ellopt.toolchains.native.bundle import LayerManifest, Manifest, StepManifest, canonical_at, digest_of
 from ellopt.toolchains.object_cache import object_cache
 from ellopt.toolchains.zig import Compiler, cpu_of, zig_version
 
 RUNNER = "runner"
+WEIGHTS = "weights.bin"
+REFERENCE = "reference.bin"
 _ABANDONED_SECONDS = 86400
 
 
@@ -67,8 +70,11 @@ class BuildRequest:
         return digest.hexdigest()[:24]
 
 
-def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> tuple[Path, Manifest]:
-    """The bundle below ``directory``; built unless it is there already. Raises BuildError, DeadlineExceeded."""
+def build_bundle(
+    request: BuildRequest, directory: Path, deadline: Deadline, ahead: Ahead = kept_back
+) -> tuple[Path, Manifest]:
+    """The bundle below ``directory``; built unless it is there already. ``ahead`` gets its data while compilers work.
+    Raises BuildError, DeadlineExceeded."""
     path = directory / f"native-{request.target.name}-{request.key}"
     manifest = Manifest.read(path) if is_whole(path) else None
     if manifest is None:
@@ -77,7 +83,7 @@ def build_bundle(request: BuildRequest, directory: Path, deadline: Deadline) -> 
         with tempfile.TemporaryDirectory(dir=directory, prefix=".build-", ignore_cleanup_errors=True) as name:
             made = Path(name) / "bundle"
             made.mkdir()  # as the umask has it: the temporary directory is nobody's but ours
-            manifest = _build(request, made, object_cache(directory / "objects"), deadline)
+            manifest = _build(request, made, object_cache(directory / "objects"), deadline, ahead)
             publish(made, path)
     return path, manifest
 
@@ -87,7 +93,7 @@ def generator_version() -> str:
     return f"{GENERATOR_VERSION} zig {zig_version()}"
 
 
-def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadline) -> Manifest:
+def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadline, ahead: Ahead) -> Manifest:
     """Fill ``directory`` with the bundle's files."""
     model, network, wanted, target = request.model, request.network, request.wanted, request.target
     layers: list[LayerManifest] = []
@@ -102,18 +108,20 @@ def _build(request: BuildRequest, directory: Path, cache: Path, deadline: Deadli
     sources |= {v.function: v.kernel.source(v.function) for row in variants for v in row}
     called = " ".join(step.function for step in network.steps)
     sources |= {name: c_text(name) for name in runtime_for((called, *sources.values()))}
-    with (directory / "weights.bin").open("wb") as stream:
-        late: dict[str, str] = {}
+    late: dict[str, str] = {}
 
-        def describe() -> None:
+    def describe() -> None:
+        with (directory / WEIGHTS).open("wb") as stream:
             late["network.c"] = emit_network(network, variants, WeightFile(stream), request.packed)
-            _write_check(model, network, directory)
+        ahead(directory / WEIGHTS)
+        _write_check(model, network, directory)
+        ahead(directory / REFERENCE)
 
-        objects = compiler.objects(sources, deadline, meanwhile=describe)
+    objects = compiler.objects(sources, deadline, meanwhile=describe)
     late |= {name: c_text(name) for name in runtime_for(late.values()) if name not in sources}
     objects |= compiler.objects(late, deadline)
     compiler.link(objects.values(), directory / RUNNER, deadline)
-    files = (RUNNER, "weights.bin", "check_input.bin", "reference.bin", "limits.bin")
+    files = (RUNNER, WEIGHTS, "check_input.bin", REFERENCE, "limits.bin")
     source, result = network.tensors[network.input_name], network.tensors[network.output_name]
     order = [step.reported_id for step in network.convolutions]
     manifest = Manifest(
@@ -164,7 +172,7 @@ def _write_check(model: Model, network: Network, directory: Path) -> None:
     much each output channel may be off: what float32 may be off at the channel's worst pixel."""
     values, [buffers] = check_inputs(model)
     (directory / "check_input.bin").write_bytes(values.astype("<f4").tobytes())
-    with (directory / "reference.bin").open("wb") as expected, (directory / "limits.bin").open("wb") as limits:
+    with (directory / REFERENCE).open("wb") as expected, (directory / "limits.bin").open("wb") as limits:
         for step in network.steps:
             if not step_is_checked(network, step):
                 continue

@@ -33,6 +33,7 @@ from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
 from ellopt.model.layers import FloatArray
 from ellopt.targets import Target, find_target
+from ellopt.toolchains.base import Ahead, kept_back
 from ellopt.toolchains.native.build import RUNNER, BuildRequest, build_bundle, generator_version
 from ellopt.toolchains.native.bundle import Manifest
 from ellopt.toolchains.native.job import Choice, JobText, Records
@@ -107,7 +108,15 @@ class NativeToolchain:
             chosen[layer.node_id] = best
         return Plan.of(chosen)
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         if target.is_host and sys.platform == "win32":
             raise ConfigurationError(
                 "--target host: the native toolchain's programs run on Linux and macOS; on Windows, give a board"
@@ -116,7 +125,7 @@ class NativeToolchain:
         wanted = self._wanted(network, plans, target)
         packed = self._packed.setdefault(model, Packed())
         request = BuildRequest(model, network, wanted, target, self._parallel_build, packed)
-        path, manifest = build_bundle(request, directory, deadline)
+        path, manifest = build_bundle(request, directory, deadline, ahead)
         return manifest.bundle(path)
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ellopt.core.samples import LayerCheck, PlanSamples
 from ellopt.devices.bundle import Bundle, Execution, Invocation
 from ellopt.model.graph import Model
 from ellopt.targets import Target
+from ellopt.toolchains.base import Ahead, kept_back
 from tests.support.pretend import Latency, PretendToolchain, smooth_latency
 
 _RUNNER = """#!/bin/sh
@@ -49,21 +50,35 @@ class Hashed:
 
 @dataclass
 class RecordedToolchain(PretendToolchain):
-    """Latencies, in milliseconds, are written into the bundle."""
+    """Latencies, in milliseconds, are written into the bundle. Its weights are there before its compiler begins, which
+    works as long as ``compiling`` takes."""
 
     latency: Latency = lambda node_id, options: 1.0
     ballast: int = 0  # bytes of weights
+    compiling: Callable[[], object] = int
+    secretive: bool = False  # nothing is given ahead
 
-    def build(self, model: Model, plans: Sequence[Plan], target: Target, directory: Path, deadline: Deadline) -> Bundle:
+    def build(
+        self,
+        model: Model,
+        plans: Sequence[Plan],
+        target: Target,
+        directory: Path,
+        deadline: Deadline,
+        ahead: Ahead = kept_back,
+    ) -> Bundle:
         choices = {n: frozenset(plan[n] for plan in plans) for n in plans[0]}
         lines = [f"{n}\t{o}\t{self.latency(n, o):.9g}\n" for n, some in choices.items() for o in sorted(some)]
         table = "".join(lines)
         folder = directory / hashlib.sha256(table.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights").write_bytes(b"w" * self.ballast)
+        if self.ballast and not self.secretive:
+            ahead(folder / "weights")
+        self.compiling()
         (folder / "runner").write_text(_RUNNER)
         (folder / "runner").chmod(0o755)
         (folder / "recorded").write_text(table)
-        (folder / "weights").write_bytes(b"w" * self.ballast)
         return Bundle(folder, folder.name, ("runner", "recorded", "weights"), self.name, target, choices)
 
     def invoke(self, bundle: Bundle, job: Job) -> Invocation:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 class FleetPool:
     """See ``DevicePool``. ``wanted``: the target, and the kind of its boards."""
 
+    sends = 0  # what is built is sent to workers
+
     def __init__(self, fleet: Fleet, wanted: Wanted, emulated: bool) -> None:
         self.fleet, self.wanted, self.emulated = fleet, wanted, emulated
         self.listener = Listener(fleet)

@@ -131,6 +131,7 @@ class StoppablePool:
     def __init__(self, pool: DevicePool) -> None:
         self._pool = pool
         self.emulated = pool.emulated
+        self.sends = pool.sends
 
     @property
     def capacity(self) -> int:

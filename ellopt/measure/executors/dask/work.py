@@ -129,6 +129,7 @@ class NoDevices:
 
     capacity = 1
     emulated = False
+    sends = 0
 
     @contextmanager
     def lease(self, deadline: Deadline) -> Iterator[Device]:
