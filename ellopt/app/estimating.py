@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def simulator_for(config: TuningConfig, target: Target) -> Simulator | None:
     except ConfigurationError as error:
         if not implied:
             raise ConfigurationError(f"--estimate: {error}") from error
+        emulate = "--emulate runs it without any times, " if shutil.which(target.qemu) else ""
         raise ConfigurationError(
-            f"no board was given (--ipaddress, --cluster), and {error}. --emulate runs it without any times, "
-            "--target host tunes for this machine"
+            f"no board was given (--ipaddress, --cluster), and {error}. {emulate}--target host tunes for this machine"
         ) from error
     if implied:
         _LOG.warning(NOTICE)

@@ -109,6 +109,7 @@ def test_without_qemu_it_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no board was given" in done.stderr
     assert "apt-get install qemu-user" in done.stderr
+    assert "--emulate" not in done.stderr, "which needs it, too"
 
 
 @pytest.mark.parametrize(
