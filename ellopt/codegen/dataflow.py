@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from ellopt.codegen.arena import last_reads
 from ellopt.codegen.network import CopyStep, Network, Step, Tensor
 
@@ -19,15 +22,20 @@ def check_steps(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> None:
     """What the planner of the arena assumes: every result is written once, before it is read, and read by somebody.
 
     The caller's output is written once and read by nobody. Of a tensor that is written in slices every slice is written
-    before the whole is read, or the slice itself. Raises AssertionError.
+    before the whole is read, or the slice itself; of one that nobody writes, all that it shares with others.
+    Raises AssertionError.
     """
     written: set[str] = set()
     read = {tensors[name].buffer for step in steps for name in step.inputs}
     missing = Counter(tensors[step.output].buffer for step in steps)
+    there = _cells_of_views(steps, tensors)
     for step in steps:
         for name in step.inputs:
             given = tensors[name].place in ("input", "weights")
-            _hold(given or name in written or not missing.get(name, 1), step, f"reads {name} before it is written")
+            known = given or name in written or not missing.get(name, 1)
+            if not known and tensors[name].buffer in there:
+                known = bool(_cells(tensors[name], there[tensors[name].buffer]).all())
+            _hold(known, step, f"reads {name} before it is written")
         place = tensors[step.output].place
         _hold(place in ("arena", "output"), step, f"writes {step.output}, which is not its own")
         _hold(step.output not in written, step, f"writes {step.output} again")
@@ -35,6 +43,8 @@ def check_steps(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> None:
         _hold((whole in read) != (place == "output"), step, f"writes {step.output}, which is dead")
         written.add(step.output)
         missing[whole] -= 1
+        if whole in there:
+            _cells(tensors[step.output], there[whole])[...] = True
     for tensor in tensors.values():
         if tensor.place in ("input", "output") and tensor.border:
             raise AssertionError(f"{tensor.name}: the caller's array has a border")
@@ -75,6 +85,20 @@ def _check_copy(step: CopyStep, source: Tensor, result: Tensor) -> None:
         used = strides or (tensor.row_stride, tensor.pixel_stride, 1)
         last = offset + sum((n - 1) * stride for n, stride in zip(step.size, used, strict=True))
         _hold(offset >= 0 and last < tensor.floats - tensor.origin, step, f"leaves {tensor.name}")
+
+
+def _cells_of_views(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> dict[str, npt.NDArray[np.bool_]]:
+    """By buffer, of those that have slices which nobody writes as such: the cells, of which none is written yet."""
+    written = {step.output for step in steps}
+    views = {name for step in steps for name in step.inputs if tensors[name].slice and name not in written}
+    return {buffer: np.zeros(tensors[buffer].floats, np.bool_) for buffer in {tensors[name].buffer for name in views}}
+
+
+def _cells(tensor: Tensor, buffer: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Those of ``buffer`` where ``tensor`` lies."""
+    size, strides = (tensor.rows, tensor.columns, tensor.channels), (tensor.row_stride, tensor.pixel_stride, 1)
+    start = tensor.slice.start if tensor.slice else tensor.origin
+    return np.lib.stride_tricks.as_strided(buffer[start:], size, strides)
 
 
 def _inside(tensor: Tensor, whole: Tensor) -> bool:

@@ -5,6 +5,7 @@
 
 #include "ellopt_layers.h"
 #include "ellopt_remap.h"
+#include "ellopt_softmax.h"
 #include "layer_rows.h"
 #include "parts.h"
 #include "vector.h"
@@ -117,8 +118,9 @@ static void scale_part(const void *context, int part, int worker) {
     const float *q = ell_tensor_data(a->network, a->memory, numbers[3]);
     const int n = counts[1], last = first_of(work, part + 1);
     const ptrdiff_t p_step = counts[2], q_step = counts[4];
+    const ptrdiff_t y_step = dense_pixels(a->out) ? n : a->out->pixel_stride;
     for (ptrdiff_t row = first_of(work, part); row < last; row++)
-        multiply_lines(p + row * p_step, q + row * q_step, a->output + row * n, n);
+        multiply_lines(p + row * p_step, q + row * q_step, a->output + row * y_step, n);
 }
 
 static void broadcast(ell_pool *pool, const ell_layer_args *a) {
@@ -159,6 +161,53 @@ static void reduce_block(int mode, double *sums, const float *in, ptrdiff_t stri
             for (int i = 0; i < n; i++) sums[i] += in[i];
         else
             for (int i = 0; i < n; i++) sums[i] += in[i * stride];
+    }
+}
+
+/* Vectors that registers hold beside what is added. */
+#if defined __aarch64__ || defined __AVX512F__
+enum { REDUCED_AT_ONCE = BLOCK / VECTOR_WIDTH < 16 ? BLOCK / VECTOR_WIDTH : 16 };
+#else
+enum { REDUCED_AT_ONCE = 8 };
+#endif
+enum { SUMMED = 32 };
+
+/* `lines` lines of `vectors` vectors of neighbours, `stride` apart, all of them at once. Few floats are summed before doubles
+ * are. */
+ELL_INLINE void reduce_lines(const int mode, double *sums, const float *in, ptrdiff_t stride, int lines, const int vectors) {
+    const int is_sum = mode != ELL_R_MAXIMUM && mode != ELL_R_MINIMUM;
+    const vec sign = vec_splat(mode == ELL_R_MINIMUM ? -1.0f : 1.0f);
+    for (int line = 0; line < lines; line += SUMMED) {
+        const int behind = smaller(lines, line + SUMMED);
+        float found[REDUCED_AT_ONCE * VECTOR_WIDTH];
+        vec v[REDUCED_AT_ONCE];
+        ELL_UNROLL for (int k = 0; k < vectors; k++) v[k] = is_sum ? vec_zero() : vec_splat(-INFINITY);
+        for (int i = line; i < behind; i++, in += stride)
+            ELL_UNROLL for (int k = 0; k < vectors; k++) {
+                const vec u = vec_load(in + k * VECTOR_WIDTH);
+                v[k] = is_sum ? v[k] + u : vec_maximum(v[k], u * sign);
+            }
+        ELL_UNROLL for (int k = 0; k < vectors; k++) vec_store(found + k * VECTOR_WIDTH, v[k] * sign);
+        reduce_block(mode, sums, found, 1, vectors * VECTOR_WIDTH);
+    }
+}
+
+/* Lines of `n` lanes; returns how many lanes of them, those that fill some vectors. */
+ELL_INLINE int reduce_many(const int mode, double *sums, const float *in, ptrdiff_t stride, int lines, int n) {
+    enum { MANY = REDUCED_AT_ONCE, FEW = (REDUCED_AT_ONCE + 3) / 4 };
+    int lane = 0;
+    for (; lane + MANY * VECTOR_WIDTH <= n; lane += MANY * VECTOR_WIDTH)
+        reduce_lines(mode, sums + lane, in + lane, stride, lines, MANY);
+    for (; lane + FEW * VECTOR_WIDTH <= n; lane += FEW * VECTOR_WIDTH)
+        reduce_lines(mode, sums + lane, in + lane, stride, lines, FEW);
+    return lane;
+}
+
+static int reduce_neighbours(int mode, double *sums, const float *in, ptrdiff_t stride, int lines, int n) {
+    switch (mode) {
+    case ELL_R_MAXIMUM: return reduce_many(ELL_R_MAXIMUM, sums, in, stride, lines, n);
+    case ELL_R_MINIMUM: return reduce_many(ELL_R_MINIMUM, sums, in, stride, lines, n);
+    default: return reduce_many(ELL_R_SUM, sums, in, stride, lines, n);
     }
 }
 
@@ -217,8 +266,11 @@ static void reduction_part(const void *context, int part, int worker) {
             }
             if (n == 1 && inner_stride == 1)
                 reduce_line(mode, sums, from, inner);
-            else
-                for (int i = 0; i < inner; i++, from += inner_stride) reduce_block(mode, sums, from, lane_stride, n);
+            else {
+                const int done = lane_stride == 1 ? reduce_neighbours(mode, sums, from, inner_stride, inner, n) : 0;
+                for (int i = 0; i < inner && done < n; i++, from += inner_stride)
+                    reduce_block(mode, sums + done, from + done * lane_stride, lane_stride, n - done);
+            }
         }
         const double share = mode == ELL_R_MEAN ? 1.0 / reduced : 1.0;
         for (int i = 0; i < n; i++) out[i] = (float)(sums[i] * share);
@@ -237,16 +289,43 @@ static void reduction(ell_pool *pool, const ell_layer_args *a) {
  * numbers: outer, length, inner, outputs, taps, indices[outputs][taps]; the step's weights are as many. */
 
 /* The sum of `taps` lines, `inner` elements apart: `count` elements of it. */
-static void weighted_cells(const float *in, int inner, const int32_t *index, const float *w, int taps, float *out, int count) {
-    const float *p = in + (ptrdiff_t)index[0] * inner;
+static void weighted_cells(const float *in, ptrdiff_t inner, const int32_t *index, const float *w, int taps, float *out, int count) {
+    const float *p = in + index[0] * inner;
     if (taps == 2) {
-        mix_lines(p, w[0], in + (ptrdiff_t)index[1] * inner, w[1], out, count);
+        mix_lines(p, w[0], in + index[1] * inner, w[1], out, count);
         return;
     }
     for (int i = 0; i < count; i++) out[i] = w[0] * p[i];
     for (int t = 1; t < taps; t++) {
-        p = in + (ptrdiff_t)index[t] * inner;
+        p = in + index[t] * inner;
         for (int i = 0; i < count; i++) out[i] += w[t] * p[i];
+    }
+}
+
+/* The same along a line, of outputs `first` to behind - 1. */
+ELL_INLINE void weighted_line(const float *in, const int32_t *index, const float *w, int taps, float *out, int first, int behind) {
+    for (int k = first; k < behind; k++) {
+        float sum = w[k * taps] * in[index[k * taps]];
+        for (int t = 1; t < taps; t++) sum += w[k * taps + t] * in[index[k * taps + t]];
+        out[k] = sum;
+    }
+}
+
+/* Where the axis is innermost and rows of the output lie one behind the other: lines of `outputs` from in and to out. */
+static void weights_along(const general_work *work, int first, int behind) {
+    const ell_layer_args *a = work->args;
+    const int32_t *numbers = a->step->numbers;
+    const int length = numbers[1], outputs = numbers[3], taps = numbers[4];
+    const float *weights = a->weights + a->step->weights;
+    for (int row = first; row < behind;) {
+        const int line = row / outputs, from = row % outputs, to = smaller(outputs, from + behind - row);
+        const float *in = a->input + (ptrdiff_t)line * length;
+        float *out = a->output + (ptrdiff_t)line * outputs;
+        if (taps == 2)
+            weighted_line(in, numbers + 5, weights, 2, out, from, to);
+        else
+            weighted_line(in, numbers + 5, weights, taps, out, from, to);
+        row += to - from;
     }
 }
 
@@ -260,12 +339,21 @@ static void weights_part(const void *context, int part, int worker) {
     const int first = first_of(work, part), behind = first_of(work, part + 1);
     /* Where rows of the output lie apart a line is one of them, or a pixel; of dense memory it is a line of one row. */
     const int row_elements = a->out->columns * a->out->channels, dense = a->out->row_stride == row_elements;
+    if (inner == 1 && dense && dense_pixels(a->out)) {
+        weights_along(work, first, behind);
+        return;
+    }
     const int in_row = dense ? work->rows : row_elements / inner;
-    const int cells = dense_pixels(a->out) ? inner : a->out->channels;
+    /* So it is of the input: pixels may lie apart, and a line is one of them, or a row of them. */
+    const int dense_input = dense_pixels(a->in), pixel = inner == a->in->channels;
+    const ptrdiff_t in_apart = dense_input ? inner : pixel ? a->in->pixel_stride : a->in->row_stride;
+    const int whole = dense_pixels(a->out) && (dense_input || pixel);
+    const int cells = whole ? inner : a->out->channels;
+    const ptrdiff_t in_pixel = dense_input ? cells : a->in->pixel_stride, out_pixel = whole ? inner : a->out->pixel_stride;
     const ptrdiff_t apart = dense_pixels(a->out) ? inner : a->out->pixel_stride;
     float *out_row = a->output + (ptrdiff_t)(first / in_row) * a->out->row_stride;
     int column = first % in_row, output = first % outputs; /* lines are often too short to divide for each */
-    const float *in = a->input + (ptrdiff_t)(first / outputs) * length * inner;
+    const float *in = a->input + (first / outputs) * length * in_apart;
     for (int row = first; row < behind; row++, output++, column++) {
         if (column == in_row) {
             column = 0;
@@ -273,46 +361,13 @@ static void weights_part(const void *context, int part, int worker) {
         }
         if (output == outputs) {
             output = 0;
-            in += (ptrdiff_t)length * inner;
+            in += length * in_apart;
         }
         const int32_t *index = numbers + 5 + output * taps;
-        const float *w = weights + output * taps;
+        const float *w = weights + output * taps, *from = in;
         float *out = out_row + column * apart;
-        for (int first_cell = 0; first_cell < inner; first_cell += cells, out += a->out->pixel_stride)
-            weighted_cells(in + first_cell, inner, index, w, taps, out, cells);
-    }
-}
-
-/* --- softmax along an axis --------------------------------------------------------------------------------------
- * numbers: outer, length, inner, whether its logarithm is wanted. A row is a block of the inner axis. */
-
-static void softmax_part(const void *context, int part, int worker) {
-    (void)worker;
-    const general_work *work = (const general_work *)context;
-    const ell_layer_args *a = work->args;
-    const int32_t *numbers = a->step->numbers;
-    const int length = numbers[1], inner = numbers[2], logarithm = numbers[3], blocks = (inner + BLOCK - 1) / BLOCK;
-    for (int row = first_of(work, part); row < first_of(work, part + 1); row++) {
-        const int first = row % blocks * BLOCK, n = inner - first < BLOCK ? inner - first : BLOCK;
-        const ptrdiff_t start = (ptrdiff_t)(row / blocks) * length * inner + first;
-        const float *in = a->input + start;
-        float *out = a->output + start, most[BLOCK];
-        double sums[BLOCK];
-        for (int i = 0; i < n; i++) most[i] = -INFINITY, sums[i] = 0.0;
-        for (int k = 0; k < length; k++)
-            for (int i = 0; i < n; i++) most[i] = in[(ptrdiff_t)k * inner + i] > most[i] ? in[(ptrdiff_t)k * inner + i] : most[i];
-        for (int k = 0; k < length; k++)
-            for (int i = 0; i < n; i++) {
-                const float x = in[(ptrdiff_t)k * inner + i] - most[i], e = expf(x);
-                sums[i] += e;
-                out[(ptrdiff_t)k * inner + i] = logarithm ? x : e;
-            }
-        for (int i = 0; i < n; i++) sums[i] = logarithm ? log(sums[i]) : 1.0 / sums[i];
-        for (int k = 0; k < length; k++)
-            for (int i = 0; i < n; i++) {
-                float *y = &out[(ptrdiff_t)k * inner + i];
-                *y = (float)(logarithm ? *y - sums[i] : *y * sums[i]);
-            }
+        for (int cell = 0; cell < inner; cell += cells, from += in_pixel, out += out_pixel)
+            weighted_cells(from, in_apart, index, w, taps, out, cells);
     }
 }
 
@@ -326,14 +381,17 @@ static void concatenation_part(const void *context, int part, int worker) {
     const ell_layer_args *a = work->args;
     const int32_t *numbers = a->step->numbers;
     const int inputs = numbers[2], first = first_of(work, part), behind = first_of(work, part + 1);
-    const ptrdiff_t whole = numbers[1];
+    /* Where pixels lie apart, what is joined are their channels. */
+    const ptrdiff_t whole = dense_pixels(a->out) ? numbers[1] : a->out->pixel_stride;
     for (int k = 0; k < inputs; k++) {
         const int32_t *own = numbers + 3 + 3 * k;
         const float *in = ell_tensor_data(a->network, a->memory, own[0]);
+        const ell_tensor *source = &a->network->tensor[own[0]];
         const int inner = own[1];
+        const ptrdiff_t step = dense_pixels(source) ? inner : source->pixel_stride;
         float *out = a->output + own[2];
         for (int row = first; row < behind; row++)
-            memcpy(out + row * whole, in + (ptrdiff_t)row * inner, (size_t)inner * sizeof(float));
+            memcpy(out + row * whole, in + row * step, (size_t)inner * sizeof(float));
     }
 }
 
@@ -379,7 +437,7 @@ void ell_general(ell_pool *pool, const ell_layer_args *a) {
     case ELL_BROADCAST: broadcast(pool, a); break;
     case ELL_REDUCTION: reduction(pool, a); break;
     case ELL_AXIS_WEIGHTS: run_parts(pool, weights_part, a, numbers[0] * numbers[3]); break;
-    case ELL_AXIS_SOFTMAX: run_parts(pool, softmax_part, a, numbers[0] * ((numbers[2] + BLOCK - 1) / BLOCK)); break;
+    case ELL_AXIS_SOFTMAX: ell_axis_softmax(pool, a); break;
     case ELL_CONCATENATION: run_parts(pool, concatenation_part, a, numbers[0]); break;
     default: ell_pool_run(pool, window_row, a, a->out->rows); break;
     }

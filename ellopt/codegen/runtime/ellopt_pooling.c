@@ -93,6 +93,57 @@ ELL_INLINE vec pool_cells(const float *window, ptrdiff_t row_stride, ptrdiff_t p
                   : (found[0] + found[1]) + (found[2] + found[3]);
 }
 
+/* Vectors that registers hold beside a cell. */
+#if defined __aarch64__ || defined __AVX512F__
+enum { POOLED_AT_ONCE = 16 };
+#else
+enum { POOLED_AT_ONCE = 8 };
+#endif
+
+/* What `vectors` vectors of channels next to each other have found, with the cells of a window: memory is read in order. A
+ * row has sums of its own, as one sum of all cells would round more than is allowed. */
+ELL_INLINE void pool_next(vec *found, const float *window, ptrdiff_t row_stride, ptrdiff_t pixel_stride, int rows, int columns,
+                          vec share, const int is_max, const int vectors) {
+    for (int r = 0; r < rows; r++, window += row_stride) {
+        const float *p = window;
+        vec v[POOLED_AT_ONCE];
+        ELL_UNROLL for (int i = 0; i < vectors; i++) v[i] = is_max ? vec_splat(-INFINITY) : vec_zero();
+        for (int x = 0; x < columns; x++, p += pixel_stride) {
+            ELL_UNROLL for (int i = 0; i < vectors; i++) {
+                const vec cell = vec_load(p + i * VECTOR_WIDTH);
+                v[i] = is_max ? vec_maximum(v[i], cell) : v[i] + cell * share;
+            }
+        }
+        ELL_UNROLL for (int i = 0; i < vectors; i++) found[i] = is_max ? vec_maximum(found[i], v[i]) : found[i] + v[i];
+    }
+}
+
+/* How many vectors of channels from c on are found at once: all that are there, but for few of them. */
+ELL_INLINE int pooled_at_once(int c, int behind) {
+    const int left = (behind - c) / VECTOR_WIDTH;
+    return left >= POOLED_AT_ONCE ? POOLED_AT_ONCE : left >= 8 ? 8 : left >= 4 ? 4 : 1;
+}
+
+/* Of one window the channels that a count of vectors in pooled_at_once() can have, but 1. */
+ELL_INLINE void pool_window_next(vec *found, const float *window, ptrdiff_t row_stride, ptrdiff_t pixel_stride, int rows,
+                                 int columns, vec share, const int is_max, int vectors) {
+    if (vectors == 4)
+        pool_next(found, window, row_stride, pixel_stride, rows, columns, share, is_max, 4);
+    else if (vectors == 8)
+        pool_next(found, window, row_stride, pixel_stride, rows, columns, share, is_max, 8);
+    else
+        pool_next(found, window, row_stride, pixel_stride, rows, columns, share, is_max, POOLED_AT_ONCE);
+}
+
+/* The same, whichever of both it is. */
+static void pool_both(vec *found, const float *window, ptrdiff_t row_stride, ptrdiff_t pixel_stride, int rows, int columns,
+                      vec share, int is_max, int vectors) {
+    if (is_max)
+        pool_window_next(found, window, row_stride, pixel_stride, rows, columns, share, 1, vectors);
+    else
+        pool_window_next(found, window, row_stride, pixel_stride, rows, columns, share, 0, vectors);
+}
+
 /* `parts`: how many the channels of a row are cut into, each a task; 1 where windows have a loop of their own. */
 typedef struct {
     const ell_layer_args *args;
@@ -122,10 +173,18 @@ static void pooling_task(const void *context, int index, int worker) {
     for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
         if (x >= row.inside_from && x < row.behind) continue;
         const pooling_window cells = pooling_window_of(a, row, x);
-        for (int c = first; c < behind; c += VECTOR_WIDTH) {
+        for (int c = first, vectors; c < behind; c += vectors * VECTOR_WIDTH) {
+            vectors = pooled_at_once(c, behind);
             const int lanes = channels - c < VECTOR_WIDTH ? channels - c : VECTOR_WIDTH;
             const float *window = a->input + cells.at + c;
             const vec start = vec_splat(cells.start), share = vec_splat(row.share);
+            if (vectors > 1) {
+                vec found[POOLED_AT_ONCE];
+                for (int i = 0; i < vectors; i++) found[i] = start;
+                pool_both(found, window, a->in->row_stride, a->in->pixel_stride, row.rows, cells.columns, share, is_max, vectors);
+                for (int i = 0; i < vectors; i++) vec_store(out + c + i * VECTOR_WIDTH, activate(s, found[i]));
+                continue;
+            }
             vec v = start;
             if (lanes == VECTOR_WIDTH && is_max) {
                 v = pool_cells(window, a->in->row_stride, a->in->pixel_stride, row.rows, cells.columns, start, share, 1);
@@ -163,20 +222,24 @@ static void pooling_band(const void *context, int band, int worker) {
     const int first = (int)((int64_t)pixels * band / work->bands), behind = (int)((int64_t)pixels * (band + 1) / work->bands);
     const vec start = vec_splat(is_max || !band ? cells.start : 0.0f), share = vec_splat(row.share);
     float *found = work->found + (ptrdiff_t)band * work->line;
-    for (int c = 0; c < channels; c += VECTOR_WIDTH) {
+    for (int c = 0, vectors; c < channels; c += vectors * VECTOR_WIDTH) {
+        vectors = pooled_at_once(c, channels);
         const int at = c + VECTOR_WIDTH > channels ? channels - VECTOR_WIDTH : c; /* some channels once more */
-        vec v = start;
+        vec v[POOLED_AT_ONCE];
+        for (int i = 0; i < vectors; i++) v[i] = start;
         for (int pixel = first; pixel < behind;) {
             const int x = pixel % cells.columns, count = smaller(cells.columns - x, behind - pixel);
             const float *window = a->input + cells.at + pixel / cells.columns * (ptrdiff_t)a->in->row_stride +
                                   (ptrdiff_t)x * a->in->pixel_stride + at;
-            if (is_max)
-                v = pool_cells(window, 0, a->in->pixel_stride, 1, count, v, share, 1);
+            if (vectors > 1)
+                pool_both(v, window, 0, a->in->pixel_stride, 1, count, share, is_max, vectors);
+            else if (is_max)
+                v[0] = pool_cells(window, 0, a->in->pixel_stride, 1, count, v[0], share, 1);
             else
-                v = pool_cells(window, 0, a->in->pixel_stride, 1, count, v, share, 0);
+                v[0] = pool_cells(window, 0, a->in->pixel_stride, 1, count, v[0], share, 0);
             pixel += count;
         }
-        vec_store(found + at, v);
+        for (int i = 0; i < vectors; i++) vec_store(found + at + i * VECTOR_WIDTH, v[i]);
     }
 }
 

@@ -65,6 +65,26 @@ INTERLEAVE(8)
 typedef float four __attribute__((vector_size(16)));
 typedef float four_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
+/* out[i][j] = in[j][i] of four i and j from first to behind - 1, where lines of `out` are `count` long. */
+static void transpose_four(const float *restrict in, float *restrict out, int first, int behind, ptrdiff_t count,
+                           ptrdiff_t step) {
+    int j = first;
+    for (; j + 4 <= behind; j += 4) {
+        const float *p = in + j * step;
+        float *q = out + j;
+        const four a = *(const four_unaligned *)p, b = *(const four_unaligned *)(p + step),
+                   c = *(const four_unaligned *)(p + 2 * step), d = *(const four_unaligned *)(p + 3 * step);
+        const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+                   cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        *(four_unaligned *)q = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+        *(four_unaligned *)(q + count) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+        *(four_unaligned *)(q + 2 * count) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+        *(four_unaligned *)(q + 3 * count) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+    }
+    for (; j < behind; j++)
+        for (int i = 0; i < 4; i++) out[i * count + j] = in[j * step + i];
+}
+
 static void transpose(const float *restrict in, float *restrict out, int lines, int count, ptrdiff_t step) {
     switch (count) {
     case 2: interleave_2(in, out, lines, step); return;
@@ -73,26 +93,15 @@ static void transpose(const float *restrict in, float *restrict out, int lines, 
     case 8: interleave_8(in, out, lines, step); return;
     default: break;
     }
-    int j = 0;
-    for (; j + 4 <= count; j += 4) {
-        const float *p = in + j * step;
+    /* Some at a time, as lines of the output that are a power of two apart share their place in a cache. */
+    enum { AT_ONCE = 128 };
+    for (int first = 0; first < count; first += AT_ONCE) {
+        const int behind = first + AT_ONCE < count ? first + AT_ONCE : count;
         int i = 0;
-        for (; i + 4 <= lines; i += 4) {
-            const four a = *(const four_unaligned *)(p + i), b = *(const four_unaligned *)(p + step + i),
-                       c = *(const four_unaligned *)(p + 2 * step + i), d = *(const four_unaligned *)(p + 3 * step + i);
-            const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7),
-                       cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-            float *q = out + (ptrdiff_t)i * count + j;
-            *(four_unaligned *)q = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-            *(four_unaligned *)(q + count) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-            *(four_unaligned *)(q + 2 * count) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-            *(four_unaligned *)(q + 3 * count) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
-        }
+        for (; i + 4 <= lines; i += 4) transpose_four(in + i, out + (ptrdiff_t)i * count, first, behind, count, step);
         for (; i < lines; i++)
-            for (int k = 0; k < 4; k++) out[(ptrdiff_t)i * count + j + k] = p[k * step + i];
+            for (int j = first; j < behind; j++) out[(ptrdiff_t)i * count + j] = in[j * step + i];
     }
-    for (; j < count; j++)
-        for (int i = 0; i < lines; i++) out[(ptrdiff_t)i * count + j] = in[j * step + i];
 }
 
 /* `lines` lines of `count` elements next to each other, `step` apart, written `apart`. */

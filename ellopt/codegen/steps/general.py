@@ -66,16 +66,19 @@ class GeneralStep(Step):
     weights: FloatArray | None = field(kw_only=True)
     fill: float = field(kw_only=True)
 
+    @property
+    def scales_channels(self) -> bool:
+        """Whether it is a product of pixels with numbers of their channels."""
+        numbers: list[int] = self.numbers.tolist()
+        multiplies = self.loops == "ELL_BROADCAST" and self.mode == _BROADCAST_MODES.index("multiply")
+        return multiplies and numbers[:2] == [2, 2] and numbers[7] == numbers[9] == 1
+
     def may_overwrite(self, name: str) -> bool:
         """A product with numbers of each channel lies where its pixels did, as each is read once."""
-        if self.loops != "ELL_BROADCAST" or self.mode != _BROADCAST_MODES.index("multiply"):
+        if not self.scales_channels:
             return False
-        operands, axes, *rest = self.numbers.tolist()
-        counts, strides = rest[operands : operands + axes], rest[operands + axes :]
-        dense = [prod(counts[axis + 1 :]) for axis in range(axes)]
-        own = self.inputs.index(name)
-        by_channel = axes == 2 and operands == 2 and strides[1] == strides[3] == 1
-        return by_channel and bool(strides[2 * own : 2 * own + 2] == dense)
+        channels, strides, own = self.numbers[5], self.numbers[6:].tolist(), self.inputs.index(name)
+        return bool(strides[2 * own : 2 * own + 2] == [channels, 1])
 
     def with_tensors(self, places: Sequence[int]) -> list[int]:
         """The numbers with the places of the inputs in their slots."""
@@ -137,6 +140,10 @@ def writes_pixels(step: Step, output: Tensor) -> bool:
     numbers: list[int] = step.numbers.tolist()
     if step.loops == "ELL_AXIS_WEIGHTS":
         return numbers[2] in (output.channels, output.columns * output.channels)
+    if step.loops == "ELL_CONCATENATION":
+        return numbers[:2] == [output.rows * output.columns, output.channels]
+    if step.loops == "ELL_BROADCAST":
+        return step.scales_channels and numbers[5] == output.channels
     if step.loops != "ELL_REMAP":
         return step.loops == "ELL_WINDOW_POOLING"
     count, apart, _, *around = numbers[5 * numbers[1] - 3 :][:5]
@@ -159,11 +166,6 @@ def pixel_by_pixel(step: Step, output: Tensor) -> Step:
     for where in range(4, last, 5):  # tables lie behind the axes
         found[where] += 5 if found[where] else 0
     return replace(step, numbers=np.asarray(found, np.int32))
-
-
-def reads_pixels(step: Step) -> bool:
-    """Whether ``step`` can read pixels at any distance."""
-    return step.reads_strided or (isinstance(step, GeneralStep) and step.loops == "ELL_WINDOW_POOLING")
 
 
 def lower(lowering: Lowering, group: Group) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
-from ellopt.frontends.onnx.builder import Builder
-from ellopt.frontends.onnx.fold import Operator
+from ellopt.frontends.onnx.builder import Builder, IntArray
+from ellopt.frontends.onnx.fold import Operator, Shape
 from ellopt.frontends.onnx.held import Held
 from ellopt.frontends.onnx.operators.normalisation import weighted
 from ellopt.frontends.onnx.operators.windows import text
 from ellopt.frontends.onnx.refusals import Refused
 
 Places = npt.NDArray[np.float64]
+#: Elements that lie next to each other of which loops are fast.
+_LONG = 32
+#: Operators of one tensor that work element by element, as they stand behind a last Resize.
+_FUNCTIONS = ("Sigmoid", "Relu", "Clip", "Tanh", "HardSigmoid")
 
 
 def upsample(builder: Builder, operator: Operator) -> None:
@@ -61,21 +67,42 @@ def _resize(
     held = builder.held(operator.inputs[0])
     shape = builder.shape(operator.outputs[0])
     attributes = operator.attributes
-    for axis, (count, scale) in enumerate(zip(shape, scales, strict=True)):
-        n = held.shape[axis]
+    if prod(shape) > held.elements and _only_put_out(builder, operator.outputs[0]):
+        held = builder.dense(held)  # as it leaves, while it is small
+    chosen: dict[int, IntArray] = {}
+    for axis in _in_turn(held, shape):
+        n, count, scale = held.shape[axis], shape[axis], scales[axis]
         if count == n and scale == 1:
             continue
         places = _places(n, count, scale, coordinates)
         if mode == "nearest":
-            chosen = np.clip(_rounded(places, nearest), 0, n - 1)
-            held = builder.select(held, {axis: chosen})
+            chosen[axis] = np.clip(_rounded(places, nearest), 0, n - 1)
         elif mode in ("linear", "cubic"):
             coefficient = float(attributes.get("cubic_coeff_a", -0.75))
             outside = bool(attributes.get("exclude_outside", 0))
             held = _interpolated(builder, held, axis, places, coefficient if mode == "cubic" else None, outside)
         else:
             raise Refused(f"Resize with mode {mode} is not supported")
-    builder.hold(operator.outputs[0], held)
+    builder.hold(operator.outputs[0], builder.select(held, chosen) if chosen else held)
+
+
+def _in_turn(held: Held, shape: Shape) -> list[int]:
+    """The axes in the order in which they are resized: as they lie in memory. Where elements behind the innermost that
+    grows are few, those that grow come last and backwards: the last writes most, and has the longest lines then."""
+    growing = [axis for axis in held.order if shape[axis] > held.shape[axis]]
+    if not growing or prod(held.shape[a] for a in held.order[held.order.index(growing[-1]) + 1 :]) >= _LONG:
+        return list(held.order)
+    return [axis for axis in held.order if axis not in growing] + growing[::-1]
+
+
+def _only_put_out(builder: Builder, name: str) -> bool:
+    """Whether a tensor is an output of the graph and nothing else, or becomes one element by element."""
+    graph = builder.graph
+    readers = [operator for operator in graph.operators if name in operator.inputs]
+    if name in graph.outputs or len(readers) != 1:
+        return name in graph.outputs and not readers
+    [reader] = readers
+    return reader.kind in _FUNCTIONS and _only_put_out(builder, reader.outputs[0])
 
 
 def _places(n: int, count: int, scale: float, mode: str) -> Places:
