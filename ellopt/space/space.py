@@ -31,8 +31,8 @@ class SpaceReport:
 
 REQUIRED_KEYS = ("convolution_methods", "parallel", "winograd_parameters")
 OPTIONAL_KEYS = ("winograd_tile_sizes", "gemm_blockings", "precisions")
-#: 42: tiles of 4 x 2 outputs
-TILE_SIZES = (2, 3, 4, 5, 6, 42)
+#: 42: tiles of 4 x 2 outputs; 44: of 4 x 4, with as many weights
+TILE_SIZES = (2, 3, 4, 5, 6, 42, 44)
 LARGEST_DEPTH = 4096
 
 

@@ -21,7 +21,7 @@ from tests.support.paths import DATA
 
 #: GENERATOR_VERSION and the digest of what it generates; written by this test's message.
 RECORD = DATA / "generator.json"
-CHOICES = Choices((0, 2), (2, 3, 4, 5, 6, 42), ("", "strassen", "strassen2", "8x12", "5x8"), PRECISIONS)
+CHOICES = Choices((0, 2), (2, 3, 4, 5, 6, 42, 44), ("", "strassen", "strassen2", "8x12", "5x8"), PRECISIONS)
 
 
 def digest() -> str:

@@ -14,7 +14,7 @@ from ellopt.core.options import PRECISIONS, ConvolutionOptions
 from ellopt.core.shapes import ConvolutionShape
 from ellopt.targets import CPUS, Cpu
 
-CHOICES = Choices((0, 2), (2, 3, 4, 5, 6, 42), ("", "strassen", "strassen2", "6x16"), PRECISIONS)
+CHOICES = Choices((0, 2), (2, 3, 4, 5, 6, 42, 44), ("", "strassen", "strassen2", "6x16"), PRECISIONS)
 SHAPES = [
     ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16),
     ConvolutionShape(16, 16, 64, 64, 3, 1, 1, True, 16, 16),

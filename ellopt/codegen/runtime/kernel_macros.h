@@ -63,9 +63,9 @@
  *   STRASSEN_SHARED        1: threads share the sums of input blocks; 0: each makes its own
  *
  * NEEDS_WINOGRAD
- *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6; or both, a digit each: 42, for windows of
- *                          3x3 that are not depthwise. Windows of 1x3 have tiles of one row,
- *                          those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3.
+ *   WINOGRAD_TILE          output rows, and columns, of a transformed tile: 2 to 6; or both, a digit each: 42, and 44,
+ *                          which derives some weights, for windows of 3x3 that are not depthwise. Windows of 1x3 have
+ *                          tiles of one row, those of 3x1 of one column; FIELD and FIELD_COLUMNS are 1 or 3, and one of them is 3.
  *                          STRIDE and COLUMN_STRIDE are 1, or 2 for windows of 3x3 that are not depthwise: tiles of 2 to 4
  *
  * NEEDS_WINOGRAD_BLOCKS: tiles in panels, their transforms in a workspace
@@ -244,8 +244,8 @@
 #endif
 
 #ifdef NEEDS_WINOGRAD
-#if !defined WINOGRAD_TILE || ((WINOGRAD_TILE < 2 || WINOGRAD_TILE > 6) && WINOGRAD_TILE != 42)
-#error "WINOGRAD_TILE: 2 to 6, or 42"
+#if !defined WINOGRAD_TILE || ((WINOGRAD_TILE < 2 || WINOGRAD_TILE > 6) && WINOGRAD_TILE != 42 && WINOGRAD_TILE != 44)
+#error "WINOGRAD_TILE: 2 to 6, 42 or 44"
 #endif
 #if defined FIELD && FIELD != 1 && FIELD != 3
 #error "FIELD: 1 or 3"

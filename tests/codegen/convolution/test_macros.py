@@ -20,7 +20,7 @@ from ellopt.toolchains.ell.link import C_FOLDER
 from ellopt.toolchains.zig import compile_flags, cpu_of, zig_command
 from tests.support.kernels import INCLUDES, plain_site
 
-CHOICES = Choices((0, 2), (2, 4, 42), ("", "strassen", "strassen2"), PRECISIONS)
+CHOICES = Choices((0, 2), (2, 4, 42, 44), ("", "strassen", "strassen2"), PRECISIONS)
 CONTRACT = c_text("kernel_macros.h")
 PROSE, CHECKS = CONTRACT.split("*/", 1)
 DECLARED = frozenset(re.findall(r"^ \*   ([A-Z_]+(?:, [A-Z_]+)*)  ", PROSE, re.M))

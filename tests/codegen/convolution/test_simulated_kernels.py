@@ -100,6 +100,14 @@ _LAYERS = {
 }
 
 
+@pytest.mark.parametrize(("target", "mark"), [("pi4_64", 24.0), ("pi5", 48.0)])
+def test_layers_whose_weights_are_derived(target: str, mark: float) -> None:
+    """FLOP a cycle of the definition's, where weights come from memory."""
+    layer = site(target, 8, 8, 128, 128, 3)
+    (found,) = simulate(target, [(kernel_for(layer, ConvolutionOptions("winograd", winograd_tile_size=44)), layer)])
+    assert found.flop_a_cycle >= mark
+
+
 @pytest.mark.parametrize("number", range(3), ids=["pi3_64", "pi4_64", "pi5"])
 def test_whole_layers(number: int) -> None:
     target = ("pi3_64", "pi4_64", "pi5")[number]

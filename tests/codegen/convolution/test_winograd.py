@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from ellopt.codegen.convolution.base import canonical, kernel_for
 from ellopt.codegen.convolution.kernel import ACTIVATIONS, Kernel, KernelSite
 from ellopt.codegen.convolution.winograd.matrices import (
+    DERIVED_TILE,
+    STORED_TRANSFORM,
     STRIDED_TILES,
     TILE_SIZES,
     UNEQUAL_TILES,
@@ -39,12 +42,22 @@ from tests.support.kernels import (
 )
 
 AVX = CPUS["x86-64-v3"]
+A72 = CPUS["cortex-a72"]
+ANY_SIZE = st.tuples(st.integers(1, 15), st.integers(1, 15))
+#: Rows and columns of 4, 8 or 16 tiles of 4 x 4.
+DERIVED_SIZES = st.sampled_from(((8, 8), (5, 7), (13, 2), (3, 15), (8, 14), (15, 13)))
 DEPTHS = (0, 1, 2, 4, 6, 8, 16)
 
 
 @st.composite
-def sites(draw: st.DrawFn, depthwise: bool, window: tuple[int, int], stride: int = 1) -> KernelSite:
-    rows, columns = draw(st.integers(1, 15)), draw(st.integers(1, 15))
+def sites(
+    draw: st.DrawFn,
+    depthwise: bool,
+    window: tuple[int, int],
+    stride: int = 1,
+    sizes: st.SearchStrategy[tuple[int, int]] = ANY_SIZE,
+) -> KernelSite:
+    rows, columns = draw(sizes)
     channels = draw(st.integers(1, 50))
     filters = channels if depthwise else draw(st.integers(1, 100))
     in_pixel = channels + draw(st.sampled_from((0, 0, 3)))
@@ -111,6 +124,25 @@ def test_agrees_with_the_definition_with_a_stride_of_2(data: st.DataObject) -> N
     check_kernels(kernels, cases, data.draw(st.integers(2, 4)))
 
 
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_agrees_with_the_definition_where_weights_are_derived(data: st.DataObject) -> None:
+    case = draw_case(replace(data.draw(sites(False, (3, 3), sizes=DERIVED_SIZES)), cpu=A72))
+    depths = [data.draw(st.sampled_from(DEPTHS)) for _ in range(3)]
+    kernel = kernel_for(case.site, ConvolutionOptions("winograd", False, *depths, DERIVED_TILE))
+    assert kernel.pack(case.weights).size == 24 * case.site.channels * -(-case.site.filters // 4) * 4
+    check_kernels([kernel], [case], data.draw(st.integers(2, 4)))
+
+
+def test_weights_that_are_derived_are_those_of_the_points() -> None:
+    """Up to a scale, which the input is divided by."""
+    zero, one, minus_one, infinity = STORED_TRANSFORM
+    even, odd = zero + infinity, minus_one - one
+    scales = (1.5, 1, 1, 0.25, 0.25, 1.5)
+    derived = np.array([zero, one, minus_one, even + odd, even - odd, infinity])
+    np.testing.assert_allclose(derived * np.array(scales)[:, None], transforms(4)[2], rtol=1e-15, atol=1e-16)
+
+
 @pytest.mark.parametrize("cores", [2, 4])
 @pytest.mark.parametrize(("size", "channels", "meetings"), [(64, 16, 1), (32, 32, 1), (16, 64, 2), (8, 128, 2)])
 def test_threads_meet_seldom(cores: int, size: int, channels: int, meetings: int) -> None:
@@ -158,12 +190,13 @@ def test_transforms_are_exact(tile: int, stride: int) -> None:
 @pytest.mark.parametrize(
     ("tile", "stride", "bound"),
     [
-        *((2, 1, 5e-6), (3, 1, 4e-5), (4, 1, 4e-5), (5, 1, 8e-5), (6, 1, 8e-5), (42, 1, 4e-5)),
+        *((2, 1, 5e-6), (3, 1, 4e-5), (4, 1, 4e-5), (5, 1, 8e-5), (6, 1, 8e-5), (42, 1, 4e-5), (DERIVED_TILE, 1, 4e-5)),
         *((2, 2, 5e-6), (3, 2, 1e-5), (4, 2, 2e-5)),
     ],
 )
 def test_error_of_large_layers(tile: int, stride: int, bound: float) -> None:
-    case = draw_case(replace(strided_site(12, 512, 64, stride), cpu=AVX))
+    size, cpu = (14, A72) if tile == DERIVED_TILE else (12, AVX)
+    case = draw_case(replace(strided_site(size, 512, 64, stride), cpu=cpu))
     (compiled,) = compile_kernels([kernel_for(case.site, ConvolutionOptions("winograd", winograd_tile_size=tile))])
     expected = reference(case)
     assert np.max(np.abs(run_kernel(compiled, case) - expected)) <= bound * np.max(np.abs(expected))
@@ -172,6 +205,19 @@ def test_error_of_large_layers(tile: int, stride: int, bound: float) -> None:
 def strided_site(size: int, channels: int, filters: int, stride: int) -> KernelSite:
     row = ((size - 1) * stride + 3) * channels
     return replace(plain_site(size, size, channels, filters), stride=stride, in_row_stride=row)
+
+
+def test_where_weights_are_derived() -> None:
+    derived = ConvolutionOptions("winograd", winograd_tile_size=DERIVED_TILE)
+    assert find_method("winograd").weight_bytes(SHAPE, derived) == 24 * 4 * SHAPE.channels * SHAPE.filters
+    cases = {"cortex-a72": (8, 16), "cortex-a76": (8, 16), "cortex-a53": (), "cortex-a72-32": (), "x86-64-v4": ()}
+    for name, rows in product(cases, (8, 12, 16)):
+        valid = rows in cases[name]
+        shape = replace(SHAPE, rows=rows, columns=rows, output_rows=rows, output_columns=rows)
+        assert bool(canonical(shape, derived, CPUS[name], 1)) == valid, (name, rows)
+        if not valid:
+            with pytest.raises(ConfigurationError, match="multiple of 4, on 64-bit ARM"):
+                kernel_for(replace(plain_site(rows, rows, 8, 8), cpu=CPUS[name]), derived)
 
 
 SHAPE = ConvolutionShape(16, 16, 64, 96, 3, 1, 1, False, 16, 16)

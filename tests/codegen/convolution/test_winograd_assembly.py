@@ -50,6 +50,15 @@ def innermost_loop(lines: list[str], multiply: str) -> list[str]:
     return max(loops, key=lambda loop: sum(bool(re.match(multiply, x)) for x in loop))
 
 
+@pytest.mark.parametrize("target", ["pi4_64", "pi5"])
+def test_the_loop_that_derives_weights_spills_nothing(target: str, tmp_path: Path) -> None:
+    multiply = r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\["
+    loop = innermost_loop(assembly(target, 44, tmp_path)["winograd_multiply_row"], multiply)
+    assert sum(bool(re.match(multiply, line)) for line in loop) == 24
+    assert sum(bool(re.match(r"f(add|sub)\s", line)) for line in loop) == 4
+    assert not [line for line in loop if re.search(r"\[sp|^st", line)]
+
+
 @pytest.mark.parametrize(
     ("target", "multiply", "tile_registers"),
     [("pi3_64", r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[", 64), ("pi3", r"vmla\.f32\s+q\d+, q\d+, d\d+\[", 16)],

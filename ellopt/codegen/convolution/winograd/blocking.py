@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import ceil, prod
 
 from ellopt.codegen.convolution.tiling import CACHE_LINE, even_split, odd_lines
-from ellopt.codegen.convolution.winograd.matrices import tile_sides
+from ellopt.codegen.convolution.winograd.matrices import DERIVED_TILE, tile_sides, weight_transforms
 from ellopt.targets import Cpu
 
 #: nonseparable_channel_depth counts blocks of so many channels.
@@ -89,7 +89,16 @@ def positions(tile: int, window: tuple[int, int], stride: int = 1) -> int:
 
 def weight_positions(tile: int, window: tuple[int, int]) -> int:
     """The weights of a tile for each channel and filter, with any stride: some serve several positions with 2."""
-    return positions(tile, window)
+    return prod(len(transform) for transform, size in zip(weight_transforms(tile), window, strict=True) if size > 1)
+
+
+def derives(rows: int, columns: int, cpu: Cpu) -> bool:
+    """Whether a layer of ``rows`` x ``columns`` outputs can have the tile that derives weights: the sums of a vector of
+    tiles take 24 registers. In-order processors wait for what is derived."""
+    down, across = tile_sides(DERIVED_TILE)
+    if cpu.lanes != 4 or cpu.registers < 32 or cpu.in_order:
+        return False
+    return ceil(rows / down) * ceil(columns / across) % cpu.lanes == 0
 
 
 @lru_cache(maxsize=1024)  # of the options of a layer, hundreds have the same tile
@@ -110,7 +119,12 @@ def blocking(
     tiles = prod(ceil(count / side) for count, side in zip((rows, columns), sides, strict=True))
     points = positions(tile, window, stride)
     large = weight_positions(tile, window) * channels * filters > cpu.winograd_large_floats
-    cut = _register_tile(tiles, ceil(filters / cpu.lanes), cpu, large, cores)
+    all_vectors = ceil(filters / cpu.lanes)
+    if tile == DERIVED_TILE:
+        row_panels = tiles // cpu.lanes
+        cut = RegisterTiles(cpu.lanes, row_panels, row_panels, 1, all_vectors, all_vectors)
+    else:
+        cut = _register_tile(tiles, all_vectors, cpu, large, cores)
     pitch = ceil(channels / cpu.lanes) * cpu.lanes
     if pitch % 128 == 0:
         pitch += CACHE_LINE
@@ -125,6 +139,9 @@ def blocking(
     shared_panels = min(cut.row_panels, max(block_panels, _SHARED_FLOATS // (points * input_step)))
     shared_panels = ceil(cut.row_panels / ceil(cut.row_panels / shared_panels)) if cores > 1 else block_panels
     group_panels = min(cut.panels, max(1, _PRODUCT_FLOATS // (points * product_step * block_panels)))
+    if tile == DERIVED_TILE:  # while the weights of a group pass, products and input stay in the second level of cache
+        panel_weights = weight_positions(tile, window) * channels * cut.vectors * cpu.lanes
+        group_panels = min(group_panels, max(1, cpu.winograd_large_floats // panel_weights))
     return WinogradBlocking(points, cut, block_panels, shared_panels, group_panels, pitch, input_step, product_step)
 
 

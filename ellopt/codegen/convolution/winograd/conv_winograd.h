@@ -12,7 +12,8 @@
  *
  * Weights: [panel][position][channel][filter of the panel], or, POSITION_FIRST, [position][panel][channel][filter of the
  * panel]; filters filled up with zeros to whole vectors. With stride 2 positions of odd inputs share theirs.
- * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position.
+ * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position. (Tiles of 44:
+ * see conv_winograd_multiply_row.h.)
  * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
 #define NEEDS_WINOGRAD
 #define NEEDS_FILTER_PANELS
@@ -22,7 +23,13 @@
 #include "kernel_macros.h"
 
 #include "conv_winograd_input.h"
+#if WINOGRAD_DERIVES
+#include "conv_winograd_multiply_row.h"
+#else
 #include "conv_winograd_multiply.h"
+#define POSITIONS_AT_ONCE 1
+#define WEIGHTS_AT_ONCE 1
+#endif
 #include "conv_winograd_output.h"
 
 #ifdef WINOGRAD_HALF
@@ -56,7 +63,7 @@ typedef struct {
 /* Which weights a position multiplies with. */
 #if STRIDE == 1
 #define WEIGHT_POSITIONS WINOGRAD_POSITIONS
-#define WEIGHT_POSITION(position) (position)
+#define WEIGHT_POSITION(position) ((position) / POSITIONS_AT_ONCE)
 #else
 #define WEIGHT_SIZE(outputs) ((outputs) + 2)
 #define WEIGHT_POSITIONS (WEIGHT_SIZE(WINOGRAD_DOWN) * WEIGHT_SIZE(WINOGRAD_ACROSS))
@@ -75,20 +82,20 @@ static void transform_row_panel(const ell_conv_args *args, int row_panel, winogr
     int first = panel_first_tile(row_panel), last = panel_first_tile(row_panel + 1);
     for (int tile = first; tile < last; tile++)
         WINOGRAD_INPUT_TILE(args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
-                            transformed + (ptrdiff_t)(tile - first) * INPUT_PITCH);
+                            transformed + (tile - first) * INPUT_TILE_STEP);
 }
 
 /* Products of row panels [first, last), already transformed, with the filter panels of a group. */
 static void multiply_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
                            const winograd_element *transformed, winograd_product *products) {
-    for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
+    for (int position = 0; position < WINOGRAD_POSITIONS; position += POSITIONS_AT_ONCE) {
         for (int panel = first_panel; panel < last_panel; panel++) {
             int wide = panel < WIDE_PANELS;
             int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
             int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
             const winograd_element *weights = (const winograd_element *)plan->args->weights;
 #if POSITION_FIRST
-            weights += ((ptrdiff_t)WEIGHT_POSITION(position) * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS;
+            weights += ((ptrdiff_t)WEIGHT_POSITION(position) * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS * WEIGHTS_AT_ONCE;
 #else
             weights += (ptrdiff_t)vector * WINOGRAD_LANES * WEIGHT_POSITIONS * CHANNELS +
                        (ptrdiff_t)WEIGHT_POSITION(position) * CHANNELS * width;
@@ -96,11 +103,11 @@ static void multiply_group(const winograd_plan *plan, int first, int last, int f
             for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
                 int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
                 for (int r = first; r < last; r++) {
-                    const winograd_element *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel;
+                    const winograd_element *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel * INPUT_CHANNEL_STEP;
                     int pair = (r - first) * (last_panel - first_panel) + panel - first_panel;
                     winograd_product *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
-                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width, c, depth,
-                                      channel > 0);
+                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width * WEIGHTS_AT_ONCE, c,
+                                      depth, channel > 0);
                 }
             }
         }
@@ -153,7 +160,7 @@ static void transform_task(const void *context, int index, int worker) {
     while (panel_first_tile(r + 1) <= tile) r++;
     WINOGRAD_INPUT_TILE(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
                         (winograd_element *)plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
-                            (ptrdiff_t)(tile - panel_first_tile(r)) * INPUT_PITCH);
+                            (tile - panel_first_tile(r)) * INPUT_TILE_STEP);
 }
 
 static void group_task(const void *context, int index, int worker) {

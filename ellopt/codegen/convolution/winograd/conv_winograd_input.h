@@ -15,14 +15,36 @@
 #define INPUT_ZERO vec_zero()
 #define INPUT_1D winograd_input_1d
 #define INPUT_STORE winograd_store
+#if WINOGRAD_DERIVES
+#define INPUT_1D_ACROSS winograd_input_1d_derived
+#else
+#define INPUT_1D_ACROSS(d, v) INPUT_1D(WINOGRAD_ACROSS, d, v)
+#endif
 #define CHANNEL_TAIL (CHANNELS % INPUT_LANES)
+
+/* Where the transformed input of a tile, of a channel and of a position lies. */
+#if WINOGRAD_DERIVES
+#define INPUT_TILE_STEP 1
+#define INPUT_CHANNEL_STEP ((ptrdiff_t)WINOGRAD_SIZE_ACROSS * TILE_ROWS)
+#define INPUT_POSITION(y, x) ((y) * WINOGRAD_SIZE_ACROSS * (ptrdiff_t)INPUT_STEP + (x) * TILE_ROWS)
+#else
+#define INPUT_TILE_STEP ((ptrdiff_t)INPUT_PITCH)
+#define INPUT_CHANNEL_STEP 1
+#define INPUT_POSITION(y, x) ((ptrdiff_t)((y) * WINOGRAD_SIZE_ACROSS + (x)) * INPUT_STEP)
+#endif
 
 /* What transformed inputs and weights are, and their products: float, or float16 where a kernel says so before. */
 #ifndef WINOGRAD_HALF
 typedef float winograd_element, winograd_product;
 #define WINOGRAD_LANES VECTOR_WIDTH
 
-ELL_INLINE void winograd_store(winograd_element *p, vec v) { vec_store(p, v); }
+ELL_INLINE void winograd_store(winograd_element *p, vec v) {
+#if WINOGRAD_DERIVES
+    ELL_UNROLL for (int channel = 0; channel < VECTOR_WIDTH; channel++) p[channel * INPUT_CHANNEL_STEP] = v[channel];
+#else
+    vec_store(p, v);
+#endif
+}
 #endif
 
 /* Rows of a transformed tile that share sums are computed together (0; 1 and 2; 3 and 4; ...; the last): that many
@@ -62,9 +84,9 @@ ELL_INLINE void INPUT_NAME(input_vector)(const INPUT_ELEMENT *input, const int l
         }
         ELL_UNROLL for (int y = INPUT_GROUP_FIRST(group); y < INPUT_GROUP_END(group); y++) {
             INPUT_VEC v[WINOGRAD_SIZE_ACROSS];
-            INPUT_1D(WINOGRAD_ACROSS, half[y - INPUT_GROUP_FIRST(group)], v);
+            INPUT_1D_ACROSS(half[y - INPUT_GROUP_FIRST(group)], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++)
-                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE_ACROSS + x) * INPUT_STEP, v[x]);
+                INPUT_STORE(transformed + INPUT_POSITION(y, x), v[x]);
         }
     }
 }
@@ -75,9 +97,9 @@ static __attribute__((noinline)) void INPUT_NAME(input_inner)(const INPUT_ELEMEN
                                                            winograd_element *transformed) {
     int c = 0;
     for (; c + INPUT_LANES <= channels; c += INPUT_LANES)
-        INPUT_NAME(input_vector)(input + c, INPUT_LANES, transformed + c);
+        INPUT_NAME(input_vector)(input + c, INPUT_LANES, transformed + c * INPUT_CHANNEL_STEP);
 #if CHANNEL_TAIL
-    if (c < channels) INPUT_NAME(input_vector)(input + c, CHANNEL_TAIL, transformed + c);
+    if (c < channels) INPUT_NAME(input_vector)(input + c, CHANNEL_TAIL, transformed + c * INPUT_CHANNEL_STEP);
 #endif
 }
 
@@ -102,9 +124,9 @@ static __attribute__((noinline)) void INPUT_NAME(input_edge)(const INPUT_ELEMENT
         }
         ELL_NO_UNROLL for (int y = 0; y < WINOGRAD_SIZE_DOWN; y++) {
             INPUT_VEC v[WINOGRAD_SIZE_ACROSS];
-            INPUT_1D(WINOGRAD_ACROSS, half[y], v);
+            INPUT_1D_ACROSS(half[y], v);
             ELL_UNROLL for (int x = 0; x < WINOGRAD_SIZE_ACROSS; x++)
-                INPUT_STORE(transformed + (ptrdiff_t)(y * WINOGRAD_SIZE_ACROSS + x) * INPUT_STEP + c, v[x]);
+                INPUT_STORE(transformed + INPUT_POSITION(y, x) + c * INPUT_CHANNEL_STEP, v[x]);
         }
 #endif
     }

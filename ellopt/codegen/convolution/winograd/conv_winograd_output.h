@@ -26,7 +26,7 @@
 
 /* Even and odd rows are made of different sums: where registers do not hold them all, products are read twice. (Not
  * on in-order cores with 32 registers, where a load takes as long as a sum.) */
-#if WINOGRAD_TILE % 10 < 4 || (WINOGRAD_TILE == 4 && (VECTOR_WIDTH == 16 || (IN_ORDER && defined(__aarch64__))))
+#if WINOGRAD_ACROSS < 4 || (WINOGRAD_ACROSS == 4 && (VECTOR_WIDTH == 16 || (IN_ORDER && defined(__aarch64__))))
 #define OUTPUT_PASSES 1
 #else
 #define OUTPUT_PASSES 2

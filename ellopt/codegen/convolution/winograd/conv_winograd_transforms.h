@@ -16,6 +16,8 @@
 /* Rows and columns of output of a tile: two digits of WINOGRAD_TILE, or one for both. */
 #define WINOGRAD_DOWN (WINOGRAD_TILE > 9 ? WINOGRAD_TILE / 10 : WINOGRAD_TILE)
 #define WINOGRAD_ACROSS (WINOGRAD_TILE % 10)
+/* Whether weights of two points across are computed from those of the others (matrices.py). */
+#define WINOGRAD_DERIVES (WINOGRAD_TILE == 44)
 #define WINOGRAD_SIZE_DOWN ((WINOGRAD_DOWN - 1) * STRIDE + 3)
 #define WINOGRAD_SIZE_ACROSS ((WINOGRAD_ACROSS - 1) * STRIDE + 3)
 /* Windows of 1x3 and 3x1 have tiles of one row, or one column: F(t, 3). */
@@ -113,6 +115,17 @@ ELL_INLINE void winograd_input_1d(const int tile, const vec *d, vec *v) {
     ELL_UNROLL for (int i = 0; i < tile; i++) v[tile + 1 + i] = d[2 * i + 1];
 #endif
 }
+
+#if WINOGRAD_DERIVES
+/* The transform across, scaled for the weights that are stored and for those that are derived. */
+ELL_INLINE void winograd_input_1d_derived(const vec *d, vec *v) {
+    winograd_input_1d_plain(WINOGRAD_ACROSS, d, v);
+    v[0] *= 1.5f;
+    v[3] *= 0.25f;
+    v[4] *= 0.25f;
+    v[5] *= 1.5f;
+}
+#endif
 
 #if STRIDE == 1
 /* y = A^T m for tiles of `tile` outputs. */

@@ -15,7 +15,10 @@ t  points                            multiplications   relative error
 The error is max |v - reference| / max |reference| in float32 on random layers of 512 channels. Odd tiles fit layers of
 5, 10, 20, ... and 3, 6, 9, ... rows without waste. A tile of 4 x 2 outputs (42) takes 24
 multiplications for 8 outputs, 1 / 3 of 9, and a third fewer weights than one of 4 x 4: for small images, whose weights
-come from memory.
+come from memory. A tile of 4 x 4 outputs needs no more of them (44) if, across, only those of the points 0, 1, -1 and
+inf are stored: of weights g0, g1, g2 these are x = g0 / 6, p = -(g0 + g1 + g2) / 6, m = -(g0 - g1 + g2) / 6 and
+z = 4 g2 / 6. Those of 2 and -2 are (x + z) + (m - p) and (x + z) - (m - p): four additions for what several tiles are
+multiplied with. What this lacks of G's own scale, the transformed input has.
 
 With a stride of 2 an output is g0 d[2i] + g1 d[2i + 1] + g2 d[2i + 2]: a filter of two weights, g0 and g2, over the
 even inputs, F(t, 2) with one point fewer, and the product of g1 with an odd one (J. Yepez, S.-B. Ko: Stride 2 1-D, 2-D,
@@ -48,6 +51,8 @@ TILE_SIZES = (2, 3, 4, 5, 6)
 STRIDED_TILES = (2, 3, 4)
 #: Tiles of unequal sides, of 3x3 windows alone, by two digits: rows and columns.
 UNEQUAL_TILES = (42,)
+#: Tiles of 4 x 4 outputs that have some weights computed from the others, of 3x3 windows alone.
+DERIVED_TILE = 44
 
 
 def tile_sides(tile: int) -> tuple[int, int]:
@@ -96,3 +101,12 @@ WEIGHT_TRANSFORMS: dict[tuple[int, int], Matrix] = {
     **{(tile, 1): transforms(tile)[2] for tile in TILE_SIZES},
     **{(tile, 2): strided_transforms(tile)[2][: tile + 2] for tile in STRIDED_TILES},
 }
+#: G across of DERIVED_TILE, [4, 3]: the points 0, 1, -1 and inf.
+STORED_TRANSFORM: Matrix = np.array([[1, 0, 0], [-1, -1, -1], [-1, 1, -1], [0, 0, 4]]) / 6
+
+
+def weight_transforms(tile: int, stride: int = 1) -> tuple[Matrix, Matrix]:
+    """G down and across of the weights that are stored of a tile."""
+    down, across = tile_sides(tile)
+    stored = STORED_TRANSFORM if tile == DERIVED_TILE else WEIGHT_TRANSFORMS[across, stride]
+    return WEIGHT_TRANSFORMS[down, stride], stored

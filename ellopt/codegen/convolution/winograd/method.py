@@ -9,9 +9,19 @@ from itertools import product
 from ellopt.codegen.convolution.base import GeneratedMethod
 from ellopt.codegen.convolution.half import HALF_TERMS, HalfPacking, half_applies, half_cpu, half_rounding
 from ellopt.codegen.convolution.kernel import Kernel, KernelSite, make_kernel
-from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, weight_positions
-from ellopt.codegen.convolution.winograd.matrices import STRIDED_TILES, TILE_SIZES, UNEQUAL_TILES
-from ellopt.codegen.convolution.winograd.packing import DepthwiseWinogradPacking, WinogradPacking
+from ellopt.codegen.convolution.packing import Packing
+from ellopt.codegen.convolution.winograd.blocking import CHANNEL_UNIT, blocking, derives, weight_positions
+from ellopt.codegen.convolution.winograd.matrices import (
+    DERIVED_TILE,
+    STRIDED_TILES,
+    TILE_SIZES,
+    UNEQUAL_TILES,
+)
+from ellopt.codegen.convolution.winograd.packing import (
+    DepthwiseWinogradPacking,
+    DerivingWinogradPacking,
+    WinogradPacking,
+)
 from ellopt.core.errors import ConfigurationError
 from ellopt.core.methods import Choices, plain_weight_bytes
 from ellopt.core.options import ELL_DEFAULT_DEPTHS, ConvolutionOptions
@@ -21,7 +31,7 @@ from ellopt.targets import Cpu
 #: Receptive fields that it computes.
 WINDOWS = ((3, 3), (1, 3), (3, 1))
 #: By tile size, five times and more what was seen on layers of trained and of random networks.
-_ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0, 42: 16.0}
+_ROUNDING = {2: 2.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 32.0, 42: 16.0, DERIVED_TILE: 16.0}
 #: The same of products in float16, and of how many at most the sum is float16, too: transformed values are large beside
 #: what is left of them in the output. With larger tiles it is too much that is lost.
 _HALF_ROUNDING = {2: 1.0, 3: 2.0, 4: 6.0}
@@ -100,6 +110,8 @@ class Winograd(GeneratedMethod):
                 nonseparable_channel_depth=0,
             )
         size = (shape.output_rows, shape.output_columns)
+        if tile == DERIVED_TILE and not derives(*size, cpu):
+            return None
         cpu = half_cpu(cpu) if options.precision else cpu
         cut = blocking(*size, shape.channels, shape.filters, tile, cpu, cores, shape.window, shape.stride)
         filters = min(filters, cut.panels)
@@ -129,10 +141,17 @@ class Winograd(GeneratedMethod):
             depthwise = DepthwiseWinogradPacking(tile, lanes)
             return make_kernel(site, "conv_winograd_depthwise.h", depthwise, macros, options.depths)
         size = (site.out_rows, site.out_columns)
+        if tile == DERIVED_TILE and not derives(*size, site.cpu):
+            where = "where tiles are a multiple of 4, on 64-bit ARM processors that execute out of order"
+            raise ConfigurationError(f"winograd_tile_size {tile}: only {where}")
         cpu = half_cpu(site.cpu) if options.precision else site.cpu
         cut = blocking(*size, site.channels, site.filters, tile, cpu, site.cores, window, site.stride)
-        first, tiles = cpu.winograd_position_first, cut.tiles
-        packing = WinogradPacking(tile, cpu.lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first, site.stride)
+        first, tiles = cpu.winograd_position_first or tile == DERIVED_TILE, cut.tiles
+        packing: Packing = (
+            DerivingWinogradPacking(cpu.lanes)
+            if tile == DERIVED_TILE
+            else WinogradPacking(tile, cpu.lanes, tiles.panels, tiles.wide_panels, tiles.vectors, first, site.stride)
+        )
         half = {"HALF_TERMS": str(_HALF_TERMS[tile])} if options.precision else {}
         return make_kernel(
             site,
@@ -154,7 +173,7 @@ def _tiles(window: tuple[int, int], stride: int, depthwise: bool) -> tuple[int, 
     """The tile sizes that there are."""
     if stride > 1:
         return STRIDED_TILES
-    return (*TILE_SIZES, *UNEQUAL_TILES) if window == (3, 3) and not depthwise else TILE_SIZES
+    return (*TILE_SIZES, *UNEQUAL_TILES, DERIVED_TILE) if window == (3, 3) and not depthwise else TILE_SIZES
 
 
 WINOGRAD = Winograd()

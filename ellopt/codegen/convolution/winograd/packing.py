@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ellopt.codegen.convolution.packing import FloatArray
-from ellopt.codegen.convolution.winograd.matrices import WEIGHT_TRANSFORMS, Matrix, tile_sides
+from ellopt.codegen.convolution.winograd.matrices import DERIVED_TILE, Matrix, weight_transforms
 
 
 def transform_weights(weights: FloatArray, tile: int, stride: int = 1) -> Matrix:
@@ -16,8 +16,8 @@ def transform_weights(weights: FloatArray, tile: int, stride: int = 1) -> Matrix
     are one."""
     filters, rows, columns, channels = weights.shape
     along_rows, along_columns = (
-        np.eye(1) if size == 1 else WEIGHT_TRANSFORMS[side, stride]
-        for size, side in zip((rows, columns), tile_sides(tile), strict=True)
+        np.eye(1) if size == 1 else transform
+        for size, transform in zip((rows, columns), weight_transforms(tile, stride), strict=True)
     )
     taps = weights.astype(np.float64).transpose(1, 2, 3, 0).reshape(rows * columns, -1)
     transformed: Matrix = np.kron(along_rows, along_columns) @ taps  # much faster than a product for each filter
@@ -62,6 +62,23 @@ class WinogradPacking:
                 begin += count * channels * width
             first += width
         return packed
+
+
+@dataclass(frozen=True)
+class DerivingWinogradPacking:
+    """[row of positions][vector of filters][channel][point across][lane], filled up with zeros: what
+    conv_winograd_multiply_row.h reads."""
+
+    vector_width: int
+
+    def pack(self, weights: FloatArray) -> FloatArray:
+        _, across = weight_transforms(DERIVED_TILE)
+        positions = transform_weights(weights, DERIVED_TILE)
+        padded = np.pad(positions, ((0, 0), (0, 0), (0, -positions.shape[2] % self.vector_width)))
+        lanes = padded.reshape(
+            -1, len(across), padded.shape[1], padded.shape[2] // self.vector_width, self.vector_width
+        )
+        return np.ascontiguousarray(lanes.transpose(0, 3, 2, 1, 4), np.float32).reshape(-1)
 
 
 @dataclass(frozen=True)
