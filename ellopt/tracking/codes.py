@@ -37,7 +37,8 @@ def _forms(options: ConvolutionOptions) -> Iterator[str]:
             whole = [method, *parts, *([f"g{blocking}"] if blocking else []), *half, *parallel]
             yield " ".join(whole)
             yield "".join(whole)
-    digest = "".join(_DIGITS[byte % 36] for byte in hashlib.sha256(str(options).encode()).digest()).upper()
+    number = int.from_bytes(hashlib.sha256(str(options).encode()).digest())
+    digest = "".join(_DIGITS[number // 36**place % 36] for place in range(LENGTH)).upper()
     yield f"{method[:3]}{digest}"[: LENGTH - len(parallel)] + "".join(parallel)
 
 
