@@ -48,6 +48,8 @@ _GLIBC = "2.28"
 #: functions of the runtime that cross object files, besides those of steps; a library has them under names of its own
 _RUNTIME_FUNCTIONS = (
     *("ell_pool_run", "ell_pool_run_back", "ell_pool_threads", "ell_pool_create", "ell_pool_destroy"),
+    *("ell_pool_together", "ell_pool_goes_on", "ell_pool_run_alone", "ell_pool_beside", "ell_pool_scratch"),
+    *("ell_pool_is_callers", "ell_run_steps"),
     *(
         "ell_run",
         "ell_run_step",

@@ -29,14 +29,20 @@ def beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text()
 
 
+#: What runs many jobs, and many programs of many jobs; and how many of them a sanitizer is given.
+STRESS = {"pool_stress.c": 20000, "pool_program.c": 3000}
+
+
 @pytest.fixture(scope="module")
-def stress(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("pool"), beside("pool_stress.c"))
+def stress(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: build(tmp_path_factory.mktemp("pool"), beside(name)) for name in STRESS}
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 3, 9])
-def test_every_task_runs_exactly_once(stress: Path, threads: int) -> None:
-    done = subprocess.run([stress, str(threads), "20000"], capture_output=True, text=True, timeout=120, check=False)
+@pytest.mark.parametrize("name", STRESS)
+def test_every_task_runs_exactly_once(stress: dict[str, Path], name: str, threads: int) -> None:
+    command = [stress[name], str(threads), str(STRESS[name])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "0\n")
 
 
@@ -44,16 +50,19 @@ def test_every_task_runs_exactly_once(stress: Path, threads: int) -> None:
     not (sys.platform == "linux" and (shutil.which("gcc") or os.environ.get("ELLOPT_NO_SKIP"))),
     reason="without gcc, the thread sanitizer takes minutes to set up: run on Linux with ELLOPT_NO_SKIP=1",
 )
-def test_no_data_race(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", STRESS)
+def test_no_data_race(tmp_path: Path, name: str) -> None:
     if shutil.which("gcc"):
         program = tmp_path / "program"
-        sources = [Path(__file__).with_name("pool_stress.c"), c_file("ellopt_pool.c")]
+        sources = [Path(__file__).with_name(name), c_file("ellopt_pool.c")]
         include = [f"-I{folder}" for folder in C_FOLDERS]
         command = ["gcc", "-O2", "-g", "-pthread", "-fsanitize=thread", *include, *sources, "-o", program]
         subprocess.run(command, timeout=120, check=True)
     else:
-        program = build(tmp_path, beside("pool_stress.c"), "-fsanitize=thread", "-g")
-    done = subprocess.run([program, "3", "2000"], capture_output=True, text=True, timeout=120, check=False)
+        program = build(tmp_path, beside(name), "-fsanitize=thread", "-g")
+    done = subprocess.run(
+        [program, "3", str(STRESS[name] // 10)], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 

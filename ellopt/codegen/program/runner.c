@@ -59,6 +59,17 @@ static void mark_step(const ell_choice *choice, const unsigned char *half, int i
     simulate(SIMULATE_STEP, again ? 0 : step_key(step, choice, half, index, parallel), parallel);
 }
 
+typedef struct {
+    int64_t before, *times;
+} step_times;
+
+static void take_time(void *watch, int step) {
+    step_times *own = (step_times *)watch;
+    const int64_t now = now_ns();
+    own->times[step] = now - own->before;
+    own->before = now;
+}
+
 static int64_t pass(const job_t *job, const void *context, int plan, int64_t *times) {
     const ell_memory *memory = (const ell_memory *)context;
     const ell_choice *choice = plan_of(plan);
@@ -78,15 +89,14 @@ static int64_t pass(const job_t *job, const void *context, int plan, int64_t *ti
         return 0;
     }
     const int64_t start = now_ns();
-    int64_t before = start;
-    for (int i = 0; i < NET->steps; i++) {
-        if (simulated_clock()) mark_step(choice, half, i, 0);
+    step_times watch = {start, times};
+    if (!simulated_clock()) ell_run_steps(NET, memory, choice, half, take_time, &watch);
+    for (int i = 0; simulated_clock() && i < NET->steps; i++) {
+        mark_step(choice, half, i, 0);
         ell_run_step(NET, memory, choice, half, pool, i);
-        int64_t after = now_ns();
-        times[i] = after - before;
-        before = after;
+        take_time(&watch, i);
     }
-    return before - start;
+    return watch.before - start;
 }
 
 /* |x| as an integer that orders as |x| does, NaN above infinity: maxima of these are vectorised, those of floats not. */

@@ -43,6 +43,16 @@
 #define ELL_ACTIVATION_COSINE 25
 #define ELL_ACTIVATION_SIGN 26
 
+/* Whether threads share a tensor's columns: rows are few and long. All that works pixel by pixel goes by it, so that each
+ * thread has the same columns in step after step. */
+#define ELL_FEW_LONG_ROWS(ROWS, COLUMNS) ((ROWS) < 8 && (COLUMNS) >= 4 * (ROWS))
+
+/* Into how many tasks threads cut so much work: up to four each, to even out cores of unequal speed, none too small. */
+static inline int ell_tasks_for(int threads, long long multiply_adds) {
+    const long long each = multiply_adds / threads / 100000;
+    return threads == 1 ? 1 : threads * (int)(each < 1 ? 1 : each > 4 ? 4 : each);
+}
+
 /* Whether the compiler's target computes with float16. */
 #if defined __ARM_FEATURE_FP16_VECTOR_ARITHMETIC && defined __aarch64__
 #define ELL_HALF 1

@@ -116,11 +116,13 @@ static void scale_part(const void *context, int part, int worker) {
     const int32_t *numbers = a->step->numbers, *counts = numbers + 4;
     const float *p = ell_tensor_data(a->network, a->memory, numbers[2]);
     const float *q = ell_tensor_data(a->network, a->memory, numbers[3]);
-    const int n = counts[1], last = first_of(work, part + 1);
+    const int n = counts[1];
     const ptrdiff_t p_step = counts[2], q_step = counts[4];
     const ptrdiff_t y_step = dense_pixels(a->out) ? n : a->out->pixel_stride;
-    for (ptrdiff_t row = first_of(work, part); row < last; row++)
-        multiply_lines(p + row * p_step, q + row * q_step, a->output + row * y_step, n);
+    const pixel_part own = pixels_of(a->out, work->rows, part, work->parts);
+    for (int run = 0; run < own.runs; run++)
+        for (ptrdiff_t row = own.first + run * a->out->columns, last = row + own.count; row < last; row++)
+            multiply_lines(p + row * p_step, q + row * q_step, a->output + row * y_step, n);
 }
 
 static void broadcast(ell_pool *pool, const ell_layer_args *a) {
@@ -133,7 +135,7 @@ static void broadcast(ell_pool *pool, const ell_layer_args *a) {
         return;
     }
     /* A few long lines are cut. */
-    const int n = counts[numbers[1] - 1], tasks = ell_tasks(pool);
+    const int n = counts[numbers[1] - 1], tasks = ell_tasks(pool, (size_t)-1);
     run_pieces(pool, broadcast_part, a, rows, rows < tasks && n >= 16 * tasks ? (tasks + rows - 1) / rows : 1);
 }
 
@@ -277,7 +279,61 @@ static void reduction_part(const void *context, int part, int worker) {
     }
 }
 
+/* Sums of all pixels' channels: each part has pixels, which its thread has most likely written, and its own sums. */
+typedef struct {
+    const ell_layer_args *args;
+    int pixels, parts, channels;
+    double *sums; /* of each part on lines of its own */
+} pixel_sums;
+
+static double *sums_of(const pixel_sums *work, int part) {
+    return work->sums + (ptrdiff_t)part * ((work->channels + 7) / 8 * 8);
+}
+
+static void sum_pixels(const void *context, int part, int worker) {
+    (void)worker;
+    const pixel_sums *work = (const pixel_sums *)context;
+    const pixel_part own = pixels_of(work->args->in, work->pixels, part, work->parts);
+    for (int c = 0; c < work->channels; c += BLOCK) {
+        const int n = work->channels - c < BLOCK ? work->channels - c : BLOCK;
+        double sums[BLOCK] = {0.0};
+        for (int run = 0; run < own.runs; run++) {
+            const float *in =
+                work->args->input + (ptrdiff_t)(own.first + run * work->args->in->columns) * work->channels + c;
+            for (int i = 0; i < own.count; i++, in += work->channels) reduce_block(ELL_R_SUM, sums, in, 1, n);
+        }
+        memcpy(sums_of(work, part) + c, sums, (size_t)n * sizeof(double));
+    }
+}
+
+static void join_sums(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const pixel_sums *work = (const pixel_sums *)context;
+    const double share = work->args->step->mode == ELL_R_MEAN ? 1.0 / work->pixels : 1.0;
+    double *sums = sums_of(work, 0);
+    for (int part = 1; part < work->parts; part++) {
+        const double *more = sums_of(work, part);
+        for (int c = 0; c < work->channels; c++) sums[c] += more[c];
+    }
+    for (int c = 0; c < work->channels; c++) work->args->output[c] = (float)(sums[c] * share);
+}
+
+/* Returns whether it is of this kind. */
+static int reduce_pixels(ell_pool *pool, const ell_layer_args *a) {
+    const int32_t *numbers = a->step->numbers, *counts = numbers + 2, *strides = counts + 2;
+    const int threads = ell_pool_threads(pool);
+    if (numbers[0] != 2 || numbers[1] != 1 || strides[0] != 1 || strides[1] != counts[0]) return 0;
+    if (a->step->mode != ELL_R_MEAN && a->step->mode != ELL_R_SUM) return 0;
+    const pixel_sums work = {a, counts[1], threads, counts[0], pool ? (double *)ell_pool_scratch(pool) : 0};
+    const size_t floats = 2 * (size_t)threads * (size_t)((counts[0] + 7) / 8 * 8);
+    if (!ell_is_shared(pool, (size_t)counts[0] * (size_t)counts[1]) || floats > ELL_SCRATCH_FLOATS) return 0;
+    ell_pool_run(pool, sum_pixels, &work, threads);
+    ell_pool_run_alone(pool, join_sums, &work, 1);
+    return 1;
+}
+
 static void reduction(ell_pool *pool, const ell_layer_args *a) {
+    if (reduce_pixels(pool, a)) return;
     const int32_t *numbers = a->step->numbers;
     const int kept = numbers[1];
     int rows = kept ? (numbers[2 + kept - 1] + BLOCK - 1) / BLOCK : 1;

@@ -10,7 +10,7 @@
 #define FILL_ELEMENT ell_half
 #include "fill_border.h"
 
-void ell_half_fill_border(const ell_tensor *t, float *data) { fill_border(t, data); }
+void ell_half_fill_border(const ell_tensor *t, float *data, int part, int parts) { fill_border(t, data, part, parts); }
 
 /* Eight elements, of which the first `lanes` are in memory. */
 ELL_INLINE half_vec load(const float *data, ptrdiff_t at, int half, int lanes) {

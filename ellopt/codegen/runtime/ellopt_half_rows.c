@@ -107,10 +107,16 @@ static void half_copy_row(const void *context, int y, int worker) {
             out[x * k->out_column + c * k->out_channel] = (ell_half)in[x * k->in_column + c * k->in_channel];
 }
 
+static void half_clear(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_copy *k = a->step->copy;
+    for (size_t i = 0; i < k->floats; i++) ((ell_half *)a->output)[i] = (ell_half)k->value;
+}
+
 void ell_half_copy_values(ell_pool *pool, const ell_layer_args *a) {
     const ell_copy *k = a->step->copy;
-    if (k->clear)
-        for (size_t i = 0; i < k->floats; i++) ((ell_half *)a->output)[i] = (ell_half)k->value;
+    if (k->clear) ell_pool_run_alone(pool, half_clear, a, 1);
     run_rows(pool, half_copy_row, a, k->rows, (size_t)k->rows * k->columns * k->channels);
 }
 #endif

@@ -9,7 +9,7 @@
 #define FILL_ELEMENT float
 #include "fill_border.h"
 
-void ell_fill_border(const ell_tensor *t, float *data) { fill_border(t, data); }
+void ell_fill_border(const ell_tensor *t, float *data, int part, int parts) { fill_border(t, data, part, parts); }
 
 /* --- elementwise ------------------------------------------------------------------------------------------------ */
 
@@ -18,7 +18,7 @@ static void elementwise_task(const void *context, int index, int worker) {
     const cut_rows *cut = (const cut_rows *)context;
     const ell_layer_args *a = cut->args;
     const ell_step *s = a->step;
-    const int y = index / cut->chunks, chunk = index % cut->chunks;
+    const int y = row_of(cut, index), chunk = chunk_of(cut, index);
     const float *scale = s->weights == ELL_NONE ? 0 : a->weights + s->weights;
     const float *shift = s->shift == ELL_NONE ? 0 : a->weights + s->shift;
     /* Without numbers of each channel a row of neighbours is one pixel of many channels. */
@@ -94,7 +94,7 @@ static void binary_task(const void *context, int index, int worker) {
     (void)worker;
     const cut_rows *cut = (const cut_rows *)context;
     const ell_layer_args *a = cut->args;
-    const int y = index / cut->chunks, chunk = index % cut->chunks;
+    const int y = row_of(cut, index), chunk = chunk_of(cut, index);
     const int one = dense_pixels(a->in) && dense_pixels(a->in2) && dense_pixels(a->out), channels = a->out->channels;
     const int all = one ? a->out->columns * channels : a->out->columns, unit = one ? LINE : 1;
     const int first = chunk_begin(all, unit, chunk, cut->chunks), behind = chunk_begin(all, unit, chunk + 1, cut->chunks);
@@ -166,8 +166,9 @@ void ell_fully_connected(ell_pool *pool, const ell_layer_args *a) {
 
 /* --- softmax ---------------------------------------------------------------------------------------------------- */
 
-void ell_softmax(ell_pool *pool, const ell_layer_args *a) {
-    (void)pool;
+static void softmax_task(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
     const int count = a->in->columns * a->in->channels;
     float largest = -INFINITY; /* NaN is no maximum, but its exponential, and so the sum, is NaN */
     double sum = 0.0;
@@ -187,6 +188,8 @@ void ell_softmax(ell_pool *pool, const ell_layer_args *a) {
     }
 }
 
+void ell_softmax(ell_pool *pool, const ell_layer_args *a) { ell_pool_run_alone(pool, softmax_task, a, 1); }
+
 /* --- copies ----------------------------------------------------------------------------------------------------- */
 
 static void copy_row(const void *context, int y, int worker) {
@@ -204,9 +207,15 @@ static void copy_row(const void *context, int y, int worker) {
             out[x * k->out_column + c * k->out_channel] = in[x * k->in_column + c * k->in_channel];
 }
 
+static void clear(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const ell_layer_args *a = (const ell_layer_args *)context;
+    const ell_copy *k = a->step->copy;
+    for (size_t i = 0; i < k->floats; i++) a->output[i] = k->value;
+}
+
 void ell_copy_values(ell_pool *pool, const ell_layer_args *a) {
     const ell_copy *k = a->step->copy;
-    if (k->clear)
-        for (size_t i = 0; i < k->floats; i++) a->output[i] = k->value;
+    if (k->clear) ell_pool_run_alone(pool, clear, a, 1);
     run_rows(pool, copy_row, a, k->rows, (size_t)k->rows * k->columns * k->channels);
 }

@@ -78,9 +78,24 @@ static int bands_of(const ell_network *network, const ell_step *step) {
     return step->rows ? (network->tensor[step->output].rows + step->rows - 1) / step->rows : 1;
 }
 
-/* The last band ends with the last row. */
-static void run_convolution(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
-                            const unsigned char *half, const ell_step *step, int band) {
+/* What is computed, of one turn or more. */
+typedef struct {
+    const ell_network *network;
+    const ell_memory *memory;
+    const ell_choice *choice;
+    const unsigned char *half;
+    const ell_turn *turn;
+    int turns;
+    void (*after)(void *watch, int step); /* null: nobody looks on */
+    void *watch;
+} turns_work;
+
+/* A band, by one thread or all of `pool`. The last one ends with the last row. */
+static void run_convolution(const turns_work *work, const ell_step *step, int band, ell_pool *pool) {
+    const ell_network *network = work->network;
+    const ell_memory *memory = work->memory;
+    const ell_choice *choice = work->choice;
+    const unsigned char *half = work->half;
     const ell_layer *layer = &network->layer[step->convolution];
     const ell_variant *variant = variant_of(network, choice, step->convolution);
     choice += step->convolution;
@@ -91,12 +106,11 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
     args.half_input = half[step->input];
     args.half_output = half[step->output];
     args.half_residual = step->second >= 0 && half[step->second];
-    args.pool = choice->parallel ? memory->pool : 0;
+    args.pool = pool;
     args.workspace = memory->workspace + step->padded;
     args.input = ell_tensor_data_of(network, memory, step->input, args.half_input);
+    const ell_padding padding = {step, in, args.input, memory->workspace, above, args.half_input, variant->half};
     if (step->padded) {
-        const ell_padding padding = {step, in, args.input, memory->workspace, above, args.half_input, variant->half};
-        ell_put_border(args.pool, &padding);
         args.input = memory->workspace;
         args.half_input = variant->half;
     } else {
@@ -116,20 +130,20 @@ static void run_convolution(const ell_network *network, const ell_memory *memory
     args.separable_block_depth = choice->separable_block_depth;
     args.nonseparable_filter_block_depth = choice->nonseparable_filter_block_depth;
     args.nonseparable_channel_depth = choice->nonseparable_channel_depth;
-    variant->function(&args);
+    if (step->padded) ell_put_border(pool, &padding);
+    if (ell_pool_goes_on(pool)) variant->function(&args);
 }
 
-static void fill_border(const ell_network *network, const ell_memory *memory, const unsigned char *half, int tensor) {
-    float *data = ell_tensor_data(network, memory, tensor);
-#if ELL_HALF
-    if (half[tensor]) {
-        ell_half_fill_border(&network->tensor[tensor], data);
-        return;
-    }
-#else
-    (void)half;
-#endif
-    ell_fill_border(&network->tensor[tensor], data);
+typedef struct {
+    const turns_work *work;
+    const ell_step *step;
+    int band;
+} one_convolution;
+
+static void convolve_alone(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const one_convolution *one = (const one_convolution *)context;
+    run_convolution(one->work, one->step, one->band, 0);
 }
 
 static void run_layer(const ell_network *network, const ell_memory *memory, const unsigned char *half, ell_pool *pool,
@@ -152,18 +166,62 @@ static void run_layer(const ell_network *network, const ell_memory *memory, cons
     (halves ? step->run_halves : step->run)(pool, &args);
 }
 
-void ell_run_turn(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
-                  const unsigned char *half, ell_pool *pool, const ell_turn *turn) {
+typedef struct {
+    const turns_work *work;
+    int tensor, parts;
+} border_work;
+
+static void border_part(const void *context, int part, int worker) {
+    (void)worker;
+    const border_work *border = (const border_work *)context;
+    const ell_tensor *tensor = &border->work->network->tensor[border->tensor];
+    float *data = ell_tensor_data(border->work->network, border->work->memory, border->tensor);
+#if ELL_HALF
+    if (border->work->half[border->tensor]) {
+        ell_half_fill_border(tensor, data, part, border->parts);
+        return;
+    }
+#endif
+    ell_fill_border(tensor, data, part, border->parts);
+}
+
+static void run_turn(const turns_work *work, const ell_turn *turn, ell_pool *pool) {
+    const ell_network *network = work->network;
     const ell_step *step = &network->step[turn->step];
+    const ell_tensor *out = &network->tensor[step->output];
+    const border_work border = {work, step->output, ell_pool_threads(pool)};
+    /* Who reads the first rows reads what is above them. */
+    const int has_border = turn->band <= 0 && (out->top | out->left | out->bottom | out->right);
+    const int beside = pool && has_border && !(step->copy && step->copy->clear);
+    if (beside) ell_pool_beside(pool, border_part, &border);
     if (step->run) {
-        run_layer(network, memory, half, pool, step);
+        run_layer(network, work->memory, work->half, pool, step);
     } else {
         const int last = turn->band < 0 ? bands_of(network, step) - 1 : turn->band;
-        for (int band = turn->band < 0 ? 0 : turn->band; band <= last; band++)
-            run_convolution(network, memory, choice, half, step, band);
+        for (int band = turn->band < 0 ? 0 : turn->band; band <= last && ell_pool_goes_on(pool); band++) {
+            const one_convolution one = {work, step, band};
+            if (work->choice[step->convolution].parallel)
+                run_convolution(work, step, band, pool);
+            else
+                ell_pool_run(pool, convolve_alone, &one, 1);
+        }
     }
-    /* Who reads the first rows reads what is above them. */
-    if (turn->band <= 0) fill_border(network, memory, half, step->output);
+    if (has_border && !beside) ell_pool_run(pool, border_part, &border, border.parts);
+}
+
+static void run_turns(const void *context, ell_pool *pool) {
+    const turns_work *work = (const turns_work *)context;
+    const int turns = work->turns;
+    for (int i = 0; i < turns && ell_pool_goes_on(pool); i++) {
+        run_turn(work, &work->turn[i], pool);
+        if (ell_pool_is_callers(pool) && work->after) work->after(work->watch, work->turn[i].step);
+    }
+}
+
+void ell_run_turn(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                  const unsigned char *half, ell_pool *pool, const ell_turn *turn) {
+    const turns_work work = {network, memory, choice, half, turn, 1, 0, 0};
+    ell_pool_together(pool, run_turns, &work);
 }
 
 void ell_run_step(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
@@ -182,7 +240,16 @@ void ell_run(const ell_network *network, const ell_memory *memory, const ell_cho
     ell_pool *pool = ell_common_pool(network, memory, choice);
     unsigned char half[network->tensors];
     ell_find_halves(network, choice, half);
-    for (int i = 0; i < network->turns; i++) ell_run_turn(network, memory, choice, half, pool, &network->turn[i]);
+    const turns_work work = {network, memory, choice, half, network->turn, network->turns, 0, 0};
+    ell_pool_together(pool, run_turns, &work);
+}
+
+void ell_run_steps(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                   const unsigned char *half, void (*after)(void *watch, int step), void *watch) {
+    ell_turn turn[network->steps];
+    for (int i = 0; i < network->steps; i++) turn[i] = (ell_turn){i, -1};
+    const turns_work work = {network, memory, choice, half, turn, network->steps, after, watch};
+    ell_pool_together(ell_common_pool(network, memory, choice), run_turns, &work);
 }
 
 size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads) {

@@ -153,6 +153,10 @@ void ell_run_turn(const ell_network *network, const ell_memory *memory, const el
 /* Compute the whole network. Other steps than convolutions use the pool if any convolution does. */
 void ell_run(const ell_network *network, const ell_memory *memory, const ell_choice *choice);
 
+/* The same step by step, no bands by turns: after(watch, step) is called by the calling thread behind each. */
+void ell_run_steps(const ell_network *network, const ell_memory *memory, const ell_choice *choice,
+                   const unsigned char *half, void (*after)(void *watch, int step), void *watch);
+
 /* Floats of workspace that the choice needs with so many threads. */
 size_t ell_workspace_floats(const ell_network *network, const ell_choice *choice, int threads);
 

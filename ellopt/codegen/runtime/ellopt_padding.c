@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ellopt_layers.h"
+
 #if ELL_HALF
 #include "half.h"
 #endif
@@ -58,5 +60,5 @@ static void put_row(const void *context, int row, int worker) {
 void ell_put_border(ell_pool *pool, const ell_padding *padding) {
     const ell_step *step = padding->step;
     const size_t elements = (size_t)step->padded;
-    ell_pool_run(elements < 16384 ? 0 : pool, put_row, padding, (step->rows - 1) * step->stride + step->size);
+    ell_share(pool, elements / 2, put_row, padding, (step->rows - 1) * step->stride + step->size);
 }

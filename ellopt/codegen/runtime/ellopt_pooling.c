@@ -144,10 +144,11 @@ static void pool_both(vec *found, const float *window, ptrdiff_t row_stride, ptr
         pool_window_next(found, window, row_stride, pixel_stride, rows, columns, share, 0, vectors);
 }
 
-/* `parts`: how many the channels of a row are cut into, each a task; 1 where windows have a loop of their own. */
+/* Tasks are rows. `parts`: how many the channels of one are cut into; 1 where windows have a loop of their own. `cuts`: how
+ * many its columns are cut into, those of all rows one after the other. */
 typedef struct {
     const ell_layer_args *args;
-    int parts;
+    int parts, cuts;
 } pooling_work;
 
 static void pooling_task(const void *context, int index, int worker) {
@@ -156,21 +157,24 @@ static void pooling_task(const void *context, int index, int worker) {
     const ell_layer_args *a = work->args;
     const ell_step *s = a->step;
     const int channels = a->in->channels, is_max = s->mode == ELL_POOL_MAX;
-    const int y = index / work->parts, part = index % work->parts, lines = (channels + LINE - 1) / LINE;
+    const int y = index / work->parts % a->out->rows, part = index % work->parts, lines = (channels + LINE - 1) / LINE;
     const int first = lines * part / work->parts * LINE;
     const int behind = smaller(channels, lines * (part + 1) / work->parts * LINE);
     const pooling_row row = pooling_row_of(a, y, channels >= VECTOR_WIDTH && s->activation == ELL_ACTIVATION_NONE);
-    float *out = a->output + (ptrdiff_t)y * a->out->row_stride;
-    if (row.behind > row.inside_from) {
-        const float *window = a->input + pooling_first_window(a, row);
-        float *first_out = out + (ptrdiff_t)row.inside_from * a->out->pixel_stride;
-        const int pixels = row.behind - row.inside_from;
+    const int cut = index / work->parts / a->out->rows;
+    const int begin = a->out->columns * cut / work->cuts, end = a->out->columns * (cut + 1) / work->cuts;
+    float *out = a->output + (ptrdiff_t)y * a->out->row_stride + (ptrdiff_t)begin * a->out->pixel_stride;
+    const int inside = row.inside_from > begin ? row.inside_from : begin, pixels = smaller(row.behind, end) - inside;
+    if (pixels > 0) {
+        const ptrdiff_t step = (ptrdiff_t)s->stride * a->in->pixel_stride;
+        const float *window = a->input + pooling_first_window(a, row) + (inside - row.inside_from) * step;
+        float *first_out = out + (ptrdiff_t)(inside - begin) * a->out->pixel_stride;
         if (s->size == 2 && is_max) pool_inside(a, window, first_out, pixels, 2, 1);
         if (s->size == 2 && !is_max) pool_inside(a, window, first_out, pixels, 2, 0);
         if (s->size == 3 && is_max) pool_inside(a, window, first_out, pixels, 3, 1);
         if (s->size == 3 && !is_max) pool_inside(a, window, first_out, pixels, 3, 0);
     }
-    for (int x = 0; x < a->out->columns; x++, out += a->out->pixel_stride) {
+    for (int x = begin; x < end; x++, out += a->out->pixel_stride) {
         if (x >= row.inside_from && x < row.behind) continue;
         const pooling_window cells = pooling_window_of(a, row, x);
         for (int c = first, vectors; c < behind; c += vectors * VECTOR_WIDTH) {
@@ -244,7 +248,9 @@ static void pooling_band(const void *context, int band, int worker) {
 }
 
 /* Of what the bands have found. */
-static void pooling_join(const pooling_bands *work) {
+static void pooling_join(const void *context, int index, int worker) {
+    (void)index, (void)worker;
+    const pooling_bands *work = (const pooling_bands *)context;
     const ell_layer_args *a = work->args;
     const int channels = a->in->channels, is_max = a->step->mode == ELL_POOL_MAX;
     for (int c = 0; c < channels; c += VECTOR_WIDTH) {
@@ -258,27 +264,25 @@ static void pooling_join(const pooling_bands *work) {
     }
 }
 
-enum { MOST_FOUND = 8192 }; /* floats of all bands, on the stack */
-
 void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
-    pooling_work work = {a, 1};
+    pooling_work work = {a, 1, 1};
     const int rows = a->out->rows, lines = (a->out->channels + LINE - 1) / LINE;
-    pool = ell_shared(pool, elements(a->in));
-    const int threads = ell_pool_threads(pool);
-    if (threads > 1 && rows * a->out->columns == 1 && a->step->size > 3 && a->in->channels >= VECTOR_WIDTH &&
-        threads * lines * LINE <= MOST_FOUND) {
-        _Alignas(64) float found[MOST_FOUND];
-        const pooling_bands bands = {a, threads, lines * LINE, found};
+    const size_t cells = elements(a->in);
+    const int threads = ell_pool_threads(pool), shared = ell_is_shared(pool, cells);
+    if (shared && rows * a->out->columns == 1 && a->step->size > 3 && a->in->channels >= VECTOR_WIDTH &&
+        threads * lines * LINE <= ELL_SCRATCH_FLOATS) {
+        const pooling_bands bands = {a, threads, lines * LINE, ell_pool_scratch(pool)};
         ell_pool_run(pool, pooling_band, &bands, threads);
-        pooling_join(&bands);
+        ell_pool_run_alone(pool, pooling_join, &bands, 1);
         return;
     }
     /* Few rows of large windows: threads share the channels. */
-    const int wanted = ell_tasks(pool);
-    if (pool && a->step->size > 3 && rows < wanted) work.parts = smaller((wanted + rows - 1) / rows, lines);
+    const int wanted = ell_tasks(pool, cells);
+    if (shared && ELL_FEW_LONG_ROWS(rows, a->out->columns)) work.cuts = smaller(wanted, a->out->columns);
+    else if (shared && a->step->size > 3 && rows < wanted) work.parts = smaller((wanted + rows - 1) / rows, lines);
 #if ELL_LARGE_CACHES
-    ell_pool_run(pool, pooling_task, &work, rows * work.parts);
+    ell_share(pool, cells, pooling_task, &work, rows * work.parts * work.cuts);
 #else
-    ell_pool_run_back(pool, pooling_task, &work, rows * work.parts);
+    (shared ? ell_pool_run_back : ell_pool_run_alone)(pool, pooling_task, &work, rows * work.parts * work.cuts);
 #endif
 }

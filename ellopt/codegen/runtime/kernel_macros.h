@@ -34,8 +34,8 @@
  *   TILE_COLUMNS           output columns of a wide tile, from 1; narrow ones have one less
  *   ROW_GROUPS             groups of TILE_ROWS or one less rows, from 1
  *   TALL_GROUPS            how many of them, the first, are tall: 1 to ROW_GROUPS
- *   COLUMN_TILES           tiles of TILE_COLUMNS or one less columns, from 1. Threads share them (CUT_COLUMNS) where groups
- *                          of rows are too few, and rows long: each has the same columns in layer after layer
+ *   COLUMN_TILES           tiles of TILE_COLUMNS or one less columns, from 1. Threads share them (CUT_COLUMNS) where rows
+ *                          are few and long: each has the same columns in layer after layer
  *   WIDE_TILES             how many of them, the first, are wide: 1 to COLUMN_TILES
  *
  * NEEDS_FILTER_PANELS: filters in panels of vectors
@@ -181,7 +181,7 @@
 #if !defined WIDE_TILES || WIDE_TILES < 1 || WIDE_TILES > COLUMN_TILES
 #error "WIDE_TILES: 1 to COLUMN_TILES"
 #endif
-#define CUT_COLUMNS (ROW_GROUPS < 8 && COLUMN_TILES >= 8)
+#define CUT_COLUMNS (ELL_FEW_LONG_ROWS(OUT_ROWS, OUT_COLUMNS) && COLUMN_TILES >= 4)
 /* The column where a tile begins. */
 #define COLUMN_OF(TILE) ((TILE) * TILE_COLUMNS - ((TILE) > WIDE_TILES ? (TILE) - WIDE_TILES : 0))
 #endif

@@ -45,14 +45,23 @@ static inline vec activate(const ell_step *step, vec x) {
 }
 
 static inline void run_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int count, size_t work) {
-    ell_pool_run(ell_shared(pool, work), task, args, count);
+    ell_share(pool, work, task, args, count);
 }
 
-/* Rows that are cut into chunks where they are fewer than tasks: of `count` elements or pixels a chunk has whole units. */
+/* Rows that are cut into chunks where they are fewer than tasks, or long: of `count` elements or pixels a chunk has whole
+ * units. Of long rows the chunks that are columns of each other come one after the other. */
 typedef struct {
     const ell_layer_args *args;
-    int chunks;
+    int chunks, rows, by_columns;
 } cut_rows;
+
+static inline int row_of(const cut_rows *cut, int index) {
+    return cut->by_columns ? index % cut->rows : index / cut->chunks;
+}
+
+static inline int chunk_of(const cut_rows *cut, int index) {
+    return cut->by_columns ? index / cut->rows : index % cut->chunks;
+}
 
 static inline int chunk_begin(int count, int unit, int chunk, int chunks) {
     const int begin = (int)((int64_t)((count + unit - 1) / unit) * chunk / chunks) * unit;
@@ -60,10 +69,11 @@ static inline int chunk_begin(int count, int unit, int chunk, int chunks) {
 }
 
 static inline void run_cut_rows(ell_pool *pool, ell_task task, const ell_layer_args *args, int rows, size_t work) {
-    pool = ell_shared(pool, work);
-    const int tasks = ell_tasks(pool);
-    const cut_rows cut = {args, rows < tasks ? (tasks + rows - 1) / rows : 1};
-    ell_pool_run(pool, task, &cut, rows * cut.chunks);
+    const int tasks = ell_tasks(pool, work);
+    const int by_columns = tasks > 1 && ELL_FEW_LONG_ROWS(args->out->rows, args->out->columns);
+    const int most = by_columns ? ell_pool_threads(pool) : 1, needed = rows < tasks ? (tasks + rows - 1) / rows : 1;
+    const cut_rows cut = {args, needed > most ? needed : most, rows, by_columns};
+    ell_share(pool, work, task, &cut, rows * cut.chunks);
 }
 
 enum { LINE = 16 }; /* elements on a line of cache */

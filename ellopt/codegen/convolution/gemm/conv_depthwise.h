@@ -158,43 +158,54 @@ ELL_INLINE void depthwise_rows(const ell_conv_args *args, ptrdiff_t y, int first
 
 typedef struct {
     const ell_conv_args *args;
-    int channel_chunks, column_chunks;
+    int group_chunks, channel_chunks, column_chunks;
 } depthwise_split;
 
 static void depthwise_task(const void *context, int index, int worker) {
     (void)worker;
     const depthwise_split *split = (const depthwise_split *)context;
-    int group = index / split->channel_chunks, chunk = index % split->channel_chunks;
+    int groups = index / split->channel_chunks, chunk = index % split->channel_chunks;
     int first_tile = 0, last_tile = COLUMN_TILES;
 #if CUT_COLUMNS
-    const int c = group / ROW_GROUPS;
-    group %= ROW_GROUPS;
+    const int c = groups / split->group_chunks;
+    groups %= split->group_chunks;
     first_tile = COLUMN_TILES * c / split->column_chunks;
     last_tile = COLUMN_TILES * (c + 1) / split->column_chunks;
 #endif
     int first = VECTORS * chunk / split->channel_chunks, last = VECTORS * (chunk + 1) / split->channel_chunks;
-    if (group < TALL_GROUPS) depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS, first, last, first_tile, last_tile, TILE_ROWS);
+    int group = groups, last_group = groups + 1;
+    if (split->group_chunks != ROW_GROUPS) {
+        group = ROW_GROUPS * groups / split->group_chunks;
+        last_group = ROW_GROUPS * (groups + 1) / split->group_chunks;
+    }
+    for (; group < last_group; group++) {
+        if (group < TALL_GROUPS)
+            depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS, first, last, first_tile, last_tile, TILE_ROWS);
 #if ROW_GROUPS > TALL_GROUPS
-    else
-        depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS - (group - TALL_GROUPS), first, last, first_tile, last_tile,
-                       TILE_ROWS - 1);
+        else
+            depthwise_rows(split->args, (ptrdiff_t)group * TILE_ROWS - (group - TALL_GROUPS), first, last, first_tile,
+                           last_tile, TILE_ROWS - 1);
 #endif
+    }
 }
 
 /* Where the input is not sure to be in a cache, its last rows are: see ellopt_pool.h. */
 #define BACKWARD (!ELL_LARGE_CACHES && 4ll * OUT_ROWS * STRIDE * IN_ROW_STRIDE > 256 * 1024)
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    depthwise_split split = {args, 1, 1};
+    depthwise_split split = {args, ROW_GROUPS, 1, 1};
     int threads = ell_pool_threads(args->pool);
+    const int wanted = ell_tasks_for(threads, 8ll * OUT_ROWS * OUT_COLUMNS * CHANNELS * FIELD * FIELD_COLUMNS);
     if (threads > 1 && CUT_COLUMNS) {
-        split.column_chunks = COLUMN_TILES < 4 * threads ? COLUMN_TILES : 4 * threads;
-    } else if (threads > 1 && ROW_GROUPS < 4 * threads) {
-        int wanted = (4 * threads + ROW_GROUPS - 1) / ROW_GROUPS;
-        split.channel_chunks = VECTORS < wanted ? VECTORS : wanted;
+        split.column_chunks = COLUMN_TILES < wanted ? COLUMN_TILES : wanted;
+    } else if (threads > 1) {
+        /* As many groups for each thread, or a group's channels are shared. */
+        if (ROW_GROUPS > wanted && ROW_GROUPS % threads == 0 && !BACKWARD) split.group_chunks = wanted;
+        const int tasks = ROW_GROUPS % threads ? 4 * threads : wanted, parts = (tasks + ROW_GROUPS - 1) / ROW_GROUPS;
+        split.channel_chunks = VECTORS < parts ? VECTORS : parts;
     }
     if (BACKWARD)
-        ell_pool_run_back(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks * split.column_chunks);
+        ell_pool_run_back(args->pool, depthwise_task, &split, split.group_chunks * split.channel_chunks * split.column_chunks);
     else
-        ell_pool_run(args->pool, depthwise_task, &split, ROW_GROUPS * split.channel_chunks * split.column_chunks);
+        ell_pool_run(args->pool, depthwise_task, &split, split.group_chunks * split.channel_chunks * split.column_chunks);
 }

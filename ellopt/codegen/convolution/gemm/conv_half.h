@@ -170,7 +170,7 @@ static void half_task(const void *context, int index, int worker) {
 }
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    gemm_split split = {args, (const ell_half *)args->input, (const ell_half *)args->weights, 1, 1, 1};
+    gemm_split split = {args, (const ell_half *)args->input, (const ell_half *)args->weights, 1, 1};
     if (!DENSE || !args->half_input) {
         ell_pool_run(args->pool, half_task, args, STRIDE > FIELD ? OUT_ROWS * FIELD : INPUT_ROWS);
         split.input = (const ell_half *)args->workspace;

@@ -41,7 +41,7 @@ ELL_INLINE void gemm_tile(const float *input, const float *weights, const float 
 #include "gemm_loops.h"
 
 void KERNEL_NAME(const ell_conv_args *args) {
-    gemm_split split = {args, args->input, args->weights, 1, 1, 1};
+    gemm_split split = {args, args->input, args->weights, 1, 1};
     gemm_cut(&split, ell_pool_threads(args->pool));
 #if NEIGHBOURS > 1
     float bias[(FILTERS + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH] = {0};

@@ -21,8 +21,14 @@
 typedef struct {
     const ell_conv_args *args;
     const gemm_element *input, *weights;
-    int group_chunks, panel_chunks, column_chunks;
+    int group_chunks, panel_chunks;
+#if CUT_COLUMNS
+    int column_chunks; /* 0: columns are not cut */
+#endif
 } gemm_split;
+
+/* Where columns are cut, a tile is so many parts: of the rows, or of the panels of one row. */
+#define TILE_PARTS (ROW_GROUPS > 1 || PANELS > 1 ? 2 : 1)
 
 /* What a task computes: some groups of rows, in them some tiles of columns. */
 typedef struct {
@@ -100,21 +106,9 @@ static void gemm_groups(const gemm_split *split, const gemm_area area, int first
     }
 }
 
-static void gemm_task(const void *context, int index, int worker) {
-    (void)worker;
-    const gemm_split *split = (const gemm_split *)context;
-    int g = index / split->panel_chunks, p = index % split->panel_chunks;
-    gemm_area area;
-#if CUT_COLUMNS
-    const int c = g / split->group_chunks;
-    g %= split->group_chunks;
-    area.first_tile = COLUMN_TILES * c / split->column_chunks;
-    area.last_tile = COLUMN_TILES * (c + 1) / split->column_chunks;
-#endif
-    int first_group = (int)((long)ROW_GROUPS * g / split->group_chunks);
-    int last_group = (int)((long)ROW_GROUPS * (g + 1) / split->group_chunks);
-    int first_panel = (int)((long)PANELS * p / split->panel_chunks);
-    int last_panel = (int)((long)PANELS * (p + 1) / split->panel_chunks);
+/* Some panels of groups first_group .. last_group - 1, some of them at a time. */
+ELL_INLINE void gemm_blocks(const gemm_split *split, gemm_area area, int first_group, int last_group, int first_panel,
+                            int last_panel) {
     for (int group = first_group; group < last_group; group += BLOCK_GROUPS) {
         area.first_group = group;
         area.last_group = last_group - group < BLOCK_GROUPS ? last_group : group + BLOCK_GROUPS;
@@ -122,27 +116,74 @@ static void gemm_task(const void *context, int index, int worker) {
     }
 }
 
+#if CUT_COLUMNS
+/* Parts first .. last - 1 of tiles: part of one, whole ones, part of one. */
+static void gemm_columns(const gemm_split *split, int first, int last) {
+    while (first < last) {
+        const int part = first % TILE_PARTS, whole = part == 0 && last - first >= TILE_PARTS;
+        const int tiles = whole ? (last - first) / TILE_PARTS : 1, end = whole ? TILE_PARTS : part + 1;
+        const gemm_area area = {0, 0, first / TILE_PARTS, first / TILE_PARTS + tiles};
+        if (ROW_GROUPS > 1)
+            gemm_blocks(split, area, ROW_GROUPS * part / TILE_PARTS, ROW_GROUPS * end / TILE_PARTS, 0, PANELS);
+        else
+            gemm_blocks(split, area, 0, 1, PANELS * part / TILE_PARTS, PANELS * end / TILE_PARTS);
+        first += tiles * (end - part);
+    }
+}
+#endif
+
+static void gemm_task(const void *context, int index, int worker) {
+    (void)worker;
+    const gemm_split *split = (const gemm_split *)context;
+    int g = index / split->panel_chunks, p = index % split->panel_chunks;
+    gemm_area area = {0};
+#if CUT_COLUMNS
+    if (split->column_chunks) {
+        gemm_columns(split, TILE_PARTS * COLUMN_TILES * index / split->column_chunks,
+                     TILE_PARTS * COLUMN_TILES * (index + 1) / split->column_chunks);
+        return;
+    }
+    area.last_tile = COLUMN_TILES;
+#endif
+    int first_group = (int)((long)ROW_GROUPS * g / split->group_chunks);
+    int last_group = (int)((long)ROW_GROUPS * (g + 1) / split->group_chunks);
+    int first_panel = (int)((long)PANELS * p / split->panel_chunks);
+    int last_panel = (int)((long)PANELS * (p + 1) / split->panel_chunks);
+    gemm_blocks(split, area, first_group, last_group, first_panel, last_panel);
+}
+
 /* How many threads' worth of tasks there are: enough to even out cores of unequal speed. Weights of more than
  * OWN_WEIGHT_BYTES are split first, so that no core reads all of them; otherwise rows are, or columns. */
 ELL_INLINE void gemm_cut(gemm_split *split, int threads) {
-    split->group_chunks = split->panel_chunks = split->column_chunks = 1;
+    split->group_chunks = split->panel_chunks = 1;
+#if CUT_COLUMNS
+    split->column_chunks = 0;
+#endif
     if (threads <= 1) return;
-    const int wanted = 4 * threads;
+    /* A group more or less would be much of a small layer: many tasks, of parts of groups, even that out. */
+    const int even = CUT_COLUMNS || ROW_GROUPS % threads == 0;
+    const int wanted =
+        even ? ell_tasks_for(threads, (long long)OUT_ROWS * OUT_COLUMNS * FILTERS * PANEL_DEPTH) : 4 * threads;
     if (PANEL_DEPTH * FILTERS * (int)sizeof(gemm_element) > OWN_WEIGHT_BYTES) {
         split->panel_chunks = PANELS < wanted ? PANELS : wanted;
         split->group_chunks = (wanted + split->panel_chunks - 1) / split->panel_chunks;
         if (split->group_chunks > ROW_GROUPS) split->group_chunks = ROW_GROUPS;
-    } else if (CUT_COLUMNS) {
-        split->column_chunks = COLUMN_TILES < wanted ? COLUMN_TILES : wanted;
     } else {
+#if CUT_COLUMNS
+        split->column_chunks = TILE_PARTS * COLUMN_TILES < wanted ? TILE_PARTS * COLUMN_TILES : wanted;
+#else
         split->group_chunks = ROW_GROUPS < wanted ? ROW_GROUPS : wanted;
         split->panel_chunks = (wanted + split->group_chunks - 1) / split->group_chunks;
         if (split->panel_chunks > PANELS) split->panel_chunks = PANELS;
+#endif
     }
 }
 
 ELL_INLINE int gemm_tasks(const gemm_split *split) {
-    return split->column_chunks * split->group_chunks * split->panel_chunks;
+#if CUT_COLUMNS
+    if (split->column_chunks) return split->column_chunks;
+#endif
+    return split->group_chunks * split->panel_chunks;
 }
 
 #endif
