@@ -141,6 +141,8 @@ _ROWS = (
         compiler_name="cortex_a72",
         cache_mib=1,
         winograd_tiles=((3, 6), (2, 9), (1, 12)),
+        winograd_small_tiles=((4, 6),),
+        winograd_block_floats=8 * 1024,
         memory_cycles=6.25,
     ),
     replace(

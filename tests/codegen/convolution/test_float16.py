@@ -122,6 +122,7 @@ WINOGRAD_SITES = [
     site(4, 9, 45, 21, (3, 3), gap=3),
     site(9, 9, 8, 16, (3, 3)),
     site(13, 8, 70, 100, (3, 3)),
+    site(5, 9, 300, 8, (3, 3)),  # more than one sum for each product
     site(9, 8, 40, 17, (1, 3), residual=True, residual_last=True),
     site(9, 8, 40, 16, (3, 1), gap=1),
 ]

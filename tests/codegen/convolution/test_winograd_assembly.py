@@ -60,14 +60,17 @@ def test_the_loop_that_derives_weights_spills_nothing(target: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("target", "multiply", "tile_registers"),
-    [("pi3_64", r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[", 64), ("pi3", r"vmla\.f32\s+q\d+, q\d+, d\d+\[", 16)],
+    ("target", "function", "multiply", "tile_registers"),
+    [
+        ("pi3_64", "multiply_group", r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[", 64),
+        ("pi3", "winograd_multiply_tall_wide", r"vmla\.f32\s+q\d+, q\d+, d\d+\[", 16),
+    ],
 )
 def test_inner_loop_multiplies_vectors_and_spills_nothing(
-    target: str, multiply: str, tile_registers: int, tmp_path: Path
+    target: str, function: str, multiply: str, tile_registers: int, tmp_path: Path
 ) -> None:
     functions = assembly(target, 4, tmp_path)
-    loop = innermost_loop(functions["winograd_multiply_tall_wide"], multiply)
+    loop = innermost_loop(functions[function], multiply)
     assert sum(bool(re.match(multiply, line)) for line in loop) >= tile_registers
     assert not [line for line in loop if re.search(r"\[(sp|r11|x29)\b", line)]
     memory = [line for line in loop if re.match(r"(ld|st|vld|vst|ldr|str)", line)]

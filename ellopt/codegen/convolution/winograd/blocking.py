@@ -130,6 +130,8 @@ def blocking(
         pitch += CACHE_LINE
     input_step = odd_lines(cut.tile_rows * pitch)
     product_step = odd_lines(cut.tile_rows * cut.vectors * cpu.lanes)
+    if cut.panels == 1 and product_step < input_step:  # products may take the input's place
+        product_step = input_step
     panel_floats = points * (input_step + min(cut.panels, 2) * product_step)
     block_panels = max(1, cpu.winograd_block_floats // panel_floats)
     if large:

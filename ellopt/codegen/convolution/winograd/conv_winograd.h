@@ -14,7 +14,7 @@
  * panel]; filters filled up with zeros to whole vectors. With stride 2 positions of odd inputs share theirs.
  * Transformed input: [row panel][position][tile][channel], INPUT_PITCH floats a tile, INPUT_STEP a position. (Tiles of 44:
  * see conv_winograd_multiply_row.h.)
- * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position. */
+ * Products: [row panel][panel][position][tile][filter], PRODUCT_STEP floats a position; IN_PLACE of the transformed input. */
 #define NEEDS_WINOGRAD
 #define NEEDS_FILTER_PANELS
 #define NEEDS_WINOGRAD_BLOCKS
@@ -22,6 +22,7 @@
 #include "ellopt_pool.h"
 #include "kernel_macros.h"
 
+#define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #include "conv_winograd_input.h"
 #if WINOGRAD_DERIVES
 #include "conv_winograd_multiply_row.h"
@@ -35,13 +36,12 @@
 #ifdef WINOGRAD_HALF
 #include "conv_winograd_half_tensors.h"
 #else
-#define WINOGRAD_INPUT_TILE(args, ...) winograd_input_tile((args)->input, __VA_ARGS__)
+#define WINOGRAD_INPUT_TILES(args, ...) winograd_input_tiles((args)->input, __VA_ARGS__)
 #define WINOGRAD_OUTPUT_TILE winograd_output_tile
 #endif
 
 #define FILTER_VECTORS ((FILTERS + WINOGRAD_LANES - 1) / WINOGRAD_LANES)
 #define CHANNEL_UNIT 16 /* channels that nonseparable_channel_depth counts in */
-#define INPUT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * INPUT_STEP)
 #define PRODUCT_PANEL ((ptrdiff_t)WINOGRAD_POSITIONS * PRODUCT_STEP)
 #define INPUT_FLOATS(row_panels) ((ptrdiff_t)((row_panels) * INPUT_PANEL * (ptrdiff_t)sizeof(winograd_element) / 4))
 #define PRODUCT_FLOATS(group_panels) (BLOCK_PANELS * (group_panels) * PRODUCT_PANEL * (ptrdiff_t)sizeof(winograd_product) / 4)
@@ -50,6 +50,14 @@
     (BLOCK_PANELS * (group_panels) > SHARED_PANELS ? BLOCK_PANELS * (group_panels) / SHARED_PANELS : 1)
 #define SHARED_PRODUCTS(group_panels) \
     (SHARED_PANELS * SHARED_GROUP(group_panels) * PRODUCT_PANEL * (ptrdiff_t)sizeof(winograd_product) / 4)
+
+/* Whether products may take the place of the input that they are of, which leaves room in the first level of cache: all of
+ * it is read before the sums are written. */
+#ifdef WINOGRAD_HALF
+#define IN_PLACE (PANELS == 1 && PRODUCT_STEP == INPUT_STEP && CHANNELS <= HALF_TERMS)
+#else
+#define IN_PLACE (PANELS == 1 && PRODUCT_STEP == INPUT_STEP && !WINOGRAD_DERIVES)
+#endif
 
 typedef struct {
     const ell_conv_args *args;
@@ -80,36 +88,42 @@ static int panel_first_tile(int row_panel) {
 
 static void transform_row_panel(const ell_conv_args *args, int row_panel, winograd_element *transformed) {
     int first = panel_first_tile(row_panel), last = panel_first_tile(row_panel + 1);
-    for (int tile = first; tile < last; tile++)
-        WINOGRAD_INPUT_TILE(args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
-                            transformed + (tile - first) * INPUT_TILE_STEP);
+    int tile = first;
+    while (tile < last) {
+        const int column = tile % TILES_ACROSS, left = TILES_ACROSS - column;
+        tile += WINOGRAD_INPUT_TILES(args, tile / TILES_ACROSS, column, at_most(last - tile, left), CHANNELS,
+                                     transformed + (tile - first) * INPUT_TILE_STEP);
+    }
 }
 
 /* Products of row panels [first, last), already transformed, with the filter panels of a group. */
-static void multiply_group(const winograd_plan *plan, int first, int last, int first_panel, int last_panel,
-                           const winograd_element *transformed, winograd_product *products) {
+static __attribute__((noinline)) void multiply_group(const winograd_plan *plan, int first, int last, int first_panel,
+                                                     int last_panel, const winograd_element *transformed,
+                                                     winograd_product *products) {
+    const int step = CHANNELS > CHANNEL_UNIT ? plan->depth : CHANNELS;
+    const int tall = first < TALL_PANELS ? at_most(TALL_PANELS - first, last - first) : 0, low = last - first - tall;
+    const ptrdiff_t c_step = (last_panel - first_panel) * PRODUCT_PANEL;
+    const winograd_element *all_weights = (const winograd_element *)plan->args->weights;
     for (int position = 0; position < WINOGRAD_POSITIONS; position += POSITIONS_AT_ONCE) {
+        winograd_product *c = products + position * PRODUCT_STEP;
         for (int panel = first_panel; panel < last_panel; panel++) {
             int wide = panel < WIDE_PANELS;
             int vector = panel * TILE_VECTORS - (wide ? 0 : panel - WIDE_PANELS);
             int width = (wide ? TILE_VECTORS : TILE_VECTORS - 1) * WINOGRAD_LANES;
-            const winograd_element *weights = (const winograd_element *)plan->args->weights;
 #if POSITION_FIRST
-            weights += ((ptrdiff_t)WEIGHT_POSITION(position) * FILTER_VECTORS + vector) * WINOGRAD_LANES * CHANNELS * WEIGHTS_AT_ONCE;
+            const winograd_element *weights = all_weights + ((ptrdiff_t)WEIGHT_POSITION(position) * FILTER_VECTORS + vector) *
+                                                                WINOGRAD_LANES * CHANNELS * WEIGHTS_AT_ONCE;
 #else
-            weights += (ptrdiff_t)vector * WINOGRAD_LANES * WEIGHT_POSITIONS * CHANNELS +
-                       (ptrdiff_t)WEIGHT_POSITION(position) * CHANNELS * width;
+            const winograd_element *weights = all_weights + (ptrdiff_t)vector * WINOGRAD_LANES * WEIGHT_POSITIONS * CHANNELS +
+                                              (ptrdiff_t)WEIGHT_POSITION(position) * CHANNELS * width;
 #endif
-            for (int channel = 0; channel < CHANNELS; channel += plan->depth) {
-                int depth = CHANNELS - channel < plan->depth ? CHANNELS - channel : plan->depth;
-                for (int r = first; r < last; r++) {
-                    const winograd_element *a = transformed + (r - first) * INPUT_PANEL + position * INPUT_STEP + channel * INPUT_CHANNEL_STEP;
-                    int pair = (r - first) * (last_panel - first_panel) + panel - first_panel;
-                    winograd_product *c = products + pair * PRODUCT_PANEL + position * PRODUCT_STEP;
-                    winograd_multiply(r < TALL_PANELS, wide, a, weights + (ptrdiff_t)channel * width * WEIGHTS_AT_ONCE, c,
-                                      depth, channel > 0);
-                }
+            for (int channel = 0; channel < CHANNELS; channel += step) {
+                const int depth = at_most(CHANNELS - channel, step);
+                const winograd_element *a = transformed + position * INPUT_STEP + channel * INPUT_CHANNEL_STEP;
+                const winograd_element *b = weights + (ptrdiff_t)channel * width * WEIGHTS_AT_ONCE;
+                winograd_multiply(a, b, c, c_step, tall, low, wide, depth, channel > 0);
             }
+            c += PRODUCT_PANEL;
         }
     }
 }
@@ -137,9 +151,10 @@ static void finish_group(const winograd_plan *plan, int first, int last, int fir
 static void block_task(const void *context, int index, int worker) {
     const winograd_plan *plan = (const winograd_plan *)context;
     ptrdiff_t floats = INPUT_FLOATS(BLOCK_PANELS) + PRODUCT_FLOATS(plan->group_panels);
+    winograd_element *transformed = (winograd_element *)(plan->args->workspace + worker * floats);
     winograd_product *products =
         (winograd_product *)(plan->args->workspace + worker * floats + INPUT_FLOATS(BLOCK_PANELS));
-    winograd_element *transformed = (winograd_element *)(plan->args->workspace + worker * floats);
+    if (IN_PLACE && plan->depth == CHANNELS) products = (winograd_product *)transformed;
     int first = index * plan->block_panels;
     int last = first + plan->block_panels < ROW_PANELS ? first + plan->block_panels : ROW_PANELS;
     for (int r = first; r < last; r++)
@@ -158,9 +173,9 @@ static void transform_task(const void *context, int index, int worker) {
     int tile = panel_first_tile(plan->first_row_panel) + index;
     int r = plan->first_row_panel;
     while (panel_first_tile(r + 1) <= tile) r++;
-    WINOGRAD_INPUT_TILE(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, CHANNELS,
-                        (winograd_element *)plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
-                            (tile - panel_first_tile(r)) * INPUT_TILE_STEP);
+    WINOGRAD_INPUT_TILES(plan->args, tile / TILES_ACROSS, tile % TILES_ACROSS, 1, CHANNELS,
+                         (winograd_element *)plan->args->workspace + (r - plan->first_row_panel) * INPUT_PANEL +
+                             (tile - panel_first_tile(r)) * INPUT_TILE_STEP);
 }
 
 static void group_task(const void *context, int index, int worker) {

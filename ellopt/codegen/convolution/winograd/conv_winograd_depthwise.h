@@ -9,6 +9,7 @@
 #include "kernel_macros.h"
 
 #define INPUT_STEP VECTOR_WIDTH
+#define INPUT_PITCH 0 /* one tile at a time */
 #define PRODUCT_STEP VECTOR_WIDTH
 #include "conv_winograd_input.h"
 #include "conv_winograd_output.h"
@@ -25,7 +26,7 @@ static void depthwise_tile(const ell_conv_args *args, int row, int column, int v
     const float *weights = args->weights + (ptrdiff_t)vector * VECTOR_WIDTH * WINOGRAD_POSITIONS;
     int channel = vector * VECTOR_WIDTH;
     int channels = CHANNELS - channel < VECTOR_WIDTH ? CHANNELS - channel : VECTOR_WIDTH;
-    winograd_input_tile(args->input + channel, row, column, channels, tile);
+    winograd_input_tiles(args->input + channel, row, column, 1, channels, tile);
     depthwise_multiply(tile, weights);
     winograd_output_tile(args, row, column, channel, VECTOR_WIDTH, tile);
 }

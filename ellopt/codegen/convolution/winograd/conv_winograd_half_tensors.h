@@ -50,13 +50,13 @@ ELL_INLINE void winograd_half_input_1d(const half_vec *d, half_vec *v) {
 #define INPUT_STORE half_store
 #include "conv_winograd_input.h"
 
-static void winograd_any_input_tile(const ell_conv_args *args, int row, int column, int channels, ell_half *transformed) {
+static int winograd_any_input_tiles(const ell_conv_args *args, int row, int column, int tiles, int channels,
+                                    ell_half *transformed) {
     if (args->half_input)
-        winograd_half_input_tile((const ell_half *)args->input, row, column, channels, transformed);
-    else
-        winograd_input_tile(args->input, row, column, channels, transformed);
+        return winograd_half_input_tiles((const ell_half *)args->input, row, column, tiles, channels, transformed);
+    return winograd_input_tiles(args->input, row, column, tiles, channels, transformed);
 }
-#define WINOGRAD_INPUT_TILE winograd_any_input_tile
+#define WINOGRAD_INPUT_TILES winograd_any_input_tiles
 
 #undef OUTPUT_KIND
 #undef OUTPUT_ELEMENT

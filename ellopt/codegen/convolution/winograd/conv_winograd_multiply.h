@@ -118,54 +118,50 @@ ELL_INLINE void winograd_multiply_tile(const float *a, const float *b, float *c,
 }
 #endif
 
-static __attribute__((noinline)) void winograd_multiply_tall_wide(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
-                                                                  int accumulate) {
-    winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS, TILE_VECTORS);
-}
-
-#if TALL_PANELS < ROW_PANELS
-static __attribute__((noinline)) void winograd_multiply_short_wide(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
-                                                                   int accumulate) {
-    winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS - 1, TILE_VECTORS);
-}
+/* 32-bit ARM has few integer registers: there addresses around an inner loop would be spilt. */
+#if defined(__arm__)
+#define WINOGRAD_CALLED static __attribute__((noinline))
+#else
+#define WINOGRAD_CALLED ELL_INLINE
 #endif
 
+/* The same of `panels` row panels; products of one are `c_step` before those of the next. */
+#define WINOGRAD_MULTIPLY(name, rows, vectors)                                                                    \
+    WINOGRAD_CALLED void name(const winograd_element *a, const winograd_element *b, winograd_product *c,          \
+                              ptrdiff_t c_step, int panels, int depth, int accumulate) {                          \
+        for (int r = 0; r < panels; r++)                                                                          \
+            winograd_multiply_tile(a + r * INPUT_PANEL, b, c + r * c_step, depth, accumulate, rows, vectors);     \
+    }
+WINOGRAD_MULTIPLY(winograd_multiply_tall_wide, TILE_ROWS, TILE_VECTORS)
+#if TALL_PANELS < ROW_PANELS
+WINOGRAD_MULTIPLY(winograd_multiply_short_wide, TILE_ROWS - 1, TILE_VECTORS)
+#endif
 #if WIDE_PANELS < PANELS
-static __attribute__((noinline)) void winograd_multiply_tall_narrow(const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
-                                                                    int accumulate) {
-    winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS, TILE_VECTORS - 1);
-}
-
+WINOGRAD_MULTIPLY(winograd_multiply_tall_narrow, TILE_ROWS, TILE_VECTORS - 1)
 #if TALL_PANELS < ROW_PANELS
-static __attribute__((noinline)) void winograd_multiply_short_narrow(const winograd_element *a, const winograd_element *b, winograd_product *c,
-                                                                     int depth, int accumulate) {
-    winograd_multiply_tile(a, b, c, depth, accumulate, TILE_ROWS - 1, TILE_VECTORS - 1);
-}
+WINOGRAD_MULTIPLY(winograd_multiply_short_narrow, TILE_ROWS - 1, TILE_VECTORS - 1)
 #endif
 #endif
 
-ELL_INLINE void winograd_multiply(int tall, int wide, const winograd_element *a, const winograd_element *b, winograd_product *c, int depth,
-                                  int accumulate) {
-    (void)tall, (void)wide;
+/* The same of `tall` panels of TILE_ROWS tiles, then `low` ones of a tile less. */
+ELL_INLINE void winograd_multiply(const winograd_element *a, const winograd_element *b, winograd_product *c,
+                                  ptrdiff_t c_step, int tall, int low, int wide, int depth, int accumulate) {
+    const winograd_element *low_a = a + tall * INPUT_PANEL;
+    winograd_product *low_c = c + tall * c_step;
+    (void)low, (void)wide, (void)low_a, (void)low_c;
 #if WIDE_PANELS < PANELS
     if (!wide) {
+        winograd_multiply_tall_narrow(a, b, c, c_step, tall, depth, accumulate);
 #if TALL_PANELS < ROW_PANELS
-        if (!tall) {
-            winograd_multiply_short_narrow(a, b, c, depth, accumulate);
-            return;
-        }
+        winograd_multiply_short_narrow(low_a, b, low_c, c_step, low, depth, accumulate);
 #endif
-        winograd_multiply_tall_narrow(a, b, c, depth, accumulate);
         return;
     }
 #endif
+    winograd_multiply_tall_wide(a, b, c, c_step, tall, depth, accumulate);
 #if TALL_PANELS < ROW_PANELS
-    if (!tall) {
-        winograd_multiply_short_wide(a, b, c, depth, accumulate);
-        return;
-    }
+    winograd_multiply_short_wide(low_a, b, low_c, c_step, low, depth, accumulate);
 #endif
-    winograd_multiply_tall_wide(a, b, c, depth, accumulate);
 }
 
 #endif

@@ -46,9 +46,12 @@ static __attribute__((noinline)) void winograd_multiply_row(const float *a, cons
             vec_store(c + x * PRODUCT_STEP + tile * VECTOR_WIDTH, sums[x][tile]);
 }
 
-ELL_INLINE void winograd_multiply(int tall, int wide, const float *a, const float *b, float *c, int depth, int accumulate) {
-    (void)tall, (void)wide;
-    winograd_multiply_row(a, b, c, depth, accumulate);
+/* The same of `tall` and `low` row panels, all of TILE_ROWS tiles. */
+ELL_INLINE void winograd_multiply(const float *a, const float *b, float *c, ptrdiff_t c_step, int tall, int low, int wide,
+                                  int depth, int accumulate) {
+    (void)wide;
+    for (int r = 0; r < tall + low; r++)
+        winograd_multiply_row(a + r * INPUT_PANEL, b, c + r * c_step, depth, accumulate);
 }
 
 #endif

@@ -57,6 +57,23 @@ ELL_INLINE void OUTPUT_NAME(finish)(OUTPUT_VEC sums, const RESIDUAL_ELEMENT *res
                   lanes);
 }
 
+#if !WINOGRAD_LINE
+/* A row of a whole tile. Residuals are read before anything is written, so that they are waited for together. */
+ELL_INLINE void OUTPUT_NAME(finish_row)(const OUTPUT_VEC *sums, const RESIDUAL_ELEMENT *residual, OUTPUT_ELEMENT *output, int row,
+                                        const int lanes) {
+    RESIDUAL_ELEMENT more[WINOGRAD_ACROSS][WINOGRAD_LANES];
+    if (RESIDUAL) {
+        ELL_UNROLL for (int column = 0; column < WINOGRAD_ACROSS; column++)
+            memcpy(more[column],
+                   residual + row * (ptrdiff_t)RESIDUAL_ROW_STRIDE + column * (ptrdiff_t)RESIDUAL_PIXEL_STRIDE,
+                   (size_t)lanes * sizeof *residual);
+    }
+    ELL_UNROLL for (int column = 0; column < WINOGRAD_ACROSS; column++)
+        OUTPUT_FINISH(sums[column], more[column],
+                      output + row * (ptrdiff_t)OUT_ROW_STRIDE + column * (ptrdiff_t)OUT_PIXEL_STRIDE, lanes);
+}
+#endif
+
 #if WINOGRAD_LINE
 /* One vector of filters of a tile, of which the first `count` pixels exist. */
 ELL_INLINE void OUTPUT_NAME(output_line)(const winograd_product *products, const float *bias, const RESIDUAL_ELEMENT *residual,
@@ -92,8 +109,7 @@ ELL_INLINE void OUTPUT_NAME(output_vector)(const winograd_product *products, con
         ELL_UNROLL for (int row = pass; row < WINOGRAD_DOWN; row += OUTPUT_PASSES) {
             OUTPUT_VEC y[WINOGRAD_ACROSS];
             OUTPUT_1D(WINOGRAD_ACROSS, half[row], y);
-            ELL_UNROLL for (int column = 0; column < WINOGRAD_ACROSS; column++)
-                OUTPUT_NAME(finish)(y[column], residual, output, row, column, lanes);
+            OUTPUT_NAME(finish_row)(y, residual, output, row, lanes);
         }
     }
 }
