@@ -47,7 +47,14 @@ def find_chains(steps: Sequence[Step], tensors: Mapping[str, Tensor]) -> tuple[C
 
 
 def _is_light(step: Step) -> bool:
-    return isinstance(step, ConvolutionStep) and not step.residual and 4 * step.weights.size <= _WEIGHT_BYTES
+    if not isinstance(step, ConvolutionStep) or step.residual or (_in_tiles(step) and not step.shape.depthwise):
+        return False
+    return 4 * step.weights.size <= _WEIGHT_BYTES
+
+
+def _in_tiles(step: ConvolutionStep) -> bool:
+    """Whether winograd may compute it: bands would cut its tiles, and it reads larger weights for each."""
+    return step.shape.stride == 1 and step.shape.plain and step.shape.window[0] > 1
 
 
 def takes_turns(cpu: Cpu, cores: int) -> bool:
@@ -65,8 +72,7 @@ def band_rows(network: Network, step: ConvolutionStep, cpu: Cpu, cores: int) -> 
     for chain in network.chains:
         if place in chain:
             return min(rows, _rows_in_chain(network, chain)[chain.index(place)])
-    winograd = step.shape.stride == 1 and step.shape.plain
-    if not step.pads_input or winograd:  # whose tiles would be cut
+    if not step.pads_input or _in_tiles(step):
         return rows
     row_bytes = 4 * padded_row(step, tensors[step.inputs[0]]) * step.shape.stride
     return _even(rows, cpu.near_bytes // 2 // row_bytes)

@@ -79,6 +79,17 @@ def test_threads_do_not_meet_after_bands() -> None:
     assert list(turns(network, rows_of(network, 4))) == [(i, -1) for i in range(len(network.steps))]
 
 
+def test_what_winograd_may_compute_takes_no_turns() -> None:
+    maker = ModelMaker(np.random.default_rng(0))
+    at = maker.reorder(maker.input(96, 96, 3), padding=1)
+    at = maker.activation(maker.convolution(at, 24, 3), "relu", padding=1, value=0.0)
+    at = maker.activation(maker.convolution(at, 24, 3), "relu")
+    maker.output(maker.convolution(at, 8, 1))
+    network = lower(maker.model())
+    assert network.chains == ()
+    assert rows_of(network) == dict.fromkeys(range(len(network.steps)), 96)
+
+
 @pytest.mark.parametrize(("name", "banded"), [("pi4_64", True), ("pi0", False), ("host", False)])
 def test_bands_take_memory_only_where_there_are_any(name: str, banded: bool, tmp_path: Path) -> None:
     model, target = model_of(96), replace(find_target(name, 1), cores=4)
