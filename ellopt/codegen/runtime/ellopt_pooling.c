@@ -282,7 +282,7 @@ void ell_pooling(ell_pool *pool, const ell_layer_args *a) {
     else if (shared && a->step->size > 3 && rows < wanted) work.parts = smaller((wanted + rows - 1) / rows, lines);
 #if ELL_LARGE_CACHES
     ell_share(pool, cells, pooling_task, &work, rows * work.parts * work.cuts);
-#else
-    (shared ? ell_pool_run_back : ell_pool_run_alone)(pool, pooling_task, &work, rows * work.parts * work.cuts);
+#else /* the last rows first, which are most likely still in the cache */
+    (shared || !pool ? ell_pool_run_back : ell_pool_run_alone)(pool, pooling_task, &work, rows * work.parts * work.cuts);
 #endif
 }
