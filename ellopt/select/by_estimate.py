@@ -1,6 +1,7 @@
 """Choosing by estimates: each is exact in itself, and all may be off by a share that repeating does not show.
 
-No test says anything of them. A lead of at most that share is a tie, and of those that tie the simplest wins.
+No test says anything of them, and a lead of at most that share is a tie. ELL's default wins where it ties; else what is
+estimated to be fastest, which is the likeliest to be, though the report calls it a tie.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from collections.abc import Mapping
 from ellopt.core.numbers import less, percent
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.statistics import Comparison, of_estimates
-from ellopt.select.choice import Choice
+from ellopt.select.choice import TIE_SHARE, Choice
 from ellopt.space.space import simplicity
 
 
 def choose_by_estimate(scores: Mapping[ConvolutionOptions, float], default: ConvolutionOptions, error: float) -> Choice:
-    """The simplest of the variants whose estimate is at most ``error`` above the lowest. ``scores``: milliseconds of
-    at least one variant."""
-    lowest = min(scores, key=lambda options: scores[options])
-    tied = [options for options in scores if scores[options] <= scores[lowest] * (1 + error)]
-    winner = default if default in tied else min(tied, key=lambda options: (simplicity(options), scores[options]))
+    """``default`` where its estimate is at most ``error`` above the lowest; else the simplest of those that are at most
+    ``TIE_SHARE`` above it. ``scores``: milliseconds of at least one variant."""
+    lowest = min(scores.values())
+
+    def within(share: float) -> list[ConvolutionOptions]:
+        return [options for options in scores if scores[options] <= lowest * (1 + share)]
+
+    if default in within(error):
+        winner = default
+    else:
+        winner = min(within(min(error, TIE_SHARE)), key=lambda options: (simplicity(options), scores[options]))
     rest = [options for options in scores if options != winner]
     runner_up = min(rest, key=lambda options: scores[options], default=None)
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from ellopt.core.options import ConvolutionOptions
 from ellopt.core.statistics import Comparison
 
+#: A simpler option that cannot be told apart from the fastest wins if its time is at most this share above.
+TIE_SHARE = 0.005
+
 
 @dataclass(frozen=True)
 class Choice:

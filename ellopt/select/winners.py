@@ -19,12 +19,10 @@ from ellopt.core.statistics import SIGNIFICANCE, SIGNIFICANT_PAIRS, Comparison, 
 from ellopt.search.evidence.estimates import Estimate, Evidence
 from ellopt.search.result import SearchResult
 from ellopt.select.by_estimate import choose_by_estimate
-from ellopt.select.choice import Choice
+from ellopt.select.choice import TIE_SHARE, Choice
 from ellopt.select.decisions import LayerReport, VariantReport
 from ellopt.space.space import LayerSpace, ModelSpace, simplicity
 
-#: A simpler option that cannot be told apart from the fastest wins if its estimate is at most this share above.
-TIE_SHARE = 0.005
 _WRONG = "the whole model's output is wrong with it"
 #: A stable variant is preferred to an unstable one if its estimate is at most this share above.
 UNTRUSTED_SHARE = 0.15

@@ -10,8 +10,8 @@ from ellopt.core.options import ConvolutionOptions
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import layer_gain, ordered_variants, verdict
 from ellopt.report.html import render
+from ellopt.select.choice import TIE_SHARE
 from ellopt.select.decisions import LayerReport
-from ellopt.select.winners import TIE_SHARE
 from tests.support.tuning import TINY, device_for, tuned
 
 RUNS = [
