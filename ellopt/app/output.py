@@ -14,6 +14,7 @@ from ellopt.app.shared import SharedParts
 from ellopt.core.errors import CandidateError
 from ellopt.core.plan import Plan
 from ellopt.files.atomic import write_text
+from ellopt.frontends import base as frontends
 from ellopt.frontends.discover import ModelFile
 from ellopt.measure.accuracy import Accuracy
 from ellopt.measure.measurer import DeviceMeasurer
@@ -25,6 +26,7 @@ from ellopt.report.html import render
 from ellopt.report.network import network_of
 from ellopt.search.result import SearchResult
 from ellopt.select.confirm import Confirmed, OutputFiles, write_model
+from ellopt.select.decisions import LayerReport
 from ellopt.select.winners import Winners
 from ellopt.space.options_file import plan_for
 from ellopt.space.space import ModelSpace, narrow
@@ -93,7 +95,7 @@ def report_of(tuned: Tuned, shared: SharedParts) -> TuningReport:
         created=now(),
         environment=environment(result.board, shared.target.cores),
         space=tuned.space.report(),
-        layers=tuned.winners.layers,
+        layers=_layers(tuned),
         trials=result.trials,
         confirmation=confirmed.confirmation,
         cost=replace(result.cost, wall_seconds=tuned.seconds),
@@ -101,6 +103,14 @@ def report_of(tuned: Tuned, shared: SharedParts) -> TuningReport:
         accuracy=tuned.accuracy,
         nodes=network_of(model, nodes_ms, shared.toolchain.fused_into(model)),
     )
+
+
+def _layers(tuned: Tuned) -> tuple[LayerReport, ...]:
+    """The reports of the layers; of a model that is not ELL's, without what it would tell ELL."""
+    layers = tuned.winners.layers
+    if frontends.tuned_suffix(tuned.model) == ".ell":
+        return layers
+    return tuple(replace(layer, ell_options=None) for layer in layers)
 
 
 def write_believed(

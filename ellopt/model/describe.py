@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 
+from ellopt.files.terminal import shortened
 from ellopt.model import layers
 from ellopt.model.graph import Model
 from ellopt.model.layers import Node, Shape3
+
+#: so many inputs of one shape, one after the other, are counted in a table
+_MANY = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Column:
 
 
 def table_columns(rows: Sequence[NodeRow]) -> tuple[Column, ...]:
-    """The rows as columns; those that are empty everywhere are left out."""
+    """The rows as columns; those that are empty everywhere are left out. What would make one very wide is shortened."""
     titles = {
         "node_id": "id",
         "type_name": "type",
@@ -63,6 +68,8 @@ def table_columns(rows: Sequence[NodeRow]) -> tuple[Column, ...]:
     columns = []
     for field in fields(NodeRow):
         values = [getattr(row, field.name) for row in rows]
+        if shorter := _SHORTER.get(field.name):
+            values = list(map(shorter, values))
         numeric = field.type == "int"
         cells = [f"{value:,}" if numeric and value else "" if numeric else str(value) for value in values]
         if any(cells):
@@ -78,6 +85,19 @@ def format_table(rows: Sequence[NodeRow]) -> str:
         width = max(map(len, cells))
         columns.append([cell.rjust(width) if column.numeric else cell.ljust(width) for cell in cells])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _counted(inputs: str) -> str:
+    """Shapes joined by ``+``, with those that follow each other and are the same said once, where they are many."""
+    parts = []
+    for shape, same in groupby(inputs.split(" + ")):
+        count = len(list(same))
+        parts += [f"{shape} ({count} times)"] if count >= _MANY else [shape] * count
+    return " + ".join(parts)
+
+
+#: how a column's cells become shorter
+_SHORTER: Mapping[str, Callable[[str], str]] = {"name": shortened, "input": _counted}
 
 
 def _row(model: Model, node: Node) -> NodeRow:

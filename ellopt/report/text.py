@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ellopt.files.terminal import printable
+from ellopt.files.terminal import printable, shortened
 from ellopt.report import words
 from ellopt.report.document import TuningReport
 from ellopt.report.explain import accurate, doubt, evidence, layer_gain, model_gain, states, verdict, written
@@ -91,10 +91,10 @@ def _row(layer: LayerReport, unit: words.TimeUnit) -> tuple[Text, ...]:
     style = _STYLES.get(verdict(layer), "")
     gain = layer_gain(layer)
     return (
-        Text(printable(f"{layer.node_id} {layer.name}".strip())),
+        Text(printable(f"{layer.node_id} {shortened(layer.name)}".strip())),
         Text(printable(str(layer.winner)), style=style),
-        Text(unit.text(layer.winner_ms)),
-        Text(unit.text(layer.default_ms)),
+        Text(unit.text(layer.winner_ms) if layer.winner_ms else ""),  # empty: not measured
+        Text(unit.text(layer.default_ms) if layer.default_ms else ""),
         Text("" if gain is None else words.change(gain), style=style),
         Text(printable(_why(layer)), style="dim"),
     )

@@ -46,7 +46,8 @@ class LayerReport:
     against_runner_up: Comparison | None = None
     tie: bool = False
     why: str = ""  # one sentence for a reader
-    ell_options: ConvolutionOptions | None = None  # what the output model tells ELL, where that differs from the winner
+    #: what an output model of ELL's format tells ELL, where that differs from the winner
+    ell_options: ConvolutionOptions | None = None
 
 
 @dataclass(frozen=True)

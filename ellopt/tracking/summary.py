@@ -95,8 +95,8 @@ def _row(layer: LayerReport) -> str:
         _cell(f"{layer.node_id} {layer.name}".strip()),
         _cell(layer.shape),
         winner,
-        f"{layer.winner_ms:.3f}",
-        f"{layer.default_ms:.3f}",
+        f"{layer.winner_ms:.3f}" if layer.winner_ms else "",
+        f"{layer.default_ms:.3f}" if layer.default_ms else "",
         f"{100 * gain:.0f} %",
         f"{100 * layer.share_of_model:.0f} %",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ellopt.core.options import ConvolutionOptions
@@ -44,3 +45,17 @@ def test_the_table_lists_every_node_and_totals(tiny_path: Path, tmp_path: Path) 
     table = format_table(describe(read_model(tmp_path / "m.ell"))).splitlines()
     (line,) = [line for line in table if line.startswith("1041")]
     assert "simple parallel" in line
+
+
+def test_long_names_and_many_inputs_do_not_widen_the_table(tiny_path: Path) -> None:
+    rows = describe(read_model(tiny_path))
+    long = "/stages/stages.2/stages.2.1/transformer/transformer.0/norm1/LayerNormalization"
+    pair = "8x8x4 + 8x8x4"
+    many = " + ".join(["8x8x64", *["8x8x32"] * 16, "8x8x4", "8x8x4"])
+    rows = (replace(rows[0], name=long, input=many), replace(rows[1], name="/short", input=pair), *rows[2:])
+    first, second = format_table(rows).splitlines()[1:3]
+    assert long not in first
+    assert "  /stages/stages.2/stages…norm1/LayerNormalization  " in first
+    assert "  8x8x64 + 8x8x32 (16 times) + 8x8x4 + 8x8x4  " in first
+    assert "  /short  " in second
+    assert f"  {pair}  " in second

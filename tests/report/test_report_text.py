@@ -223,3 +223,17 @@ def test_options_stand_in_the_document_as_their_texts_and_none_as_an_empty_one(t
         assert entry["plan"] == {node_id: str(options) for node_id, options in whole.plan.items()}
     loaded = TuningReport.load(path)
     assert (loaded.layers, loaded.confirmation) == (report.layers, report.confirmation)
+
+
+def test_a_layer_that_was_not_measured_has_no_time_and_a_long_name_loses_its_middle() -> None:
+    report = sample_report()
+    long = "/stages/stages.2/stages.2.1/transformer/transformer.0/norm1/Conv"
+    layer = replace(report.layers[0], name=long, winner_ms=0.0, default_ms=0.0)
+    text = closing_text(replace(report, layers=(replace(layer, winner=layer.default), *report.layers[1:])), width=200)
+    row = next(line for line in text.splitlines() if line.startswith(layer.node_id))
+    assert long not in row
+    assert "0.0 %" in row
+    assert row.split("0.0 %")[0].split()[1:] == [
+        "/stages/stages.2/stages…transformer.0/norm1/Conv",
+        *str(layer.default).split(),
+    ]

@@ -7,8 +7,8 @@ from pathlib import Path
 from ellopt.app.config import ModelSettings, TuningConfig
 from ellopt.app.shared import SharedParts
 from ellopt.app.tune_model import tune_model
+from ellopt.frontends.base import read_model
 from ellopt.frontends.discover import discover
-from ellopt.frontends.ell.read import read_model
 from ellopt.measure.settings import MeasureSettings
 from ellopt.report.document import TuningReport
 from ellopt.search.observer import SearchObserver, Silent

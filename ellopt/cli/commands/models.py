@@ -290,6 +290,7 @@ def _layers(layers: Sequence[LayerTime]) -> WordTable:
     from rich.text import Text
 
     from ellopt.core.numbers import unit_of
+    from ellopt.files.terminal import shortened
     from ellopt.report.tables import WordTable
 
     table = WordTable(box=None, pad_edge=False, header_style="bold")
@@ -299,6 +300,6 @@ def _layers(layers: Sequence[LayerTime]) -> WordTable:
     for name in (f"median {unit.name}", f"p90 {unit.name}", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in layers:
-        texts = (f"{row.node_id} {row.name}".strip(), row.type_name, row.options)
+        texts = (f"{row.node_id} {shortened(row.name)}".strip(), row.type_name, row.options)
         table.add_row(*map(Text, texts), unit.text(row.median_ms), unit.text(row.p90_ms), f"{row.share:.1%}")
     return table
