@@ -82,7 +82,16 @@ def written(report: TuningReport) -> str:
     """What was written to the output model, and why, as sentences."""
     chosen = report.confirmation.chosen
     what = _WRITTEN.get(chosen, f"What was written is called {chosen!r}.") if chosen else ""
-    return f"{what} {sentence(report.confirmation.why)}".strip()
+    return f"{what} {sentence(_nothing_tried(report) or report.confirmation.why)}".strip()
+
+
+def _nothing_tried(report: TuningReport) -> str:
+    """That a search ended before anything but ELL's default was measured, and why; empty where something was."""
+    others = [v for layer in report.layers for v in layer.variants if v.options != layer.default]
+    if not others or any(variant.state != "untried" for variant in others):
+        return ""
+    because = report.cost.stopped_because
+    return f"nothing but ELL's default was tried{f': {because}' if because else ''}"
 
 
 def states(report: TuningReport) -> str:

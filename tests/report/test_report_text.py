@@ -24,7 +24,7 @@ from ellopt.report.pictures import write_pictures
 from ellopt.report.svg import scale_for, tick_text
 from ellopt.report.text import closing
 from ellopt.search.result import BoardReport
-from ellopt.select.decisions import Confirmation
+from ellopt.select.decisions import Confirmation, VariantReport
 from tests.support.report_text import closing_text
 from tests.support.reports import sample_report
 
@@ -237,3 +237,20 @@ def test_a_layer_that_was_not_measured_has_no_time_and_a_long_name_loses_its_mid
         "/stages/stages.2/stages…transformer.0/norm1/Conv",
         *str(layer.default).split(),
     ]
+
+
+def test_a_search_that_ended_before_anything_was_tried_is_not_said_to_have_found_nothing() -> None:
+    report = sample_report()
+    nothing = "every layer's winner is ELL's default: nothing faster was found"
+    report = replace(report, confirmation=replace(report.confirmation, why=nothing))
+    ended = replace(report.cost, stopped_because="the time limit was reached")
+    untried = tuple(
+        replace(
+            layer, winner=layer.default, variants=tuple(VariantReport(v.options, "untried") for v in layer.variants)
+        )
+        for layer in report.layers
+    )
+    assert "nothing faster was found" in closing_text(replace(report, cost=ended), width=200)
+    text = closing_text(replace(report, layers=untried, cost=ended), width=200)
+    assert "Nothing but ELL's default was tried: the time limit was reached." in text
+    assert "nothing faster was found" not in text
