@@ -26,7 +26,7 @@ class Held:
     """Runs tasks on two boards in threads. The first visit, and those from number HELD on, wait
     until as many are under way as may be."""
 
-    capacity, ahead = BOARDS, AHEAD
+    capacity, ahead, at_once = BOARDS, AHEAD, False
     made: Held
 
     def __init__(self, site: MeasureSite, capacity: int) -> None:
