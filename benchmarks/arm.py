@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,7 @@ def tuned_library(case: Case, target: str, keep: Path, space: str) -> Path:
         what = ("optimize", "--model_path", str(case.model.path), "--target", target, "--threads", "1", "--estimate")
         ellopt(*what, "--options", space, "-o", str(folder), *case.shapes)
     library = keep / "libraries" / target / name
+    shutil.rmtree(library, ignore_errors=True)  # it may hold one of another name
     options = ("--target", target, "-o", str(library), "--force", *case.shapes)
     ellopt("compile", str(tuned), *options, *(("--options", str(given)) if given.exists() else ()))
     return next(library.glob("*.py"))
