@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ellopt.app.asked import device_settings
 from ellopt.app.config import TuningConfig
 from ellopt.app.options import BoardOptions
 from ellopt.core.deadline import Deadline
-from ellopt.core.errors import ConfigurationError
+from ellopt.core.errors import ConfigurationError, DeadlineExceeded
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.open import open_pool
 from ellopt.devices.settings import DeviceSettings
@@ -18,6 +19,11 @@ from ellopt.targets import Target
 
 if TYPE_CHECKING:
     from ellopt.app.sent_tunings import SentTunings
+
+#: how long one program waits for a board at an address, in seconds, if nothing else is said: it may be starting up
+WAIT_SECONDS = 30.0
+#: ... and how long a pool rests between two tries, see ``Pace``
+_LONGEST_PAUSE = 20.0
 
 
 @contextmanager
@@ -51,9 +57,11 @@ def device_for(
     """What leases a board that ``boards`` name; None where none is named: this machine, or the emulator.
 
     With ``times`` the emulator must be asked for: it says nothing of a board's times. Raises ConfigurationError for
-    options that contradict each other, and if nothing says where to measure.
+    options that contradict each other, and if nothing says where to measure; so does the lease if no address answers.
     """
     settings = device_settings(dict(boards), target.name)
+    if settings.addresses and boards.get("board_timeout") is None:
+        settings = replace(settings, board_timeout=WAIT_SECONDS)
     if not settings.addresses and not settings.cluster:
         if times and not target.is_host and not settings.emulate:
             raise ConfigurationError(
@@ -64,7 +72,14 @@ def device_for(
 
     @contextmanager
     def leased() -> Iterator[Device]:
-        with open_pool(settings, target) as pool, pool.lease(Deadline.after(settings.board_timeout)) as device:
+        with open_pool(settings, target) as pool, ExitStack() as stack:
+            try:
+                # The pool gives up first, and says why.
+                device = stack.enter_context(pool.lease(Deadline.after(settings.board_timeout + _LONGEST_PAUSE)))
+            except DeadlineExceeded as error:
+                if settings.addresses:
+                    raise ConfigurationError(str(error)) from None
+                raise
             yield device
 
     return leased

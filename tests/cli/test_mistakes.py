@@ -197,6 +197,23 @@ def test_an_unreachable_board_is_named(
     assert f"127.0.0.1:{port}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["bench", "predict", "deploy"])
+def test_an_address_that_never_answers_is_to_be_mended(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("ellopt.app.boards.WAIT_SECONDS", 1.0)
+    given = ("--input", str(DATA / "tiny16.input.npy"), "--output", str(tmp_path / "y.npy"))
+    to = {"predict": given, "deploy": ("-o", str(tmp_path / "library"))}
+    with socket.socket() as silent:  # takes connections, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        arguments = [command, str(TINY), "--target", "pi3", "--ipaddress", address, *to.get(command, ())]
+        assert main(arguments) == 2
+    assert f"board {address}: cannot connect" in capsys.readouterr().err
+
+
 def test_a_mistyped_option_is_answered_by_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["optimize", "--modelpath", "x"])

@@ -84,6 +84,6 @@ def test_mistakes_are_said_in_whole_words(mistake: tuple[str, ...]) -> None:
 
 def test_warnings_are_said_in_whole_words(tmp_path: Path) -> None:
     nobody = ("--target", "pi3", "--ipaddress", "127.0.0.9:9", "--board_timeout", "1")
-    lines = in_terminal("deploy", TINY, "-o", tmp_path, *nobody, code=1)
+    lines = in_terminal("deploy", TINY, "-o", tmp_path, *nobody, code=2)
     assert any("cannot connect" in line for line in lines), lines
     assert all(len(line.rstrip()) <= WIDTH for line in lines), lines

@@ -115,6 +115,31 @@ def test_of_several_boards_one_that_fails_is_set_aside(caplog: pytest.LogCapture
     assert [text for text in caplog.messages if text.startswith("board 0 is away; set aside for 0.")]
 
 
+def test_the_only_board_s_trouble_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    source = Flaky(1)
+    source.away = {"board 0"}
+    with (
+        Pool(source, 1, 0.5, QUICK) as pool,
+        pytest.raises(DeadlineExceeded, match=r"\(--board_timeout\): board 0 is away$"),
+        pool.lease(Deadline.never()),
+    ):
+        pass
+    assert len(source.attempts) > 2
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_what_ends_as_an_error_is_no_warning_before(caplog: pytest.LogCaptureFixture) -> None:
+    source = Flaky(1)
+    source.away, source.final = {"board 0"}, True
+    with (
+        Pool(source, 1, 500.0, QUICK) as pool,
+        pytest.raises(ConfigurationError, match="board 0 is away"),
+        pool.lease(Deadline.never()),
+    ):
+        pass
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_waiting_for_boards_is_bounded_by_the_board_timeout() -> None:
     source = Flaky(2)
     source.away = {"board 0", "board 1"}

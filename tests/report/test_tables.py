@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.text import Text
 
 from ellopt.report.compare.compare import compare
@@ -40,6 +42,24 @@ def test_where_the_columns_fit_it_is_a_table() -> None:
     table.add_row("conv", "1")
     assert [line.split() for line in plain(table, 20).splitlines()] == [["name", "time"], ["conv", "1"], ["3"]]
     assert plain(table, 9).splitlines() == ["conv", "  time: 1", "  time: 3"]
+
+
+def test_stacked_cells_go_on_indented() -> None:
+    table = WordTable("name", "why", "time", box=None, pad_edge=False)
+    table.add_row("convolution of many", "significantly faster than others", "1")
+    lines = plain(table, 26).splitlines()
+    assert lines == ["convolution of many", "  why: significantly", "    faster than others", "  time: 1"]
+
+
+@pytest.mark.parametrize("width", [20, 200])
+def test_no_line_ends_with_spaces(width: int) -> None:
+    table = WordTable("name", "why", title="a title", title_justify="left", padding=(0, 2, 0, 0), show_footer=True)
+    table.add_row("conv", "it was faster than all the others")
+    table.add_row("conv", "")
+    written = StringIO()
+    Console(file=written, width=width, color_system=None).print(table)
+    lines = written.getvalue().splitlines()
+    assert lines == [line.rstrip() for line in lines]
 
 
 @pytest.mark.parametrize("width", [40, 50, 80])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ellopt.app.asked import device_groups, device_settings
 from ellopt.cli.options import add_options, given_options
+from ellopt.core.settings import setting
 from ellopt.devices.settings import DeviceSettings
 
 if TYPE_CHECKING:
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
 
 #: fields of DeviceSettings that say how boards are measured on, not where they are
 TUNING_ONLY = ("parallel_run", "board_timeout", "fix_frequency", "emulate", "estimate")
+
+
+@dataclass(frozen=True)
+class PatienceSettings:
+    """How long a program that runs once waits for its board."""
+
+    board_timeout: float | None = setting(
+        None, "how long to wait for a board", metavar="SECONDS", default_text="30 at an address, 600 in a cluster"
+    )
 
 
 def settings_from(arguments: argparse.Namespace, target: str) -> DeviceSettings:
@@ -29,7 +40,9 @@ def add_device_options(parser: argparse.ArgumentParser, title: str, *before: typ
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say on which board a program runs, or that it runs under the emulator."""
-    add_options(parser, "where to run", *device_groups(), without=("parallel_run", "fix_frequency", "estimate"))
+    without = ("parallel_run", "board_timeout", "fix_frequency", "estimate")
+    add_options(parser, "where to run", *device_groups(), without=without)
+    add_options(parser, "how long to wait", PatienceSettings)
 
 
 def boards_from(arguments: argparse.Namespace) -> BoardOptions:

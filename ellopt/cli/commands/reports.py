@@ -152,7 +152,8 @@ def deliver(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
-    from ellopt.frontends.ell.profile import exercise_text, read_report, table
+    from ellopt.frontends.ell.profile import exercise_text, read_report
+    from ellopt.report.profile_table import profile_table
 
     if read_options(JsonSettings, arguments).json:
         print_json([read_report(path) for path in arguments.files])
@@ -162,7 +163,7 @@ def show_profiles(arguments: argparse.Namespace, console: Console) -> int:
             console.print(f"{path}:", markup=False, highlight=False)
         report = read_report(path)
         if report.nodes:
-            console.print(table(report))
+            console.print(profile_table(report))
         if report.exercise is not None:
             console.print(exercise_text(report.exercise), markup=False, highlight=False, soft_wrap=True)
     return 0

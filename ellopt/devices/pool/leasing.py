@@ -263,7 +263,8 @@ class Pool:
             raise ConfigurationError("; ".join(refused))
         waited = time.monotonic() - max(since, self._last_success)
         if waited > self.board_timeout:
-            reasons = [f"{name}: {record.reason}" for name, record in self._records.items() if record.failures]
+            failed = {name: record.reason for name, record in self._records.items() if record.failures}
+            reasons = [why if name in why else f"{name}: {why}" for name, why in failed.items()]
             reasons += [self._service_failure] if self._service_failure else []
             raise DeadlineExceeded(
                 f"no device could be used for {waited:.0f} s (--board_timeout): "
@@ -330,17 +331,18 @@ class Pool:
             if self._closed:
                 return
             record = self._records.setdefault(name, _Record())
+            alone, known = self._source.size == 1, record.reason == reason
             record.failures += 1
-            record.final = final
-            record.reason = reason
+            record.final, record.reason = final, reason
             growing = self._pace.first_rest * 2 ** min(record.failures - 1, 20)
             record.rest = min(self._pace.longest_rest, growing) * random.uniform(0.75, 1.25)
             record.failed_at = time.monotonic()
             self._retries += 1
             left = max(0.0, self._last_success + self.board_timeout - record.failed_at)
-        alone = f"there is no other board, so it is tried again for {left:.0f} s"
-        rests = alone if self._source.size == 1 else f"set aside for {record.rest:.1f} s"
-        _LOG.warning("%s; %s", reason, "not used again" if final else rests)
+        again = f"there is no other board, so it is tried again for {left:.0f} s"
+        rests = again if alone else f"set aside for {record.rest:.1f} s"
+        said = alone and (final or known or not left)  # by the error that follows, or by the warning before
+        _LOG.log(logging.INFO if said else logging.WARNING, "%s; %s", reason, "not used again" if final else rests)
 
     def _wake_next(self) -> None:
         """With the lock held."""

@@ -23,11 +23,11 @@ from ellopt.frontends.ell.profile import (
     parse_report,
     read_report,
     report_text,
-    table,
     write_report,
 )
 from ellopt.frontends.ell.profile_join import join, layer_times
 from ellopt.frontends.ell.read import read_model
+from ellopt.report.profile_table import profile_table
 from tests.support.report_text import plain
 
 SAMPLES = (
@@ -171,11 +171,19 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
 
 
 def test_the_table_has_every_node_and_the_whole(shared_samples: Path) -> None:
-    shown = plain(table(read_report(shared_samples / "dw96_profile_simple.txt")), 140)
+    shown = plain(profile_table(read_report(shared_samples / "dw96_profile_simple.txt")), 140)
     assert "1960" in shown
     assert "672.9" in shown  # 33.64716 ms in 50 passes
     assert re.search(r"all +50 passes +1846\.9", shown)
-    assert "made of" in plain(table(parse_report(ANCESTORS)), 140)
+    assert "made of" in plain(profile_table(parse_report(ANCESTORS)), 140)
+
+
+def test_a_narrow_table_shows_names_in_whole(shared_samples: Path) -> None:
+    report = read_report(shared_samples / "dw96_profile_simple.txt")
+    shown = plain(profile_table(report), 50)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 50
+    assert {row.type_name for row in report.types} <= set(re.findall(r"type: *(.*)", re.sub(r"\n {4}", "", shown)))
 
 
 names = st.from_regex(r"[A-Za-z]{1,12}(<float(,[A-Za-z]{1,8}<float>)?>)?", fullmatch=True)
@@ -249,7 +257,7 @@ def test_reports_as_the_build_script_leaves_them(
     assert (report.nodes, report.types, report.model) == (plain_report.nodes, plain_report.types, plain_report.model)
     assert (report.form, len(report.regions)) == (form, 2 * regions)
     assert report.exercise == (Exercise(form, 62.345, 4.0, 0.1) if clock else None)
-    assert re.search(r"all +50 passes", plain(table(report), 140))
+    assert re.search(r"all +50 passes", plain(profile_table(report), 140))
     again = parse_report(write_report(report), report.path)
     assert again == report
 
