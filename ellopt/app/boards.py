@@ -14,6 +14,7 @@ from ellopt.core.deadline import Deadline
 from ellopt.core.errors import ConfigurationError, DeadlineExceeded
 from ellopt.devices.base import Device, DevicePool
 from ellopt.devices.open import open_pool
+from ellopt.devices.pool.leasing import Pace
 from ellopt.devices.settings import DeviceSettings
 from ellopt.targets import Target
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 #: how long one program waits for a board at an address, in seconds, if nothing else is said: it may be starting up
 WAIT_SECONDS = 30.0
-#: ... and how long a pool rests between two tries, see ``Pace``
-_LONGEST_PAUSE = 20.0
+#: ... and for how much longer its pool may take to give up, which says why
+_GIVING_UP = Pace.longest_pause + 5.0
 
 
 @contextmanager
@@ -74,8 +75,7 @@ def device_for(
     def leased() -> Iterator[Device]:
         with open_pool(settings, target) as pool, ExitStack() as stack:
             try:
-                # The pool gives up first, and says why.
-                device = stack.enter_context(pool.lease(Deadline.after(settings.board_timeout + _LONGEST_PAUSE)))
+                device = stack.enter_context(pool.lease(Deadline.after(settings.board_timeout + _GIVING_UP)))
             except DeadlineExceeded as error:
                 if settings.addresses:
                     raise ConfigurationError(str(error)) from None

@@ -38,9 +38,8 @@ class _Slices:
 
     def __init__(self, steps: Sequence[Step], tensors: Tensors) -> None:
         self.tensors = dict(tensors)
-        self._now: dict[str, Step] = {
-            step.output: step for step in steps
-        }  # by what it writes; what is gone is not there
+        # By what it writes; what is gone is not there.
+        self._now: dict[str, Step] = {step.output: step for step in steps}
         self._order = tuple(step.output for step in steps)
         self._readers: dict[str, list[str]] = defaultdict(list)
         for step in steps:

@@ -83,7 +83,7 @@ def _resize(
             held = _interpolated(builder, held, axis, places, coefficient if mode == "cubic" else None, outside)
         else:
             raise Refused(f"Resize with mode {mode} is not supported")
-    builder.hold(operator.outputs[0], builder.select(held, chosen) if chosen else held)
+    builder.hold(operator.outputs[0], builder.select(held, chosen))
 
 
 def _in_turn(held: Held, shape: Shape) -> list[int]:
